@@ -1,0 +1,4 @@
+"""Containers, execs, events, stats, health and restarts: what makes and heals containers out of the rooms below.
+
+It knows no HTTP, no Docker JSON and no cluster.
+"""
