@@ -1,0 +1,56 @@
+# Boxship's commands. Each works from a fresh clone as root, with only git, make and python3 on the machine.
+# What a target needs is installed by tools/setup.sh, which does nothing when everything is there.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+TESTS ?= tests
+# The stock client lies in build/ where the machine has none of its own.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker-client/usr/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format types bench bench-peers install uninstall clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what is missing; leaves .venv/bin/boxship and .venv/bin/boxshipd
+	@tools/setup.sh
+
+demo: setup ## show the engine at work on this machine, and clean up to zero
+	@tools/demo.sh
+
+test: setup lint types ## lint, types and the tests (below 15 minutes on 2 processors)
+	@tools/docker-client.sh
+	@$(BIN)/python -m pytest -m "not slow" $(TESTS) </dev/null
+
+test-slow: setup ## the long scenarios as well
+	@tools/docker-client.sh
+	@$(BIN)/python -m pytest -m slow $(TESTS) </dev/null
+
+lint: setup ## ruff: rules and format
+	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench
+
+format: setup ## let ruff rewrite the sources
+	@$(BIN)/ruff check --fix src tests bench
+	@$(BIN)/ruff format src tests bench
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+bench: setup ## measure this engine beside Docker and Podman, where they are installed
+	@tools/docker-client.sh
+	@$(BIN)/python -m bench $(BENCH) </dev/null
+
+bench-peers: setup ## install Docker and Podman for `make bench`, without starting them
+	@tools/bench-peers.sh
+
+install: ## install the daemon, the client, the systemd unit and the completion (PREFIX, DESTDIR)
+	@tools/install.sh install
+
+uninstall: ## take back what `make install` put there; the data root stays
+	@tools/install.sh uninstall
+
+clean: ## remove the virtual environment, build/ and all caches
+	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

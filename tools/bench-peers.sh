@@ -1,0 +1,22 @@
+#!/bin/bash
+# Installs the engines that `make bench` measures beside ours. Neither is started, now or at boot.
+set -euo pipefail
+exec </dev/null
+cd "$(dirname "$0")/.."
+. tools/apt.sh
+
+wanted=()
+command -v dockerd >/dev/null || wanted+=(docker.io)
+command -v podman >/dev/null || wanted+=(podman netavark aardvark-dns)
+command -v iptables >/dev/null || wanted+=(iptables)
+if [ ${#wanted[@]} -eq 0 ]; then
+    say "docker and podman are installed"
+    exit 0
+fi
+without_starting_services apt_install "${wanted[@]}"
+if [ -d /run/systemd/system ]; then
+    for unit in docker.socket docker.service containerd.service podman.socket podman-auto-update.timer podman-restart.service; do
+        systemctl disable --quiet $unit 2>/dev/null || true
+    done
+fi
+say "installed: ${wanted[*]} (not started)"
