@@ -1,0 +1,211 @@
+"""The SQLite file under the store: its tables, its check at opening, and its backup. Synchronous; threads are above.
+
+The file holds two tables: `entries` is what is stored now, each row with a checksum of its own (SQLite notices
+damaged pages, not damaged content); `history` has one row for each commit, from which watchers replay. The revision of
+the store is that of the newest row of `history`, which compaction never takes.
+"""
+
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from boxship.errors import Exhausted, Unavailable
+from boxship.store import Change, Entry, Operation
+from boxship.store.feed import Commit
+from boxship.store.tree import decide
+
+APPLICATION = 0x426F7873  # marks the file as ours
+VERSION = 1
+HEADER = b"SQLite format 3\0"
+BUSY_LIMIT = 5.0  # seconds that a connection waits for another one's checkpoint
+FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+SCHEMA = f"""
+BEGIN;
+CREATE TABLE entries (
+    key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL,
+    checksum INTEGER NOT NULL);
+CREATE TABLE history (revision INTEGER PRIMARY KEY, changes BLOB NOT NULL);
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+Changes = list[tuple[str, bytes | None]]
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Changes).decode
+
+
+class Damaged(Exception):
+    """The file is not what was written; the message says what is wrong with it."""
+
+
+def backup_of(path: Path) -> Path:
+    return path.with_name(path.name + ".backup")
+
+
+def refusal(path: Path, why: object) -> Unavailable:
+    """The error for a damaged file; it names the backup, which is never used without the administrator."""
+    backup = backup_of(path)
+    try:
+        written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(backup.stat().st_mtime))
+        hint = f"the newest backup is {backup} of {written}"
+    except OSError:
+        hint = "there is no backup"
+    return Unavailable(f"cannot open {path}: the file is damaged ({why}); {hint}")
+
+
+def translate(error: sqlite3.Error, path: Path) -> Exhausted | Unavailable:
+    """SQLite's error as one of ours."""
+    if getattr(error, "sqlite_errorcode", None) in FULL:
+        return Exhausted(f"cannot write {path}: no space left on device")
+    return Unavailable(f"cannot use {path}: {error}")
+
+
+class Database:
+    """One open file: a connection for the writer's thread and one for reading history beside it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file. Raises Damaged, or sqlite3.Error."""
+        self.path = path
+        write_ahead = path.with_name(path.name + "-wal")
+        self.clean = not (write_ahead.exists() and write_ahead.stat().st_size)
+        fresh = not path.exists() or (not path.stat().st_size and self.clean)
+        if not fresh:
+            _check_header(path)
+        elif backup_of(path).exists():
+            raise Damaged("it is missing")  # beginning anew would lose everything silently
+        self._connection = self._connect()
+        try:
+            self._prepare(fresh)
+            self._reader = self._connect()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=BUSY_LIMIT, isolation_level=None, check_same_thread=False)
+
+    def _prepare(self, fresh: bool) -> None:
+        connection = self._connection
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise Damaged(f"its journal mode is {mode}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 8388608")
+        if fresh:
+            os.chmod(self.path, 0o600)
+            connection.executescript(SCHEMA)
+            return
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            raise Damaged("it is not a state file of Boxship")
+        if version != VERSION:
+            raise Damaged(f"its version is {version}, not {VERSION}")
+        if not self.clean:
+            self._check()
+
+    def _check(self) -> None:
+        for (finding,) in self._connection.execute("PRAGMA quick_check(1)"):
+            if finding != "ok":
+                raise Damaged(finding)
+
+    def load(self) -> tuple[list[Entry], int, int]:
+        """All entries, the revision, and the first revision that the history has. Raises Damaged."""
+        entries = []
+        for key, value, created, modified, checksum in self._connection.execute("SELECT * FROM entries"):
+            if zlib.crc32(value, zlib.crc32(key)) != checksum:
+                raise Damaged(f"the content of {key!r} is not what was written")
+            entries.append(Entry(key.decode(), value, created, modified))
+        row = self._connection.execute("SELECT max(revision), min(revision), count(*) FROM history").fetchone()
+        newest, oldest, count = row[0] or 0, row[1] or 0, row[2]
+        if (count and newest - oldest + 1 != count) or any(entry.modified > newest for entry in entries):
+            raise Damaged("its history has gaps")
+        return entries, newest, oldest
+
+    def modified(self, key: str) -> int:
+        row = self._connection.execute("SELECT modified FROM entries WHERE key = ?", (key.encode(),)).fetchone()
+        return row[0] if row else 0
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def write(self, revision: int, operations: Sequence[Operation]) -> Changes:
+        """Add one commit to the open transaction. Raises Conflict before it has written anything."""
+        changes = decide(operations, self.modified)
+        execute = self._connection.execute
+        for text, value in changes:
+            key = text.encode()
+            if value is None:
+                execute("DELETE FROM entries WHERE key = ?", (key,))
+                continue
+            execute(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+                " value = excluded.value, modified = excluded.modified, checksum = excluded.checksum",
+                (key, value, revision, revision, zlib.crc32(value, zlib.crc32(key))),
+            )
+        execute("INSERT INTO history VALUES (?, ?)", (revision, _encode(changes)))
+        return changes
+
+    def forget(self, before: int) -> None:
+        """Take the history below `before` away, in the open transaction."""
+        self._connection.execute("DELETE FROM history WHERE revision < ?", (before,))
+
+    def finish(self) -> None:
+        """Make the transaction durable."""
+        self._connection.execute("COMMIT")
+
+    def abandon(self) -> None:
+        """Undo the open transaction, if there is one."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def history(self, after: int, limit: int) -> list[Commit]:
+        """Commits above `after`, in order. May run beside the writer."""
+        rows = self._reader.execute(
+            "SELECT revision, changes FROM history WHERE revision > ? ORDER BY revision LIMIT ?", (after, limit)
+        ).fetchall()
+        return [
+            Commit(revision, tuple(Change(revision, key, value) for key, value in _decode(changes)))
+            for revision, changes in rows
+        ]
+
+    def back_up(self) -> None:
+        """Write a copy beside the file, whole or not at all; its own connection, so that nothing waits for it."""
+        target = backup_of(self.path)
+        half = target.with_name(target.name + ".new")
+        half.unlink(missing_ok=True)
+        connection = self._connect()
+        try:
+            connection.execute("VACUUM INTO ?", (str(half),))
+        finally:
+            connection.close()
+        os.chmod(half, 0o600)
+        synchronise(half)
+        os.replace(half, target)
+        synchronise(target.parent)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._connection.close()
+
+
+def synchronise(path: Path) -> None:
+    """fsync of a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_header(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(HEADER)) != HEADER:
+            raise Damaged("it does not begin as a SQLite file")

@@ -1,0 +1,171 @@
+"""The one thread that writes the SQLite file, with group commit.
+
+All commits that wait when the thread is free become one SQLite transaction with one fsync. Each keeps its own
+revision and its own Conflict. Where the whole group cannot be written (disk full), each of them is tried alone, so that
+one large commit does not take the others with it.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+
+from boxship.errors import BoxshipError, Exhausted, Internal, Unavailable
+from boxship.store import Operation
+from boxship.store.database import Changes, Database, translate
+
+GROUP_LIMIT = 256  # commits in one transaction
+TRIM_STEP = 128  # commits of history taken away at once
+
+
+class Job:
+    """One commit on its way: the caller's operations and future, then its revision and changes, or its error."""
+
+    __slots__ = ("changes", "error", "future", "operations", "revision")
+
+    def __init__(self, operations: Sequence[Operation], future: "asyncio.Future[int]") -> None:
+        self.operations = operations
+        self.future = future
+        self.revision = 0
+        self.changes: Changes = []
+        self.error: BoxshipError | None = None
+
+
+class Compaction:
+    """A request to forget history; travels in the same queue as the commits."""
+
+    __slots__ = ("before", "error", "future")
+
+    def __init__(self, before: int, future: "asyncio.Future[None]") -> None:
+        self.before = before
+        self.future = future
+        self.error: BoxshipError | None = None
+
+
+class Writer:
+    """Owns the thread. `report(jobs, oldest)` and `compacted(request)` are called in the loop, in the order of writing;
+    `oldest` is the first revision that the history still has."""
+
+    def __init__(
+        self,
+        database: Database,
+        revision: int,
+        oldest: int,
+        history_limit: int,
+        report: Callable[[list[Job], int], None],
+        compacted: Callable[[Compaction], None],
+    ) -> None:
+        self._database = database
+        self._revision = revision
+        self._oldest = oldest
+        self._history_limit = history_limit
+        self._report = report
+        self._compacted = compacted
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[Job | Compaction | None] = queue.SimpleQueue()
+        self._broken: Unavailable | None = None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, item: Job | Compaction) -> None:
+        self._queue.put(item)
+
+    def stop(self) -> None:
+        """Write what waits, then end the thread. Blocks; not for the loop's thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            item = self._queue.get()
+            jobs: list[Job] = []
+            while isinstance(item, Job):
+                jobs.append(item)
+                if len(jobs) == GROUP_LIMIT:
+                    item = jobs[0]
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            if jobs:
+                self._write_group(jobs)
+                self._tell(self._report, jobs, self._oldest)
+            if isinstance(item, Compaction):
+                self._compact(item)
+                self._tell(self._compacted, item)
+            elif item is None:
+                return
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            return  # the loop is closed; nobody waits any more
+
+    def _write_group(self, jobs: list[Job]) -> None:
+        error = self._try_group(jobs)
+        if error is None:
+            return
+        for job in jobs:
+            job.error = error if len(jobs) == 1 else self._try_group([job])
+
+    def _try_group(self, jobs: list[Job]) -> BoxshipError | None:
+        """Write the jobs in one transaction. An error returned means that none of them is written."""
+        if self._broken is not None:
+            return self._broken
+        revision = self._revision
+        oldest = self._oldest
+        try:
+            self._database.begin()
+            for job in jobs:
+                job.error = None
+                try:
+                    job.changes = self._database.write(revision + 1, job.operations)
+                except BoxshipError as conflict:
+                    job.error = conflict
+                    continue
+                revision += 1
+                job.revision = revision
+                oldest = oldest or revision
+            if revision - oldest + 1 > self._history_limit + TRIM_STEP:
+                oldest = revision - self._history_limit + 1
+                self._database.forget(oldest)
+            self._database.finish()
+        except sqlite3.Error as error:
+            return self._failed(error)
+        except Exception as error:
+            self._database.abandon()
+            return Internal(f"cannot commit: {error!r}")
+        self._revision = revision
+        self._oldest = oldest
+        return None
+
+    def _compact(self, request: Compaction) -> None:
+        request.before = min(request.before, self._revision)
+        if request.before <= self._oldest:
+            return
+        if self._broken is not None:
+            request.error = self._broken
+            return
+        try:
+            self._database.begin()
+            self._database.forget(request.before)
+            self._database.finish()
+        except sqlite3.Error as error:
+            request.error = self._failed(error)
+            return
+        self._oldest = request.before
+
+    def _failed(self, error: sqlite3.Error) -> Exhausted | Unavailable:
+        """After disk full everything is as before; after any other error nobody knows what is on the disk, so no
+        further commit is accepted until the file has been opened, and so checked, again."""
+        known = translate(error, self._database.path)
+        try:
+            self._database.abandon()
+        except sqlite3.Error as second:
+            known = translate(second, self._database.path)
+        if isinstance(known, Unavailable):
+            self._broken = known
+        return known

@@ -1,0 +1,194 @@
+"""What every store promises."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from boxship.errors import Conflict, Invalid, Unavailable
+from boxship.store import Change, Delete, Put, Store
+
+
+async def take(watch: AsyncIterator[Change], count: int) -> list[Change]:
+    """The next changes; fails when they don't come."""
+    async with asyncio.timeout(10):
+        return [await anext(watch) for _ in range(count)]
+
+
+async def keys(store: Store, prefix: str, after: str = "", limit: int = 0) -> list[str]:
+    return [entry.key for entry in (await store.list(prefix, after=after, limit=limit)).entries]
+
+
+async def test_a_value_is_read_back_with_its_revisions(store: Store) -> None:
+    first = await store.commit(Put("a", b"1"))
+    second = await store.commit(Put("a", b"2"), Put("b", b"3"))
+    assert second == first + 1
+    entry = await store.get("a")
+    assert entry is not None
+    assert (entry.value, entry.created, entry.modified) == (b"2", first, second)
+    await store.commit(Delete("a"))
+    assert await store.get("a") is None
+    again = await store.commit(Put("a", b""))
+    entry = await store.get("a")
+    assert entry is not None
+    assert (entry.value, entry.created, entry.modified) == (b"", again, again)
+
+
+async def test_revision_rises_by_one_for_each_commit(store: Store) -> None:
+    before = (await store.list("")).revision
+    await store.commit(Put("a", b""), Put("b", b""), Delete("c"))
+    await store.commit()
+    await store.commit(Delete("nothing"))
+    assert (await store.list("")).revision == before + 3
+
+
+async def test_list_is_ordered_limited_and_bounded(store: Store) -> None:
+    names = ["a/1", "a/10", "a/2", "a/\uffff", "a/\U0010ffff", "a/é", "a0", "b"]
+    await store.commit(*(Put(name, name.encode()) for name in reversed(names)))
+    assert await keys(store, "") == sorted(names)
+    assert await keys(store, "a/") == sorted(name for name in names if name.startswith("a/"))
+    assert await keys(store, "a/", after="a/10") == sorted(name for name in names if "a/10" < name < "a0")
+    assert await keys(store, "a/", limit=2) == ["a/1", "a/10"]
+    assert await keys(store, "a/", after="a/10", limit=1) == ["a/2"]
+    assert await keys(store, "b", after="c") == []
+    assert await keys(store, "\U0010ffff") == []
+
+
+async def test_expected_revisions_hold_or_nothing_is_written(store: Store) -> None:
+    one = await store.commit(Put("a", b"1", expected=0))
+    with pytest.raises(Conflict):
+        await store.commit(Put("b", b"x"), Put("a", b"2", expected=0))
+    with pytest.raises(Conflict):
+        await store.commit(Put("b", b"x"), Put("a", b"2", expected=one + 7))
+    with pytest.raises(Conflict):
+        await store.commit(Put("b", b"x"), Delete("a", expected=one + 7))
+    with pytest.raises(Conflict):
+        await store.commit(Put("b", b"x"), Delete("missing", expected=3))
+    assert await store.get("b") is None
+    two = await store.commit(Put("a", b"2", expected=one))
+    assert two == one + 1
+    await store.commit(Delete("a", expected=two), Delete("b", expected=0))
+    assert await store.get("a") is None
+
+
+@pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "x" * 1025])
+async def test_bad_keys_are_refused(store: Store, key: str) -> None:
+    with pytest.raises(Invalid):
+        await store.commit(Put(key, b""))
+    with pytest.raises(Invalid):
+        await store.commit(Put("a", b""), Delete(key))
+    assert await keys(store, "") == []
+
+
+async def test_a_key_twice_and_too_large_values_are_refused(store: Store) -> None:
+    with pytest.raises(Invalid):
+        await store.commit(Put("a", b""), Delete("a"))
+    with pytest.raises(Invalid):
+        await store.commit(Put("a", bytes(16 * 1024 * 1024 + 1)))
+
+
+async def test_watch_replays_then_follows(store: Store) -> None:
+    first = await store.commit(Put("a/1", b"1"))
+    await store.commit(Put("b/1", b"x"))
+    await store.commit(Put("a/2", b"2"), Delete("a/1"))
+    watch = store.watch("a/", after=first)
+    assert await take(watch, 2) == [Change(first + 2, "a/2", b"2"), Change(first + 2, "a/1", None)]
+    following = asyncio.ensure_future(take(watch, 1))
+    await asyncio.sleep(0)
+    await store.commit(Put("b/2", b""))
+    last = await store.commit(Put("a/3", b"3"))
+    assert await following == [Change(last, "a/3", b"3")]
+
+
+async def test_watch_from_the_future_sees_only_later_changes(store: Store) -> None:
+    revision = await store.commit(Put("a", b"1"))
+    watch = store.watch("", after=revision + 1)
+    following = asyncio.ensure_future(take(watch, 1))
+    await asyncio.sleep(0)
+    await store.commit(Put("a", b"2"))
+    await store.commit(Put("a", b"3"))
+    assert await following == [Change(revision + 2, "a", b"3")]
+
+
+async def test_a_change_is_seen_in_order_by_all_watchers_after_it_can_be_read(store: Store) -> None:
+    async def follow(prefix: str) -> list[int]:
+        seen = []
+        async for change in store.watch(prefix, after=0):
+            entry = await store.get(change.key)
+            assert entry is not None and entry.modified >= change.revision
+            seen.append(change.revision)
+            if len(seen) == 100:
+                return seen
+        raise AssertionError
+
+    watchers = [asyncio.ensure_future(follow(prefix)) for prefix in ("", "k", "k/")]
+    revisions = [await store.commit(Put(f"k/{index}", b"")) for index in range(50)]
+    revisions += await asyncio.gather(*(store.commit(Put(f"k/{index}", b"")) for index in range(50)))
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*watchers) == [revisions] * 3
+
+
+async def test_concurrent_commits_are_in_order_and_only_one_wins_a_race(store: Store) -> None:
+    revisions = await asyncio.gather(*(store.commit(Put("k", str(index).encode())) for index in range(300)))
+    assert revisions == sorted(revisions)
+    entry = await store.get("k")
+    assert entry is not None and entry.value == b"299"
+
+    async def race(index: int) -> bool:
+        try:
+            await store.commit(Put("race", b"%d" % index, expected=0), Put(f"won/{index}", b""))
+        except Conflict:
+            return False
+        return True
+
+    won = await asyncio.gather(*(race(index) for index in range(100)))
+    assert won.count(True) == 1
+    assert await keys(store, "won/") == [f"won/{won.index(True)}"]
+
+
+async def test_compaction_forgets_history_but_not_what_is_stored(store: Store) -> None:
+    for index in range(10):
+        last = await store.commit(Put("k", b"%d" % index))
+    await store.compact(last - 2)
+    entry = await store.get("k")
+    assert entry is not None and entry.value == b"9"
+    assert [change.revision for change in await take(store.watch("", after=last - 3), 3)] == [last - 2, last - 1, last]
+    with pytest.raises(Unavailable, match=f"is {last - 3}$"):
+        await take(store.watch("", after=last - 4), 1)
+    await store.compact(last - 5)
+    await store.compact(last + 100)
+    assert await store.commit(Put("k", b"x")) == last + 1
+    assert [change.revision for change in await take(store.watch("", after=last), 1)] == [last + 1]
+
+
+async def test_compaction_does_not_overtake_an_idle_watcher(store: Store) -> None:
+    watch = store.watch("mine/", after=0)
+    following = asyncio.ensure_future(take(watch, 1))
+    await asyncio.sleep(0)
+    for index in range(20):
+        last = await store.commit(Put("other", b"%d" % index))
+    await store.compact(last)
+    revision = await store.commit(Put("mine/1", b""))
+    assert await following == [Change(revision, "mine/1", b"")]
+
+
+async def test_closing_ends_watchers_and_refuses_commits(store: Store) -> None:
+    following = asyncio.ensure_future(take(store.watch("", after=0), 1))
+    await asyncio.sleep(0)
+    await store.close()
+    await store.close()
+    with pytest.raises(Unavailable):
+        await following
+    with pytest.raises(Unavailable):
+        await store.commit(Put("a", b""))
+
+
+async def test_an_abandoned_commit_or_watch_harms_nobody(store: Store) -> None:
+    waiting = asyncio.ensure_future(store.commit(Put("a", b"")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    watch = asyncio.ensure_future(take(store.watch("", after=10), 1))
+    await asyncio.sleep(0)
+    watch.cancel()
+    await store.commit(Put("b", b""))
+    assert "b" in await keys(store, "")

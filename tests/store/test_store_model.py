@@ -1,0 +1,104 @@
+"""Random histories against a plain dict, on both stores."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from boxship.errors import Conflict
+from boxship.store import Delete, Operation, Put, Store
+from boxship.store.memory import MemoryStore
+from boxship.store.sqlite import SqliteStore
+
+KEYS = some.sampled_from(["a", "a/", "a/b", "a/ü", "a/\U0010ffff", "b", "\uffff", "\U0010ffff\U0010ffff"])
+# How `expected` relates to the truth: not given, right, absent, wrong.
+EXPECTATIONS = some.sampled_from(["none", "right", "absent", "wrong"])
+OPERATIONS = some.tuples(KEYS, some.none() | some.binary(max_size=9), EXPECTATIONS)
+STEPS = some.one_of(
+    some.tuples(some.just("commit"), some.lists(OPERATIONS, max_size=4, unique_by=lambda item: item[0])),
+    some.tuples(some.just("reopen"), some.none()),
+    some.tuples(some.just("compact"), some.integers(0, 30)),
+)
+
+Model = dict[str, tuple[bytes, int, int]]
+
+
+def concrete(model: Model, drawn: list[tuple[str, bytes | None, str]]) -> tuple[list[Operation], bool]:
+    """The operations, and whether the store must accept them."""
+    operations: list[Operation] = []
+    fine = True
+    for key, value, expectation in drawn:
+        now = model[key][2] if key in model else 0
+        expected = {"none": None, "right": now, "absent": 0, "wrong": now + 1}[expectation]
+        fine = fine and expected in (None, now)
+        operations.append(Delete(key, expected) if value is None else Put(key, value, expected))
+    return operations, fine
+
+
+async def play(store: Store, path: Path | None, steps: list[tuple[str, object]]) -> None:
+    model: Model = {}
+    revision = oldest = 0
+    history: list[tuple[int, str, bytes | None]] = []
+    for step, argument in steps:
+        if step == "reopen" and path is not None:
+            await store.close()
+            store = await SqliteStore.open(path)
+        elif step == "compact":
+            assert isinstance(argument, int)
+            await store.compact(argument)
+            oldest = max(oldest, min(argument, revision) - 1, 0)
+        elif step == "commit":
+            operations, fine = concrete(model, argument)  # type: ignore[arg-type]
+            try:
+                found = await store.commit(*operations)
+            except Conflict:
+                assert not fine
+                continue
+            assert fine
+            revision += 1
+            assert found == revision
+            for operation in operations:
+                if isinstance(operation, Put):
+                    created = model[operation.key][1] if operation.key in model else revision
+                    model[operation.key] = (operation.value, created, revision)
+                    history.append((revision, operation.key, operation.value))
+                elif model.pop(operation.key, None):
+                    history.append((revision, operation.key, None))
+    await compare(store, model, revision)
+    await compare_history(store, [row for row in history if row[0] > oldest], oldest)
+    await store.close()
+
+
+async def compare(store: Store, model: Model, revision: int) -> None:
+    for prefix in ("", "a", "a/", "\uffff", "\U0010ffff"):
+        snapshot = await store.list(prefix)
+        assert snapshot.revision == revision
+        assert [(e.key, e.value, e.created, e.modified) for e in snapshot.entries] == [
+            (key, *model[key]) for key in sorted(model) if key.startswith(prefix)
+        ]
+
+
+async def compare_history(store: Store, rows: list[tuple[int, str, bytes | None]], oldest: int) -> None:
+    watch = store.watch("", after=oldest)
+    async with asyncio.timeout(10):
+        changes = [await anext(watch) for _ in rows]
+    assert [(change.revision, change.key, change.value) for change in changes] == rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.lists(STEPS, max_size=25))
+def test_memory_store_follows_the_model(steps: list[tuple[str, object]]) -> None:
+    asyncio.run(play(MemoryStore(), None, steps))
+
+
+@settings(max_examples=40, deadline=None)
+@given(some.lists(STEPS, max_size=25))
+def test_sqlite_store_follows_the_model(steps: list[tuple[str, object]]) -> None:
+    async def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "state.db")
+            await play(await SqliteStore.open(path), path, steps)
+
+    asyncio.run(run())
