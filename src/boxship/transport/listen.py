@@ -1,0 +1,98 @@
+"""Where a server listens: unix sockets with mode and group, and TCP with mutual TLS. Plain TCP does not exist here."""
+
+import contextlib
+import os
+import socket
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from boxship.errors import Conflict, Internal, Invalid
+
+BACKLOG = 1024  # connections that the kernel keeps until they are accepted
+UNIX_PATH_BYTES = 107
+
+
+class UnixAddress(msgspec.Struct, frozen=True):
+    """A unix socket. `group` is a number; None leaves it as the process has it."""
+
+    path: Path
+    mode: int = 0o660
+    group: int | None = None
+
+
+class TlsAddress(msgspec.Struct, frozen=True):
+    """A TCP port whose clients must show a certificate that `context` accepts. Port 0: any free one."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext
+
+
+Address = UnixAddress | TlsAddress
+
+
+def open_unix(address: UnixAddress) -> socket.socket:
+    """A bound unix socket. It appears under its name with its rights already set; a dead one of that name goes."""
+    path = address.path
+    temporary = path.with_name(f".{os.getpid():x}")
+    if len(os.fsencode(temporary)) > UNIX_PATH_BYTES:
+        raise Invalid(f"cannot listen on {path}: path is longer than {UNIX_PATH_BYTES} bytes")
+    if is_answered(path):
+        raise Conflict(f"cannot listen on {path}: another process listens there")
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        opened.bind(str(temporary))
+        if address.group is not None:
+            os.chown(temporary, -1, address.group)
+        os.chmod(temporary, address.mode)
+        opened.listen(BACKLOG)
+        os.rename(temporary, path)
+    except OSError as error:
+        opened.close()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise Internal(f"cannot listen on {path}: {error.strerror}") from error
+    return opened
+
+
+def is_answered(path: Path) -> bool:
+    """Whether a living process listens on the unix socket of that name. Raises Conflict where no socket is there."""
+    if not path.exists():
+        return False
+    if not path.is_socket():
+        raise Conflict(f"cannot listen on {path}: a file that is no socket is in the way")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+        return True
+
+
+def open_tls(address: TlsAddress) -> socket.socket:
+    """A bound TCP socket. Refuses a context that lets clients in without a certificate."""
+    if address.context.verify_mode is not ssl.CERT_REQUIRED:
+        raise Invalid(f"cannot listen on {address.host}:{address.port}: TCP is offered with client certificates alone")
+    try:
+        family, kind, number, _, place = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, number)
+    except OSError as error:
+        raise Internal(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from error
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(place)
+    except OSError as error:
+        opened.close()
+        raise Internal(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from error
+    return opened
