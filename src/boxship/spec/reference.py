@@ -44,11 +44,12 @@ class Reference(msgspec.Struct, frozen=True):
 
     @property
     def familiar_name(self) -> str:
-        """The repository as people write it."""
-        if self.domain != DEFAULT_DOMAIN:
-            return self.name
-        rest = self.path.removeprefix(OFFICIAL)
-        return rest if "/" not in rest and _familiar(rest) else self.path
+        """The repository as people write it: the shortest form that is read back as the same."""
+        if self.domain == DEFAULT_DOMAIN:
+            for short in (self.path.removeprefix(OFFICIAL), self.path):
+                if _split_domain(short) == (self.domain, self.path) and not _IDENTIFIER.fullmatch(short):
+                    return short
+        return self.name
 
     @property
     def familiar(self) -> str:
@@ -68,11 +69,6 @@ class Reference(msgspec.Struct, frozen=True):
 
     def _suffix(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
-
-
-def _familiar(rest: str) -> bool:
-    """Whether the short form is read back as the same name: 64 hexadecimal digits alone would be an image's id."""
-    return not _IDENTIFIER.fullmatch(rest)
 
 
 def parse(text: str) -> Reference:
