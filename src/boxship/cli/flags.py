@@ -1,7 +1,7 @@
 """Flags of a verb as data, and the parser of Docker's flag grammar.
 
 One `Flag` line per flag is the only place where it is described: parsing, help, completion and the documentation are
-all made from it. The grammar is Docker's (pflag's): `--name value`, `--name=value`, bundled short flags (`-it`, `-p80:80`),
+all made from it. The grammar is Docker's (pflag's): `--name value`, `--name=value`, bundled shorts (`-it`, `-p80:80`),
 `--` ends the flags, and a verb may say that its flags end at the first positional argument (`run`, `exec`).
 
 It must stay free of slow imports: every start of the program pays for them.
