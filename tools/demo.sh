@@ -1,0 +1,146 @@
+#!/bin/bash
+# `make demo`: the engine at work on this machine, in folders of its own, cleaned up to zero at the end.
+# Every line after a "$" is the real output of that command.
+set -euo pipefail
+exec </dev/null
+cd "$(dirname "$0")/.."
+. tools/apt.sh
+
+[ "$(id -u)" = 0 ] || die "the demo needs root: it makes namespaces, mounts and interfaces"
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/boxship-demo.XXXXXX")
+data=$work/data run=$work/run log=$work/boxshipd.log
+export BOXSHIP_HOST=unix://$work/boxship.sock
+export PATH=$PWD/.venv/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+daemon=
+
+heading() { printf '\n== %s\n' "$*"; }
+show() {
+    printf '$ %s\n' "$*"
+    "$@"
+}
+# Waits for a condition, looking often; gives up after the given seconds.
+await() {
+    local seconds=$1 what=$2 end
+    shift 2
+    end=$((SECONDS + seconds))
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            tail -n 20 "$log" >&2 || true
+            die "waited $seconds s for: $what"
+        fi
+        sleep 0.05
+    done
+}
+start_daemon() {
+    printf '$ boxshipd --data-root %s --run-root %s --host %s &\n' "$data" "$run" "$BOXSHIP_HOST"
+    boxshipd --data-root "$data" --run-root "$run" --host "$BOXSHIP_HOST" >>"$log" 2>&1 &
+    daemon=$!
+    await 30 "the daemon to answer" boxship version
+}
+fetch() { busybox wget -q -T 5 -O - "$1"; }
+pid_of() { boxship inspect --format '{{.State.Pid}}' "$1"; }
+runs_again() { [ "$(boxship inspect --format '{{.State.Running}} {{.RestartCount}}' web)" = "true 1" ]; }
+
+# What of ours this machine has: each line says what and where. Empty means nothing is left.
+remains() {
+    grep -l -s -F "$work/" /proc/[0-9]*/mountinfo | sed 's/^/mount seen by /' || true
+    ip -o link show | awk -F': ' '{print $2}' | sed 's/@.*//' | grep -v -x -F -f "$work.interfaces" | sed 's/^/interface /' || true
+    { nft list tables 2>/dev/null || true; } | grep -v -x -F -f "$work.tables" | sed 's/^/rules: /' || true
+    { lsns --noheadings --output NS --type net || true; } | grep -v -w -F -f "$work.namespaces" | sed 's/^/network namespace /' || true
+    find /sys/fs/cgroup -type d -path '*boxship*' 2>/dev/null | grep -v -x -F -f "$work.cgroups" | sed 's/^/cgroup /' || true
+    pgrep -a -f -- "$work/" | grep -v -F "$0" | sed 's/^/process /' || true
+}
+note_what_was_there() {
+    ip -o link show | awk -F': ' '{print $2}' | sed 's/@.*//' >"$work.interfaces"
+    { nft list tables 2>/dev/null || true; echo -; } >"$work.tables"
+    { lsns --noheadings --output NS --type net || true; echo -; } | tr -d ' ' >"$work.namespaces"
+    { find /sys/fs/cgroup -type d -path '*boxship*' 2>/dev/null || true; echo -; } >"$work.cgroups"
+}
+
+clean_up() {
+    local status=$?
+    set +e
+    if [ $status -ne 0 ]; then
+        printf '\nthe demo failed; the daemon said at last:\n' >&2
+        tail -n 30 "$log" >&2
+    fi
+    if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
+        boxship ps -aq 2>/dev/null | xargs -r boxship rm -f >/dev/null 2>&1
+        kill "$daemon"
+        wait "$daemon" 2>/dev/null
+    fi
+    pkill -KILL -f -- "$work/run/" # monitors of containers that a failed demo left; the path is ours alone
+    rm -rf "$work" "$work".{interfaces,tables,namespaces,cgroups}
+    exit $status
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+note_what_was_there
+
+heading "The daemon, with its own data and run folders"
+start_daemon
+show boxship version --format 'client {{.Client.Version}}, daemon {{.Server.Version}}, API {{.Server.APIVersion}}'
+
+heading "A base image from this distribution's own packages: no registry"
+show boxship base busybox
+show boxship images
+
+heading "A container that serves a page on a published port"
+show boxship run --detach --name web --restart always --publish 80 busybox \
+    sh -c 'echo "Hello from container $(hostname)" >/var/www/index.html; exec httpd -f -vv -p 80 -h /var/www'
+port=$(boxship port web 80 | sed -n '1s/.*://p')
+url=http://127.0.0.1:$port/
+await 10 "the page" fetch "$url"
+show fetch "$url"
+
+heading "Looking at it"
+show boxship ps
+show boxship logs web
+show boxship stats --no-stream
+show boxship exec web sh -c 'id; ip -4 -o addr show eth0; ps'
+
+heading "Its process is killed: the restart policy brings it back"
+first=$(pid_of web)
+show kill -KILL "$first"
+await 15 "the container to run again" runs_again
+printf 'process %s is gone, process %s runs\n' "$first" "$(pid_of web)"
+await 10 "the page" fetch "$url"
+show boxship ps
+show fetch "$url"
+
+heading "The daemon itself is killed while the container serves"
+second=$(pid_of web)
+show kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+daemon=
+served=0
+for _ in $(seq 50); do fetch "$url" >/dev/null && served=$((served + 1)); done
+printf 'without a daemon: %s of 50 pages served\n' "$served"
+[ "$served" = 50 ] || die "a page was not served while the daemon was away"
+
+heading "The daemon starts again and finds everything"
+start_daemon
+show boxship ps
+[ "$(pid_of web)" = "$second" ] || die "the container is not the one that ran before"
+printf 'the same process %s runs\n' "$second"
+show boxship exec web cat /var/www/index.html
+printf '%s requests are in the log, those of the time without a daemon among them\n' "$(boxship logs web 2>&1 | grep -c 'response:200')"
+show boxship why web
+
+heading "Cleaned up to zero"
+show boxship rm --force web
+show boxship rmi busybox
+show boxship system df
+show kill "$daemon"
+wait "$daemon" || die "the daemon ended with an error"
+daemon=
+left=$(remains)
+files=$(find "$data/content" "$data/snapshots" "$data/containers" "$data/volumes" -type f 2>/dev/null | wc -l)
+if [ -n "$left" ] || [ "$files" -ne 0 ]; then
+    printf '%s\n' "$left" >&2
+    find "$data" -type f >&2
+    die "something is left"
+fi
+printf 'mounts 0, network namespaces 0, interfaces 0, rules 0, cgroups 0, processes 0, files of images and containers 0\n'
+show rm -r "$work"
+printf '\nThe demo is done; nothing of it is left on this machine.\n'
