@@ -2,3 +2,7 @@
 
 It knows no HTTP, no Docker JSON and no cluster.
 """
+
+from boxship.engine.engine import Engine
+
+__all__ = ["Engine"]

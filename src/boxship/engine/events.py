@@ -61,6 +61,10 @@ class Events:
         while len(self._journal) > JOURNAL_LIMIT:
             self._expired.append(self._journal.popleft()[0])
 
+    def drop(self, key: str) -> None:
+        """Delete a key of another part along with the next commit: for leftovers that nobody waits for."""
+        self._expired.append(key)
+
     def publish(self, *events: Event) -> None:
         """Write to the store soon and tell the listeners then: for news that no stored change carries."""
         task = asyncio.ensure_future(self.commit(events=events))

@@ -81,10 +81,9 @@ def _wake(waiters: "list[asyncio.Future[WaitResult]]", result: WaitResult) -> No
 
 
 class Lives:
-    """`Live` by container id, made at first use, and the group that owns all their tasks."""
+    """`Live` by container id, made at first use."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
-        self._tasks = tasks
+    def __init__(self) -> None:
         self._by_id: dict[str, Live] = {}
 
     def of(self, container_id: str) -> Live:
@@ -99,3 +98,10 @@ class Lives:
         if live is not None:
             live.cancel("supervise", "health", "restart")
             live.removed()
+
+    async def close(self) -> None:
+        """Cancel every container's tasks and wait until they are gone; the containers themselves go on."""
+        tasks = [task for live in self._by_id.values() for task in live.tasks.values()]
+        for live in self._by_id.values():
+            live.cancel("supervise", "health", "restart")
+        await asyncio.gather(*tasks, return_exceptions=True)

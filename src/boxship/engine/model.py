@@ -65,6 +65,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     oom_killed: bool = False
     restart_count: int = 0
     stopped_by_user: bool = False  # "unless-stopped" asks for it
+    remove_volumes: bool = False  # a removal under way takes the anonymous volumes along
     health: Health | None = None
     warnings: tuple[str, ...] = ()
 

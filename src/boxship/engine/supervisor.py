@@ -14,6 +14,7 @@ from boxship.engine.health import HealthMonitor
 from boxship.engine.lives import Live, Lives, WaitResult
 from boxship.engine.model import ALIVE, Container, Event, Health, Phase, ProcessHandle
 from boxship.engine.records import Records
+from boxship.engine.removal import Removal
 from boxship.engine.start import Starter
 from boxship.engine.states import move, with_state
 from boxship.errors import BoxshipError, Internal
@@ -46,6 +47,7 @@ class Supervisor:
         records: Records,
         lives: Lives,
         starter: Starter,
+        removal: Removal,
         driver: Driver,
         health: HealthMonitor,
         clock: Clock,
@@ -54,6 +56,7 @@ class Supervisor:
         self._records = records
         self._lives = lives
         self._starter = starter
+        self._removal = removal
         self._driver = driver
         self._health = health
         self._clock = clock
@@ -142,6 +145,8 @@ class Supervisor:
             return
         live.ended(WaitResult(ended.code, error))
         await self._delete(handle)
+        if container.spec.auto_remove:
+            await self._removal.remove(container.id, volumes=True)
 
     def restart_later(self, container: Container, ran_for: int) -> None:
         """Start the container again after its back-off; a stop meanwhile cancels it."""
@@ -165,9 +170,6 @@ class Supervisor:
                 if container is None or container.state.phase not in ALIVE:
                     return
                 await self.finish(container, ended)
-            container = self._records.find(container_id)
-            if container and container.state.phase is Phase.EXITED and container.spec.auto_remove:
-                await self._starter.remove_ended(container_id)
         except (BoxshipError, OSError):
             logger.exception("cannot record the end of container %s", container_id)
 
@@ -233,9 +235,7 @@ class Supervisor:
         now = self._clock.now()
         events = [container_event(container, "oom", now)] if ended.oom_killed else []
         events.append(
-            container_event(
-                container, "die", now, exitCode=str(ended.code), execDuration=str(ran_for // SECOND)
-            )
+            container_event(container, "die", now, exitCode=str(ended.code), execDuration=str(ran_for // SECOND))
         )
         return [*events, *self._starter.end_events(container, now)]
 

@@ -1,0 +1,11 @@
+"""The composition root: builds every room by constructor, starts the doors, stops in reverse.
+
+It alone, with the command line, reads arguments and the environment.
+"""
+
+
+def main() -> None:
+    """Entry point of the program boxshipd."""
+    from boxship.main.daemon import run
+
+    run()

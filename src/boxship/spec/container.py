@@ -135,9 +135,9 @@ class RestartPolicy(msgspec.Struct, frozen=True):
 
 
 class LogPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Log driver "json-file", "local" or "none", with its options as the user wrote them."""
+    """Log driver "json-file", "local" or "none" ("": the daemon's default), with its options as written."""
 
-    driver: str = "json-file"
+    driver: str = ""
     options: dict[str, str] = {}
 
 

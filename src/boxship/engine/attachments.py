@@ -1,0 +1,218 @@
+"""A client's hold on a container's streams: attach, logs, terminal size."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from boxship.engine.clock import Clock
+from boxship.engine.describing import container_event
+from boxship.engine.detach import DetachKeys
+from boxship.engine.events import Events
+from boxship.engine.lives import Live, Lives
+from boxship.engine.model import ALIVE, Container, Phase
+from boxship.engine.records import Records
+from boxship.errors import Conflict, Unsupported
+from boxship.logs.options import parse_options
+from boxship.logs.reader import read
+from boxship.runtime.driver import Attached, Driver
+from boxship.spec.log import LogRecord
+
+STDOUT, STDERR = 1, 2
+
+
+class Streams:
+    """One client's view of a container's or an exec's streams.
+
+    It may be made before the process starts: output then waits for the first byte and misses none.
+    """
+
+    def __init__(
+        self,
+        *,
+        tty: bool,
+        wanted: frozenset[int],
+        takes_input: bool,
+        replay: AsyncIterator[LogRecord] | None = None,
+        live: bool = True,
+        detach_keys: str = "",
+    ) -> None:
+        self.tty = tty
+        self._wanted = wanted
+        self._takes_input = takes_input
+        self._replay = replay
+        self._live = live
+        self._keys = DetachKeys(detach_keys) if tty else None
+        self._message = b""
+        self._joined: asyncio.Future[Attached | None] = asyncio.get_running_loop().create_future()
+        self._input_ended = False
+
+    def join(self, attached: Attached) -> None:
+        """The process is about to run: its streams are here."""
+        if self._joined.done():
+            attached.close()
+        else:
+            self._joined.set_result(attached)
+
+    def give_up(self) -> None:
+        """There will be no process."""
+        if not self._joined.done():
+            self._joined.set_result(None)
+
+    def fail(self, message: str) -> None:
+        """There is no process, and the client reads why on its stream."""
+        self._message = message.encode()
+        self.give_up()
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(stream, data) until the process ends or the client detaches; the replayed log first."""
+        if self._message:
+            yield STDOUT, self._message
+        if self._replay is not None:
+            async for record in self._replay:
+                yield record.stream, record.data
+        if not self._live:
+            return
+        attached = await asyncio.shield(self._joined)
+        if attached is None:
+            return
+        async for stream, data in attached:
+            if stream in self._wanted:
+                yield stream, data
+
+    async def write(self, data: bytes) -> None:
+        """Send to the process's stdin. The detach keys end this client's view and reach nobody."""
+        attached = await asyncio.shield(self._joined)
+        if attached is None or not self._takes_input or self._input_ended:
+            return
+        if self._keys is not None:
+            data, detached = self._keys.feed(data)
+            if data:
+                await attached.write(data)
+            if detached:
+                attached.close()
+            return
+        await attached.write(data)
+
+    async def end_input(self) -> None:
+        """The client will send nothing more: the process's stdin ends, its output goes on."""
+        attached = await asyncio.shield(self._joined)
+        if attached is not None and self._takes_input and not self._input_ended:
+            self._input_ended = True
+            await attached.close_stdin()
+
+    async def close(self) -> None:
+        """Let go. Safe to call twice."""
+        if not self._joined.done():
+            self._joined.set_result(None)
+            return
+        attached = self._joined.result()
+        if attached is not None:
+            attached.close()
+
+
+class Attachments:
+    """attach, logs and resize of containers."""
+
+    def __init__(self, records: Records, lives: Lives, driver: Driver, events: Events, clock: Clock) -> None:
+        self._records = records
+        self._lives = lives
+        self._driver = driver
+        self._events = events
+        self._clock = clock
+
+    async def attach(
+        self,
+        ref: str,
+        *,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        logs: bool = False,
+        stream: bool = True,
+        detach_keys: str = "",
+    ) -> Streams:
+        """A client's streams. Raises Conflict where the container is paused, restarting or being removed."""
+        container = self._records.get(ref)
+        if container.state.phase is Phase.PAUSED:
+            raise Conflict(f"container {ref} is paused, unpause the container before attach")
+        if container.state.phase is Phase.RESTARTING:
+            raise Conflict(f"container {ref} is restarting, wait until the container is running")
+        if container.state.phase in (Phase.REMOVING, Phase.DEAD):
+            raise Conflict(f"container {ref} is marked for removal and cannot be attached to")
+        wanted = frozenset(number for number, on in ((STDOUT, stdout), (STDERR, stderr)) if on)
+        replay = None
+        if logs and container.log_path:
+            replay = self.logs(ref, stdout=stdout, stderr=stderr, follow=False, since=0, until=0, tail=None)
+        running = container.state.phase in ALIVE
+        streams = Streams(
+            tty=container.spec.tty,
+            wanted=wanted,
+            takes_input=stdin and container.spec.open_stdin,
+            replay=replay,
+            live=stream and (running or not logs),
+            detach_keys=detach_keys,
+        )
+        if stream:
+            await self._enter(container, streams)
+        self._events.publish(container_event(container, "attach", self._clock.now()))
+        return streams
+
+    async def _enter(self, container: Container, streams: Streams) -> None:
+        live = self._lives.of(container.id)
+        handle = live.handle
+        if container.state.phase in ALIVE and handle is not None:
+            streams.join(await self._driver.connect(handle))
+        else:
+            live.attaching.append(streams)
+
+    def logs(
+        self,
+        ref: str,
+        *,
+        stdout: bool,
+        stderr: bool,
+        follow: bool,
+        since: int,
+        until: int,
+        tail: int | None,
+    ) -> AsyncIterator[LogRecord]:
+        """The container's log. Times in nanoseconds since the epoch, 0 for none; `tail` None for all.
+
+        Raises Unsupported where its log driver keeps none.
+        """
+        container = self._records.get(ref)
+        if not container.log_path:
+            raise Unsupported("configured logging driver does not support reading")
+        live = self._lives.of(container.id)
+        streams = frozenset(number for number, on in ((STDOUT, stdout), (STDERR, stderr)) if on)
+        return read(
+            container.log_path,
+            since=since,
+            until=until,
+            tail=tail,
+            follow=follow,
+            ended=lambda: self._has_ended(container.id, live),
+            streams=streams,
+        )
+
+    def log_attributes(self, ref: str) -> dict[str, str]:
+        """What the log options "labels" and "env" add to each line when details are asked for."""
+        container = self._records.get(ref)
+        settings = parse_options(container.spec.log.driver, container.spec.log.options)
+        return settings.attributes(container.labels, container.process.environment)
+
+    async def resize(self, ref: str, rows: int, columns: int) -> None:
+        """Set the size of the container's terminal. Raises Conflict where it doesn't run."""
+        container = self._records.get(ref)
+        handle = self._lives.of(container.id).handle
+        if container.state.phase not in ALIVE or handle is None:
+            raise Conflict(f"cannot resize a stopped container: container {container.id} is not running")
+        await self._driver.resize(handle, rows, columns)
+        self._events.publish(
+            container_event(container, "resize", self._clock.now(), height=str(rows), width=str(columns))
+        )
+
+    def _has_ended(self, container_id: str, live: Live) -> bool:
+        container = self._records.find(container_id)
+        if container is None:
+            return True
+        return container.state.phase in (Phase.CREATED, Phase.EXITED, Phase.REMOVING, Phase.DEAD)

@@ -1,0 +1,85 @@
+"""What is refused before a container is made: contradictions and values that only the engine can judge. Pure."""
+
+from collections.abc import Collection
+
+from boxship.errors import Invalid, Unsupported
+from boxship.logs.options import parse_options
+from boxship.spec.container import ContainerSpec, RestartPolicy
+
+RESTART_NAMES = ("no", "always", "unless-stopped", "on-failure")
+
+
+def check_restart(policy: RestartPolicy) -> None:
+    """Raises Invalid with Docker's texts for an unknown policy or a wrong count."""
+    if policy.name not in RESTART_NAMES:
+        raise Invalid(f"invalid restart policy: unknown policy '{policy.name}'; use one of {', '.join(RESTART_NAMES)}")
+    if policy.maximum_retries < 0:
+        raise Invalid("invalid restart policy: maximum retry count cannot be negative")
+    if policy.maximum_retries and policy.name != "on-failure":
+        raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+
+
+def check_spec(spec: ContainerSpec, runtimes: Collection[str]) -> None:
+    """Raises Invalid or Unsupported for what cannot be made into a container, before anything is made."""
+    if not spec.image:
+        raise Invalid("no image specified")
+    check_restart(spec.restart)
+    if spec.auto_remove and spec.restart.name != "no":
+        raise Invalid("can't set 'AutoRemove' and 'RestartPolicy' at the same time")
+    if spec.runtime and spec.runtime not in runtimes:
+        raise Invalid(f"unknown or invalid runtime name: {spec.runtime}")
+    if spec.stop_timeout is not None and spec.stop_timeout < -1:
+        raise Invalid(f"invalid stop timeout: {spec.stop_timeout} seconds; -1 waits without end")
+    if spec.working_directory and not spec.working_directory.startswith("/"):
+        raise Invalid(f"the working directory '{spec.working_directory}' is invalid, it needs to be an absolute path")
+    parse_options(spec.log.driver, spec.log.options)
+    _check_namespaces(spec)
+    _check_health(spec)
+
+
+def _check_namespaces(spec: ContainerSpec) -> None:
+    if spec.userns_mode not in ("", "host"):
+        raise Unsupported(f"unsupported: HostConfig.UsernsMode {spec.userns_mode}")
+    if spec.uts_mode not in ("", "private", "host"):
+        raise Invalid(f"invalid UTS mode: {spec.uts_mode}")
+    if spec.cgroupns_mode not in ("", "private", "host"):
+        raise Invalid(f"invalid cgroup namespace mode: {spec.cgroupns_mode}")
+    if spec.ipc_mode not in ("", "none", "private", "shareable", "host") and not spec.ipc_mode.startswith("container:"):
+        raise Invalid(f"invalid IPC mode: {spec.ipc_mode}")
+    if spec.pid_mode not in ("", "private", "host") and not spec.pid_mode.startswith("container:"):
+        raise Invalid(f"invalid PID mode: {spec.pid_mode}")
+    if spec.uts_mode == "host" and (spec.hostname or spec.domainname):
+        raise Invalid("conflicting options: hostname and the UTS mode")
+    if spec.network_mode.startswith("container:"):
+        named = {
+            "hostname and the network mode": spec.hostname,
+            "dns and the network mode": spec.dns or spec.dns_options or spec.dns_search,
+            "port publishing and the container type network mode": spec.ports or spec.publish_all,
+            "custom host-to-IP mapping and the network mode": spec.extra_hosts,
+        }
+        for text, given in named.items():
+            if given:
+                raise Invalid(f"conflicting options: {text}")
+    if spec.links:
+        raise Unsupported("unsupported: HostConfig.Links; put both containers on one user-defined network")
+    if spec.privileged and spec.userns_mode == "private":
+        raise Invalid("privileged mode is incompatible with user namespaces")
+
+
+def _check_health(spec: ContainerSpec) -> None:
+    check = spec.health
+    if check is None:
+        return
+    if check.test and check.test[0] not in ("CMD", "CMD-SHELL", "NONE", ""):
+        raise Invalid(f'unknown type "{check.test[0]}" in the health check; use CMD, CMD-SHELL or NONE')
+    durations = {
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
+    }
+    for name, value in durations.items():
+        if value != 0 and value < 1_000_000:
+            raise Invalid(f"{name} in Healthcheck cannot be less than 1ms")
+    if check.retries < 0:
+        raise Invalid("Retries in Healthcheck cannot be negative")

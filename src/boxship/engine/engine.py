@@ -1,0 +1,106 @@
+"""Puts the engine's parts together over the rooms that it is given, starts them in order and stops them in reverse."""
+
+import asyncio
+import logging
+
+from boxship.engine.attachments import Attachments
+from boxship.engine.clock import Clock
+from boxship.engine.committing import Committing
+from boxship.engine.containers import Containers
+from boxship.engine.creation import Creation
+from boxship.engine.events import Events
+from boxship.engine.execs import Execs
+from boxship.engine.files import Files
+from boxship.engine.health import HealthMonitor
+from boxship.engine.images import EngineImages
+from boxship.engine.life import Life
+from boxship.engine.lives import Lives
+from boxship.engine.metrics import Metrics
+from boxship.engine.networks import EngineNetworks
+from boxship.engine.places import Places
+from boxship.engine.records import Records
+from boxship.engine.recovery import Recovery
+from boxship.engine.removal import Removal
+from boxship.engine.rotation import LogRotation
+from boxship.engine.start import Starter
+from boxship.engine.supervisor import Supervisor
+from boxship.engine.system import Facts, System
+from boxship.engine.volumes import EngineVolumes
+from boxship.images import Images
+from boxship.network import Networks
+from boxship.runtime.driver import Driver
+from boxship.snapshots import Snapshots
+from boxship.spec.container import LogPolicy
+from boxship.store import Store
+from boxship.volumes import Volumes
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """The engine. Each attribute is one concern; doors call these and nothing below them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        images: Images,
+        snapshots: Snapshots,
+        volumes: Volumes,
+        networks: Networks,
+        driver: Driver,
+        places: Places,
+        instance: str,
+        default_log: LogPolicy,
+        facts: Facts,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.events = events = Events(store, clock)
+        self._records = records = Records(store, events)
+        self._lives = lives = Lives()
+        self._removal = removal = Removal(records, lives, snapshots, volumes, driver, places, clock)
+        self.execs = Execs(records, lives, driver, store, events, clock, tasks)
+        health = HealthMonitor(records, clock, self.execs.probe)
+        starter = Starter(records, snapshots, volumes, networks, driver, places, instance)
+        self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, tasks)
+        creation = Creation(records, images, snapshots, volumes, driver, removal, places, default_log, clock)
+        self.life = Life(records, lives, self._supervisor, driver, events, clock)
+        self.containers = Containers(records, lives, creation, removal, self.life, networks, snapshots, driver, clock)
+        self.attachments = Attachments(records, lives, driver, events, clock)
+        self.files = Files(records, lives, snapshots, volumes, driver, events, clock)
+        self.metrics = Metrics(records, lives, driver, networks)
+        self.committing = Committing(records, images, snapshots, driver, lives, events, clock)
+        self.images = EngineImages(images, records, events, clock)
+        self.networks = EngineNetworks(networks, records, lives, events, clock)
+        self.volumes = EngineVolumes(volumes, records, events, clock)
+        self.system = System(facts, records, images, snapshots, volumes, driver)
+        self._rotation = LogRotation(records, lives, driver, clock)
+        self._recovery = Recovery(
+            records, lives, self._supervisor, starter, removal, snapshots, volumes, networks, driver, places, clock
+        )
+        self._places = places
+        self._tasks = tasks
+        self._background: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Read the store, find everything again, and only then let anyone in."""
+        for folder in (self._places.data / "containers", self._places.run / "bundles"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        await self.events.load()
+        await self._records.load()
+        await self.execs.load()
+        await self._recovery.run()
+        self._background = [
+            self._tasks.create_task(self._rotation.run()),
+            self._tasks.create_task(self._recovery.start_wanted()),
+        ]
+
+    async def stop(self) -> None:
+        """Stop looking after the containers; they go on without us."""
+        self._supervisor.closing = True
+        for task in self._background:
+            task.cancel()
+        await self._lives.close()
+        await self.execs.close()
+        await self.events.close()

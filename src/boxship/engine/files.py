@@ -1,0 +1,150 @@
+"""Files inside containers: changes, export, and copying in and out, whether the container runs or not."""
+
+import contextlib
+import posixpath
+from collections.abc import AsyncIterator, Iterator
+
+from boxship.engine.clock import Clock
+from boxship.engine.describing import container_event
+from boxship.engine.events import Events
+from boxship.engine.lives import Lives
+from boxship.engine.model import ALIVE, Container, MountPoint
+from boxship.engine.records import Records
+from boxship.errors import Denied, NotFound
+from boxship.runtime.driver import Driver
+from boxship.snapshots import Snapshots, archive
+from boxship.snapshots.archive import PathStat
+from boxship.volumes import Volumes
+
+
+class Files:
+    """changes, export, stat, get, put, sizes. Paths are resolved inside the container, never outside."""
+
+    def __init__(
+        self,
+        records: Records,
+        lives: Lives,
+        snapshots: Snapshots,
+        volumes: Volumes,
+        driver: Driver,
+        events: Events,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._lives = lives
+        self._snapshots = snapshots
+        self._volumes = volumes
+        self._driver = driver
+        self._events = events
+        self._clock = clock
+
+    async def changes(self, ref: str) -> list[tuple[int, str]]:
+        """(0 modified | 1 added | 2 deleted, path) against the image, sorted by path."""
+        return await self._snapshots.changes(self._records.get(ref).id)
+
+    def export(self, ref: str) -> AsyncIterator[bytes]:
+        """A tar of the container's whole tree, without its volumes."""
+        container = self._records.get(ref)
+        self._publish(container, "export")
+        return self._snapshots.export(container.id)
+
+    async def sizes(self, ref: str) -> tuple[int, int]:
+        """Bytes of the writable layer, and of all layers with it."""
+        container = self._records.get(ref)
+        own = await self._snapshots.usage(container.id)
+        return own, own + await self._snapshots.parents_usage(container.id)
+
+    async def stat(self, ref: str, path: str) -> PathStat:
+        """What is at a path. Raises NotFound."""
+        container = self._records.get(ref)
+        async with self._root(container, path) as (root, inner):
+            with _named(container, path):
+                found = await archive.stat(root, inner)
+        self._publish(container, "archive-path")
+        return found
+
+    async def get(self, ref: str, path: str) -> AsyncIterator[bytes]:
+        """A tar of a file or a folder; its top entry has the path's last name."""
+        container = self._records.get(ref)
+        async with self._root(container, path) as (root, inner):
+            with _named(container, path):
+                async for block in archive.get(root, inner, name=posixpath.basename(path.rstrip("/")) or "/"):
+                    yield block
+        self._publish(container, "archive-path")
+
+    async def put(
+        self,
+        ref: str,
+        path: str,
+        tar: AsyncIterator[bytes],
+        *,
+        no_overwrite_dir_non_dir: bool = False,
+        copy_uid_gid: bool = False,
+    ) -> None:
+        """Unpack a tar into a folder. Raises NotFound, Invalid (not a folder, a bad tar) or Denied (read-only)."""
+        container = self._records.get(ref)
+        point = _mount_at(container, path)
+        if (point is not None and not point.read_write) or (point is None and container.spec.read_only_rootfs):
+            what = "mounted volume" if point else "container rootfs"
+            raise Denied(f"{what} is marked read-only")
+        async with self._root(container, path) as (root, inner):
+            with _named(container, path):
+                await archive.put(
+                    root,
+                    inner,
+                    tar,
+                    no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+                    copy_uid_gid=copy_uid_gid,
+                )
+        self._publish(container, "extract-to-dir")
+
+    @contextlib.asynccontextmanager
+    async def _root(self, container: Container, path: str) -> AsyncIterator[tuple[str, str]]:
+        """(root folder, path in it): the running container's own view, or else what its mounts would show."""
+        if container.state.phase in ALIVE:
+            yield f"/proc/{container.state.process.pid}/root", path
+            return
+        async with self._lives.of(container.id).lock:
+            point = _mount_at(container, path)
+            if point is None or point.kind == "tmpfs":
+                rootfs = await self._snapshots.mount(container.id)
+                try:
+                    yield str(rootfs), path
+                finally:
+                    await self._snapshots.unmount(container.id)
+                return
+            inner = "/" + posixpath.normpath(path).removeprefix(point.target).lstrip("/")
+            if path.endswith(("/", "/.")):
+                inner = inner.rstrip("/") + "/"
+            if point.kind == "bind":
+                yield point.source, inner
+                return
+            user = f"copy:{container.id}"
+            source = await self._volumes.mount(point.name, user)
+            try:
+                yield str(source), inner
+            finally:
+                await self._volumes.release(point.name, user)
+
+    def _publish(self, container: Container, action: str) -> None:
+        self._events.publish(container_event(container, action, self._clock.now()))
+
+
+def _mount_at(container: Container, path: str) -> MountPoint | None:
+    """The container's mount that a path lies in, if any; the deepest one wins."""
+    clean = posixpath.normpath("/" + path)
+    best: MountPoint | None = None
+    for point in container.mounts:
+        inside = clean == point.target or clean.startswith(point.target.rstrip("/") + "/")
+        if inside and (best is None or len(point.target) > len(best.target)):
+            best = point
+    return best
+
+
+@contextlib.contextmanager
+def _named(container: Container, path: str) -> Iterator[None]:
+    """Gives a missing path Docker's text."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotFound(f"Could not find the file {path} in container {container.id}") from error

@@ -1,0 +1,49 @@
+"""Sets the container's cgroup, its limits, its shared memory and its kernel settings."""
+
+from boxship.engine.hooks import Draft, Pure, planned
+from boxship.engine.hooks.namespaces import running_peer
+from boxship.engine.records import Records
+from boxship.runtime.plan import HOST, NEW
+
+DEFAULT_SHM_SIZE = 64 << 20  # bytes
+
+
+class LimitsHook(Pure):
+    def __init__(self, records: Records, instance: str) -> None:
+        self._records = records
+        self._instance = instance
+
+    async def apply(self, draft: Draft) -> Draft:
+        spec = draft.container.spec
+        parent = spec.cgroup_parent.strip("/") or f"boxship-{self._instance}"
+        return planned(
+            draft,
+            cgroup_path=f"/{parent}/{draft.container.id}",
+            resources=spec.resources,
+            ulimits=spec.ulimits,
+            oom_score_adjustment=spec.oom_score_adjustment,
+            shm_size=spec.shm_size or DEFAULT_SHM_SIZE,
+            shm=self._shared_memory(spec.ipc_mode),
+            sysctls=self._sysctls(draft),
+        )
+
+    def _shared_memory(self, mode: str) -> str:
+        if mode == "host":
+            return "/dev/shm"
+        if mode.startswith("container:"):
+            return f"/proc/{running_peer(self._records, mode).state.process.pid}/root/dev/shm"
+        return ""
+
+    def _sysctls(self, draft: Draft) -> dict[str, str]:
+        """The user's, and Docker's defaults of a network namespace of the container's own: every user may ping and
+        bind low ports, for the namespace guards them."""
+        spec = draft.container.spec
+        own_network = draft.plan.namespaces.network not in (HOST, NEW) and not spec.network_mode.startswith(
+            "container:"
+        )
+        defaults = (
+            {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+            if own_network and not spec.privileged
+            else {}
+        )
+        return {**defaults, **spec.sysctls}

@@ -1,0 +1,65 @@
+"""Joins the container to its networks and publishes its ports."""
+
+import msgspec
+
+from boxship.engine.hooks import Draft, planned
+from boxship.engine.hooks.namespaces import running_peer
+from boxship.engine.model import Container
+from boxship.engine.placing import joins, ports_wanted
+from boxship.engine.records import Records
+from boxship.network import Member, Networks
+from boxship.runtime.plan import HOST
+from boxship.spec.attachment import Attachment
+
+
+class NetworkHook:
+    def __init__(self, networks: Networks, records: Records) -> None:
+        self._networks = networks
+        self._records = records
+
+    async def apply(self, draft: Draft) -> Draft:
+        container = draft.container
+        mode = container.spec.network_mode
+        if mode.startswith("container:"):
+            peer = running_peer(self._records, mode)
+            path = peer.namespace or f"/proc/{peer.state.process.pid}/ns/net"
+            return self._placed(draft, Attachment(namespace=path), peer)
+        attachment = await self._networks.attach(
+            Member(
+                container_id=container.id,
+                name=container.name,
+                hostname=draft.plan.hostname,
+                domainname=container.spec.domainname,
+                host=mode == "host",
+                dns=container.spec.dns,
+                dns_search=container.spec.dns_search,
+                dns_options=container.spec.dns_options,
+                extra_hosts=container.spec.extra_hosts,
+            ),
+            joins(container.spec),
+            ports_wanted(container),
+        )
+        return self._placed(draft, attachment, None)
+
+    async def release(self, container: Container) -> None:
+        if not container.spec.network_mode.startswith("container:"):
+            await self._networks.detach(container.id)
+
+    def _placed(self, draft: Draft, attachment: Attachment, peer: Container | None) -> Draft:
+        """With the namespace in the plan and the addresses in the record; a peer's hosts files are shared."""
+        container = msgspec.structs.replace(
+            draft.container,
+            endpoints=attachment.endpoints,
+            ports=attachment.ports,
+            namespace=attachment.namespace,
+        )
+        if peer is not None:
+            container = msgspec.structs.replace(
+                container,
+                hosts_path=peer.hosts_path,
+                hostname_path=peer.hostname_path,
+                resolv_conf_path=peer.resolv_conf_path,
+            )
+        placed = msgspec.structs.replace(draft, container=container, attachment=attachment)
+        namespaces = msgspec.structs.replace(draft.plan.namespaces, network=attachment.namespace or HOST)
+        return planned(placed, namespaces=namespaces)

@@ -1,0 +1,17 @@
+"""Mounts the container's root filesystem."""
+
+from boxship.engine.hooks import Draft, planned
+from boxship.engine.model import Container
+from boxship.snapshots import Snapshots
+
+
+class Rootfs:
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+
+    async def apply(self, draft: Draft) -> Draft:
+        rootfs = await self._snapshots.mount(draft.container.id)
+        return planned(draft, rootfs=str(rootfs), read_only=draft.container.spec.read_only_rootfs)
+
+    async def release(self, container: Container) -> None:
+        await self._snapshots.unmount(container.id)

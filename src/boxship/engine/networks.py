@@ -1,0 +1,143 @@
+"""Networks as users handle them: the network room, with the checks that need containers, and events."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from boxship.engine.clock import Clock
+from boxship.engine.describing import network_event
+from boxship.engine.events import Events
+from boxship.engine.lives import Lives
+from boxship.engine.model import ALIVE, Container, Event
+from boxship.engine.placing import ports_wanted
+from boxship.engine.records import Records
+from boxship.errors import BoxshipError, Conflict, Denied, NotFound
+from boxship.network import Network, Networks
+from boxship.spec.attachment import Endpoint
+from boxship.spec.container import EndpointRequest, NetworkSpec
+
+
+class EngineNetworks:
+    """create, get, list, remove, connect, disconnect, prune."""
+
+    def __init__(self, networks: Networks, records: Records, lives: Lives, events: Events, clock: Clock) -> None:
+        self._networks = networks
+        self._records = records
+        self._lives = lives
+        self._events = events
+        self._clock = clock
+
+    async def create(self, spec: NetworkSpec) -> Network:
+        """A new network, with its addresses chosen where the user named none."""
+        network = await self._networks.create(spec)
+        self._publish("create", network)
+        return network
+
+    def get(self, ref: str) -> Network:
+        """By name, id or unique id prefix. Raises NotFound with Docker's text."""
+        return self._networks.get(ref)
+
+    def list(self) -> list[Network]:
+        return self._networks.list()
+
+    def endpoints(self, network_id: str) -> dict[str, Endpoint]:
+        """Who is joined to the network now, by container id."""
+        return self._networks.endpoints(network_id)
+
+    async def remove(self, ref: str) -> None:
+        """Raises Denied for a predefined network or one with containers on it."""
+        network = self._networks.get(ref)
+        await self._networks.remove(network.id)
+        self._publish("destroy", network)
+
+    async def connect(self, ref: str, container_ref: str, request: EndpointRequest) -> None:
+        """Join a container to a network: at once where it runs, else from its next start on."""
+        network = self._networks.get(ref)
+        identifier = self._records.get(container_ref).id
+        async with self._lives.of(identifier).lock:
+            container = self._records.get(identifier)
+            self._check_connect(network, container)
+            request = msgspec.structs.replace(request, network=network.name)
+            spec = msgspec.structs.replace(container.spec, endpoints=(*container.spec.endpoints, request))
+            changed = msgspec.structs.replace(container, spec=spec)
+            if container.state.phase in ALIVE:
+                attachment = await self._networks.connect(
+                    container.id, msgspec.structs.replace(request, network=network.id), ports_wanted(changed)
+                )
+                changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)
+            await self._records.save(changed, self._event("connect", network, container.id))
+
+    async def disconnect(self, ref: str, container_ref: str, *, force: bool = False) -> None:
+        """Part a container from a network. Raises NotFound or Denied where it isn't joined."""
+        network = self._networks.get(ref)
+        try:
+            identifier = self._records.get(container_ref).id
+        except NotFound:
+            if not force:
+                raise
+            return
+        async with self._lives.of(identifier).lock:
+            container = self._records.get(identifier)
+            names = (network.name, network.id)
+            kept = tuple(request for request in container.spec.endpoints if request.network not in names)
+            joined = len(kept) != len(container.spec.endpoints) or any(
+                endpoint.network_id == network.id for endpoint in container.endpoints
+            )
+            if not joined and container.spec.network_mode not in names:
+                raise Denied(f"container {container.id} is not connected to network {network.name}")
+            if network.driver == "host":
+                raise Denied("container cannot be disconnected from host network or connected to host network")
+            spec = msgspec.structs.replace(container.spec, endpoints=kept)
+            if container.spec.network_mode in (*names, "default" if network.name == "bridge" else ""):
+                spec = msgspec.structs.replace(spec, network_mode=kept[0].network if kept else "none")
+            changed = msgspec.structs.replace(container, spec=spec)
+            if container.state.phase in ALIVE and any(e.network_id == network.id for e in container.endpoints):
+                attachment = await self._networks.disconnect(container.id, network.id)
+                changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)
+            await self._records.save(changed, self._event("disconnect", network, container.id))
+
+    async def prune(self, keep: Callable[[Network], bool]) -> list[str]:
+        """Remove the networks that no container uses and that `keep` doesn't hold; their names."""
+        used = {
+            name
+            for container in self._records
+            for name in (container.spec.network_mode, *(request.network for request in container.spec.endpoints))
+        }
+        removed = []
+        for network in self._networks.list():
+            if network.predefined or network.name in used or network.id in used or keep(network):
+                continue
+            if self._networks.endpoints(network.id):
+                continue
+            try:
+                await self.remove(network.id)
+            except BoxshipError:  # someone joined it just now
+                continue
+            removed.append(network.name)
+        return removed
+
+    def _check_connect(self, network: Network, container: Container) -> None:
+        if network.driver == "host" or container.spec.network_mode == "host":
+            raise Denied("container cannot be disconnected from host network or connected to host network")
+        if container.spec.network_mode.startswith("container:"):
+            raise Denied(
+                "container sharing network namespace with another container or host cannot be connected "
+                "to any other network"
+            )
+        if network.driver == "null":
+            raise Denied(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+            )
+        joined = [request.network for request in container.spec.endpoints]
+        if (
+            network.name in joined
+            or network.id in joined
+            or any(endpoint.network_id == network.id for endpoint in container.endpoints)
+        ):
+            raise Conflict(f"endpoint with name {container.name} already exists in network {network.name}")
+
+    def _event(self, action: str, network: Network, container_id: str = "") -> Event:
+        return network_event(action, network.id, network.name, network.driver, self._clock.now(), container_id)
+
+    def _publish(self, action: str, network: Network) -> None:
+        self._events.publish(self._event(action, network))

@@ -1,0 +1,20 @@
+"""Where the engine keeps its own files under the data root and the run root."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class Places(msgspec.Struct, frozen=True):
+    """`data` survives a reboot (logs, hosts files), `run` does not (bundles, sockets)."""
+
+    data: Path
+    run: Path
+
+    def container(self, container_id: str) -> Path:
+        """The folder of a container's log and of the files that are mounted into it."""
+        return self.data / "containers" / container_id
+
+    def bundle(self, container_id: str) -> Path:
+        """The folder that the OCI runtime reads config.json from."""
+        return self.run / "bundles" / container_id

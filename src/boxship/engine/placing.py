@@ -1,0 +1,50 @@
+"""Where a container is put in the network: which networks it joins and which ports it publishes. Pure."""
+
+from boxship.engine.model import Container
+from boxship.errors import Invalid
+from boxship.spec.container import ContainerSpec, EndpointRequest, PortRequest
+
+PORT_LIMIT = 65_535
+PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
+    """The networks to join, the mode's own first; () for "none", "host" and another container's namespace."""
+    mode = "bridge" if spec.network_mode in ("", "default") else spec.network_mode
+    if spec.network_disabled or mode in ("none", "host") or mode.startswith("container:"):
+        return ()
+    requested = {request.network: request for request in spec.endpoints}
+    first = requested.pop(mode, None) or requested.pop(spec.network_mode, None) or EndpointRequest(network=mode)
+    if spec.mac_address and not first.mac_address:
+        first = EndpointRequest(
+            network=first.network,
+            aliases=first.aliases,
+            ipv4_address=first.ipv4_address,
+            ipv6_address=first.ipv6_address,
+            mac_address=spec.mac_address,
+            links=first.links,
+            driver_options=first.driver_options,
+            gateway_priority=first.gateway_priority,
+        )
+    return (first, *requested.values())
+
+
+def ports_wanted(container: Container) -> tuple[PortRequest, ...]:
+    """The ports to publish: those asked for and, with publish-all, every exposed one that wasn't."""
+    spec = container.spec
+    if not spec.publish_all:
+        return spec.ports
+    asked = {(port.container_port, port.protocol) for port in spec.ports}
+    exposed = (parse_port(text) for text in container.exposed_ports)
+    return (*spec.ports, *(PortRequest(*port) for port in exposed if port not in asked))
+
+
+def parse_port(text: str) -> tuple[int, str]:
+    """(80, "tcp") of "80/tcp" or "80". Raises Invalid."""
+    number, _, protocol = text.partition("/")
+    protocol = (protocol or "tcp").lower()
+    if not number.isascii() or not number.isdecimal() or not 0 < int(number) <= PORT_LIMIT:
+        raise Invalid(f"invalid port specification: {text}")
+    if protocol not in PROTOCOLS:
+        raise Invalid(f"invalid proto: {protocol}")
+    return int(number), protocol

@@ -1,0 +1,199 @@
+"""boxshipd: takes its options, enters its own mount namespace, builds the rooms, and serves until it is told to stop."""
+
+import asyncio
+import contextlib
+import fcntl
+import grp
+import hashlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvloop
+
+from boxship import __version__
+from boxship.content import Content
+from boxship.doors.docker.door import Door
+from boxship.engine import Engine
+from boxship.engine.clock import SystemClock
+from boxship.engine.places import Places
+from boxship.engine.system import Facts
+from boxship.errors import BoxshipError, Conflict, Invalid
+from boxship.images import Images
+from boxship.main.options import Options, parse_arguments, parse_pool
+from boxship.network import AddressPool, Networks, Settings
+from boxship.pki.context import server_context
+from boxship.runtime.driver import Driver
+from boxship.snapshots import Snapshots
+from boxship.spec.container import LogPolicy
+from boxship.store.sqlite import SqliteStore
+from boxship.sys.mount import enter_private_namespace, join_mount_namespace
+from boxship.transport.listen import Address, TlsAddress, UnixAddress
+from boxship.transport.server import Server
+from boxship.volumes import Volumes
+
+logger = logging.getLogger("boxshipd")
+
+INSTANCE_DIGITS = 8  # hexadecimal digits of the instance's name
+
+
+def run() -> None:
+    """Serve until SIGTERM or SIGINT; containers go on afterwards. Ends with status 1 and one line for a bad start."""
+    try:
+        options = parse_arguments(sys.argv[1:])
+        logging.basicConfig(
+            level=options.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        if os.geteuid() != 0:
+            raise Invalid("cannot start boxshipd: it must run as root")
+        data, run_root = Path(options.data_root), Path(options.run_root)
+        for folder in (data, run_root):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        with _alone(data), _alone(run_root):
+            _enter_mount_namespace(run_root)
+            uvloop.run(_serve(options, data, run_root))
+    except BoxshipError as error:
+        print(f"boxshipd: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BaseExceptionGroup as group:
+        for failure in group.exceptions:
+            print(f"boxshipd: {failure}", file=sys.stderr)
+        if not all(isinstance(failure, BoxshipError) for failure in group.exceptions):
+            raise
+        raise SystemExit(1) from None
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the root's lock. Raises Conflict where another daemon works there."""
+    with (root / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Conflict(f"cannot start boxshipd on {root}: another daemon works there") from error
+        yield
+
+
+def _enter_mount_namespace(run_root: Path) -> None:
+    """Into the namespace that the instance's living monitors keep, where all mounts still are; else into a new one."""
+    for pid in Driver.living_monitors(run_root):
+        try:
+            join_mount_namespace(pid)
+        except BoxshipError as error:  # it ended just now
+            logger.debug("cannot join the mount namespace of process %d: %s", pid, error)
+            continue
+        return
+    enter_private_namespace()
+
+
+def instance_name(data: Path) -> str:
+    """What tables, cgroups and interfaces of this instance carry: made once from the data root's path, then kept."""
+    path = data / "instance"
+    if not path.exists():
+        name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:INSTANCE_DIGITS]
+        staged = path.with_suffix(".new")
+        staged.write_text(name + "\n")
+        staged.rename(path)
+    return path.read_text().strip()
+
+
+async def _serve(options: Options, data: Path, run_root: Path) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        engine = await stack.enter_async_context(_engine(options, data, run_root, tasks))
+        server = Server(Door(engine).handle)
+        await server.start([_address(host, options) for host in options.host])
+        logger.info("boxshipd %s serves on %s", __version__, ", ".join(options.host))
+        await stopped.wait()
+        logger.info("boxshipd stops; containers go on")
+        await server.stop()
+        await stack.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.TaskGroup) -> AsyncIterator[Engine]:
+    """The rooms, built from the ground up and closed in reverse."""
+    instance = instance_name(data)
+    store = await SqliteStore.open(data / "state.db")
+    try:
+        content = Content(data / "content", store)
+        snapshots = Snapshots(data / "snapshots")
+        snapshots.check()
+        volumes = Volumes(data / "volumes", store)
+        images = Images(content, snapshots, store)
+        driver = Driver(
+            run_root,
+            instance=instance,
+            runtimes={name: Path(path) for name, path in options.add_runtime.items()},
+            default=options.runtime,
+        )
+        pools = [parse_pool(pool) for pool in options.address_pool]
+        networks = Networks(
+            store,
+            run_root,
+            instance,
+            Settings(
+                pools=tuple(AddressPool(pool.base, pool.size) for pool in pools),
+                mtu=options.mtu,
+                nameservers=options.dns,
+            ),
+        )
+        await content.recover()
+        await images.recover()
+        await driver.start()
+        await networks.start()
+        engine = Engine(
+            store=store,
+            images=images,
+            snapshots=snapshots,
+            volumes=volumes,
+            networks=networks,
+            driver=driver,
+            places=Places(data, run_root),
+            instance=instance,
+            default_log=LogPolicy(options.log_driver, options.log_opt),
+            facts=Facts(
+                id=instance,
+                data_root=str(data),
+                labels=options.label,
+                address_pools=tuple((pool.base, pool.size) for pool in pools),
+                log_driver=options.log_driver,
+            ),
+            clock=SystemClock(),
+            tasks=tasks,
+        )
+        await engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+            await networks.close()
+            await driver.close()
+    finally:
+        await store.close()
+
+
+def _address(host: str, options: Options) -> Address:
+    kind, _, rest = host.partition("://")
+    if kind == "unix":
+        return UnixAddress(Path(rest), int(options.socket_mode, 8), _group(options.socket_group))
+    name, _, port = rest.rpartition(":")
+    context = server_context(Path(options.tls_cert), Path(options.tls_key), Path(options.tls_ca))
+    return TlsAddress(name.strip("[]"), int(port), context)
+
+
+def _group(name: str) -> int | None:
+    if not name:
+        return None
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise Invalid(f"cannot use socket-group {name}: there is no such group") from error

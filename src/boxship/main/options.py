@@ -1,0 +1,183 @@
+"""boxshipd's options: flags, and one TOML file with the same names; a flag wins over the file.
+
+Every option has one row in `OPTIONS`; the help text, the TOML reader and the documents are made from it.
+"""
+
+import argparse
+import ipaddress
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from boxship import __version__
+from boxship.errors import Invalid, Unsupported
+from boxship.logs.options import parse_options
+
+DEFAULT_CONFIG = Path("/etc/boxship/boxshipd.toml")
+DEFAULT_POOLS = (
+    *(f"172.{number}.0.0/16:16" for number in range(17, 32)),
+    "192.168.0.0/16:20",
+)
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambda name: name.replace("_", "-")):
+    """Everything that can be set. Unknown names in the TOML file are refused by name."""
+
+    data_root: str = "/var/lib/boxship"
+    run_root: str = "/run/boxship"
+    host: tuple[str, ...] = ()
+    socket_mode: str = "0660"
+    socket_group: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    log_level: str = "info"
+    address_pool: tuple[str, ...] = DEFAULT_POOLS
+    bridge_subnet: str = ""
+    dns: tuple[str, ...] = ()
+    log_driver: str = "json-file"
+    log_opt: dict[str, str] = {}
+    runtime: str = "crun"
+    add_runtime: dict[str, str] = {}
+    mtu: int = 0
+    label: tuple[str, ...] = ()
+
+
+class AddressPoolOption(msgspec.Struct, frozen=True):
+    """A range of addresses, cut into networks of `size` bits of prefix."""
+
+    base: str
+    size: int
+
+
+def parse_pool(text: str) -> AddressPoolOption:
+    """Of "BASE/PREFIX:SIZE", for example "172.30.0.0/15:24". Raises Invalid."""
+    base, _, size = text.rpartition(":")
+    try:
+        network = ipaddress.IPv4Network(base)
+        bits = int(size)
+    except ValueError as error:
+        raise Invalid(f"cannot use address pool {text}: {error}; write BASE/PREFIX:SIZE") from error
+    if not network.prefixlen <= bits <= 29:
+        raise Invalid(f"cannot use address pool {text}: a size lies between {network.prefixlen} and 29 bits")
+    return AddressPoolOption(str(network), bits)
+
+
+def parse_arguments(arguments: Sequence[str]) -> Options:
+    """Options of the command line over those of the file. Raises Invalid; argparse itself ends on wrong flags."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    path = given.pop("config")
+    from_file = read_file(Path(path)) if path else read_file(DEFAULT_CONFIG, optional=True)
+    merged = {**from_file, **{name.replace("_", "-"): value for name, value in given.items() if value is not None}}
+    try:
+        options = msgspec.convert(merged, Options)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"cannot use the options: {error}") from error
+    return check(options)
+
+
+def read_file(path: Path, *, optional: bool = False) -> dict[str, object]:
+    """The TOML file's table. Raises Invalid naming the file for a syntax error or a missing file."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        if optional:
+            return {}
+        raise Invalid(f"cannot read {path}: there is no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise Invalid(f"cannot read {path}: {error}") from error
+
+
+def check(options: Options) -> Options:
+    """The options with their defaults filled in. Raises Invalid or Unsupported naming the option."""
+    hosts = options.host or (f"unix://{options.run_root}/boxship.sock",)
+    for host in hosts:
+        _check_host(host, options)
+    if not re.fullmatch(r"0?[0-7]{3}", options.socket_mode):
+        raise Invalid(f"cannot use socket-mode {options.socket_mode}: write three octal digits such as 0660")
+    if options.log_level not in LOG_LEVELS:
+        raise Invalid(f"cannot use log-level {options.log_level}: it is one of {', '.join(LOG_LEVELS)}")
+    for root in ("data_root", "run_root"):
+        if not Path(getattr(options, root)).is_absolute():
+            raise Invalid(f"cannot use {root.replace('_', '-')} {getattr(options, root)}: it must be an absolute path")
+    for pool in options.address_pool:
+        parse_pool(pool)
+    for server in options.dns:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError as error:
+            raise Invalid(f"cannot use dns {server}: {error}") from error
+    parse_options(options.log_driver, options.log_opt)
+    return msgspec.structs.replace(options, host=hosts)
+
+
+def _check_host(host: str, options: Options) -> None:
+    kind, separator, rest = host.partition("://")
+    if kind == "unix" and rest.startswith("/"):
+        return
+    if kind == "tcp" and re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:/]*):\d{1,5}", rest):
+        if not (options.tls_ca and options.tls_cert and options.tls_key):
+            raise Unsupported(
+                f"unsupported: plain TCP ({host}): give tls-ca, tls-cert and tls-key; `boxship pki` makes them"
+            )
+        return
+    raise Invalid(f"cannot listen on {host}: write unix:///PATH or tcp://ADDRESS:PORT{'' if separator else ' in full'}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="boxshipd", description="The Boxship daemon: containers behind the Docker Engine API."
+    )
+    parser.add_argument("--version", action="version", version=f"boxshipd {__version__}")
+    parser.add_argument("--config", metavar="FILE", help=f"TOML file with these options (default {DEFAULT_CONFIG})")
+    single = {
+        "data-root": ("DIR", "what survives a reboot: images, containers, volumes, state"),
+        "run-root": ("DIR", "what does not: sockets, bundles, network namespaces"),
+        "socket-mode": ("MODE", "permissions of unix sockets, octal (default 0660)"),
+        "socket-group": ("GROUP", "group of unix sockets, by name or number"),
+        "tls-ca": ("FILE", "authority that signed the clients' certificates"),
+        "tls-cert": ("FILE", "the daemon's certificate"),
+        "tls-key": ("FILE", "the daemon's key"),
+        "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
+        "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
+        "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
+        "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),
+    }
+    for name, (metavar, text) in single.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser.add_argument("--mtu", type=int, metavar="BYTES", help="MTU of bridges (default: the uplink's)")
+    repeated = {
+        "host": ("URL", "listen here: unix:///PATH or, with TLS, tcp://ADDRESS:PORT"),
+        "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
+        "dns": ("ADDRESS", "name server for containers"),
+        "label": ("KEY=VALUE", "label of this engine, shown by info"),
+    }
+    for name, (metavar, text) in repeated.items():
+        parser.add_argument(f"--{name}", action="append", metavar=metavar, help=f"{text} (repeatable)")
+    parser.add_argument("--log-opt", action=_Pairs, metavar="KEY=VALUE", help="option of the log driver (repeatable)")
+    parser.add_argument("--add-runtime", action=_Pairs, metavar="NAME=PATH", help="a further OCI runtime (repeatable)")
+    return parser
+
+
+class _Pairs(argparse.Action):
+    """Gathers KEY=VALUE words into a dict."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        key, separator, value = str(values).partition("=")
+        if not separator or not key:
+            parser.error(f"{option_string} takes KEY=VALUE, not {values}")
+        pairs = dict(getattr(namespace, self.dest) or {})
+        pairs[key] = value
+        setattr(namespace, self.dest, pairs)
