@@ -72,6 +72,13 @@ class Channel:
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._raw.sendall(data)
 
+    def send_some(self, data: bytes | memoryview) -> int:
+        """Send what can go at once; how many bytes were taken, perhaps none."""
+        try:
+            return self._raw.send(data, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+
     def close_write(self) -> None:
         """Tell the other side that no more bytes come; reading goes on."""
         try:
@@ -182,6 +189,10 @@ class Response:
                 raise Internal(f"cannot read the answer: a line is longer than {LINE_LIMIT} bytes")
         if rest.strip():
             yield rest
+
+    def channel_if_silent(self) -> Channel | None:
+        """The connection, to be polled for the body's first bytes; None when some are here already."""
+        return self._connection.channel_if_silent()
 
     def take_over(self) -> tuple[Channel, bytes]:
         """The raw connection after an upgrade or hijack, with the bytes that arrived already. The caller closes it."""
@@ -331,6 +342,9 @@ class Connection:
         self._busy = False
         if not self.reusable:
             self.close()
+
+    def channel_if_silent(self) -> Channel | None:
+        return None if self._buffer else self._channel
 
     def release(self) -> tuple[Channel, bytes]:
         channel, self._channel = self._channel, None

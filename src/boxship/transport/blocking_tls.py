@@ -19,6 +19,7 @@ class TlsChannel(Channel):
         super().__init__(raw)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._unsent = b""
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     def handshake(self) -> None:
@@ -33,7 +34,8 @@ class TlsChannel(Channel):
             return
 
     def _flush(self) -> None:
-        if data := self._outgoing.read():
+        data, self._unsent = self._unsent + self._outgoing.read(), b""
+        if data:
             self._raw.sendall(data)
 
     def _feed(self) -> None:
@@ -62,6 +64,15 @@ class TlsChannel(Channel):
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._tls.write(data)
         self._flush()
+
+    def send_some(self, data: bytes | memoryview) -> int:
+        # What is encrypted counts as sent; nothing more is taken until the kernel has all of it.
+        taken = 0
+        if not self._unsent:
+            taken = self._tls.write(data)
+            self._unsent = self._outgoing.read()
+        self._unsent = self._unsent[super().send_some(self._unsent) :]
+        return taken
 
     def close_write(self) -> None:
         with suppress(ssl.SSLError):  # it wants the other side's closing record, which comes after all its data

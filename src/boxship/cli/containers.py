@@ -1,0 +1,65 @@
+"""Making a container from the flags of `create` and `run`: validate, pull when missing, create, note the id."""
+
+from __future__ import annotations
+
+import os
+
+from boxship.cli.call import Call, Failure
+from boxship.cli.create_body import create_body
+from boxship.cli.daemon import DaemonError, Object
+from boxship.cli.terminal import is_terminal, terminal_size
+
+PULL_CHOICES = ("always", "missing", "never")
+REFUSED = 125
+
+
+def make_container(call: Call, *, detached: bool) -> tuple[str, Object]:
+    """The new container's id, and the body it was made of."""
+    options = call.options
+    image, *command = call.arguments
+    pull = options.text("pull")
+    if pull not in PULL_CHOICES:
+        raise Failure(f"invalid pull option: '{pull}': must be one of {', '.join(PULL_CHOICES)}", REFUSED)
+    body = create_body(options, image, command, call.environment, detached=detached)
+    if body["Tty"] and is_terminal(1):
+        body["HostConfig"]["ConsoleSize"] = list(terminal_size(1))
+    path = options.text("cidfile")
+    if path and os.path.exists(path):
+        raise Failure(f"container ID file found, make sure the other container isn't running or delete {path}", REFUSED)
+    query = {"name": options.text("name") or None, "platform": options.text("platform") or None}
+    if pull == "always":
+        pull_image(call, image)
+    try:
+        answer = call.daemon.post("/containers/create", query, body=body)
+    except DaemonError as error:
+        if error.status != 404 or pull != "missing" or "No such image" not in str(error):
+            raise
+        if not options.on("quiet"):
+            call.warn(f"Unable to find image '{_tagged(image)}' locally")
+        pull_image(call, image)
+        answer = call.daemon.post("/containers/create", query, body=body)
+    for warning in answer.get("Warnings") or []:
+        call.warn(f"WARNING: {warning}")
+    if path:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(answer["Id"])
+    identifier: str = answer["Id"]
+    return identifier, body
+
+
+def _tagged(image: str) -> str:
+    return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def pull_image(call: Call, image: str) -> None:
+    """Ask the daemon to fetch an image, and show how that goes on stderr."""
+    from boxship.cli.progress import show_progress
+
+    name, mark, tag = image.partition("@")
+    if not mark:
+        head, slash, last = image.rpartition("/")
+        last, _, tag = last.partition(":")
+        name = head + slash + last
+    query = {"fromImage": name, "tag": tag or "latest", "platform": call.options.text("platform") or None}
+    response = call.daemon.request("POST", "/images/create", query, own_connection=True)
+    show_progress(response.lines(), 2, quiet=call.options.on("quiet"))
