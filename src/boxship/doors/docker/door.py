@@ -1,0 +1,96 @@
+"""The door itself: version, route, handler, reply; the headers that every reply carries; errors into replies."""
+
+import asyncio
+import logging
+
+from boxship import __version__
+from boxship.doors.docker import (
+    archive,
+    attach,
+    containers,
+    events,
+    execs,
+    images,
+    lifecycle,
+    networks,
+    observing,
+    swarm,
+    system,
+    volumes,
+)
+from boxship.doors.docker.call import Call, Version
+from boxship.doors.docker.errors import error_reply, message_reply
+from boxship.doors.docker.router import MAXIMUM, MINIMUM, Router, check_query, parse_version, split_version
+from boxship.engine import Engine
+from boxship.transport.exchange import Reply, Request
+
+log = logging.getLogger("boxship.doors.docker")
+
+NOUNS = (
+    containers,
+    lifecycle,
+    observing,
+    attach,
+    archive,
+    execs,
+    images,
+    networks,
+    volumes,
+    system,
+    events,
+    swarm,
+)
+ROUTES = tuple(route for noun in NOUNS for route in noun.ROUTES)
+
+
+def dotted(version: Version) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+HEADERS = {
+    "Api-Version": dotted(MAXIMUM),
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"Boxship/{__version__} (linux)",
+}
+
+
+class Door:
+    """Serves the Docker Engine API over one engine. `handle` is a transport handler."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._router = Router(ROUTES)
+
+    async def handle(self, request: Request) -> Reply | None:
+        """Answer one request. Nothing but cancellation leaves this function as an exception."""
+        try:
+            reply = await self._answer(request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            reply = error_reply(error, request)
+        if reply is None:
+            return None
+        return Reply(reply.status, {**HEADERS, **reply.headers}, reply.body)
+
+    async def _answer(self, request: Request) -> Reply | None:
+        text, path = split_version(request.path)
+        version = MAXIMUM if text is None else parse_version(text)
+        if version > MAXIMUM:
+            return message_reply(
+                400, f"client version {text} is too new. Maximum supported API version is {dotted(MAXIMUM)}"
+            )
+        if version < MINIMUM:
+            why = (
+                f"client version {text} is too old. Minimum supported API version is {dotted(MINIMUM)}, "
+                "please upgrade your client to a newer version"
+            )
+            return Reply(400, {"Content-Type": "text/plain; charset=utf-8"}, why.encode() + b"\n")
+        found = self._router.find(request.method, path, version)
+        if found is None:
+            return message_reply(404, "page not found")
+        route, names = found
+        if route.refused:
+            check_query(route, request.query)
+        return await route.handler(Call(self._engine, request, version, names))

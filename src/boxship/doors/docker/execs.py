@@ -1,0 +1,89 @@
+"""Further processes in a running container: create, start (attached or not), resize, inspect."""
+
+from boxship.doors.docker.attach import carry
+from boxship.doors.docker.bodies import ExecBody, ExecStartBody
+from boxship.doors.docker.call import Call, reply
+from boxship.doors.docker.create_body import console_size, strings, words
+from boxship.doors.docker.lifecycle import terminal_size
+from boxship.doors.docker.router import Route
+from boxship.engine.model import ExecSpec
+from boxship.errors import Conflict, Invalid
+from boxship.transport.exchange import Reply
+
+
+async def create(call: Call) -> Reply:
+    body = await call.body(ExecBody)
+    command = words(body.cmd)
+    if not command:
+        raise Invalid("No exec command specified")
+    spec = ExecSpec(
+        command=command,
+        environment=strings(body.env),
+        working_directory=body.working_dir,
+        user=body.user,
+        privileged=body.privileged,
+        tty=body.tty,
+        attach_stdin=body.attach_stdin,
+        attach_stdout=body.attach_stdout,
+        attach_stderr=body.attach_stderr,
+        detach_keys=body.detach_keys,
+        console_size=console_size(body.console_size, "ConsoleSize"),
+    )
+    created = await call.engine.execs.create(call.id, spec)
+    return reply({"Id": created.id}, 201)
+
+
+async def start(call: Call) -> Reply | None:
+    body = await call.body(ExecStartBody, needed=False)
+    size = console_size(body.console_size, "ConsoleSize")
+    if size != (0, 0) and not body.tty:
+        raise Invalid("console size is only supported when TTY is enabled")
+    found = call.engine.execs.get(call.id)
+    if found.started and not found.running:
+        raise Conflict(f"Error: Exec command {call.id} has already run")
+    if found.running:
+        raise Conflict(f"Error: Exec command {call.id} is already running")
+    streams = await call.engine.execs.start(call.id, detach=body.detach, tty=body.tty, console_size=size)
+    if streams is None:
+        return Reply(200)
+    await carry(call, streams)
+    return None
+
+
+async def resize(call: Call) -> Reply:
+    rows, columns = terminal_size(call)
+    await call.engine.execs.resize(call.id, rows, columns)
+    return Reply(200)
+
+
+async def inspect(call: Call) -> Reply:
+    found = call.engine.execs.get(call.id)
+    spec = found.spec
+    shown = {
+        "ID": found.id,
+        "Running": found.running,
+        "ExitCode": found.exit_code,
+        "ProcessConfig": {
+            "tty": spec.tty,
+            "entrypoint": spec.command[0],
+            "arguments": list(spec.command[1:]),
+            "privileged": spec.privileged,
+            **({"user": spec.user} if spec.user else {}),
+        },
+        "OpenStdin": spec.attach_stdin,
+        "OpenStderr": spec.attach_stderr,
+        "OpenStdout": spec.attach_stdout,
+        "CanRemove": found.can_remove,
+        "ContainerID": found.container_id,
+        "DetachKeys": spec.detach_keys,
+        "Pid": found.process.pid,
+    }
+    return reply(shown)
+
+
+ROUTES = (
+    Route("POST", "/containers/{id}/exec", create),
+    Route("POST", "/exec/{id}/start", start),
+    Route("POST", "/exec/{id}/resize", resize, query=("h", "w")),
+    Route("GET", "/exec/{id}/json", inspect),
+)

@@ -1,0 +1,286 @@
+"""Images: list, inspect, history, tag, remove, prune, import, load, save, commit; pull, push and build come later."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from boxship.doors.docker.bodies import ContainerBody
+from boxship.doors.docker.call import Call, reply
+from boxship.doors.docker.create_body import health, port_range, strings, words
+from boxship.doors.docker.errors import JSON, error_reply, missing
+from boxship.doors.docker.filters import Filters, moment_or_age, parse_filters
+from boxship.doors.docker.image_json import inspect_json, labels_of, matches_reference, summary_json
+from boxship.doors.docker.router import Route
+from boxship.engine.clock import SystemClock
+from boxship.engine.values import Image
+from boxship.errors import Invalid, Unsupported
+from boxship.spec.image import ExecutionConfig, ImageHealthCheck
+from boxship.transport.exchange import Reply
+from boxship.wire.ndjson import line
+
+LIST_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until")
+PRUNE_FILTERS = ("dangling", "label", "label!", "until")
+CLOCK = SystemClock()
+CRLF = b"\r\n"
+BUILD_BODY_BYTES = 1 << 16
+NOT_YET = "This version of Boxship does not {0} images yet. Load them from an archive: docker load, docker import."
+
+
+async def listed(call: Call) -> Reply:
+    filters = parse_filters(call.text("filters"), LIST_FILTERS)
+    if call.text("filter"):  # until API 1.40
+        filters = Filters({**{name: filters.get(name) for name in LIST_FILTERS}, "reference": [call.text("filter")]})
+    wanted = await selector(call, filters)
+    shared: dict[str, int] = {}
+    if call.flag("shared-size"):
+        shared = {image.id: size for image, _, size, _ in (await call.engine.system.usage()).images}
+    shown = []
+    for image in await call.engine.images.list():
+        if not wanted(image):
+            continue
+        entry = summary_json(image, call.version, shared=shared.get(image.id, -1))
+        patterns = filters.get("reference")
+        if patterns:
+            entry["RepoTags"] = [name for name in image.references if any(matches_reference(p, name) for p in patterns)]
+        shown.append(entry)
+    return reply(shown)
+
+
+async def selector(call: Call, filters: Filters) -> Callable[[Image], bool]:
+    """A test by all filters of `GET /images/json`."""
+    dangling = filters.flag("dangling")
+    before = [(await call.engine.images.resolve(name)).created for name in filters.get("before")]
+    since = [(await call.engine.images.resolve(name)).created for name in filters.get("since")]
+    until = [moment_or_age(text, CLOCK) for text in filters.get("until")]
+    patterns = filters.get("reference")
+
+    def wanted(image: Image) -> bool:
+        return (
+            (dangling is None or dangling != bool(image.references))
+            and all(image.created < moment for moment in before)
+            and all(image.created > moment for moment in since)
+            and all(image.created < moment for moment in until)
+            and filters.labels(labels_of(image))
+            and (not patterns or any(matches_reference(p, name) for p in patterns for name in image.references))
+        )
+
+    return wanted
+
+
+async def inspect(call: Call) -> Reply:
+    return reply(inspect_json(await call.engine.images.resolve(call.id), call.version))
+
+
+async def history(call: Call) -> Reply:
+    entries = await call.engine.images.history(call.id)
+    shown = [
+        {
+            "Id": entry.id,
+            "Created": entry.created // 1_000_000_000,
+            "CreatedBy": entry.created_by,
+            "Tags": list(entry.references) or None,
+            "Size": entry.size,
+            "Comment": entry.comment,
+        }
+        for entry in entries
+    ]
+    return reply(shown)
+
+
+async def tag(call: Call) -> Reply:
+    await call.engine.images.tag(call.id, reference_of(call, needed=True))
+    return Reply(201)
+
+
+def reference_of(call: Call, *, needed: bool = False) -> str:
+    """ "repo:tag" of the parameters repo and tag; "" where no repo is given."""
+    repository, name = call.text("repo"), call.text("tag")
+    if not repository:
+        if needed:
+            raise Invalid("invalid reference format")
+        return ""
+    if name.startswith("sha256:"):
+        raise Invalid("refusing to create a tag with a digest reference")
+    return f"{repository}:{name}" if name else repository
+
+
+async def remove(call: Call) -> Reply:
+    steps = await call.engine.images.remove(call.id, force=call.flag("force"), prune=not call.flag("noprune"))
+    return reply([{kind: what} for kind, what in steps])
+
+
+async def prune(call: Call) -> Reply:
+    filters = parse_filters(call.text("filters"), PRUNE_FILTERS)
+    dangling = filters.flag("dangling")
+    until = filters.until(CLOCK)
+
+    def keep(image: Image) -> bool:
+        return not filters.labels(labels_of(image)) or bool(until and image.created > until)
+
+    steps, freed = await call.engine.images.prune(dangling=dangling is not False, keep=keep)
+    return reply({"ImagesDeleted": [{kind: what} for kind, what in steps] or None, "SpaceReclaimed": freed})
+
+
+async def load(call: Call) -> Reply:
+    """200 at once; what goes wrong with the archive is told in the stream."""
+    texts = call.engine.images.load(call.request.chunks(), platform=platform_of(call))
+    return Reply(200, JSON, progress(call, texts))
+
+
+async def progress(call: Call, texts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    try:
+        async for text in texts:
+            yield line({"stream": f"{text}\n"}, CRLF)
+    except Exception as error:
+        body = error_reply(error, call.request).body
+        assert isinstance(body, bytes)
+        message = msgspec.json.decode(body)["message"] if body else str(error)
+        yield line({"errorDetail": {"message": message}, "error": message}, CRLF)
+
+
+def platform_of(call: Call) -> str:
+    """ "os/architecture[/variant]" of the parameter, which is JSON, or that text itself."""
+    text = call.text("platform")
+    if not text.startswith("{"):
+        return text
+    try:
+        value: dict[str, Any] = msgspec.json.decode(text.encode(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise Invalid(f"failed to parse platform: {error}") from None
+    parts = [value.get("os"), value.get("architecture"), value.get("variant")]
+    return "/".join(str(part) for part in parts if part)
+
+
+async def save_one(call: Call) -> Reply:
+    return await saved(call, [call.id])
+
+
+async def save(call: Call) -> Reply:
+    names = [name for text in call.texts("names") for name in text.split(",") if name]
+    if not names:
+        raise Invalid("invalid parameter: names is empty")
+    return await saved(call, names)
+
+
+async def saved(call: Call, names: list[str]) -> Reply:
+    archive = await call.engine.images.save(names, platform=platform_of(call))
+    return Reply(200, {"Content-Type": "application/x-tar"}, archive)
+
+
+async def create(call: Call) -> Reply:
+    """An import (`fromSrc=-`); a pull (`fromImage`) is not there yet."""
+    source = call.text("fromSrc")
+    if call.text("fromImage") or not source:
+        return missing(NOT_YET.format("pull"))
+    if source != "-":
+        raise Unsupported("unsupported: query parameter fromSrc with an address; send the archive as the body")
+    identifier = await call.engine.images.import_(
+        call.request.chunks(),
+        reference=reference_of(call),
+        changes=call.texts("changes"),
+        message=call.text("message"),
+        platform=platform_of(call),
+    )
+    return Reply(200, JSON, line({"status": identifier}, CRLF))
+
+
+async def commit(call: Call) -> Reply:
+    container = call.text("container")
+    if not container:
+        raise Invalid("missing required parameter 'container'")
+    body = await call.body(ContainerBody, needed=False)
+    identifier = await call.engine.committing.commit(
+        container,
+        reference=reference_of(call),
+        comment=call.text("comment"),
+        author=call.text("author"),
+        pause=call.flag("pause", True),
+        changes=[line_ for text in call.texts("changes") for line_ in text.split("\n") if line_.strip()],
+        config=commit_config(body),
+    )
+    return reply({"Id": identifier}, 201)
+
+
+def commit_config(body: ContainerBody) -> ExecutionConfig | None:
+    """What a commit's body says about the image, or None where it says nothing."""
+    check = health(body.healthcheck)
+    ports = [port for text in body.exposed_ports or () for port in [text] if port_range(text)]
+    config = ExecutionConfig(
+        User=body.user,
+        ExposedPorts={port: {} for port in ports} or None,
+        Env=strings(body.env) or None,
+        Entrypoint=words(body.entrypoint) or None,
+        Cmd=words(body.cmd) or None,
+        Volumes={target: {} for target in body.volumes or ()} or None,
+        WorkingDir=body.working_dir,
+        Labels=body.labels or None,
+        StopSignal=body.stop_signal,
+        Healthcheck=ImageHealthCheck(
+            Test=check.test,
+            Interval=check.interval,
+            Timeout=check.timeout,
+            StartPeriod=check.start_period,
+            StartInterval=check.start_interval,
+            Retries=check.retries,
+        )
+        if check is not None
+        else None,
+        Shell=words(body.shell) or None,
+        OnBuild=tuple(body.on_build or ()) or None,
+    )
+    return None if config == ExecutionConfig() else config
+
+
+def not_yet(verb: str) -> Callable[[Call], Any]:
+    async def answer(call: Call) -> Reply:
+        return missing(NOT_YET.format(verb))
+
+    return answer
+
+
+async def build_prune(call: Call) -> Reply:
+    """There is no build cache yet; `docker system prune` asks all the same."""
+    parse_filters(call.text("filters"), ("until", "id", "parent", "type", "description", "inuse", "shared", "private"))
+    return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/images/json",
+        listed,
+        query=("all", "filters", "filter", "shared-size", "digests"),
+        refused=("manifests",),
+    ),
+    Route("GET", "/images/search", not_yet("search")),
+    Route("GET", "/images/get", save, query=("names", "platform")),
+    Route(
+        "POST",
+        "/images/create",
+        create,
+        query=("fromImage", "fromSrc", "repo", "tag", "message", "changes", "platform"),
+    ),
+    Route("POST", "/images/load", load, query=("quiet", "platform")),
+    Route("POST", "/images/prune", prune, query=("filters",), minimum=(1, 25)),
+    Route("GET", "/images/{id*}/get", save_one, query=("platform",)),
+    Route("GET", "/images/{id*}/history", history, refused=("platform",)),
+    Route("GET", "/images/{id*}/json", inspect, refused=("manifests", "platform")),
+    Route("POST", "/images/{id*}/push", not_yet("push")),
+    Route("POST", "/images/{id*}/tag", tag, query=("repo", "tag")),
+    Route("DELETE", "/images/{id*}", remove, query=("force", "noprune"), refused=("platforms",)),
+    Route(
+        "POST",
+        "/commit",
+        commit,
+        query=("container", "repo", "tag", "comment", "author", "pause", "changes"),
+    ),
+    Route("POST", "/build", not_yet("build")),
+    Route("POST", "/build/cancel", not_yet("build")),
+    Route(
+        "POST",
+        "/build/prune",
+        build_prune,
+        query=("filters", "all", "keep-storage", "reserved-space", "max-used-space", "min-free-space"),
+    ),
+)
