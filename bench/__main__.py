@@ -41,7 +41,11 @@ def main() -> int:
         subprocess.run([program, "base", "busybox", "--quiet", "--output", str(image)], check=True)
         for name in chosen:
             (folder / name).mkdir()
-            cells[name] = Cell(name, folder / name)
+            try:
+                cells[name] = Cell(name, folder / name)
+            except RuntimeError as error:
+                print(f"{name}: left out: {error}", file=sys.stderr)
+                continue
             print(f"{name}: {versions[name]}", flush=True)
         results = take(cells, options.measure or list(MEASURES), options.rounds)
     finally:

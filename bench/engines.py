@@ -114,9 +114,12 @@ class Docker(Engine):
     def version(cls) -> str:
         return _first_line(["dockerd", "--version"])
 
+    def prepare(self) -> None:
+        (self.folder / "none.json").write_text("{}")  # instead of the machine's own settings
+
     def command(self) -> list[str]:
         roots = ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")]
-        files = ["--pidfile", str(self.folder / "pid"), "--config-file", str(self.folder / "none.json")]
+        files = ["--pidfile", str(self.folder / "daemon.pid"), "--config-file", str(self.folder / "none.json")]
         return ["dockerd", *roots, *files, "-H", f"unix://{self.socket}", "--log-level", "error"]
 
 

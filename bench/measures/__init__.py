@@ -1,5 +1,5 @@
 """The measures, in the order in which they are taken. Each is a function of the place and the number of rounds, and
-gives samples by series name: milliseconds, unless the name says something else. Each leaves the engine as it found it."""
+gives samples by series name: milliseconds, unless the name says otherwise. Each leaves the engine as it found it."""
 
 from bench.measures import (
     crowd,
