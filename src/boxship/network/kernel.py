@@ -1,0 +1,261 @@
+"""The one thread that changes interfaces and rules of the host's namespace: what others decided is done here.
+
+It keeps a netlink socket and an nftables context open. Everything is one function per step that the room takes, and
+each either has its whole effect or takes back what it did.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from boxship.errors import Conflict, Internal
+from boxship.network import rules
+from boxship.network.addresses import hardware_address
+from boxship.network.pool import Ready
+from boxship.sys import namespace, netlink, sockets
+from boxship.sys.nftables import Nftables
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+DEFAULT_MTU = 1500
+MISSING = 19  # ENODEV
+BRIDGED_PACKETS_PASS_RULES = "bridge/bridge-nf-call-iptables"
+
+
+class RulesBroken(Internal):
+    """Our table does not hold what we put there."""
+
+
+class Plug(msgspec.Struct, frozen=True):
+    """One interface to make: the host's end `veth` on `bridge`, the container's end `interface` with its address."""
+
+    veth: str
+    bridge: str
+    interface: str
+    mac_address: str
+    address: str
+    prefix: int
+    mtu: int
+    isolated: bool = False
+    announced: bool = False
+
+
+class BridgePlan(msgspec.Struct, frozen=True):
+    """A bridge as it must be. The alias says whose it is."""
+
+    name: str
+    alias: str
+    address: str
+    prefix: int
+    mtu: int
+
+
+class Kernel:
+    """Runs the steps below in its own thread, one after the other."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._executor = ThreadPoolExecutor(1, "network")
+        self._route: netlink.RouteSocket | None = None
+        self._nftables: Nftables | None = None
+
+    async def run(
+        self, step: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        """Run one of this object's steps in the thread. Errors of the kernel come as Internal."""
+
+        def work() -> Result:
+            try:
+                return step(*args, **kwargs)
+            except OSError as error:
+                raise Internal(f"cannot {step.__name__.replace('_', ' ')}: {error.strerror}") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    @property
+    def route(self) -> netlink.RouteSocket:
+        if self._route is None:
+            self._route = netlink.RouteSocket()
+        return self._route
+
+    @property
+    def nftables(self) -> Nftables:
+        if self._nftables is None:
+            self._nftables = Nftables()
+        return self._nftables
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+        self._executor.shutdown()
+
+    def _close(self) -> None:
+        if self._route:
+            self._route.close()
+        if self._nftables:
+            self._nftables.close()
+
+    # the host
+
+    def prepare_host(self) -> None:
+        """Turn on forwarding and put our table into place; what its sets hold already stays."""
+        guard = namespace.read_setting("ipv4/ip_forward") == "0"
+        if guard and not namespace.write_setting("ipv4/ip_forward", "1"):
+            raise Internal("cannot turn on IPv4 forwarding: net.ipv4.ip_forward is read-only")
+        tables = self.nftables.query("list tables ip")
+        if any(item.get("table", {}).get("name") == self._table for item in tables):
+            guard = guard or rules.has_guard(self.nftables.query(f"list table ip {self._table}"))
+        self.nftables.run(rules.base(self._table, guard=guard))
+
+    def elements(self) -> dict[str, dict[str, str]]:
+        """What our table's sets hold now."""
+        return rules.read_elements(self.nftables.query(f"list table ip {self._table}"))
+
+    def change_rules(self, present: rules.Elements, wanted: rules.Elements) -> None:
+        try:
+            self.nftables.run(rules.change(self._table, present, wanted))
+        except Internal as error:
+            raise RulesBroken(str(error)) from error
+
+    def remove_rules(self) -> None:
+        self.nftables.run(rules.remove_table(self._table))
+
+    def uplink_mtu(self) -> int:
+        """The MTU of the interface of the default route."""
+        defaults = [route for route in self.route.routes() if route.prefix == 0 and route.index]
+        if not defaults:
+            return DEFAULT_MTU
+        index = min(defaults, key=lambda route: route.metric).index
+        return next((link.mtu for link in self.route.links() if link.index == index), DEFAULT_MTU)
+
+    def used_subnets(self) -> tuple[list[netlink.Link], list[netlink.Address], list[netlink.Route]]:
+        """The machine's interfaces, addresses and routes."""
+        return self.route.links(), self.route.addresses(), self.route.routes()
+
+    # bridges
+
+    def make_bridge(self, plan: BridgePlan) -> bool:
+        """Have the bridge as planned, whether it was there or not; True where it was made now."""
+        found = self.route.link(plan.name)
+        if found is not None and found.alias != plan.alias:
+            raise Conflict(f"cannot create bridge {plan.name}: an interface of that name exists")
+        if found is None:
+            mac = hardware_address(plan.address)
+            self.route.apply(
+                netlink.add_bridge(plan.name, mac=mac, mtu=plan.mtu), netlink.set_alias(plan.name, plan.alias)
+            )
+        try:
+            index = self.route.index(plan.name)
+            folder = plan.name
+            namespace.write_setting(f"ipv6/conf/{folder}/disable_ipv6", "1")
+            namespace.write_setting(f"ipv4/conf/{folder}/route_localnet", "1")
+            self.route.apply(netlink.set_up(index), netlink.add_address(index, plan.address, plan.prefix))
+        except BaseException:
+            if found is None:
+                self.remove_interface(plan.name)
+            raise
+        return found is None
+
+    def remove_interface(self, name: str) -> None:
+        """Remove an interface of the host; one that is gone is fine."""
+        try:
+            self.route.apply(netlink.remove_link(name))
+        except OSError as error:
+            if error.errno != MISSING:
+                raise
+
+    # containers
+
+    def plug(
+        self, ready: Ready, plugs: list[Plug], gateway: str, present: rules.Elements, wanted: rules.Elements
+    ) -> None:
+        """Make interfaces in a container's namespace, its default route by `gateway` ("" leaves it), and change the
+        rules from `present` to `wanted`. All or nothing."""
+        made: list[str] = []
+        try:
+            for plug in plugs:
+                self._plug_one(ready, plug)
+                made.append(plug.veth)
+            if gateway:
+                self.route_by(ready, gateway)
+            self.change_rules(present, wanted)
+        except BaseException:
+            for name in made:
+                with contextlib.suppress(OSError):
+                    self.remove_interface(name)
+            raise
+
+    def _plug_one(self, ready: Ready, plug: Plug) -> None:
+        messages = [
+            netlink.add_veth(
+                plug.veth,
+                peer=plug.interface,
+                peer_namespace=ready.descriptor,
+                peer_mac=plug.mac_address,
+                mtu=plug.mtu,
+                bridge=self.route.index(plug.bridge),
+            )
+        ]
+        # Where bridged packets pass the rules too, a container reaches its own published port by the port it came from.
+        hairpin = namespace.read_setting(BRIDGED_PACKETS_PASS_RULES) == "1"
+        if hairpin or plug.isolated:
+            messages.append(netlink.set_port(plug.veth, isolated=plug.isolated, hairpin=hairpin))
+        try:
+            self.route.apply(*messages)
+            index = ready.route.index(plug.interface)
+            ready.route.apply(netlink.add_address(index, plug.address, plug.prefix), netlink.set_up(index))
+        except BaseException as error:
+            if not isinstance(error, FileExistsError):  # then it is somebody else's
+                self.remove_interface(plug.veth)
+            raise
+        if plug.announced:
+            sockets.announce_address(ready.descriptor, plug.interface, plug.mac_address, plug.address)
+
+    def route_by(self, ready: Ready, gateway: str) -> None:
+        """Make `gateway` the namespace's default route; "" takes the route away."""
+        if not gateway:
+            with contextlib.suppress(OSError):
+                ready.route.apply(netlink.remove_default_route())
+            return
+        ready.route.apply(netlink.set_default_route(0, gateway))
+
+    def counters(self, veths: dict[str, str]) -> dict[str, tuple[int, ...]]:
+        """The counters of the host's ends, by the name that the container's end has."""
+        found = {interface: self.route.link(veth) for interface, veth in veths.items()}
+        return {interface: link.counters for interface, link in found.items() if link and link.counters}
+
+
+def start_resolver(path: Path | int, ports: tuple[int, int] = (0, 0)) -> sockets.ResolverSockets:
+    """Open the resolver's sockets in a namespace and lead port 53 of 127.0.0.11 to them. Blocks; enters by a thread."""
+
+    def work() -> sockets.ResolverSockets:
+        opened = sockets.open_resolver(*ports)
+        try:
+            context = Nftables()
+            try:
+                context.run(rules.resolver(opened.datagram_port, opened.stream_port))
+            finally:
+                context.close()
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    return namespace.run_inside(path, work)
+
+
+def remove_interfaces(names: list[str]) -> None:
+    """Remove interfaces with a socket of one's own: it takes the kernel tens of milliseconds, so not in the thread that
+    containers wait for."""
+    route = netlink.RouteSocket()
+    try:
+        for name in names:
+            with contextlib.suppress(OSError):
+                route.apply(netlink.remove_link(name))
+    finally:
+        route.close()

@@ -1,0 +1,204 @@
+"""The network room's door: networks, and containers' places in them. See `Networks`."""
+
+import base64
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from boxship.errors import Conflict, NotFound
+from boxship.network import rules
+from boxship.network.attachments import Attachments
+from boxship.network.background import Locks
+from boxship.network.catalog import Catalog
+from boxship.network.directory import Directory
+from boxship.network.drain import Drain
+from boxship.network.kernel import Kernel
+from boxship.network.model import AttachmentRecord, Network, Settings
+from boxship.network.pool import NamespacePool
+from boxship.network.recovery import Recovery
+from boxship.network.resolver import Resolver
+from boxship.network.upstream import Upstream
+from boxship.spec.attachment import Attachment, Endpoint
+from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
+from boxship.store import Store
+
+COUNTERS = (
+    "rx_packets",
+    "tx_packets",
+    "rx_bytes",
+    "tx_bytes",
+    "rx_errors",
+    "tx_errors",
+    "rx_dropped",
+    "tx_dropped",
+)
+
+
+def veth_prefix(instance: str) -> str:
+    """How the host's ends of an instance's interfaces begin: "bx", then five characters of the instance's own."""
+    digest = hashlib.sha256(instance.encode()).digest()
+    return "bx" + base64.b32encode(digest)[:5].decode().lower()
+
+
+class Networks:
+    """All networks of one instance. `start` makes it usable, `recover` finds again what lived on; both at each start.
+
+    `run_root` holds the namespaces' files; `instance` is a name that no other daemon of the machine has.
+    """
+
+    def __init__(self, store: Store, run_root: Path, instance: str, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._kernel = Kernel(rules.table_name(instance))
+        self._catalog = Catalog(store, self._kernel, instance, settings)
+        self._pool = NamespacePool(run_root / "netns", settings.ready_namespaces)
+        self._directory = Directory()
+        self._resolver = Resolver(self._directory, Upstream(), settings)
+        self._drain = Drain()
+        self._locks = Locks()
+        prefix = veth_prefix(instance)
+        self._attachments = Attachments(
+            store=store,
+            kernel=self._kernel,
+            catalog=self._catalog,
+            pool=self._pool,
+            resolver=self._resolver,
+            directory=self._directory,
+            drain=self._drain,
+            settings=settings,
+            veth_prefix=prefix,
+        )
+        self._recovery = Recovery(
+            store=store,
+            kernel=self._kernel,
+            catalog=self._catalog,
+            attachments=self._attachments,
+            pool=self._pool,
+            resolver=self._resolver,
+            directory=self._directory,
+            folder=run_root / "netns",
+            veth_prefix=prefix,
+        )
+
+    # life
+
+    async def start(self) -> None:
+        """Read the store, put bridges and rules into place, begin to make namespaces ready."""
+        await self._kernel.run(self._kernel.prepare_host)
+        await self._catalog.load()
+        await self._recovery.load()
+        self._attachments.mtu = await self._kernel.run(self._kernel.uplink_mtu)
+        await self._catalog.ensure_bridges()
+        self._pool.start()
+
+    async def recover(self, live: Collection[str], processes: Mapping[str, int] | None = None) -> None:
+        """Take back what belongs to containers that are not in `live`; give those that are what they miss. `processes`
+        (container → pid) lets a namespace be found whose file went away with a mount namespace."""
+        await self._recovery.recover(live, processes or {})
+
+    async def audit(self) -> list[str]:
+        """Differences between the store and the kernel, as sentences. Empty when all is well."""
+        return await self._recovery.audit()
+
+    async def close(self) -> None:
+        """Stop serving. With containers on, all of their network stays; without, nothing of it is left behind."""
+        await self._resolver.close()
+        await self._pool.close()
+        await self._drain.close()
+        self._attachments.reservations.close()
+        if not any(record.namespace for record in self._attachments.records.values()):
+            for network in self._catalog.list():
+                await self._catalog.remove_bridge(network)
+            await self._kernel.run(self._kernel.remove_rules)
+        await self._kernel.close()
+
+    # networks
+
+    async def create(self, spec: NetworkSpec) -> Network:
+        return await self._catalog.create(spec)
+
+    async def remove(self, reference: str) -> Network:
+        return await self._catalog.remove(reference)
+
+    def get(self, reference: str) -> Network:
+        """A network by id, name, or the start of its id. NotFound "network x not found"."""
+        return self._catalog.find(reference).network
+
+    def list(self) -> list[Network]:
+        return self._catalog.list()
+
+    def endpoints(self, network_id: str) -> dict[str, Endpoint]:
+        """The running containers on a network, by id."""
+        state = self._catalog.find(network_id)
+        return {key: item.endpoint for key, (_, item) in state.endpoints.items()}
+
+    # containers
+
+    async def attach(
+        self,
+        container_id: str,
+        name: str,
+        *,
+        requests: Sequence[EndpointRequest] = (),
+        ports: Sequence[PortRequest] = (),
+        hostname: str = "",
+        domainname: str = "",
+        dns: Sequence[str] = (),
+        dns_search: Sequence[str] = (),
+        dns_options: Sequence[str] = (),
+        extra_hosts: Sequence[str] = (),
+    ) -> Attachment:
+        """Give a starting container its place: the network "host" leaves it in the host's namespace, "none" (or no
+        request) gives it one of its own with only a loopback. Conflict where it has a place already."""
+        record = AttachmentRecord(
+            container_id=container_id,
+            name=name,
+            hostname=hostname,
+            domainname=domainname,
+            dns=tuple(dns),
+            dns_search=tuple(dns_search),
+            dns_options=tuple(dns_options),
+            extra_hosts=tuple(extra_hosts),
+        )
+        async with self._locks.hold(container_id):
+            if container_id in self._attachments.records:
+                raise Conflict(f"cannot attach container {name}: it is attached already")
+            return await self._attachments.attach(record, tuple(requests), tuple(ports))
+
+    def attachment(self, container_id: str) -> Attachment:
+        """A container's place as it is now. NotFound where it has none."""
+        return self._attachments.view(container_id)
+
+    async def detach(self, container_id: str) -> None:
+        """Take a container's place away; one that has none is fine."""
+        async with self._locks.hold(container_id):
+            await self._attachments.detach(container_id)
+
+    async def connect(self, container_id: str, request: EndpointRequest) -> Attachment:
+        async with self._locks.hold(container_id):
+            return await self._attachments.connect(container_id, request)
+
+    async def disconnect(self, container_id: str, network_id: str) -> Attachment:
+        async with self._locks.hold(container_id):
+            return await self._attachments.disconnect(container_id, network_id)
+
+    async def rename(self, container_id: str, name: str) -> None:
+        async with self._locks.hold(container_id):
+            await self._attachments.rename(container_id, name)
+
+    async def statistics(self, container_id: str) -> dict[str, dict[str, int]]:
+        """What went through a container's interfaces, by their names inside; as the container sees it."""
+        record = self._attachments.records.get(container_id)
+        if record is None:
+            raise NotFound(f"container {container_id} is not attached to any network")
+        veths = {item.endpoint.interface: item.veth for item in record.endpoints if item.veth}
+        found = await self._kernel.run(self._kernel.counters, veths)
+        result = {}
+        for interface, counters in found.items():
+            seen_by_host = dict(zip(COUNTERS, counters, strict=True))
+            result[interface] = {_other_side(name): value for name, value in seen_by_host.items()}
+        return result
+
+
+def _other_side(name: str) -> str:
+    """What the host's end receives, the container's end sent."""
+    return ("tx" if name.startswith("rx") else "rx") + name[2:]

@@ -1,0 +1,185 @@
+"""The packet rules, pure: which chains stand in our table, which elements its sets hold, and the text that gets there.
+
+The chains are the same for every instance and every number of containers; all that changes are elements of sets and
+maps, one transaction a change. Connections that exist are never cut: nothing is flushed but chains, and those are
+filled again in the same transaction.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from boxship.network.model import Network
+from boxship.spec.container import PublishedPort
+
+Elements = Mapping[str, Mapping[str, str]]  # set name -> element -> value ("" in a plain set)
+
+SETS = {
+    "bridges": "set {name} {{ type ifname; }}",
+    "internal": "set {name} {{ type ifname; }}",
+    "connected": "set {name} {{ type ifname . ifname; }}",
+    "subnets": "set {name} {{ type ipv4_addr; flags interval; }}",
+    "masqueraded": "set {name} {{ type ipv4_addr; flags interval; }}",
+    "published": "map {name} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}",
+    "published_at": "map {name} {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}",
+}
+CHAINS = {
+    # A container must not reach the host's loopback through its bridge, which route_localnet would otherwise allow.
+    "raw": """type filter hook prerouting priority raw; policy accept;
+        iifname @bridges ip daddr 127.0.0.0/8 drop
+        iifname @bridges ip saddr 127.0.0.0/8 drop""",
+    "publish": """dnat ip to ip daddr . meta l4proto . th dport map @published_at
+        dnat ip to meta l4proto . th dport map @published""",
+    "prerouting": """type nat hook prerouting priority dstnat; policy accept;
+        fib daddr type local jump publish""",
+    "output": """type nat hook output priority -100; policy accept;
+        fib daddr type local jump publish""",
+    # Containers go out under the host's address; the host's loopback and a container that asks for its own published
+    # port come in under the bridge's, so that the answer passes here again.
+    "postrouting": """type nat hook postrouting priority srcnat; policy accept;
+        ip saddr @masqueraded oifname != @bridges masquerade
+        ip saddr 127.0.0.0/8 oifname @bridges masquerade
+        ip saddr @subnets ip daddr @subnets ct status dnat masquerade""",
+    # To a bridge comes: its own traffic, answers, and what was published. Nothing else, from outside or other bridges.
+    "towards": """iifname . oifname @connected accept
+        iifname @internal drop
+        oifname @internal drop
+        ct state established,related accept
+        ct status dnat accept
+        drop""",
+    "forward": """type filter hook forward priority filter; policy accept;
+        oifname @bridges jump towards
+        iifname @internal drop""",
+}
+GUARD = """type filter hook forward priority filter; policy accept;
+        meta iifkind != "bridge" meta oifkind != "bridge" drop"""
+PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+
+
+def table_name(instance: str) -> str:
+    return f"boxship_{re.sub(r'[^A-Za-z0-9_]', '_', instance)}"
+
+
+def base(table: str, *, guard: bool) -> str:
+    """Table, sets and chains, as one idempotent text: what is there stays, the chains get exactly these rules. With
+    `guard`, a machine that forwards only because of us still forwards nothing that does not concern a bridge."""
+    chains = {**CHAINS, "guard": GUARD} if guard else CHAINS
+    lines = [f"add table ip {table}"]
+    lines += [f"add {_declare(SETS[name], table, name)}" for name in SETS]
+    lines += [f"add chain ip {table} {name}{_hook(text)}" for name, text in chains.items()]
+    lines += [f"flush chain ip {table} {name}" for name in chains]
+    for name, text in chains.items():
+        lines += [f"add rule ip {table} {name} {rule.strip()}" for rule in text.splitlines() if "hook" not in rule]
+    return "\n".join(lines) + "\n"
+
+
+def _declare(template: str, table: str, name: str) -> str:
+    return template.format(name=f"ip {table} {name}")
+
+
+def _hook(text: str) -> str:
+    first = text.splitlines()[0].strip()
+    return f" {{ {first} }}" if "hook" in first else ""
+
+
+def remove_table(table: str) -> str:
+    return f"add table ip {table}\ndelete table ip {table}\n"
+
+
+def network_elements(network: Network) -> dict[str, dict[str, str]]:
+    """The elements that a bridge network needs."""
+    options = network.bridge
+    if options is None:
+        return {}
+    name = f'"{options.bridge}"'
+    found = {"bridges": {name: ""}, "subnets": {network.subnet: ""}}
+    if network.spec.internal:
+        found["internal"] = {name: ""}
+    elif options.masquerade:
+        found["masqueraded"] = {network.subnet: ""}
+    if options.connected:
+        found["connected"] = {f"{name} . {name}": ""}
+    return found
+
+
+def port_elements(ports: Iterable[PublishedPort], address: str) -> dict[str, dict[str, str]]:
+    """The elements that send published ports to a container's address."""
+    found: dict[str, dict[str, str]] = {}
+    for port in ports:
+        target = f"{address} . {port.container_port}"
+        if port.host_address == "0.0.0.0":
+            found.setdefault("published", {})[f"{port.protocol} . {port.host_port}"] = target
+        else:
+            key = f"{port.host_address} . {port.protocol} . {port.host_port}"
+            found.setdefault("published_at", {})[key] = target
+    return found
+
+
+def join(*parts: Elements) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for part in parts:
+        for name, elements in part.items():
+            found.setdefault(name, {}).update(elements)
+    return found
+
+
+def change(table: str, present: Elements, wanted: Elements) -> str:
+    """The commands that lead from `present` to `wanted`; "" where they are the same."""
+    lines = []
+    for name in SETS:
+        old, new = present.get(name, {}), wanted.get(name, {})
+        gone = [key for key, value in old.items() if new.get(key) != value]
+        added = [f"{key} : {value}" if value else key for key, value in new.items() if old.get(key) != value]
+        if gone:
+            lines.append(f"delete element ip {table} {name} {{ {', '.join(gone)} }}")
+        if added:
+            lines.append(f"add element ip {table} {name} {{ {', '.join(added)} }}")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def read_elements(listing: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """The elements in a listing of our table (libnftables-json)."""
+    found: dict[str, dict[str, str]] = {}
+    for item in listing:
+        described = item.get("set") or item.get("map")
+        if not described or described["name"] not in SETS:
+            continue
+        name = described["name"]
+        for element in described.get("elem", ()):
+            if item.get("map"):
+                found.setdefault(name, {})[_words(element[0], name)] = _words(element[1], name)
+            else:
+                found.setdefault(name, {})[_words(element, name)] = ""
+    return found
+
+
+def has_guard(listing: Iterable[dict[str, Any]]) -> bool:
+    return any(item.get("chain", {}).get("name") == "guard" for item in listing)
+
+
+def _words(value: Any, name: str) -> str:
+    """One element of a listing in the form in which we write it."""
+    if isinstance(value, dict) and "concat" in value:
+        parts = [_words(part, name) for part in value["concat"]]
+        protocol = {"published": 0, "published_at": 1}.get(name)
+        if protocol is not None and len(parts) == protocol + 2:
+            parts[protocol] = PROTOCOLS.get(parts[protocol], parts[protocol])
+        return " . ".join(parts)
+    if isinstance(value, dict) and "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    return f'"{value}"' if name in ("bridges", "internal", "connected") else str(value)
+
+
+def resolver(datagram_port: int, stream_port: int) -> str:
+    """Rules inside a container's namespace: port 53 of 127.0.0.11 is answered at our sockets. The ports are rewritten
+    packet by packet, without connection tracking, so that nothing else in the namespace becomes slower, and port 53
+    stays free for the container's own servers."""
+    rewrites = [
+        f"ip daddr 127.0.0.11 udp dport 53 udp dport set {datagram_port}",
+        f"ip daddr 127.0.0.11 tcp dport 53 tcp dport set {stream_port}",
+        f"ip saddr 127.0.0.11 udp sport {datagram_port} udp sport set 53",
+        f"ip saddr 127.0.0.11 tcp sport {stream_port} tcp sport set 53",
+    ]
+    lines = ["add table ip boxship", "delete table ip boxship", "add table ip boxship"]
+    lines.append("add chain ip boxship output { type filter hook output priority raw; policy accept; }")
+    return "\n".join(lines + [f"add rule ip boxship output {rewrite}" for rewrite in rewrites]) + "\n"
