@@ -8,6 +8,7 @@ from boxship.cli.call import Call, Failure
 from boxship.cli.create_body import create_body
 from boxship.cli.daemon import DaemonError, Object
 from boxship.cli.terminal import is_terminal, terminal_size
+from boxship.cli.text import split_reference
 
 PULL_CHOICES = ("always", "missing", "never")
 REFUSED = 125
@@ -55,11 +56,7 @@ def pull_image(call: Call, image: str) -> None:
     """Ask the daemon to fetch an image, and show how that goes on stderr."""
     from boxship.cli.progress import show_progress
 
-    name, mark, tag = image.partition("@")
-    if not mark:
-        head, slash, last = image.rpartition("/")
-        last, _, tag = last.partition(":")
-        name = head + slash + last
+    name, tag = split_reference(image)
     query = {"fromImage": name, "tag": tag or "latest", "platform": call.options.text("platform") or None}
     response = call.daemon.request("POST", "/images/create", query, own_connection=True)
     show_progress(response.lines(), 2, quiet=call.options.on("quiet"))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Object = dict[str, Any]
     Json = Any
+    Query = Mapping[str, str | int | bool | list[str] | None]
 else:
     Object = dict
     Json = object
@@ -80,13 +81,14 @@ def _find_tls(shared: Options, environment: Mapping[str, str], forced: bool) -> 
     return TlsFiles(choose("tlscacert", "ca.pem"), choose("tlscert", "cert.pem"), choose("tlskey", "key.pem"), checked)
 
 
-def encode(query: Mapping[str, str | int | bool | None]) -> str:
-    """A query string; None leaves a key out, True is 1."""
+def encode(query: Query) -> str:
+    """A query string; None leaves a key out, True is 1, a list repeats the key."""
     from boxship.cli.escape import escape
 
     pairs = [
         f"{name}={escape(str(int(value)) if isinstance(value, bool) else str(value))}"
-        for name, value in query.items()
+        for name, values in query.items()
+        for value in (values if isinstance(values, list) else [values])
         if value is not None
     ]
     return "?" + "&".join(pairs) if pairs else ""
@@ -105,7 +107,7 @@ class Daemon:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str | int | bool | None] | None = None,
+        query: Query | None = None,
         *,
         body: object = None,
         stream: Iterable[bytes] | None = None,
@@ -170,21 +172,19 @@ class Daemon:
         self.settle()
         return _version_key(self.version) >= _version_key(version)
 
-    def get(self, path: str, query: Mapping[str, str | int | bool | None] | None = None) -> Json:
+    def get(self, path: str, query: Query | None = None) -> Json:
         """A GET's JSON."""
         return self._decode(self.request("GET", path, query))
 
-    def post(
-        self, path: str, query: Mapping[str, str | int | bool | None] | None = None, *, body: object = None
-    ) -> Json:
+    def post(self, path: str, query: Query | None = None, *, body: object = None) -> Json:
         """A POST's JSON; None for an empty answer."""
         return self._decode(self.request("POST", path, query, body=body))
 
-    def delete(self, path: str, query: Mapping[str, str | int | bool | None] | None = None) -> Json:
+    def delete(self, path: str, query: Query | None = None) -> Json:
         """A DELETE's JSON; None for an empty answer."""
         return self._decode(self.request("DELETE", path, query))
 
-    def stream(self, path: str, query: Mapping[str, str | int | bool | None] | None = None) -> Iterator[Object]:
+    def stream(self, path: str, query: Query | None = None) -> Iterator[Object]:
         """A GET whose answer is a line of JSON for each piece of news."""
         for line in self.request("GET", path, query, own_connection=True).lines():
             yield json.loads(line)

@@ -49,3 +49,33 @@ def host_port(host: str, port: int | str) -> str:
 def visible(text: str) -> str:
     """The text without control characters, so that a name or log of a container cannot steer the terminal."""
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """(repository, tag or digest) of an image's name; the second is empty when there is none."""
+    name, at, digest = reference.partition("@")
+    if at:
+        return name, digest
+    head, slash, last = reference.rpartition("/")
+    last, _, tag = last.partition(":")
+    return head + slash + last, tag
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Sorts "a10" after "a9": runs of digits by their value."""
+    parts: list[tuple[int, int, str]] = []
+    digits = letters = ""
+    for letter in text:
+        if letter.isascii() and letter.isdigit():
+            if letters:
+                parts.append((1, 0, letters))
+                letters = ""
+            digits += letter
+        else:
+            if digits:
+                parts.append((0, int(digits), digits))
+                digits = ""
+            letters += letter
+    if digits:
+        parts.append((0, int(digits), digits))
+    return [*parts, (1, 0, letters)] if letters else parts

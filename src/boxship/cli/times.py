@@ -84,3 +84,29 @@ def ago(seconds: float, now: float | None = None) -> str:
 def local_text(seconds: float) -> str:
     """A Unix time as Go prints it in the local zone: "2006-01-02 15:04:05 +0000 UTC"."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+
+
+def rfc3339(seconds: float) -> str:
+    """A Unix time in the local zone: "2006-01-02T15:04:05Z"."""
+    local = time.localtime(seconds)
+    offset = time.strftime("%z", local)
+    zone = "Z" if offset in ("+0000", "-0000", "") else f"{offset[:3]}:{offset[3:]}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local) + zone
+
+
+def rfc3339_nano(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch in the local zone with nine digits after the second, as events and logs show them."""
+    text = rfc3339(nanoseconds // SECOND)
+    return f"{text[:19]}.{nanoseconds % SECOND:09d}{text[19:]}"
+
+
+def go_time_text(text: str) -> str:
+    """An RFC 3339 time as Go prints it: "2006-01-02 15:04:05.123 +0000 UTC"."""
+    day, _, clock = text.partition("T")
+    zone, rest = _split_zone(clock)
+    whole, dot, fraction = rest.partition(".")
+    seconds = zone or 0
+    sign, size = ("-", -seconds) if seconds < 0 else ("+", seconds)
+    offset = f"{sign}{size // 3600:02d}{size % 3600 // 60:02d}"
+    fraction = fraction.rstrip("0")
+    return f"{day} {whole}{dot if fraction else ''}{fraction} {offset} {'UTC' if seconds == 0 else offset}"

@@ -14,7 +14,7 @@ class Wait:
 
     def __init__(self, daemon: Daemon, container: str, condition: str) -> None:
         self._response: Response = daemon.request(
-            "POST", f"/containers/{container}/wait", {"condition": condition}, own_connection=True
+            "POST", f"/containers/{container}/wait", {"condition": condition or None}, own_connection=True
         )
 
     def channel(self) -> Channel | None:
