@@ -1,4 +1,17 @@
-"""Layers and writable roots on overlayfs: `overlay.Snapshots`, and the Docker archive API: `archive`.
+"""Layers and writable roots on overlayfs: `Snapshots`; and the Docker archive API: `archive`.
 
-This file stays empty of code: the child program imports its own modules through it, without site-packages.
+`Snapshots` is imported when it is first asked for, because the child program comes through this file too, without
+site-packages and in a hurry.
 """
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxship.snapshots.overlay import Snapshots as Snapshots
+
+
+def __getattr__(name: str) -> object:
+    if name != "Snapshots":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from boxship.snapshots.overlay import Snapshots
+
+    return Snapshots

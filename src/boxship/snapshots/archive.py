@@ -36,9 +36,9 @@ async def stat(root: str, path: str, *, mounts: tuple[Mount, ...] = ()) -> PathS
     return msgspec.convert(await run_job(job), PathStat)
 
 
-def get(root: str, path: str, *, mounts: tuple[Mount, ...] = ()) -> AsyncIterator[bytes]:
-    """A tar archive of the path; its top entry is named by the path's last part."""
-    return stream_job(_job("archive-get", f"read {path}", root, path, mounts))
+def get(root: str, path: str, *, name: str = "", mounts: tuple[Mount, ...] = ()) -> AsyncIterator[bytes]:
+    """A tar archive of the path; its top entry is `name`, or else the path's last part."""
+    return stream_job({**_job("archive-get", f"read {path}", root, path, mounts), "name": name})
 
 
 async def put(
@@ -47,16 +47,18 @@ async def put(
     archive: AsyncIterator[bytes],
     *,
     no_overwrite_dir_non_dir: bool = False,
+    copy_uid_gid: bool = False,
     owner: tuple[int, int] | None = None,
     mounts: tuple[Mount, ...] = (),
 ) -> None:
     """Unpack an archive (also compressed) into the existing folder `path`.
 
-    `owner` (uid, gid) replaces the archive's owners; that is what copyUIDGID asks for. `no_overwrite_dir_non_dir`
-    refuses to put a file in the place of a folder and the reverse. What an archive that fails has unpacked stays.
+    With `copy_uid_gid` the files belong to `owner` (the container's user) instead of the owners that the archive
+    names. `no_overwrite_dir_non_dir` refuses to put a file in the place of a folder and the reverse. What a failing
+    archive has unpacked before stays.
     """
     job = _job("archive-put", f"write to {path}", root, path, mounts)
-    await run_job({**job, "strict": no_overwrite_dir_non_dir, "owner": owner}, archive)
+    await run_job({**job, "strict": no_overwrite_dir_non_dir, "owner": owner if copy_uid_gid else None}, archive)
 
 
 def _job(kind: str, what: str, root: str, path: str, mounts: tuple[Mount, ...]) -> dict[str, Any]:

@@ -40,13 +40,15 @@ class Snapshots:
         self._ending: dict[str, Future[None]] = {}  # overlays that were detached and are being closed
         self._applying: dict[str, asyncio.Lock] = {}
 
-    async def recover(self, keep: Collection[str]) -> None:
-        """Take back what a crash left: half-made layers, trash, snapshots that are not in `keep` and their mounts."""
-        mounted = {info.target for info in mounted_under(self._layout.active)}
+    async def recover(self, keep: Collection[str], *, mounted: Collection[str] = ()) -> None:
+        """Take back what a crash left: half-made layers, trash, snapshots that are not in `keep`, and all mounts but
+        those of the keys in `mounted`."""
+        wanted = {str(self.rootfs(key)) for key in mounted if key in keep}
+        for info in mounted_under(self._layout.active):
+            if info.target not in wanted:
+                unmount(info.target)
         for key in self._layout.snapshot_keys():
             if key not in keep:
-                if str(self.rootfs(key)) in mounted:
-                    await self.unmount(key)
                 self._layout.discard(self._layout.active / key)
         for chain_id in self._layout.layer_ids():
             if self._layout.record(chain_id) is None:
@@ -271,6 +273,10 @@ class Snapshots:
             {"kind": "usage", "what": f"measure {key}", "paths": [f"{self._layout.snapshot(key)}/upper"]}
         )
         return int(size)
+
+    async def parents_usage(self, key: str) -> int:
+        """Bytes on the device of the layers that the snapshot stands on."""
+        return sum([await self.layer_usage(layer) for layer in self._layout.chain(self._layout.parent_of(key))])
 
     async def usages(self, keys: Collection[str]) -> dict[str, int]:
         """`usage` of many snapshots by one run; missing ones have 0."""

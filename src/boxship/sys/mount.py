@@ -134,7 +134,8 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
         os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), os.fsencode(data)
     )
     if result != 0:
-        raise Internal(f"cannot mount {source or kind} on {target}: {os.strerror(ctypes.get_errno())}")
+        error = OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        raise Internal(f"cannot mount {source or kind} on {target}: {error.strerror}") from error
 
 
 def unmount(path: str | os.PathLike[str], *, detach: bool = True) -> bool:

@@ -92,7 +92,7 @@ def get(job: dict[str, Any]) -> None:
     path = job["path"]
     descriptor = _open(root, path)
     info = os.fstat(descriptor)
-    name = base_name(path)
+    name = job["name"] or base_name(path)
     writer = Writer(1)
     packer = Packer(writer)
     if stat.S_ISDIR(info.st_mode):
