@@ -6,12 +6,13 @@ from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
 from boxship.engine.events import Events
 from boxship.engine.lives import Lives
-from boxship.engine.model import Phase
+from boxship.engine.model import Container, Phase
 from boxship.engine.records import Records
-from boxship.images import Images
+from boxship.images.library import Images
 from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
-from boxship.spec.image import ExecutionConfig
+from boxship.snapshots.overlay import Snapshots
+from boxship.spec.image import ExecutionConfig, ImageHealthCheck
+from boxship.spec.reference import parse
 
 
 class Committing:
@@ -56,8 +57,8 @@ class Committing:
             image = await self._images.commit(
                 self._snapshots.diff(container.id),
                 await self._images.resolve(container.image_id),
-                reference=reference,
-                config=config,
+                config or config_of(container),
+                reference=parse(reference) if reference else None,
                 changes=tuple(changes),
                 comment=comment,
                 author=author,
@@ -72,3 +73,30 @@ class Committing:
             )
         )
         return image.id
+
+
+def config_of(container: Container) -> ExecutionConfig:
+    """The container's own configuration, as the new image's defaults."""
+    process, check = container.process, container.health
+    return ExecutionConfig(
+        User=process.user,
+        ExposedPorts={port: {} for port in container.exposed_ports} or None,
+        Env=process.environment or None,
+        Entrypoint=process.entrypoint,
+        Cmd=process.command,
+        Volumes={target: {} for target in container.volumes} or None,
+        WorkingDir=process.working_directory,
+        Labels=container.labels or None,
+        StopSignal=container.spec.stop_signal,
+        Healthcheck=None
+        if check is None
+        else ImageHealthCheck(
+            Test=check.test,
+            Interval=check.interval,
+            Timeout=check.timeout,
+            StartPeriod=check.start_period,
+            StartInterval=check.start_interval,
+            Retries=check.retries,
+        ),
+        Shell=container.spec.shell or None,
+    )

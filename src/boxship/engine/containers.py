@@ -1,6 +1,7 @@
 """Containers as users handle them: create, find, rename, remove, update, prune, commit."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -14,10 +15,10 @@ from boxship.engine.model import ALIVE, Container, Phase
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.errors import Conflict, Invalid, NotFound
-from boxship.network import Networks
+from boxship.network.networks import Networks
 from boxship.runtime import limits
 from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
+from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import RestartPolicy
 
 REMOVABLE = frozenset({Phase.CREATED, Phase.EXITED, Phase.DEAD})
@@ -53,7 +54,7 @@ class Containers:
         """By id, unique id prefix or name. Raises NotFound or Invalid with Docker's texts."""
         return self._records.get(ref)
 
-    def list(self) -> list[Container]:
+    def list(self) -> Sequence[Container]:
         """All containers that are made, newest first."""
         made = (container for container in self._records if container.state.phase is not Phase.CREATING)
         return sorted(made, key=lambda container: container.created_at, reverse=True)
@@ -78,10 +79,8 @@ class Containers:
         identifier = self._records.get(ref).id
         live = self._lives.of(identifier)
         if force:
-            try:
+            with contextlib.suppress(Conflict):
                 await self._life.kill(identifier)
-            except Conflict:
-                pass
         async with live.lock:
             container = self._records.find(identifier)
             if container is None:
@@ -115,7 +114,7 @@ class Containers:
             )
             return warnings
 
-    async def prune(self, keep: Callable[[Container], bool]) -> tuple[list[str], int]:
+    async def prune(self, keep: Callable[[Container], bool]) -> tuple[Sequence[str], int]:
         """Remove the containers that don't run and that `keep` doesn't hold: ids, and bytes freed."""
         removed, freed = [], 0
         for container in self.list():

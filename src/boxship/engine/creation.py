@@ -19,14 +19,16 @@ from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.states import move
 from boxship.errors import Invalid
-from boxship.images import Image, Images
+from boxship.images.library import Images
+from boxship.images.model import Image
 from boxship.runtime import limits
 from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
+from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import ContainerSpec, LogPolicy, MountRequest
 from boxship.spec.image import ExecutionConfig
-from boxship.volumes import Volume, Volumes
+from boxship.volumes.model import Volume
 from boxship.volumes.resolve import bind_options, check_bind_source, tmpfs_options, volume_options
+from boxship.volumes.volumes import Volumes
 
 
 class Creation:
@@ -91,6 +93,7 @@ class Creation:
             name=name,
             created_at=self._clock.now(),
             image_id=image.id,
+            image_size=image.size,
             spec=spec,
             process=merging.merge_process(spec, config),
             labels={**(config.Labels or {}), **spec.labels},
@@ -159,7 +162,7 @@ class Creation:
             MountPoint(
                 kind="volume",
                 target=request.target,
-                source=str(volume.mountpoint),
+                source=volume.mountpoint,
                 name=volume.name,
                 driver=volume.driver,
                 mode=_mode(request),
@@ -167,6 +170,7 @@ class Creation:
                 propagation="",
                 anonymous=not request.source,
                 options=volume_options(request),
+                subpath=request.subpath,
                 origin=request.origin,
             ),
             volume,

@@ -12,7 +12,7 @@ from boxship.engine.events import Events
 from boxship.engine.execs import Execs
 from boxship.engine.files import Files
 from boxship.engine.health import HealthMonitor
-from boxship.engine.images import EngineImages
+from boxship.engine.images import EngineImages, uses_of
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
 from boxship.engine.metrics import Metrics
@@ -26,13 +26,13 @@ from boxship.engine.start import Starter
 from boxship.engine.supervisor import Supervisor
 from boxship.engine.system import Facts, System
 from boxship.engine.volumes import EngineVolumes
-from boxship.images import Images
-from boxship.network import Networks
+from boxship.images.library import Images
+from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
+from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import LogPolicy
 from boxship.store import Store
-from boxship.volumes import Volumes
+from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Engine:
         self.events = events = Events(store, clock)
         self._records = records = Records(store, events)
         self._lives = lives = Lives()
-        self._removal = removal = Removal(records, lives, snapshots, volumes, driver, places, clock)
+        self._removal = removal = Removal(records, lives, snapshots, volumes, images, places, clock)
         self.execs = Execs(records, lives, driver, store, events, clock, tasks)
         health = HealthMonitor(records, clock, self.execs.probe)
         starter = Starter(records, snapshots, volumes, networks, driver, places, instance)
@@ -68,7 +68,7 @@ class Engine:
         self.life = Life(records, lives, self._supervisor, driver, events, clock)
         self.containers = Containers(records, lives, creation, removal, self.life, networks, snapshots, driver, clock)
         self.attachments = Attachments(records, lives, driver, events, clock)
-        self.files = Files(records, lives, snapshots, volumes, driver, events, clock)
+        self.files = Files(records, lives, snapshots, volumes, events, clock)
         self.metrics = Metrics(records, lives, driver, networks)
         self.committing = Committing(records, images, snapshots, driver, lives, events, clock)
         self.images = EngineImages(images, records, events, clock)
@@ -79,6 +79,7 @@ class Engine:
         self._recovery = Recovery(
             records, lives, self._supervisor, starter, removal, snapshots, volumes, networks, driver, places, clock
         )
+        self._images = images
         self._places = places
         self._tasks = tasks
         self._background: list[asyncio.Task[None]] = []
@@ -89,6 +90,7 @@ class Engine:
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         await self.events.load()
         await self._records.load()
+        await self._images.recover(uses_of(self._records))
         await self.execs.load()
         await self._recovery.run()
         self._background = [

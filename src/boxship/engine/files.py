@@ -11,10 +11,12 @@ from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, MountPoint
 from boxship.engine.records import Records
 from boxship.errors import Denied, NotFound
-from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots, archive
+from boxship.runtime.users import resolve_user
+from boxship.snapshots import archive
 from boxship.snapshots.archive import PathStat
-from boxship.volumes import Volumes
+from boxship.snapshots.overlay import Snapshots
+from boxship.spec.mount import Mount
+from boxship.volumes.volumes import Volumes
 
 
 class Files:
@@ -26,7 +28,6 @@ class Files:
         lives: Lives,
         snapshots: Snapshots,
         volumes: Volumes,
-        driver: Driver,
         events: Events,
         clock: Clock,
     ) -> None:
@@ -34,7 +35,6 @@ class Files:
         self._lives = lives
         self._snapshots = snapshots
         self._volumes = volumes
-        self._driver = driver
         self._events = events
         self._clock = clock
 
@@ -52,23 +52,23 @@ class Files:
         """Bytes of the writable layer, and of all layers with it."""
         container = self._records.get(ref)
         own = await self._snapshots.usage(container.id)
-        return own, own + await self._snapshots.parents_usage(container.id)
+        return own, own + container.image_size
 
     async def stat(self, ref: str, path: str) -> PathStat:
         """What is at a path. Raises NotFound."""
         container = self._records.get(ref)
-        async with self._root(container, path) as (root, inner):
+        async with self._root(container) as (root, mounts):
             with _named(container, path):
-                found = await archive.stat(root, inner)
+                found = await archive.stat(root, path, mounts=mounts)
         self._publish(container, "archive-path")
         return found
 
     async def get(self, ref: str, path: str) -> AsyncIterator[bytes]:
         """A tar of a file or a folder; its top entry has the path's last name."""
         container = self._records.get(ref)
-        async with self._root(container, path) as (root, inner):
+        async with self._root(container) as (root, mounts):
             with _named(container, path):
-                async for block in archive.get(root, inner, name=posixpath.basename(path.rstrip("/")) or "/"):
+                async for block in archive.get(root, path, mounts=mounts):
                     yield block
         self._publish(container, "archive-path")
 
@@ -81,50 +81,51 @@ class Files:
         no_overwrite_dir_non_dir: bool = False,
         copy_uid_gid: bool = False,
     ) -> None:
-        """Unpack a tar into a folder. Raises NotFound, Invalid (not a folder, a bad tar) or Denied (read-only)."""
+        """Unpack a tar into a folder; `copy_uid_gid` gives all to the container's user.
+
+        Raises NotFound, Invalid (not a folder, a bad tar) or Denied (a read-only place).
+        """
         container = self._records.get(ref)
         point = _mount_at(container, path)
         if (point is not None and not point.read_write) or (point is None and container.spec.read_only_rootfs):
             what = "mounted volume" if point else "container rootfs"
             raise Denied(f"{what} is marked read-only")
-        async with self._root(container, path) as (root, inner):
+        async with self._root(container) as (root, mounts):
+            owner = self._owner(container, root) if copy_uid_gid else None
             with _named(container, path):
                 await archive.put(
-                    root,
-                    inner,
-                    tar,
-                    no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-                    copy_uid_gid=copy_uid_gid,
+                    root, path, tar, no_overwrite_dir_non_dir=no_overwrite_dir_non_dir, owner=owner, mounts=mounts
                 )
         self._publish(container, "extract-to-dir")
 
+    def _owner(self, container: Container, root: str) -> tuple[int, int]:
+        identity = resolve_user(root, container.process.user, ())
+        return identity.uid, identity.gid
+
     @contextlib.asynccontextmanager
-    async def _root(self, container: Container, path: str) -> AsyncIterator[tuple[str, str]]:
-        """(root folder, path in it): the running container's own view, or else what its mounts would show."""
+    async def _root(self, container: Container) -> AsyncIterator[tuple[str, tuple[Mount, ...]]]:
+        """The root as the running container sees it; of a stopped one, its overlay with its volumes on top."""
         if container.state.phase in ALIVE:
-            yield f"/proc/{container.state.process.pid}/root", path
+            yield f"/proc/{container.state.process.pid}/root", ()
             return
-        async with self._lives.of(container.id).lock:
-            point = _mount_at(container, path)
-            if point is None or point.kind == "tmpfs":
-                rootfs = await self._snapshots.mount(container.id)
-                try:
-                    yield str(rootfs), path
-                finally:
-                    await self._snapshots.unmount(container.id)
-                return
-            inner = "/" + posixpath.normpath(path).removeprefix(point.target).lstrip("/")
-            if path.endswith(("/", "/.")):
-                inner = inner.rstrip("/") + "/"
-            if point.kind == "bind":
-                yield point.source, inner
-                return
-            user = f"copy:{container.id}"
-            source = await self._volumes.mount(point.name, user)
+        live = self._lives.of(container.id)
+        user = f"copy:{container.id}"
+        async with live.lock:
+            root, mounts = self._snapshots.view(container.id)
             try:
-                yield str(source), inner
+                for point in container.mounts:
+                    if point.kind == "tmpfs":
+                        continue
+                    source = point.source
+                    if point.kind == "volume":
+                        source = str(await self._volumes.mount(point.name, user))
+                    access = () if point.read_write else ("ro",)
+                    mounts = (*mounts, Mount("bind", source, f"{root}{point.target}", ("rbind", *access)))
+                yield root, mounts
             finally:
-                await self._volumes.release(point.name, user)
+                for point in container.mounts:
+                    if point.kind == "volume":
+                        await self._volumes.release(point.name, user)
 
     def _publish(self, container: Container, action: str) -> None:
         self._events.publish(container_event(container, action, self._clock.now()))

@@ -1,12 +1,16 @@
 """Images as users handle them: the images room, with what containers use, and events."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from boxship.engine.clock import Clock
 from boxship.engine.events import Events
-from boxship.engine.model import ALIVE, Event
+from boxship.engine.model import ALIVE, Container, Event
 from boxship.engine.records import Records
-from boxship.images import Image, Images, Use
+from boxship.images.library import Images
+from boxship.images.model import Image, LayerProgress, Loaded, Removal, Use
+from boxship.spec.platform import parse as parse_platform
+from boxship.spec.reference import parse
 
 
 class EngineImages:
@@ -27,33 +31,33 @@ class EngineImages:
 
     async def tag(self, ref: str, new: str) -> None:
         """Give an image a further name; a name that is taken moves."""
-        image = await self._images.tag(ref, new)
+        image = await self._images.tag(ref, parse(new))
         self._publish("tag", image.id, new)
 
-    async def remove(self, ref: str, *, force: bool = False, prune: bool = True) -> list[tuple[str, str]]:
+    async def remove(self, ref: str, *, force: bool = False) -> Sequence[tuple[str, str]]:
         """("Untagged" | "Deleted", what) in order. Raises NotFound, or Conflict where it is in use."""
-        removed = await self._images.remove(ref, force=force, prune=prune, uses=self._uses())
-        for kind, what in removed:
-            self._publish("untag" if kind == "Untagged" else "delete", what, what)
-        return removed
+        image = await self._images.resolve(ref)
+        return self._tell(image.id, await self._images.remove(ref, force=force, uses=self._uses()))
 
-    async def prune(self, *, dangling: bool, keep: Callable[[Image], bool]) -> tuple[list[tuple[str, str]], int]:
+    async def prune(self, *, dangling: bool, keep: Callable[[Image], bool]) -> tuple[Sequence[tuple[str, str]], int]:
         """Remove images that no container uses (only nameless ones with `dangling`): what went, and bytes freed."""
-        removed, freed = await self._images.prune(dangling=dangling, keep=keep, uses=self._uses())
-        for kind, what in removed:
-            self._publish("untag" if kind == "Untagged" else "delete", what, what)
-        return removed, freed
+        removed, freed = await self._images.prune(
+            lambda image: not keep(image), everything=not dangling, uses=self._uses()
+        )
+        return self._tell("", removed), freed
 
-    async def load(self, body: AsyncIterator[bytes], *, platform: str = "") -> AsyncIterator[str]:
-        """Lines such as "Loaded image: x:latest", as each image of the stream is whole."""
-        async for name in self._images.load(body, platform=platform):
-            self._publish("load", name, name)
-            kind = "Loaded image ID" if name.startswith("sha256:") else "Loaded image"
-            yield f"{kind}: {name}"
+    async def load(self, body: AsyncIterator[bytes], *, platform: str = "") -> AsyncIterator[LayerProgress | Loaded]:
+        """Progress, and each image of the stream as soon as it is whole."""
+        wanted = parse_platform(platform) if platform else None
+        async with contextlib.aclosing(self._images.load(body, wanted)) as steps:
+            async for step in steps:
+                if isinstance(step, Loaded):
+                    self._publish("load", step.image_id, next(iter(step.references), step.image_id))
+                yield step
 
-    async def save(self, refs: Sequence[str], *, platform: str = "") -> AsyncIterator[bytes]:
-        """One archive of several images; returns after the names are checked, before the first byte is made."""
-        stream = await self._images.save(refs, platform=platform)
+    def save(self, refs: Sequence[str], *, platform: str = "") -> AsyncIterator[bytes]:
+        """One archive of several images; the names are checked before this returns."""
+        stream = self._images.save(refs, parse_platform(platform) if platform else None)
         for ref in refs:
             self._publish("save", ref, ref)
         return stream
@@ -69,23 +73,29 @@ class EngineImages:
     ) -> str:
         """A new image of one layer; its id."""
         image = await self._images.import_tar(
-            body, reference=reference, changes=tuple(changes), message=message, platform=platform
+            body,
+            parse(reference) if reference else None,
+            changes=tuple(changes),
+            message=message,
+            platform=parse_platform(platform) if platform else None,
         )
         self._publish("import", image.id, reference or image.id)
         return image.id
 
     def _uses(self) -> tuple[Use, ...]:
-        return tuple(
-            Use(
-                image_id=container.image_id,
-                reference=container.spec.image,
-                container_id=container.id,
-                running=container.state.phase in ALIVE,
-            )
-            for container in self._records
-        )
+        return uses_of(self._records)
+
+    def _tell(self, identifier: str, steps: Sequence[Removal]) -> Sequence[tuple[str, str]]:
+        for step in steps:
+            self._publish("untag" if step.kind == "Untagged" else "delete", identifier or step.what, step.what)
+        return [(step.kind, step.what) for step in steps]
 
     def _publish(self, action: str, identifier: str, name: str) -> None:
         self._events.publish(
             Event(kind="image", action=action, actor=identifier, attributes={"name": name}, time=self._clock.now())
         )
+
+
+def uses_of(records: Iterable[Container]) -> tuple[Use, ...]:
+    """What the images room has to know of the containers."""
+    return tuple(Use(container_id=box.id, image_id=box.image_id, running=box.state.phase in ALIVE) for box in records)

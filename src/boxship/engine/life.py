@@ -1,6 +1,7 @@
 """The verbs by which users start and end containers; what they set in motion is the supervisor's."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 
 from boxship.engine.clock import Clock
@@ -64,14 +65,10 @@ class Life:
         """Stop the container if it runs, then start it."""
         container = self._records.get(ref)
         number = signal_number(signal or container.stop_signal)
-        try:
+        with contextlib.suppress(Unchanged):
             await self._stop(container.id, self._stop_timeout(container, timeout), number, keep=True)
-        except Unchanged:
-            pass
-        try:
+        with contextlib.suppress(Unchanged):
             await self.start(container.id)
-        except Unchanged:
-            pass
         self._events.publish(container_event(container, "restart", self._clock.now()))
 
     async def kill(self, ref: str, *, signal: str = "") -> None:
@@ -132,7 +129,7 @@ class Life:
     def wait(self, ref: str, condition: str) -> Awaitable[WaitResult]:
         """The container's end, as an awaitable that is registered when this returns.
 
-        `condition` is "not-running" (at once where it doesn't run), "next-exit" or "removed". Raises Invalid for another.
+        `condition` is "not-running" (at once where it doesn't run), "next-exit" or "removed"; Invalid for another.
         """
         if condition not in CONDITIONS:
             raise Invalid(f'invalid condition: "{condition}"')

@@ -6,7 +6,7 @@ from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE
 from boxship.engine.records import Records
 from boxship.errors import Conflict
-from boxship.network import Networks
+from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver
 from boxship.spec.stats import StatsSample
 
@@ -40,4 +40,4 @@ class Metrics:
         sample = self._driver.stats(handle)
         if not container.endpoints:
             return sample
-        return msgspec.structs.replace(sample, networks=self._networks.statistics(container.id))
+        return msgspec.structs.replace(sample, networks=await self._networks.statistics(container.id))

@@ -83,6 +83,7 @@ class MountPoint(msgspec.Struct, frozen=True, omit_defaults=True):
     propagation: str = ""
     anonymous: bool = False
     options: tuple[str, ...] = ()  # mount options for the runtime
+    subpath: str = ""  # of the volume
     origin: str = "mounts"
 
 
@@ -104,6 +105,7 @@ class Container(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str  # without the slash
     created_at: int
     image_id: str  # "sha256:…", the digest of the image's config
+    image_size: int  # bytes of the image's unpacked layers
     spec: ContainerSpec
     process: Process
     labels: dict[str, str]

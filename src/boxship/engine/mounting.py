@@ -8,7 +8,7 @@ import msgspec
 from boxship.engine.model import Container, MountPoint
 from boxship.errors import Invalid
 from boxship.spec.container import ContainerSpec, MountRequest
-from boxship.volumes.resolve import parse_bind
+from boxship.volumes.resolve import parse_bind, validate
 
 PROTECTED_TARGETS = ("/", "/proc", "/sys")
 
@@ -21,6 +21,7 @@ def requested_mounts(spec: ContainerSpec, image_volumes: Iterable[str]) -> tuple
     explicit: dict[str, MountRequest] = {}
     for written in spec.mounts:
         request = parse_bind(written.text) if written.origin == "binds" and not written.target else written
+        validate(request)
         target = check_target(request.target)
         if target in explicit:
             raise Invalid(f"Duplicate mount point: {target}")
@@ -45,7 +46,7 @@ def check_target(target: str) -> str:
 
 
 def inherited_mounts(source: Container, mode: str, taken: Sequence[str]) -> tuple[MountPoint, ...]:
-    """The mounts of another container (--volumes-from), except at targets that are taken; `mode` is "", "rw" or "ro"."""
+    """The mounts of another container (--volumes-from) but for targets that are taken; `mode` is "", "rw" or "ro"."""
     if mode not in ("", "rw", "ro", "z", "Z"):
         raise Invalid(f"invalid mode for volumes-from: {mode}")
     return tuple(

@@ -1,6 +1,6 @@
 """Networks as users handle them: the network room, with the checks that need containers, and events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -9,10 +9,10 @@ from boxship.engine.describing import network_event
 from boxship.engine.events import Events
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Event
-from boxship.engine.placing import ports_wanted
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError, Conflict, Denied, NotFound
-from boxship.network import Network, Networks
+from boxship.network.model import Network
+from boxship.network.networks import Networks
 from boxship.spec.attachment import Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec
 
@@ -37,7 +37,7 @@ class EngineNetworks:
         """By name, id or unique id prefix. Raises NotFound with Docker's text."""
         return self._networks.get(ref)
 
-    def list(self) -> list[Network]:
+    def list(self) -> Sequence[Network]:
         return self._networks.list()
 
     def endpoints(self, network_id: str) -> dict[str, Endpoint]:
@@ -62,7 +62,7 @@ class EngineNetworks:
             changed = msgspec.structs.replace(container, spec=spec)
             if container.state.phase in ALIVE:
                 attachment = await self._networks.connect(
-                    container.id, msgspec.structs.replace(request, network=network.id), ports_wanted(changed)
+                    container.id, msgspec.structs.replace(request, network=network.id)
                 )
                 changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)
             await self._records.save(changed, self._event("connect", network, container.id))
@@ -96,7 +96,7 @@ class EngineNetworks:
                 changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)
             await self._records.save(changed, self._event("disconnect", network, container.id))
 
-    async def prune(self, keep: Callable[[Network], bool]) -> list[str]:
+    async def prune(self, keep: Callable[[Network], bool]) -> Sequence[str]:
         """Remove the networks that no container uses and that `keep` doesn't hold; their names."""
         used = {
             name

@@ -17,10 +17,10 @@ from boxship.engine.start import Starter
 from boxship.engine.states import move
 from boxship.engine.supervisor import KILLED_EXIT, Supervisor
 from boxship.errors import BoxshipError
-from boxship.network import Networks
+from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver, Exit, Handle, Running
-from boxship.snapshots import Snapshots
-from boxship.volumes import Volumes
+from boxship.snapshots.overlay import Snapshots
+from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +63,9 @@ class Recovery:
             if container.state.phase in ALIVE:
                 found[container.id] = await self._driver.recover(self._handle(container))
         running = [identifier for identifier, state in found.items() if isinstance(state, Running)]
-        await self._networks.recover(running)
-        await self._snapshots.recover([container.id for container in self._records], mounted=running)
+        pids = {box.id: box.state.process.pid for box in self._records if box.id in running}
+        await self._networks.recover(running, pids)
+        await self._snapshots.recover([container.id for container in self._records])
         await self._volumes.recover(running)
         await self._driver.sweep(running)
         await self._sweep_folders()

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
+from boxship.engine.images import uses_of
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
 from boxship.engine.places import Places
 from boxship.engine.records import Records
 from boxship.engine.states import move
 from boxship.errors import BoxshipError, Conflict, NotFound
-from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
-from boxship.volumes import Volumes
+from boxship.images.library import Images
+from boxship.snapshots.overlay import Snapshots
+from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Removal:
         lives: Lives,
         snapshots: Snapshots,
         volumes: Volumes,
-        driver: Driver,
+        images: Images,
         places: Places,
         clock: Clock,
     ) -> None:
@@ -37,7 +38,7 @@ class Removal:
         self._lives = lives
         self._snapshots = snapshots
         self._volumes = volumes
-        self._driver = driver
+        self._images = images
         self._places = places
         self._clock = clock
 
@@ -69,6 +70,7 @@ class Removal:
             raise
         await self._records.delete(container, container_event(container, "destroy", self._clock.now()))
         self._lives.forget(container_id)
+        await self._images.collect(uses_of(self._records))
 
     async def take_back(self, container_id: str) -> None:
         """Undo a creation that failed, with the volumes that it made for itself."""

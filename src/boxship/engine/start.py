@@ -22,12 +22,12 @@ from boxship.engine.model import Container, Event
 from boxship.engine.places import Places
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError
-from boxship.network import Networks
+from boxship.network.networks import Networks
 from boxship.runtime.config import render
 from boxship.runtime.driver import Driver
 from boxship.runtime.plan import Plan
-from boxship.snapshots import Snapshots
-from boxship.volumes import Volumes
+from boxship.snapshots.overlay import Snapshots
+from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger(__name__)
 

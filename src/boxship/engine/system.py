@@ -9,10 +9,12 @@ import msgspec
 from boxship import __version__
 from boxship.engine.model import Container, Phase
 from boxship.engine.records import Records
-from boxship.images import Image, Images
+from boxship.images.library import Images
+from boxship.images.model import Image
 from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
-from boxship.volumes import Volume, Volumes
+from boxship.snapshots.overlay import Snapshots
+from boxship.volumes.model import Volume
+from boxship.volumes.volumes import Volumes
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -133,20 +135,16 @@ class System:
         for container in self._records:
             users[container.image_id] = users.get(container.image_id, 0) + 1
         images = await self._images.usage()
-        containers = []
-        for container in self._records:
-            if container.state.phase is Phase.CREATING:
-                continue
-            own = await self._snapshots.usage(container.id)
-            containers.append((container, own, own + await self._snapshots.parents_usage(container.id)))
+        made = [container for container in self._records if container.state.phase is not Phase.CREATING]
+        own = await self._snapshots.usages([container.id for container in made])
         volumes = []
         for volume in self._volumes.list():
             count = sum(any(point.name == volume.name for point in box.mounts) for box in self._records)
             volumes.append((volume, await self._volumes.usage(volume.name), count))
         return DiskUsage(
             layers_size=images.layers_size,
-            images=tuple((row.image, users.get(row.image.id, 0), row.shared, row.unique) for row in images.rows),
-            containers=tuple(containers),
+            images=tuple((row.image, users.get(row.image.id, 0), row.shared, row.unique) for row in images.images),
+            containers=tuple((box, own[box.id], own[box.id] + box.image_size) for box in made),
             volumes=tuple(volumes),
         )
 

@@ -1,8 +1,8 @@
 """The values of lower rooms that the engine hands out, so that doors name them without reaching below the engine."""
 
-from boxship.images import Image
-from boxship.network import Network
+from boxship.images.model import HistoryEntry, Image, LayerProgress, Loaded
+from boxship.network.model import Network
 from boxship.snapshots.archive import PathStat
-from boxship.volumes import Volume
+from boxship.volumes.model import Volume
 
-__all__ = ["Image", "Network", "PathStat", "Volume"]
+__all__ = ["HistoryEntry", "Image", "LayerProgress", "Loaded", "Network", "PathStat", "Volume"]

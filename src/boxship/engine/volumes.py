@@ -1,13 +1,14 @@
 """Volumes as users handle them: the volumes room, with the checks that need containers, and events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from boxship.engine.clock import Clock
 from boxship.engine.events import Events
 from boxship.engine.model import Event
 from boxship.engine.records import Records
 from boxship.errors import Conflict, NotFound
-from boxship.volumes import Volume, Volumes
+from boxship.volumes.model import Volume
+from boxship.volumes.volumes import Volumes
 
 
 class EngineVolumes:
@@ -33,10 +34,10 @@ class EngineVolumes:
         """Raises NotFound with Docker's text."""
         return self._volumes.get(name)
 
-    def list(self) -> list[Volume]:
+    def list(self) -> Sequence[Volume]:
         return self._volumes.list()
 
-    def users(self, name: str) -> list[str]:
+    def users(self, name: str) -> Sequence[str]:
         """Ids of the containers that mount it, running or not."""
         return [box.id for box in self._records if any(point.name == name for point in box.mounts)]
 
@@ -58,9 +59,10 @@ class EngineVolumes:
         await self._volumes.remove(volume.name)
         self._publish("destroy", volume)
 
-    async def prune(self, keep: Callable[[Volume], bool]) -> tuple[list[str], int]:
+    async def prune(self, keep: Callable[[Volume], bool]) -> tuple[Sequence[str], int]:
         """Remove the volumes that no container mounts and that `keep` doesn't hold: names, and bytes freed."""
-        removed, freed = [], 0
+        removed: list[str] = []
+        freed = 0
         for volume in self._volumes.list():
             if keep(volume) or self.users(volume.name):
                 continue

@@ -1,4 +1,4 @@
-"""boxshipd: takes its options, enters its own mount namespace, builds the rooms, and serves until it is told to stop."""
+"""boxshipd: takes its options, enters its own mount namespace, builds the rooms, serves until it is told to stop."""
 
 import asyncio
 import contextlib
@@ -15,25 +15,26 @@ from pathlib import Path
 import uvloop
 
 from boxship import __version__
-from boxship.content import Content
+from boxship.content.blobs import Content
 from boxship.doors.docker.door import Door
 from boxship.engine import Engine
 from boxship.engine.clock import SystemClock
 from boxship.engine.places import Places
 from boxship.engine.system import Facts
 from boxship.errors import BoxshipError, Conflict, Invalid
-from boxship.images import Images
+from boxship.images.library import Images
 from boxship.main.options import Options, parse_arguments, parse_pool
-from boxship.network import AddressPool, Networks, Settings
+from boxship.network.model import AddressPool, Settings
+from boxship.network.networks import Networks
 from boxship.pki.context import server_context
 from boxship.runtime.driver import Driver
-from boxship.snapshots import Snapshots
+from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import LogPolicy
 from boxship.store.sqlite import SqliteStore
 from boxship.sys.mount import enter_private_namespace, join_mount_namespace
 from boxship.transport.listen import Address, TlsAddress, UnixAddress
 from boxship.transport.server import Server
-from boxship.volumes import Volumes
+from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger("boxshipd")
 
@@ -126,7 +127,7 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
         snapshots = Snapshots(data / "snapshots")
         snapshots.check()
         volumes = Volumes(data / "volumes", store)
-        images = Images(content, snapshots, store)
+        images = Images(content, snapshots)
         driver = Driver(
             run_root,
             instance=instance,
@@ -145,7 +146,6 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             ),
         )
         await content.recover()
-        await images.recover()
         await driver.start()
         await networks.start()
         engine = Engine(

@@ -7,9 +7,10 @@ from boxship.engine.hooks.namespaces import running_peer
 from boxship.engine.model import Container
 from boxship.engine.placing import joins, ports_wanted
 from boxship.engine.records import Records
-from boxship.network import Member, Networks
+from boxship.network.networks import Networks
 from boxship.runtime.plan import HOST
 from boxship.spec.attachment import Attachment
+from boxship.spec.container import EndpointRequest
 
 
 class NetworkHook:
@@ -24,20 +25,18 @@ class NetworkHook:
             peer = running_peer(self._records, mode)
             path = peer.namespace or f"/proc/{peer.state.process.pid}/ns/net"
             return self._placed(draft, Attachment(namespace=path), peer)
+        spec = container.spec
         attachment = await self._networks.attach(
-            Member(
-                container_id=container.id,
-                name=container.name,
-                hostname=draft.plan.hostname,
-                domainname=container.spec.domainname,
-                host=mode == "host",
-                dns=container.spec.dns,
-                dns_search=container.spec.dns_search,
-                dns_options=container.spec.dns_options,
-                extra_hosts=container.spec.extra_hosts,
-            ),
-            joins(container.spec),
-            ports_wanted(container),
+            container.id,
+            container.name,
+            requests=(EndpointRequest(network="host"),) if mode == "host" else joins(spec),
+            ports=ports_wanted(container),
+            hostname=draft.plan.hostname,
+            domainname=spec.domainname,
+            dns=spec.dns,
+            dns_search=spec.dns_search,
+            dns_options=spec.dns_options,
+            extra_hosts=spec.extra_hosts,
         )
         return self._placed(draft, attachment, None)
 

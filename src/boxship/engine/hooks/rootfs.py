@@ -2,7 +2,7 @@
 
 from boxship.engine.hooks import Draft, planned
 from boxship.engine.model import Container
-from boxship.snapshots import Snapshots
+from boxship.snapshots.overlay import Snapshots
 
 
 class Rootfs:

@@ -3,7 +3,7 @@
 from boxship.engine.hooks import Draft, planned
 from boxship.engine.model import Container, MountPoint
 from boxship.spec.mount import Mount
-from boxship.volumes import Volumes
+from boxship.volumes.volumes import Volumes
 
 TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")
 
@@ -28,5 +28,5 @@ class VolumesHook:
             return Mount("tmpfs", "tmpfs", point.target, point.options or TMPFS_DEFAULTS)
         source = point.source
         if point.kind == "volume":
-            source = str(await self._volumes.mount(point.name, user))
+            source = str(await self._volumes.mount(point.name, user, subpath=point.subpath))
         return Mount("bind", source, point.target, point.options or ("rbind", "rprivate"))
