@@ -15,7 +15,7 @@ apt_quiet() {
 
 # Package lists are fetched once a day at most: most calls find them fresh.
 apt_refresh() {
-    if ! find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -1440 2>/dev/null | grep -q .; then
+    if ! find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -1440 2>/dev/null | grep . >/dev/null; then
         say "fetching the package lists"
         apt_quiet update >/dev/null
     fi

@@ -13,7 +13,7 @@ command -v apt-get >/dev/null || die "no docker client, and not a Debian machine
 
 apt_refresh
 for package in docker-cli docker.io; do # newer releases have the client alone
-    apt-cache policy $package 2>/dev/null | grep -q 'Candidate: [0-9]' || continue
+    apt-cache policy $package 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null || continue
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     say "unpacking the docker client of the package $package into $target"

@@ -16,7 +16,7 @@ nftables        | nft                | shows the rules; the tests read them
 libnftables1    | libnftables.so.1   | published ports and NAT, in process
 iproute2        | ip                 | the tests and the demo look at interfaces
 procps          | ps                 | docker top
-busybox-static  | busybox            | boxship base busybox
+busybox-static  | static:busybox     | boxship base busybox
 mmdebstrap      | mmdebstrap         | boxship base debian
 tini            | tini-static        | docker run --init
 zstd            | zstd               | compressed layers and archives
@@ -27,7 +27,8 @@ TABLE
 present() {
     case $1 in
         /*) [ -e "$1" ] ;;
-        *.so.*) ldconfig -p | grep -q -F "$1" ;;
+        static:*) command -v "${1#static:}" >/dev/null && ! ldd "$(command -v "${1#static:}")" >/dev/null 2>&1 ;;
+        *.so.*) ldconfig -p | grep -F "$1" >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
