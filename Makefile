@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 TESTS ?= tests
 # The stock client lies in build/ where the machine has none of its own.
-export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker-client/usr/bin
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format types bench bench-peers install uninstall clean

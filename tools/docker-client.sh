@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . tools/apt.sh
 
 command -v docker >/dev/null && exit 0
-target=build/docker-client
+target=build/docker
 [ -x $target/usr/bin/docker ] && exit 0
 command -v apt-get >/dev/null || die "no docker client, and not a Debian machine: install one"
 

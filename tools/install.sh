@@ -11,6 +11,7 @@ root=${DESTDIR:-}
 library=$prefix/lib/boxship
 unit=$prefix/lib/systemd/system/boxshipd.service
 completion=$prefix/share/bash-completion/completions/boxship
+documents=$prefix/share/doc/boxship
 
 reload_systemd() {
     if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
@@ -19,12 +20,13 @@ reload_systemd() {
 install_all() {
     tools/setup.sh
     local python
-    python=$(.venv/bin/python -c 'import os, sys; print(os.path.realpath(sys._base_executable))')
+    python=$(find_python)
+    rm -rf build/lib build/bdist.* # what an earlier build left would be installed again
     say "installing the programs into $root$library"
     rm -rf "$root$library.new"
     mkdir -p "$root$prefix/lib"
     "$python" -m venv "$root$library.new"
-    "$root$library.new/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 .
+    "$root$library.new/bin/python" -m pip install -qq --disable-pip-version-check --retries 5 .
     # The scripts name their interpreter by its path: let them name the place where it will lie.
     sed -i "1s|^#!.*|#!$library/bin/python|" "$root$library.new/bin/boxship" "$root$library.new/bin/boxshipd"
     rm -rf "$root$library"
@@ -35,8 +37,9 @@ install_all() {
 
     say "installing $root$unit"
     mkdir -p "$(dirname "$root$unit")"
-    sed "s|@BIN@|$prefix/bin|g" packaging/boxshipd.service >"$root$unit"
+    sed "s|@PREFIX@|$prefix|g" packaging/boxshipd.service >"$root$unit"
     install -D -m 644 packaging/boxship.bash "$root$completion"
+    install -D -m 644 -t "$root$documents" README.md CHANGELOG.md LICENSE docs/*.md
     if [ ! -e "$root/etc/boxship/boxshipd.toml" ]; then
         install -D -m 644 packaging/boxshipd.toml "$root/etc/boxship/boxshipd.toml"
     fi
@@ -49,6 +52,7 @@ uninstall_all() {
     if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl disable --now --quiet boxshipd 2>/dev/null || true; fi
     rm -rf "$root$library"
     rm -f "$root$prefix/bin/boxship" "$root$prefix/bin/boxshipd" "$root$unit" "$root$completion"
+    rm -rf "$root$documents"
     reload_systemd
     say "removed; /etc/boxship and the data root are left"
 }

@@ -42,16 +42,7 @@ while IFS='|' read -r package sign purpose; do
     fi
 done < <(needs)
 
-# The interpreter: the distribution's first, so that the daemon does not depend on somebody's home directory.
-python=
-for candidate in ${PYTHON:-} /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
-    if command -v "$candidate" >/dev/null &&
-        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-        python=$(command -v "$candidate")
-        break
-    fi
-done
-[ -n "$python" ] || die "Boxship needs Python 3.11 or newer; this machine has none (set PYTHON to one)"
+python=$(find_python) || die "Boxship needs Python 3.11 or newer; this machine has none (set PYTHON to one)"
 
 made_for=$(sha256sum pyproject.toml | cut -d' ' -f1)" $PWD"
 if [ -x .venv/bin/boxshipd ] && .venv/bin/python -c '' 2>/dev/null && [ "$(cat .venv/made-for 2>/dev/null)" = "$made_for" ]; then
@@ -75,7 +66,7 @@ if [ $venv_is_current = no ]; then
         "$python" -m venv .venv
     fi
     say "installing the Python packages that pyproject.toml names"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 5 --editable '.[dev]'
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --retries 5 --editable '.[dev]'
     echo "$made_for" >.venv/made-for
     say "ready: .venv/bin/boxship and .venv/bin/boxshipd"
 fi
