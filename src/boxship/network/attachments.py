@@ -25,7 +25,7 @@ from boxship.network.resolver import Resolver
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest, PortRequest
 from boxship.store import Delete, Put, Store
-from boxship.sys import namespace, sockets
+from boxship.sys import sockets
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ class Attachments:
         self._release_endpoints(record)
         if ready:
             ready.close()
-            await asyncio.to_thread(namespace.remove, ready.path)
+            await self._pool.remove(ready.path)
         await self._store.commit(Delete(f"endpoints/{record.container_id}"))
 
     async def detach(self, container_id: str) -> None:
@@ -278,7 +278,7 @@ class Attachments:
             self._forget_endpoint(container_id, item)
             self._drain.add(self._catalog.by_id(item.endpoint.network_id), item)
         if record.namespace:
-            await asyncio.to_thread(namespace.remove, Path(record.namespace))
+            await self._pool.remove(Path(record.namespace))
 
     async def connect(self, container_id: str, request: EndpointRequest) -> Attachment:
         """Join a running container to one more network."""

@@ -30,9 +30,8 @@ class Ready(msgspec.Struct):
         os.close(self.descriptor)
 
 
-def make(folder: Path) -> Ready:
-    """A new namespace below `folder`, ready for interfaces. Blocks for about a millisecond."""
-    path = folder / secrets.token_hex(8)
+def make(path: Path) -> Ready:
+    """A new namespace at `path`, ready for interfaces. Blocks for about a millisecond."""
 
     def prepare() -> netlink.RouteSocket:
         route = netlink.RouteSocket()
@@ -57,13 +56,16 @@ class NamespacePool:
         self._folder = folder
         self._size = size
         self._ready: list[Ready] = []
+        self._making: set[Path] = set()
+        self.taken: set[Path] = set()  # given out, and not let go yet
         self._background = Background()
         self._refilling = False
         self._executor = ThreadPoolExecutor(1, "namespaces")
 
     @property
     def paths(self) -> set[Path]:
-        return {ready.path for ready in self._ready}
+        """Those that are ready or on the way."""
+        return {ready.path for ready in self._ready} | self._making
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -74,13 +76,27 @@ class NamespacePool:
         while not self._ready:
             await self._add()
         found = self._ready.pop()
+        self.taken.add(found.path)
         self._refill(REFILL_DELAY_SECONDS)
         return found
 
+    async def remove(self, path: Path) -> None:
+        """Let a namespace go that was taken, now or by an earlier daemon."""
+        await asyncio.to_thread(namespace.remove, path)
+        self.taken.discard(path)
+
     async def _add(self) -> None:
         """Make one more. The thread puts it away itself, so that none is lost when nobody waits any longer."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._executor, lambda: self._ready.append(make(self._folder)))
+        path = self._folder / secrets.token_hex(8)
+        self._making.add(path)
+
+        def work() -> None:
+            try:
+                self._ready.append(make(path))
+            finally:
+                self._making.discard(path)
+
+        await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _refill(self, delay: float) -> None:
         if not self._refilling and len(self._ready) < self._size:

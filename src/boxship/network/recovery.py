@@ -130,7 +130,8 @@ class Recovery:
         strays = await self._strays()
         await asyncio.to_thread(remove_interfaces, strays.interfaces)
         for path in strays.namespaces:
-            await asyncio.to_thread(namespace.remove, path)
+            if path not in self._pool.taken:
+                await asyncio.to_thread(namespace.remove, path)
 
     async def _strays(self) -> "Strays":
         records = self._attachments.records.values()
