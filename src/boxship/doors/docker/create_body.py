@@ -363,7 +363,7 @@ def log_policy(host: HostBody) -> LogPolicy:
     body = host.log_config
     if body is None:
         return LogPolicy()
-    return LogPolicy(driver=body.type or LogPolicy().driver, options=body.config or {})
+    return LogPolicy(driver=body.type, options=body.config or {})
 
 
 def spec_is_empty(body: ContainerBody) -> bool:

@@ -118,7 +118,7 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
     """Lower-case name → (name in JSON, type) of every field."""
     hints = get_type_hints(struct, include_extras=True)
     return {
-        encoded.lower(): (encoded, hints[name])
+        encoded.lower(): (encoded, Ignored if Ignored in get_args(hints[name]) else hints[name])
         for name, encoded in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
     }
 

@@ -1,14 +1,17 @@
 """Further processes in a running container: create, start (attached or not), resize, inspect."""
 
-from boxship.doors.docker.attach import carry
+import contextlib
+
+from boxship.doors.docker.attach import carry, take_over
 from boxship.doors.docker.bodies import ExecBody, ExecStartBody
 from boxship.doors.docker.call import Call, reply
 from boxship.doors.docker.create_body import console_size, strings, words
 from boxship.doors.docker.lifecycle import terminal_size
 from boxship.doors.docker.router import Route
-from boxship.engine.model import ExecSpec
-from boxship.errors import Conflict, Invalid
+from boxship.engine.model import Exec, ExecSpec
+from boxship.errors import Canceled, Conflict, Invalid
 from boxship.transport.exchange import Reply
+from boxship.wire.stream import STDOUT, frame
 
 
 async def create(call: Call) -> Reply:
@@ -38,16 +41,34 @@ async def start(call: Call) -> Reply | None:
     size = console_size(body.console_size, "ConsoleSize")
     if size != (0, 0) and not body.tty:
         raise Invalid("console size is only supported when TTY is enabled")
-    found = call.engine.execs.get(call.id)
-    if found.started and not found.running:
-        raise Conflict(f"Error: Exec command {call.id} has already run")
-    if found.running:
-        raise Conflict(f"Error: Exec command {call.id} is already running")
-    streams = await call.engine.execs.start(call.id, detach=body.detach, tty=body.tty, console_size=size)
+    try:
+        check_startable(call.engine.execs.get(call.id))
+        streams = await call.engine.execs.start(call.id, detach=body.detach, tty=body.tty, console_size=size)
+    except Conflict as error:
+        if body.detach:
+            raise
+        await tell(call, f"{error}\r\n".encode(), body.tty)
+        return None
     if streams is None:
         return Reply(200)
     await carry(call, streams)
     return None
+
+
+def check_startable(found: Exec) -> None:
+    """Raises Conflict, with Docker's texts, for an exec that was started before."""
+    if found.running:
+        raise Conflict(f"Error: Exec command {found.id} is already running")
+    if found.started:
+        raise Conflict(f"Error: Exec command {found.id} has already run")
+
+
+async def tell(call: Call, text: bytes, tty: bool) -> None:
+    """An attached client reads on a stream why there is nothing to attach to."""
+    stream = await take_over(call, tty)
+    with contextlib.suppress(Canceled):
+        await stream.write(text if tty else frame(STDOUT, text))
+    await stream.close()
 
 
 async def resize(call: Call) -> Reply:
