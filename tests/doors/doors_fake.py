@@ -13,6 +13,7 @@ import msgspec
 from boxship.doors.docker.door import Door
 from boxship.engine.lives import WaitResult
 from boxship.engine.model import Container, Event, Exec, ExecSpec, MountPoint, Phase, Process, ProcessHandle, State
+from boxship.engine.values import LayerProgress, Loaded
 from boxship.errors import Conflict, NotFound, Unchanged
 from boxship.spec.container import ContainerSpec, NetworkSpec
 from boxship.spec.log import LogRecord
@@ -300,19 +301,21 @@ class FakeImages:
     async def tag(self, ref: str, new: str) -> None:
         raise NotFound(f"No such image: {ref}")
 
-    async def remove(self, ref: str, *, force: bool, prune: bool) -> list[tuple[str, str]]:
+    async def remove(self, ref: str, *, force: bool) -> list[tuple[str, str]]:
         raise NotFound(f"No such image: {ref}")
 
     async def prune(self, *, dangling: bool, keep: Any) -> tuple[list[tuple[str, str]], int]:
         return [], 0
 
-    async def load(self, body: AsyncIterator[bytes], *, platform: str) -> AsyncIterator[str]:
+    async def load(self, body: AsyncIterator[bytes], *, platform: str) -> AsyncIterator[LayerProgress | Loaded]:
         async for chunk in body:
             if chunk == b"garbage":
                 raise NotFound("no archive")
-            yield "Loaded image: x:latest"
+            yield LayerProgress("sha256:" + "4" * 64, 1, 1, 9)
+            yield Loaded("sha256:" + "2" * 64, ("x:latest",), {"x:latest": "sha256:old"})
+            yield Loaded("sha256:" + "5" * 64)
 
-    async def save(self, refs: Any, *, platform: str) -> Any:
+    def save(self, refs: Any, *, platform: str) -> Any:
         raise NotFound(f"No such image: {refs[0]}")
 
     async def import_(self, body: AsyncIterator[bytes], **options: Any) -> str:

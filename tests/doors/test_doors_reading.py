@@ -403,7 +403,13 @@ async def test_images_load_import_and_commit() -> None:
     async with Desk() as desk:
         desk.engine.containers.add(box())
         loaded = await (await desk.ask("POST", "/images/load?quiet=1", b"tar")).read()
-        assert loaded == b'{"stream":"Loaded image: x:latest\\n"}\r\n'
+        assert [msgspec.json.decode(text)["stream"] for text in loaded.split(b"\r\n")[:-1]] == [
+            "The image x:latest already exists, renaming the old one with ID sha256:old to empty string\n",
+            "Loaded image: x:latest\n",
+            "Loaded image ID: sha256:" + "5" * 64 + "\n",
+        ]
+        verbose = await (await desk.ask("POST", "/images/load", b"tar")).read()
+        assert msgspec.json.decode(verbose.split(b"\r\n")[0])["id"] == "4" * 12
         failed = await (await desk.ask("POST", "/images/load", b"garbage")).read()
         assert failed == b'{"errorDetail":{"message":"no archive"},"error":"no archive"}\r\n'
         answer = await desk.ask("POST", "/images/create?fromSrc=-&repo=a/b&tag=1&changes=CMD%20x&message=m", b"tar")

@@ -1,7 +1,8 @@
 """Images: list, inspect, history, tag, remove, prune, import, load, save, commit; pull, push and build come later."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, cast
 
 import msgspec
 
@@ -13,7 +14,7 @@ from boxship.doors.docker.filters import Filters, moment_or_age, parse_filters
 from boxship.doors.docker.image_json import inspect_json, labels_of, matches_reference, summary_json
 from boxship.doors.docker.router import Route
 from boxship.engine.clock import SystemClock
-from boxship.engine.values import Image
+from boxship.engine.values import Image, LayerProgress, Loaded
 from boxship.errors import Invalid, Unsupported
 from boxship.spec.image import ExecutionConfig, ImageHealthCheck
 from boxship.transport.exchange import Reply
@@ -106,7 +107,7 @@ def reference_of(call: Call, *, needed: bool = False) -> str:
 
 
 async def remove(call: Call) -> Reply:
-    steps = await call.engine.images.remove(call.id, force=call.flag("force"), prune=not call.flag("noprune"))
+    steps = await call.engine.images.remove(call.id, force=call.flag("force"))  # untagged parents stay in any case
     return reply([{kind: what} for kind, what in steps])
 
 
@@ -124,19 +125,37 @@ async def prune(call: Call) -> Reply:
 
 async def load(call: Call) -> Reply:
     """200 at once; what goes wrong with the archive is told in the stream."""
-    texts = call.engine.images.load(call.request.chunks(), platform=platform_of(call))
-    return Reply(200, JSON, progress(call, texts))
+    steps = call.engine.images.load(call.request.chunks(), platform=platform_of(call))
+    return Reply(200, JSON, progress(call, steps, quiet=call.flag("quiet")))
 
 
-async def progress(call: Call, texts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+async def progress(call: Call, steps: AsyncIterator[LayerProgress | Loaded], *, quiet: bool) -> AsyncIterator[bytes]:
+    """A load's lines. What fails becomes the last of them."""
     try:
-        async for text in texts:
-            yield line({"stream": f"{text}\n"}, CRLF)
+        async with contextlib.aclosing(cast("AsyncGenerator[LayerProgress | Loaded, None]", steps)) as progressing:
+            async for step in progressing:
+                for shown in [] if quiet and isinstance(step, LayerProgress) else step_lines(step):
+                    yield line(shown, CRLF)
     except Exception as error:
         body = error_reply(error, call.request).body
         assert isinstance(body, bytes)
         message = msgspec.json.decode(body)["message"] if body else str(error)
         yield line({"errorDetail": {"message": message}, "error": message}, CRLF)
+
+
+def step_lines(step: LayerProgress | Loaded) -> list[dict[str, Any]]:
+    """What the command line prints of a step."""
+    if isinstance(step, LayerProgress):
+        name = step.diff_id.removeprefix("sha256:")[:12]
+        detail = {"current": step.size, "total": step.size}
+        text = f"layer {step.current}/{step.total}"
+        return [{"status": "Loading layer", "progressDetail": detail, "progress": text, "id": name}]
+    replaced = [
+        f"The image {name} already exists, renaming the old one with ID {old} to empty string"
+        for name, old in step.replaced.items()
+    ]
+    loaded = [f"Loaded image: {name}" for name in step.references] or [f"Loaded image ID: {step.image_id}"]
+    return [{"stream": f"{text}\n"} for text in (*replaced, *loaded)]
 
 
 def platform_of(call: Call) -> str:
@@ -164,7 +183,7 @@ async def save(call: Call) -> Reply:
 
 
 async def saved(call: Call, names: list[str]) -> Reply:
-    archive = await call.engine.images.save(names, platform=platform_of(call))
+    archive = call.engine.images.save(names, platform=platform_of(call))
     return Reply(200, {"Content-Type": "application/x-tar"}, archive)
 
 
