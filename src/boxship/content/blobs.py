@@ -37,9 +37,13 @@ class Ingest:
             while view:
                 view = view[os.write(self._descriptor, view) :]
 
+    def digest(self) -> str:
+        """The digest of what has been written so far."""
+        return "sha256:" + self._hash.hexdigest()
+
     def finish(self, expected: str | None = None, size: int | None = None) -> str:
         """Make the blob visible and durable; its digest. Raises Invalid where it is not what was expected."""
-        digest = "sha256:" + self._hash.hexdigest()
+        digest = self.digest()
         try:
             if expected is not None and digest != expected:
                 raise Invalid(f"cannot store blob {expected}: the content has the digest {digest}")

@@ -1,0 +1,245 @@
+"""All images and their names, in memory as they are stored: what lookups and lists are answered from.
+
+A change is durable before it shows here. The catalog also counts which layers and blobs are used, so that a removal
+knows what it sets free without searching.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+import msgspec
+
+from boxship.content import References
+from boxship.errors import NotFound
+from boxship.images.documents import nanoseconds
+from boxship.images.model import Image, Layer, Record, Target
+from boxship.spec import digest as digests
+from boxship.spec import reference as references
+from boxship.spec.image import ImageConfig
+from boxship.spec.reference import Reference
+
+NAMES = "references/"
+RECORDS = "images/"
+
+_read_record = msgspec.json.Decoder(Record).decode
+_read_target = msgspec.json.Decoder(Target).decode
+_write = msgspec.json.Encoder().encode
+
+
+def missing(reference: str) -> NotFound:
+    """Docker's text for an image that is not there."""
+    try:
+        shown = references.parse(reference).with_default_tag().familiar
+    except Exception:
+        shown = reference
+    return NotFound(f"No such image: {shown}")
+
+
+class Catalog:
+    """Belongs to the loop; changes must not run beside each other (the room's lock sees to it)."""
+
+    def __init__(self, durable: References) -> None:
+        self._durable = durable
+        self._records: dict[str, Record] = {}
+        self._configs: dict[str, ImageConfig] = {}
+        self._views: dict[str, Image] = {}
+        self._names: dict[str, Target] = {}
+        self._names_of: dict[str, set[str]] = {}
+        self._children: dict[str, set[str]] = {}
+        self._blob_users: Counter[str] = Counter()
+        self._chain_users: Counter[str] = Counter()
+
+    @staticmethod
+    async def read(durable: References) -> tuple[dict[str, Record], dict[str, Target]]:
+        """What is stored: records by id, targets by normalised name."""
+        records, names = {}, {}
+        for key, value in (await durable.load()).items():
+            if key.startswith(RECORDS):
+                record = _read_record(value)
+                records[record.id] = record
+            else:
+                names[key.removeprefix(NAMES)] = _read_target(value)
+        return records, names
+
+    def fill(
+        self, records: Mapping[str, Record], names: Mapping[str, Target], configs: Mapping[str, ImageConfig]
+    ) -> None:
+        """Take over what `read` gave, at start; images without a config in `configs` are left out."""
+        for identifier, config in configs.items():
+            self._put_record(records[identifier], config)
+        for name, target in names.items():
+            if target.image in self._records:
+                self._put_name(name, target)
+
+    async def change(
+        self,
+        records: Mapping[str, tuple[Record, ImageConfig] | None],
+        names: Mapping[str, Target | None],
+    ) -> None:
+        """Put (None: delete) records by id and targets by normalised name, all or nothing, durably."""
+        stored: dict[str, bytes | None] = {}
+        for identifier, pair in records.items():
+            stored[RECORDS + digests.encoded(identifier)] = _write(pair[0]) if pair else None
+        for name, target in names.items():
+            stored[NAMES + name] = _write(target) if target else None
+        await self._durable.change(stored)
+        for name, target in names.items():
+            self._drop_name(name)
+            if target:
+                self._put_name(name, target)
+        for identifier, pair in records.items():
+            self._drop_record(identifier)
+            if pair:
+                self._put_record(*pair)
+
+    # lookups
+
+    def find(self, reference: str) -> str:
+        """The id of the image that a name, a digest, an id or the beginning of an id stands for. Raises NotFound, or
+        Invalid for what can be none of them."""
+        identifier = self._by_id(reference) if digests.is_digest(reference) else None
+        if identifier is None and not digests.is_digest(reference):
+            identifier = self._by_name(reference) or self._by_prefix(reference)
+        if identifier is None:
+            raise missing(reference)
+        return identifier
+
+    def _by_id(self, identifier: str) -> str | None:
+        return identifier if identifier in self._records and not self._records[identifier].hidden else None
+
+    def _by_name(self, text: str) -> str | None:
+        if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+            return self._by_id(f"sha256:{text}")
+        name = references.parse(text).with_default_tag()
+        target = self._names.get(str(name))
+        if target is None and name.digest:
+            return self._by_digest(name)
+        return target.image if target else None
+
+    def _by_digest(self, name: Reference) -> str | None:
+        """name[:tag]@digest, where some tag of the repository stands for that digest."""
+        for known, target in self._names.items():
+            if target.digest == name.digest and references.parse(known).name == name.name:
+                return target.image
+        return None
+
+    def _by_prefix(self, text: str) -> str | None:
+        prefix = f"sha256:{text.removeprefix('sha256:')}"
+        if prefix == "sha256:":
+            return None
+        found = [
+            identifier for identifier in self._records if identifier.startswith(prefix) and self._by_id(identifier)
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def record(self, identifier: str) -> Record:
+        return self._records[identifier]
+
+    def config(self, identifier: str) -> ImageConfig:
+        return self._configs[identifier]
+
+    def has(self, identifier: str) -> bool:
+        return identifier in self._records
+
+    def target(self, name: str) -> Target | None:
+        return self._names.get(name)
+
+    def names(self, identifier: str) -> list[str]:
+        """The normalised names of an image, sorted."""
+        return sorted(self._names_of.get(identifier, ()))
+
+    def names_in(self, repository: str) -> list[str]:
+        """The normalised names with a tag in a repository, sorted."""
+        return sorted(name for name in self._names if "@" not in name and name.rpartition(":")[0] == repository)
+
+    def children(self, identifier: str) -> Collection[str]:
+        return [child for child in self._children.get(identifier, ()) if not self._records[child].hidden]
+
+    def identifiers(self) -> list[str]:
+        """All images that people see."""
+        return [identifier for identifier, record in self._records.items() if not record.hidden]
+
+    def hidden(self) -> list[str]:
+        return [identifier for identifier, record in self._records.items() if record.hidden]
+
+    def image(self, identifier: str) -> Image:
+        """The image as people see it; made once and kept until something about it changes."""
+        view = self._views.get(identifier)
+        if view is None:
+            view = self._views[identifier] = self._view(self._records[identifier], self._configs[identifier])
+        return view
+
+    def _view(self, record: Record, config: ImageConfig) -> Image:
+        names = [references.parse(name) for name in self._names_of.get(record.id, ())]
+        return Image(
+            id=record.id,
+            references=tuple(sorted(name.familiar for name in names if not name.digest)),
+            digests=tuple(sorted(name.familiar for name in names if name.digest)),
+            config=config,
+            manifest=record.manifest,
+            size=sum(layer.size for layer in record.layers),
+            created=nanoseconds(config.created),
+            chain_id=record.layers[-1].chain_id if record.layers else None,
+            layers=record.layers,
+            parent=record.parent if record.parent in self._records else "",
+            tagged_at=record.tagged_at,
+        )
+
+    # what is in use
+
+    def uses_blob(self, digest: str) -> bool:
+        return self._blob_users[digest] > 0
+
+    def uses_chain(self, chain_id: str) -> bool:
+        return self._chain_users[chain_id] > 0
+
+    def chain_users(self, chain_id: str) -> int:
+        return self._chain_users[chain_id]
+
+    def layers(self) -> dict[str, Layer]:
+        """Every layer that some image has, by chain id."""
+        return {layer.chain_id: layer for record in self._records.values() for layer in record.layers}
+
+    # keeping the view
+
+    def _put_record(self, record: Record, config: ImageConfig) -> None:
+        self._records[record.id] = record
+        self._configs[record.id] = config
+        if record.parent:
+            self._children.setdefault(record.parent, set()).add(record.id)
+        self._blob_users.update(blobs_of(record))
+        self._chain_users.update(layer.chain_id for layer in record.layers)
+
+    def _drop_record(self, identifier: str) -> None:
+        record = self._records.pop(identifier, None)
+        self._views.pop(identifier, None)
+        self._configs.pop(identifier, None)
+        if record is None:
+            return
+        if record.parent:
+            self._children[record.parent].discard(identifier)
+        for child in self._children.get(identifier, ()):
+            self._views.pop(child, None)
+        self._blob_users.subtract(blobs_of(record))
+        self._chain_users.subtract(layer.chain_id for layer in record.layers)
+
+    def _put_name(self, name: str, target: Target) -> None:
+        self._names[name] = target
+        self._names_of.setdefault(target.image, set()).add(name)
+        self._views.pop(target.image, None)
+        self._blob_users[target.digest] += 1
+
+    def _drop_name(self, name: str) -> None:
+        target = self._names.pop(name, None)
+        if target is not None:
+            self._names_of[target.image].discard(name)
+            self._views.pop(target.image, None)
+            self._blob_users[target.digest] -= 1
+
+
+def blobs_of(record: Record) -> Iterator[str]:
+    """Every blob that an image is made of."""
+    yield record.id
+    yield record.manifest
+    for layer in record.layers:
+        yield layer.blob

@@ -1,0 +1,291 @@
+"""Images: the one face of the room. It orders the steps of each operation and holds the lock under which names change.
+
+Every operation is safe against a crash in one way: parts are durable before a record names them, and a record is gone
+before its parts are; what a crash leaves in between is swept at the next start.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+
+import msgspec
+
+from boxship.content import Content
+from boxship.errors import BoxshipError, Invalid
+from boxship.images import deletion, making, saving
+from boxship.images.accounting import history_of, usage_of
+from boxship.images.catalog import Catalog, blobs_of
+from boxship.images.documents import DOCUMENT_LIMIT, parse_config
+from boxship.images.garbage import Collector
+from boxship.images.holds import Hold, layer_key
+from boxship.images.loading import Ready, prepare, take
+from boxship.images.model import (
+    HistoryEntry,
+    Image,
+    LayerProgress,
+    Layers,
+    Loaded,
+    Record,
+    Removal,
+    Target,
+    Usage,
+    Use,
+)
+from boxship.spec import platform as platforms
+from boxship.spec import reference as references
+from boxship.spec.image import ImageConfig, Platform
+from boxship.spec.reference import Reference
+
+log = logging.getLogger(__name__)
+
+
+class Images:
+    """All images of an instance. `recover` comes first."""
+
+    def __init__(self, content: Content, layers: Layers) -> None:
+        self._content = content
+        self._layers = layers
+        self._catalog = Catalog(content.references)
+        self._garbage = Collector(content, layers, self._catalog)
+        self._changing = asyncio.Lock()
+
+    async def recover(self, uses: Collection[Use] = ()) -> None:
+        """Read what is stored, and sweep what no image needs. `uses` are the containers that exist."""
+        records, names = await Catalog.read(self._content.references)
+        configs = await asyncio.to_thread(self._read_configs, records.values())
+        self._catalog.fill(records, names, configs)
+        await self._drop_hidden(uses)
+        blobs = {blob for record in records.values() for blob in blobs_of(record)}
+        chains = {layer.chain_id for record in records.values() for layer in record.layers}
+        await self._garbage.sweep(blobs | {target.digest for target in names.values()}, chains)
+
+    def _read_configs(self, records: Iterable[Record]) -> dict[str, ImageConfig]:
+        configs = {}
+        for record in records:
+            try:
+                configs[record.id] = parse_config(self._content.read_now(record.id, DOCUMENT_LIMIT))
+            except BoxshipError as error:
+                log.error("cannot show image %s: %s", record.id, error)
+        return configs
+
+    # looking
+
+    async def resolve(self, reference: str) -> Image:
+        """The image that a name, digest, id or the beginning of an id stands for. Raises NotFound or Invalid."""
+        return self._catalog.image(self._catalog.find(reference))
+
+    async def list(self) -> list[Image]:
+        """All images, newest first."""
+        images = [self._catalog.image(identifier) for identifier in self._catalog.identifiers()]
+        images.sort(key=lambda image: image.created, reverse=True)
+        return images
+
+    async def history(self, reference: str) -> tuple[HistoryEntry, ...]:
+        """How the image came to be, newest step first."""
+        return history_of(self._catalog, self._catalog.find(reference))
+
+    async def usage(self) -> Usage:
+        """Disk space, as du counts it."""
+        return await usage_of(self._catalog, self._content)
+
+    # naming
+
+    async def tag(self, reference: str, new: Reference) -> Image:
+        """Give an image one more name, `latest` where no tag is given; taken from another image if need be."""
+        async with self._changing:
+            identifier = self._catalog.find(reference)
+            target = self._target_of(reference, identifier)
+            await self._name(identifier, {check_tag(new): target})
+            return self._catalog.image(identifier)
+
+    def _target_of(self, reference: str, identifier: str) -> Target:
+        """A name that is copied keeps what it stands for; an id stands for its manifest."""
+        with contextlib.suppress(Invalid):
+            known = self._catalog.target(str(references.parse(reference).with_default_tag()))
+            if known is not None and known.image == identifier:
+                return known
+        return Target(self._catalog.record(identifier).manifest, identifier)
+
+    async def _name(self, identifier: str, names: dict[str, Target]) -> None:
+        """Under the lock: point names at an image, durably, and free the index that a name stood for before."""
+        before = [known.digest for name in names if (known := self._catalog.target(name))]
+        record = msgspec.structs.replace(self._catalog.record(identifier), tagged_at=time.time_ns())
+        await self._catalog.change({identifier: (record, self._catalog.config(identifier))}, names)
+        await self._garbage.collect(before, ())
+
+    # bringing in
+
+    async def load(
+        self, source: AsyncIterator[bytes], platform: Platform | None = None
+    ) -> AsyncGenerator[LayerProgress | Loaded, None]:
+        """Take an archive of images (Docker's of any age, or an OCI layout; plain or compressed) off a stream.
+        Raises Invalid for what is none, NotFound where it has nothing for the platform, Exhausted on a full disk."""
+        async with self._garbage.making() as hold:
+            for found in await take(self._content, hold, source, platform):
+                async with contextlib.aclosing(prepare(self._content, self._layers, hold, found)) as steps:
+                    async for step in steps:
+                        yield await self._settle(step) if isinstance(step, Ready) else step
+
+    async def _settle(self, ready: Ready) -> Loaded:
+        """Name an image whose parts are there."""
+        identifier = ready.record.id
+        async with self._changing:
+            replaced = {}
+            for name in ready.names:
+                known = self._catalog.target(name)
+                if known is not None and known.image != identifier:
+                    replaced[references.parse(name).familiar] = known.image
+            record, target = ready.record, ready.target
+            if self._catalog.has(identifier):
+                known_record = self._catalog.record(identifier)
+                if target.digest == record.manifest:
+                    target = Target(known_record.manifest, identifier)
+                record = msgspec.structs.replace(known_record, hidden=False)
+            if ready.names:
+                record = msgspec.structs.replace(record, tagged_at=time.time_ns())
+            before = [known.digest for name in ready.names if (known := self._catalog.target(name))]
+            await self._catalog.change({identifier: (record, ready.config)}, dict.fromkeys(ready.names, target))
+            await self._garbage.collect(before, ())
+        return Loaded(identifier, tuple(references.parse(name).familiar for name in ready.names), replaced)
+
+    async def import_tar(
+        self,
+        source: AsyncIterator[bytes],
+        reference: Reference | None = None,
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: Platform | None = None,
+    ) -> Image:
+        """Make an image of one layer from a tar, plain or compressed. `changes` are Dockerfile instructions."""
+        name = check_tag(reference) if reference else None
+        config = making.changed(None, changes)
+        async with self._garbage.making() as hold:
+            blob = await making.take_tar(self._content, hold, source)
+            draft = making.import_config(config, blob, message, platform or platforms.host())
+            return await self._make(hold, draft, (), name, "")
+
+    async def commit(
+        self,
+        diff: AsyncIterator[bytes],
+        parent: Image | None,
+        config: making.ExecutionConfig | None,
+        *,
+        reference: Reference | None = None,
+        author: str = "",
+        comment: str = "",
+        created_by: str = "",
+        changes: Sequence[str] = (),
+        platform: Platform | None = None,
+    ) -> Image:
+        """Make an image of a parent and the changes of a container, given as a tar layer. `config` is the container's;
+        `changes` are Dockerfile instructions on top of it."""
+        name = check_tag(reference) if reference else None
+        config = making.changed(config, changes)
+        async with self._garbage.making() as hold:
+            blob = await making.take_tar(self._content, hold, diff)
+            below = parent.layers if parent else ()
+            for layer in below:  # the parent may be removed while we work; its parts stay
+                await hold.add(layer.blob)
+                await hold.add(layer_key(layer.chain_id))
+            draft = making.commit_config(
+                parent, config, blob, author, comment, created_by, platform or platforms.host()
+            )
+            return await self._make(hold, draft, below, name, parent.id if parent else "")
+
+    async def _make(
+        self, hold: Hold, draft: making.Draft, below: Sequence[making.Layer], name: str | None, parent: str
+    ) -> Image:
+        record, config = await making.build(self._content, self._layers, hold, draft, below)
+        parent = parent if self._catalog.has(parent) and parent != record.id else ""
+        target = Target(record.manifest, record.id)
+        await self._settle(
+            Ready(msgspec.structs.replace(record, parent=parent), config, (name,) if name else (), target)
+        )
+        return self._catalog.image(record.id)
+
+    # taking out
+
+    def save(self, names: Sequence[str], platform: Platform | None = None) -> AsyncGenerator[bytes, None]:
+        """A tar of images in the combined layout of Docker 25 and OCI. Raises NotFound at once, before any byte."""
+        return saving.stream(self._content, self._garbage.holds, saving.select(self._catalog, names, platform))
+
+    # removing
+
+    async def remove(self, reference: str, *, force: bool = False, uses: Collection[Use] = ()) -> tuple[Removal, ...]:
+        """Take a name away, and the image where it was the last; `uses` are the containers that exist. Raises NotFound
+        or Conflict."""
+        async with self._changing:
+            identifier = self._catalog.find(reference)
+            plan = deletion.plan(self._catalog, reference, identifier, force, list(uses))
+            steps, blobs, chains = await self._carry_out(plan)
+            await self._drop_hidden(uses)
+        await self._garbage.collect(blobs, chains)
+        return steps
+
+    async def prune(
+        self, wanted: Callable[[Image], bool], *, everything: bool = False, uses: Collection[Use] = ()
+    ) -> tuple[tuple[Removal, ...], int]:
+        """Remove images without a name (`everything`: also with one) that no container uses and `wanted` accepts;
+        the steps, and the bytes of layers set free."""
+        steps: list[Removal] = []
+        before = self._catalog.layers()
+        for image in await self.list():
+            if (image.references and not everything) or not wanted(image):
+                continue
+            async with self._changing:
+                if not self._catalog.has(image.id) or self._catalog.image(image.id) != image:
+                    continue
+                plan = deletion.plan_prune(self._catalog, image.id, list(uses))
+                if plan is None:
+                    continue
+                done, blobs, chains = await self._carry_out(plan)
+            steps += done
+            await self._garbage.collect(blobs, chains)
+        async with self._changing:
+            await self._drop_hidden(uses)
+        freed = sum(layer.size for chain_id, layer in before.items() if not self._catalog.uses_chain(chain_id))
+        return tuple(steps), freed
+
+    async def collect(self, uses: Collection[Use]) -> None:
+        """Free what was kept for containers only; to be called when one is gone."""
+        if self._catalog.hidden():
+            async with self._changing:
+                await self._drop_hidden(uses)
+
+    async def _carry_out(self, plan: deletion.Plan) -> tuple[tuple[Removal, ...], Sequence[str], Sequence[str]]:
+        """Make a plan durable; its steps, and the blobs and layers that may be free now."""
+        record = self._catalog.record(plan.image)
+        targets = [known.digest for name in plan.untag if (known := self._catalog.target(name))]
+        steps = [Removal("Untagged", references.parse(name).familiar) for name in plan.untag]
+        kept: tuple[Record, ImageConfig] | None = None
+        if plan.hide:
+            kept = msgspec.structs.replace(record, hidden=True), self._catalog.config(record.id)
+        records = {plan.image: kept} if plan.delete else {}
+        await self._catalog.change(records, dict.fromkeys(plan.untag))
+        if not plan.delete:
+            return tuple(steps), targets, []
+        steps.append(Removal("Deleted", record.id))
+        chains = [layer.chain_id for layer in reversed(record.layers)]
+        steps += [Removal("Deleted", chain_id) for chain_id in chains if not self._catalog.uses_chain(chain_id)]
+        return tuple(steps), [*targets, *blobs_of(record)], chains
+
+    async def _drop_hidden(self, uses: Collection[Use]) -> None:
+        """Under the lock: forget images that were removed by force and that no container needs any more."""
+        needed = {use.image_id for use in uses}
+        for identifier in self._catalog.hidden():
+            if identifier not in needed:
+                record = self._catalog.record(identifier)
+                await self._catalog.change({identifier: None}, {})
+                await self._garbage.collect(blobs_of(record), [layer.chain_id for layer in reversed(record.layers)])
+
+
+def check_tag(reference: Reference) -> str:
+    """A name that may be given to an image, normalised. Raises Invalid with Docker's texts."""
+    if reference.digest:
+        raise Invalid("refusing to create a tag with a digest reference")
+    if reference.familiar_name == "sha256":
+        raise Invalid("refusing to create an ambiguous tag using digest algorithm as name")
+    return str(reference.with_default_tag())

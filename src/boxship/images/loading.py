@@ -1,0 +1,82 @@
+"""Loading images from an archive: take it in, find what is in it, unpack, and only then name it."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+
+from boxship.content import Content
+from boxship.errors import Invalid
+from boxship.images.documents import parse_config
+from boxship.images.holds import Hold
+from boxship.images.intake import Archive
+from boxship.images.layouts import Found, find
+from boxship.images.model import Layer, LayerProgress, Layers, Record, Target
+from boxship.images.streams import Bridge
+from boxship.images.unpack import unpack
+from boxship.spec import digest as digests
+from boxship.spec.image import MEDIA_CONFIG, Descriptor, ImageConfig, Manifest, Platform
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """An image whose parts are all on the disk, without a record or a name yet."""
+
+    record: Record
+    config: ImageConfig
+    names: tuple[str, ...]
+    target: Target
+
+
+async def take(content: Content, hold: Hold, source: AsyncIterator[bytes], platform: Platform | None) -> list[Found]:
+    """Read an archive to its end; the images in it. Raises Invalid, NotFound (platform), Exhausted or Canceled."""
+    bridge = Bridge(source)
+    archive = Archive(content)
+
+    def work() -> list[Found]:
+        archive.take(bridge, hold)
+        return find(archive, platform)
+
+    return await bridge.run(work)
+
+
+async def prepare(
+    content: Content, layers: Layers, hold: Hold, found: Found
+) -> AsyncGenerator[LayerProgress | Ready, None]:
+    """Store and unpack the parts of one image: progress, then what is ready to be named."""
+    config = parse_config(found.config)
+    diff_ids = config.rootfs.diff_ids
+    if len(diff_ids) != len(found.layers):
+        raise Invalid(f"invalid manifest, layers length mismatch: expected {len(found.layers)}, got {len(diff_ids)}")
+    identifier = await store(content, hold, found.config)
+    chain = digests.chain_ids(diff_ids)
+    made: list[Layer] = []
+    for index, (blob, diff_id) in enumerate(zip(found.layers, diff_ids, strict=True)):
+        yield LayerProgress(diff_id, index + 1, len(diff_ids), blob.size)
+        await hold.add(blob.digest)
+        parent = chain[index - 1] if index else None
+        made.append(await unpack(content, layers, hold, blob, diff_id, chain[index], parent))
+    manifest = found.manifest
+    if manifest:
+        await hold.add(manifest)
+    else:
+        manifest = await store(content, hold, manifest_of(identifier, len(found.config), made))
+    if found.target:
+        await hold.add(found.target)
+    record = Record(identifier, manifest, tuple(made), time.time_ns())
+    yield Ready(record, config, found.names, Target(found.target or manifest, identifier))
+
+
+async def store(content: Content, hold: Hold, data: bytes) -> str:
+    """Put a small blob under a hold; its digest."""
+    await hold.add(digests.of_bytes(data))
+    return await content.put(data)
+
+
+def manifest_of(identifier: str, config_size: int, layers: list[Layer]) -> bytes:
+    """A manifest for an image that came without one."""
+    return msgspec.json.encode(
+        Manifest(
+            config=Descriptor(MEDIA_CONFIG, identifier, config_size),
+            layers=tuple(Descriptor(layer.media_type, layer.blob, layer.blob_size) for layer in layers),
+        )
+    )
