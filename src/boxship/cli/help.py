@@ -50,7 +50,7 @@ def group_page(group: str) -> str:
 
 def program_page(flags: Sequence[Flag]) -> str:
     """The program's own help: groups, verbs, global flags."""
-    plain = {name: line[1] for line in VERBS for name in line[2:3] if " " not in name}
+    plain = {name: line[1] for line in VERBS for name in line[2:3] if name[0] != "_" and " " not in name}
     sections = [
         "Usage:  boxship [OPTIONS] COMMAND",
         "Run, build and look after containers",

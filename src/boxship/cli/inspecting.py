@@ -22,11 +22,13 @@ def inspect_each(call: Call, names: Sequence[str], fetch: Callable[[str], Json])
             found.append(fetch(name))
         except BoxshipError as error:
             errors.append(str(error))
-    if form:
+    if form == "json":
+        call.line(json.dumps(found, separators=(",", ":"), ensure_ascii=False))
+    elif form:
         from boxship.cli.table import unescape
         from boxship.cli.template import Template
 
-        template = Template(unescape("{{json .}}" if form == "json" else form))
+        template = Template(unescape(form))
         for thing in found:
             call.line(template.apply(thing))
     else:

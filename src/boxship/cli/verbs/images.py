@@ -36,6 +36,7 @@ def run(call: Call) -> int:
     form, whole, digests = options.text("format"), options.on("no-trunc"), options.on("digests")
     query = {"all": options.on("all") or None, "filters": encode_filters(filters), "digests": digests or None}
     images = call.daemon.get("/images/json", query)
+    images.sort(key=lambda image: -image["Created"])
     rows = [row for image in images for row in name_rows(image, digests or ".Digest" in form)]
     if options.on("quiet") and not is_template(form):
         call.write("".join(f"{row['Id'] if whole else short_id(row['Id'])}\n" for row in rows))
@@ -80,7 +81,7 @@ def listing(whole: bool, with_digests: bool) -> Listing:
         Column("CreatedSince", "CREATED", lambda i: ago(i["Created"]) if i["Created"] > 0 else UNKNOWN),
         Column("CreatedAt", "CREATED AT", lambda i: local_text(i["Created"])),
         Column("Size", "SIZE", lambda i: format_decimal_bytes(i["Size"], 3)),
-        Column("VirtualSize", "SIZE", lambda i: format_decimal_bytes(i["Size"], 3)),
+        Column("VirtualSize", "SIZE", lambda i: format_decimal_bytes(i["Size"])),
         Column("Containers", "CONTAINERS", lambda i: str(i["Containers"]) if i.get("Containers", -1) >= 0 else UNKNOWN),
         Column("SharedSize", "SHARED SIZE", _shared_size),
         Column("UniqueSize", "UNIQUE SIZE", _unique_size),
@@ -91,9 +92,9 @@ def listing(whole: bool, with_digests: bool) -> Listing:
 
 def _shared_size(image: Object) -> str:
     shared = image.get("SharedSize", -1)
-    return format_decimal_bytes(shared, 3) if shared >= 0 else UNKNOWN
+    return format_decimal_bytes(shared) if shared >= 0 else UNKNOWN
 
 
 def _unique_size(image: Object) -> str:
     shared = image.get("SharedSize", -1)
-    return format_decimal_bytes(image["Size"] - shared, 3) if shared >= 0 else UNKNOWN
+    return format_decimal_bytes(image["Size"] - shared) if shared >= 0 else UNKNOWN
