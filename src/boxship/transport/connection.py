@@ -126,7 +126,7 @@ class Connection(web.RequestHandler):
             return False
         self._client_gone()
         self.close()  # after the reply that is on its way
-        return self.ssl_context is None
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._client_gone()

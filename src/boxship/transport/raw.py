@@ -83,8 +83,6 @@ class SocketStream(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended = True
         self._news.set()
-        if self._transport.get_extra_info("sslcontext") is not None:
-            return False  # the loop's TLS cannot stay half open
         plain = cast("socket.socket | None", self._transport.get_extra_info("socket"))
         if plain is not None and self._watch is None:
             self._watch = HangupWatch(plain.fileno(), self._loop, self._transport.abort)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import ssl
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
@@ -21,8 +20,9 @@ from aiohttp import ClientPayloadError, WSMsgType, web
 from boxship.errors import Canceled, Invalid
 from boxship.transport.connection import Connection
 from boxship.transport.exchange import Handler, Limits, RawStream, Reply, Request, WebSocket, client_gone, close_stream
-from boxship.transport.listen import Address, UnixAddress, open_tls, open_unix
+from boxship.transport.listen import BACKLOG, Address, TlsAddress, UnixAddress, open_tls, open_unix
 from boxship.transport.raw import SocketStream
+from boxship.transport.tls import TlsConnection
 
 log = logging.getLogger("boxship.transport")
 WEBSOCKET_MESSAGE_BYTES = 1 << 20
@@ -37,6 +37,7 @@ class Server:
         self._runner: web.ServerRunner | None = None
         self._carriers: weakref.WeakSet[SocketCarrier] = weakref.WeakSet()
         self._paths: list[tuple[Path, int]] = []
+        self._tls: list[asyncio.Server] = []
         self._stopping = False
 
     async def start(self, addresses: Sequence[Address]) -> None:
@@ -47,21 +48,28 @@ class Server:
         await self._runner.setup()
         try:
             for address in addresses:
-                context: ssl.SSLContext | None = None
                 if isinstance(address, UnixAddress):
                     opened = open_unix(address)
                     self._paths.append((address.path, os.stat(address.path).st_ino))
+                    await web.SockSite(self._runner, opened, backlog=BACKLOG).start()
                 else:
-                    opened, context = open_tls(address), address.context
-                await web.SockSite(self._runner, opened, ssl_context=context, backlog=1024).start()
+                    self._tls.append(await self._listen_tls(address, self._runner))
         except BaseException:
             await self.stop()
             raise
 
+    async def _listen_tls(self, address: TlsAddress, runner: web.ServerRunner) -> asyncio.Server:
+        inner = runner.server
+        assert inner is not None
+        return await asyncio.get_running_loop().create_server(
+            lambda: TlsConnection(address.context, inner), sock=open_tls(address), backlog=BACKLOG
+        )
+
     @property
     def addresses(self) -> list[Any]:
         """What getsockname(2) says of each listening socket."""
-        return self._runner.addresses if self._runner is not None else []
+        own = self._runner.addresses if self._runner is not None else []
+        return [*own, *(opened.getsockname() for server in self._tls for opened in server.sockets)]
 
     async def stop(self) -> None:
         """Listen no more, end streams at once, let other requests end for `stop_seconds`, then cancel them."""
@@ -71,6 +79,9 @@ class Server:
                 if os.stat(path).st_ino == inode:
                     path.unlink()
         self._paths.clear()
+        for server in self._tls:
+            server.close()
+        self._tls.clear()
         for carrier in list(self._carriers):
             carrier.stop()
         if self._runner is not None:
