@@ -2,8 +2,10 @@
 
 import asyncio
 import bz2
+import concurrent.futures
 import importlib
 import lzma
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -44,9 +46,11 @@ class Bridge:
         if self._closed:
             coroutine.close()
             raise Canceled("cannot read the request: the client went away")
-        self._pending = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._pending = pending = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        if self._closed:  # between the look above and the assignment
+            pending.cancel()
         try:
-            return self._pending.result()
+            return pending.result()
         except (asyncio.CancelledError, TimeoutError) as error:
             raise Canceled("cannot read the request: the client went away") from error
         except BaseException as error:
@@ -73,15 +77,26 @@ class Bridge:
             self._pending.cancel()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread; when the caller is cancelled, the thread is ended before this returns."""
-        task = asyncio.ensure_future(asyncio.to_thread(work))
+        """Run `work` in a thread of its own; when the caller is cancelled, the thread is ended before this returns.
+
+        Not in the loop's pool: `work` waits for the client and for the loop, and a few slow clients would take every
+        thread that the loop itself needs."""
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def body() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=body, name="image-stream", daemon=True).start()
+        waiting = asyncio.wrap_future(done)
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             self._close()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()
+            await asyncio.wait([waiting])
+            waiting.exception()
             raise
 
 
