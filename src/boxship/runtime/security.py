@@ -123,12 +123,13 @@ def _grant(privileged: bool, add: tuple[str, ...], drop: tuple[str, ...]) -> tup
     possible = possible_capabilities()
     if privileged:
         return tuple(name for name in ALL_CAPABILITIES if name in possible), ()
-    wanted = set(ALL_CAPABILITIES if "ALL" in added else DEFAULT_CAPABILITIES)
-    if "ALL" in dropped:
-        wanted = set(added) - {"ALL"} if "ALL" not in added else wanted - wanted
+    if "ALL" in added:
+        wanted = set(ALL_CAPABILITIES) - set(dropped)
+    elif "ALL" in dropped:
+        wanted = set(added)
     else:
-        wanted = (wanted | set(added)) - set(dropped)
-    lacking = sorted(name for name in added if name != "ALL" and name not in possible and name in wanted)
+        wanted = set(DEFAULT_CAPABILITIES) - set(dropped) | set(added)
+    lacking = sorted(name for name in added if name in wanted and name not in possible)
     warnings = tuple(f"capability {name} cannot be given: the host's daemon does not have it" for name in lacking)
     return tuple(name for name in ALL_CAPABILITIES if name in wanted and name in possible), warnings
 

@@ -1,123 +1,97 @@
-"""Finds out who a container's process runs as, from the container's own /etc/passwd and /etc/group.
+"""Who "user[:group]" is, by the container's own /etc/passwd and /etc/group.
 
-The files belong to the image and may be anything: they are opened inside the container's root, only regular files are
-read, and only up to a limit. This module never looks at the machine's own users.
+The files are opened inside the container's root (no symlink leads out), read up to a limit, and broken lines are
+skipped: an image's content is not trusted.
 """
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from boxship.errors import Internal, Invalid
 from boxship.runtime.plan import Identity
 from boxship.sys.path import open_in_root
 
-FILE_LIMIT = 4 << 20  # bytes
-LARGEST_ID = (1 << 31) - 1  # as Docker: the kernel's -1 and its neighbours are no ids
-
-_Row = list[str]
+FILE_LIMIT = 1 << 20  # bytes read of passwd and group
+MAXIMUM_ID = (1 << 31) - 1
 
 
-def resolve_user(root: str, user: str, groups: Sequence[str]) -> Identity:
-    """Who "user[:group]" is in the container at `root`, with further groups by name or number.
+def resolve_user(root: str, user: str, groups: tuple[str, ...] = ()) -> Identity:
+    """The numbers behind a user and further groups, each a name or a number.
 
-    An empty user is root. Supplementary groups come from the group file unless a group was named. Raises Invalid with
-    Docker's texts for names that aren't there.
+    A name that the files lack raises Invalid with Docker's text; a number that they lack stands for itself.
     """
-    name, colon, group = user.strip().partition(":")
-    passwd, group_rows = _read(root, "/etc/passwd"), _read(root, "/etc/group")
-    row = _find_user(passwd, name)
-    if row is not None:
-        login, uid, gid, home = row
-    else:
-        number = _given_number(name or "0")
-        if number is None:
-            raise Invalid(f"unable to find user {name}: no matching entries in passwd file")
-        login, uid, gid, home = "", number, 0, "/"
-    supplementary: list[int] = []
-    if colon and group:
-        gid = _group_id(group_rows, group)
-    elif login:
-        supplementary = [number for number, members in _members(group_rows) if login in members]
-    supplementary += [_group_id(group_rows, extra) for extra in groups]
-    # The first is the process's own group, so that a file which shuts its group out does so for this process too.
-    return Identity(uid, gid, tuple(dict.fromkeys((gid, *supplementary))), home or "/")
+    name, _, group = user.partition(":")
+    try:
+        folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Internal(f"cannot look up user {user}: {root}: {error.strerror}") from error
+    try:
+        accounts = list(_lines(folder, "/etc/passwd", 7))
+        known = list(_lines(folder, "/etc/group", 4))
+    finally:
+        os.close(folder)
+    uid, gid, home, account = _account(name, accounts)
+    named: list[int] = []
+    if group:
+        gid = _group(group, known)
+    elif account:
+        named = [number for fields in known if account in fields[3].split(",") and (number := _id(fields[2])) >= 0]
+    extra = [_group(each, known) for each in groups]
+    return Identity(uid=uid, gid=gid, groups=tuple(dict.fromkeys((*named, *extra))), home=home)
 
 
-def _find_user(rows: Sequence[_Row], name: str) -> tuple[str, int, int, str] | None:
-    """(login, uid, gid, home) of a name or, where no name fits first, a number. No name means uid 0."""
-    number = _number(name or "0")
-    for row in rows:
-        if len(row) < 4:
-            continue
-        uid, gid = _number(row[2] or "0"), _number(row[3] or "0")
-        if uid is None or gid is None:
-            continue
-        if (name and row[0] == name) or (number is not None and uid == number):
-            return row[0], uid, gid, row[5] if len(row) > 5 else ""
-    return None
+def _account(name: str, accounts: list[list[str]]) -> tuple[int, int, str, str]:
+    """uid, gid, home and login name."""
+    wanted = name or "0"
+    number = _number(wanted)
+    for fields in accounts:
+        uid, gid = _id(fields[2]), _id(fields[3])
+        if uid >= 0 and gid >= 0 and (fields[0] == wanted or (number is not None and uid == number)):
+            return uid, gid, fields[5] or "/", fields[0]
+    if number is None:
+        raise Invalid(f"unable to find user {name}: no matching entries in passwd file")
+    return number, 0, "/root" if number == 0 and not accounts else "/", ""
 
 
-def _group_id(rows: Sequence[_Row], name: str) -> int:
-    number = _given_number(name)
-    for row in rows:
-        if len(row) < 3:
-            continue
-        gid = _number(row[2] or "0")
-        if gid is not None and (row[0] == name or gid == number):
+def _group(name: str, known: list[list[str]]) -> int:
+    number = _number(name)
+    for fields in known:
+        gid = _id(fields[2])
+        if gid >= 0 and (fields[0] == name or gid == number):
             return gid
     if number is None:
         raise Invalid(f"unable to find group {name}: no matching entries in group file")
     return number
 
 
-def _members(rows: Sequence[_Row]) -> Iterator[tuple[int, list[str]]]:
-    for row in rows:
-        if len(row) >= 4:
-            gid = _number(row[2] or "0")
-            if gid is not None:
-                yield gid, row[3].split(",")
-
-
 def _number(text: str) -> int | None:
-    """The id that a text of digits names; None for any other text and for ids out of range."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 20:
+    """A number that a user wrote. Raises Invalid beyond the kernel's range."""
+    if not (text.isascii() and text.isdigit()):
         return None
     number = int(text)
-    return number if number <= LARGEST_ID else None
-
-
-def _given_number(text: str) -> int | None:
-    """As `_number`, but raises Invalid for an id out of range, because the user asked for it."""
-    number = _number(text)
-    if number is None and text.isascii() and text.isdigit():
-        raise Invalid(f"uids and gids must be in range 0-{LARGEST_ID}")
+    if number > MAXIMUM_ID:
+        raise Invalid(f"uids and gids must be in range 0-{MAXIMUM_ID}")
     return number
 
 
-def _read(root: str, path: str) -> list[_Row]:
-    """The file's rows; none where there is no such regular file. Raises Invalid where it is too large."""
+def _id(text: str) -> int:
+    """A number in a file; -1 for a broken one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAXIMUM_ID else -1
+
+
+def _lines(folder: int, path: str, fields: int) -> Iterator[list[str]]:
     try:
-        root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise Internal(f"cannot open the root {root}: {error.strerror}") from error
-    try:
-        found = open_in_root(root_fd, path, os.O_PATH)
+        descriptor = open_in_root(folder, path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return []
-    finally:
-        os.close(root_fd)
+        return
     try:
-        # looked at before it is opened for reading: opening a device or a pipe may do something
-        if not stat.S_ISREG(os.fstat(found).st_mode):
-            return []
-        with open(f"/proc/self/fd/{found}", "rb") as file:
-            content = file.read(FILE_LIMIT + 1)
-    except OSError as error:
-        raise Internal(f"cannot read {path} of the container: {error.strerror}") from error
+        text = os.read(descriptor, FILE_LIMIT) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return
     finally:
-        os.close(found)
-    if len(content) > FILE_LIMIT:
-        raise Invalid(f"cannot read {path} of the container: it has more than {FILE_LIMIT} bytes")
-    lines = (line.strip() for line in content.decode("utf-8", "surrogateescape").split("\n"))
-    return [line.split(":") for line in lines if line and not line.startswith("#")]
+        os.close(descriptor)
+    for line in text.decode(errors="replace").split("\n"):
+        parts = line.strip().split(":")
+        if len(parts) >= fields and parts[0] and not parts[0].startswith("#"):
+            yield parts

@@ -1,0 +1,35 @@
+"""What a root without CAP_SYS_RESOURCE may not set is set as far as it may: best effort with a warning, no failure.
+
+Raising a hard resource limit and lowering oom_score_adj need that capability; inside many virtual machines and nested
+containers root lacks it.
+"""
+
+import resource
+from pathlib import Path
+from typing import Any
+
+from boxship.runtime.security import possible_capabilities
+
+UNLIMITED = (1 << 64) - 1
+
+
+def ease(config: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config as far as this daemon's rights go, and a warning for each change."""
+    if "CAP_SYS_RESOURCE" in possible_capabilities():
+        return config, ()
+    process = dict(config["process"])
+    warnings = []
+    limits = []
+    for limit in process.get("rlimits", ()):
+        number = getattr(resource, limit["type"], None)
+        highest = resource.getrlimit(number)[1] if number is not None else resource.RLIM_INFINITY
+        if highest != resource.RLIM_INFINITY and limit["hard"] > highest:
+            warnings.append(f"ulimit {limit['type'].removeprefix('RLIMIT_').lower()}: cannot be raised above {highest}")
+            limit = {**limit, "hard": highest, "soft": min(limit["soft"], highest)}
+        limits.append(limit)
+    process["rlimits"] = limits
+    wanted = process.get("oomScoreAdj", 0)
+    if wanted < int(Path("/proc/self/oom_score_adj").read_text()):
+        warnings.append(f"oom_score_adj: cannot be lowered to {wanted}")
+        del process["oomScoreAdj"]
+    return {**config, "process": process}, tuple(warnings)

@@ -1,0 +1,181 @@
+"""Real containers by crun, runc and conmon: a busybox root, a driver with a run root of its own, nothing left behind."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from boxship.runtime import security
+from boxship.runtime.config import render
+from boxship.runtime.driver import Attached, Driver, ExecPlan, Exit, Handle
+from boxship.runtime.plan import Identity, Plan, Rights
+from boxship.sys import cgroup
+from boxship.sys.mount import enter_private_namespace
+
+BUSYBOX = Path("/bin/busybox")
+APPLETS = "cat chmod cp dd echo env false head hostname id kill ls mkdir mount nc ping ps pwd rm sh sleep stat stty tee " \
+    "touch tr true tty ulimit uname wc yes seq tail grep nproc date mknod chroot unshare trap test".split()  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_mounts() -> None:
+    """The test process works in a mount namespace of its own, as the daemon does."""
+    enter_private_namespace()
+
+
+@pytest.fixture(scope="session")
+def rootfs() -> Iterator[Path]:
+    """A root filesystem with busybox and a few users."""
+    folder = Path(tempfile.mkdtemp(prefix="boxship-rootfs-"))
+    for name in ("bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "sbin"):
+        (folder / name).mkdir()
+    folder.chmod(0o755)
+    shutil.copy(BUSYBOX, folder / "bin/busybox")
+    for applet in APPLETS:
+        (folder / "bin" / applet).symlink_to("busybox")
+    (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n")
+    (folder / "etc/group").write_text("root:x:0:\nuser:x:1000:\nextra:x:2000:user\n")
+    (folder / "etc/plain").write_text("no program\n")
+    (folder / "bin/garbage").write_bytes(b"\x00garbage")
+    (folder / "bin/garbage").chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+class Box:
+    """Makes containers and clears them."""
+
+    def __init__(self, driver: Driver, instance: str, root: Path, rootfs: Path) -> None:
+        self.driver = driver
+        self.instance = instance
+        self.root = root
+        self.rootfs = rootfs
+
+    def plan(self, *arguments: str, **changes: Any) -> Plan:
+        identifier = secrets.token_hex(32)
+        rights, _ = security.rights(
+            privileged=False,
+            add=(),
+            drop=(),
+            options=(),
+            masked_paths=None,
+            read_only_paths=None,
+            devices=(),
+        )
+        plan = Plan(
+            id=identifier,
+            rootfs=str(self.rootfs),
+            arguments=arguments,
+            environment=("PATH=/sbin:/bin", "HOME=/root"),
+            hostname=identifier[:12],
+            rights=rights,
+            cgroup_path=f"/boxship-{self.instance}/{identifier}",
+        )
+        return msgspec.structs.replace(plan, **changes)
+
+    async def create(
+        self,
+        *arguments: str,
+        runtime: str = "crun",
+        stdin: bool = False,
+        stdin_once: bool = False,
+        log: bool = True,
+        plan: Plan | None = None,
+        **changes: Any,
+    ) -> Handle:
+        plan = plan or self.plan(*arguments, **changes)
+        return await self.driver.create(
+            plan.id,
+            render(plan, self.driver.layout),
+            runtime=runtime,
+            bundle=self.bundle(plan.id),
+            log_path=self.log(plan.id) if log else None,
+            tty=plan.tty,
+            stdin=stdin,
+            stdin_once=stdin_once,
+        )
+
+    def bundle(self, identifier: str) -> Path:
+        return self.root / "bundles" / identifier
+
+    def log(self, identifier: str) -> Path:
+        return self.root / f"{identifier}.log"
+
+    async def run(self, *arguments: str, **options: Any) -> tuple[Exit, bytes, bytes]:
+        """Run to the end: exit, stdout, stderr."""
+        handle = await self.create(*arguments, **options)
+        attached = await self.driver.connect(handle)
+        await self.driver.start(handle)
+        out, error = await drain(attached)
+        ended = await self.driver.wait(handle)
+        await self.driver.delete(handle.id, handle)
+        return ended, out, error
+
+    async def started(self, *arguments: str, **options: Any) -> Handle:
+        handle = await self.create(*arguments, **options)
+        await self.driver.start(handle)
+        return handle
+
+    def exec_plan(self, *arguments: str, **changes: Any) -> ExecPlan:
+        plan = ExecPlan(
+            arguments=arguments,
+            environment=("PATH=/sbin:/bin",),
+            working_directory="/",
+            identity=Identity(),
+            tty=False,
+            console_size=(0, 0),
+            rights=self.plan().rights,
+        )
+        return msgspec.structs.replace(plan, **changes)
+
+
+async def drain(attached: Attached) -> tuple[bytes, bytes]:
+    parts: dict[int, bytes] = {1: b"", 2: b""}
+    async for stream, data in attached:
+        parts[stream] += data
+    attached.close()
+    return parts[1], parts[2]
+
+
+def living_children(instance: str, run_root: Path) -> list[str]:
+    """Processes that belong to an instance: conmons, and whatever is in its cgroups."""
+    found = [str(pid) for pid in Driver.living_monitors(run_root)]
+    layout = cgroup.detect()
+    return found + [str(pid) for pid in cgroup.pids(layout, f"/boxship-{instance}")]
+
+
+@pytest.fixture
+async def box(rootfs: Path) -> AsyncIterator[Box]:
+    # The path is long on purpose: unix sockets must not mind.
+    base = Path(tempfile.mkdtemp(prefix="boxship-test-"))
+    root = base / ("a-long-folder-name-" * 5) / "run"
+    root.mkdir(parents=True)
+    instance = f"test{secrets.token_hex(4)}"
+    driver = Driver(root, instance=instance, runtimes={}, default="crun")
+    await driver.open()
+    descriptors = set(os.listdir("/proc/self/fd"))
+    yield Box(driver, instance, root, rootfs)
+    await driver.sweep(())
+    assert living_children(instance, root) == []
+    assert list((root / "bundles").iterdir()) == []
+    left = set(os.listdir("/proc/self/fd")) - descriptors
+    assert len(left) <= 1, f"descriptors left open: {left}"
+    await driver.close()
+    for folder in cgroup.folders(driver.layout, f"/boxship-{instance}"):
+        assert not [entry for entry in os.scandir(folder) if entry.is_dir()] if os.path.exists(folder) else True
+    shutil.rmtree(base)
+    for folder in (
+        *cgroup.folders(driver.layout, f"/boxship-{instance}"),
+        f"{driver.layout.unified}/boxship-{instance}",
+    ):
+        assert not os.path.exists(folder), folder
+
+
+Maker = Callable[..., Plan]
+EMPTY_RIGHTS = Rights()
