@@ -13,6 +13,7 @@ import msgspec
 from boxship.doors.docker.door import Door
 from boxship.engine.lives import WaitResult
 from boxship.engine.model import Container, Event, Exec, ExecSpec, MountPoint, Phase, Process, ProcessHandle, State
+from boxship.engine.system import SystemInfo
 from boxship.engine.values import LayerProgress, Loaded
 from boxship.errors import Conflict, NotFound, Unchanged
 from boxship.spec.container import ContainerSpec, NetworkSpec
@@ -388,7 +389,16 @@ class FakeSystem:
         return SimpleNamespace(layers_size=0, images=(), containers=(), volumes=())
 
     async def info(self) -> Any:
-        raise NotFound("asked of the real daemon")
+        texts = {field.name: f"some {field.name}" for field in msgspec.structs.fields(SystemInfo) if field.type is str}
+        numbers = {field.name: 1 for field in msgspec.structs.fields(SystemInfo) if field.type is int}
+        lists: dict[str, Any] = {
+            "runtimes": {"crun": "/usr/bin/crun"},
+            "security_options": (),
+            "warnings": ("w",),
+            "labels": (),
+            "default_address_pools": (),
+        }
+        return SystemInfo(**{**texts, **numbers, **lists, "cgroup_version": "1", "architecture": "x86_64"})
 
 
 class FakeCommitting:

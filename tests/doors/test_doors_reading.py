@@ -447,3 +447,18 @@ async def test_networks_and_volumes() -> None:
         assert (await desk.json("POST", "/volumes/prune"))["VolumesDeleted"] is None
         assert (await desk.json("POST", "/v1.41/volumes/prune"))["VolumesDeleted"] == ["v"]
         assert await desk.error("DELETE", "/volumes/x") == (404, "get x: no such volume")
+
+
+async def test_info_version_and_df() -> None:
+    async with Desk() as desk:
+        info = await desk.json("GET", "/info")
+        assert info["Runtimes"] == {"crun": {"path": "/usr/bin/crun"}} and info["Swarm"]["LocalNodeState"] == "inactive"
+        assert info["OomKillDisable"] is True and info["Warnings"] == ["w"]
+        version = await desk.json("GET", "/version")
+        assert (version["ApiVersion"], version["MinAPIVersion"], version["Arch"]) == ("1.51", "1.24", "amd64")
+        assert version["Components"][0]["Name"] == "Engine"
+        assert set(await desk.json("GET", "/system/df")) == {
+            "LayersSize", "Images", "Containers", "Volumes", "BuildCache",
+        }  # fmt: skip
+        assert set(await desk.json("GET", "/system/df?type=volume&type=container")) == {"Containers", "Volumes"}
+        assert (await desk.error("GET", "/system/df?type=odd"))[0] == 400
