@@ -13,7 +13,8 @@ from boxship.engine.records import Records
 from boxship.errors import Conflict, Unsupported
 from boxship.logs.options import parse_options
 from boxship.logs.reader import read
-from boxship.runtime.driver import Attached, Driver
+from boxship.runtime.attach import Attached
+from boxship.runtime.driver import Driver
 from boxship.spec.log import LogRecord
 
 STDOUT, STDERR = 1, 2

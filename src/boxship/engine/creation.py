@@ -65,6 +65,7 @@ class Creation:
             options = {**self._default_log.options, **spec.log.options}
             spec = msgspec.structs.replace(spec, log=LogPolicy(self._default_log.driver, options))
         checking.check_spec(spec, self._driver.runtimes)
+        self._driver.anticipate()
         image = await self._images.resolve(spec.image)
         warnings = limits.check(spec.resources, self._driver.host)
         container = self._record(spec, image, self._name(name))

@@ -21,7 +21,8 @@ from boxship.engine.records import Records
 from boxship.engine.supervisor import exit_code_of_failure
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
 from boxship.runtime import security
-from boxship.runtime.driver import Driver, ExecPlan, Handle
+from boxship.runtime.driver import Driver
+from boxship.runtime.handle import ExecPlan, Handle
 from boxship.runtime.users import resolve_user
 from boxship.spec.container import SECOND
 from boxship.store import Delete, Put, Store
@@ -129,7 +130,7 @@ class Execs:
         try:
             handle = await self._launch(container, run, console_size, streams)
         except BoxshipError as error:
-            await self._failed(run, container, str(error))
+            await self._failed(run, container, error)
             if streams is None:
                 raise
             streams.fail(f"{error}\r\n" if spec.tty else f"{error}\n")
@@ -231,12 +232,13 @@ class Execs:
             await self._ended(msgspec.structs.replace(run, running=False, exit_code=ended.code, can_remove=True))
         except (BoxshipError, OSError):
             logger.exception("cannot record the end of exec %s", exec_id[:12])
+            await self._driver.forget_exec(handle)
         finally:
             self._handles.pop(exec_id, None)
 
-    async def _failed(self, run: Exec, container: Container, reason: str) -> None:
-        logger.info("cannot run exec %s in container %s: %s", run.id[:12], container.id[:12], reason)
-        code = exit_code_of_failure(reason)
+    async def _failed(self, run: Exec, container: Container, error: BoxshipError) -> None:
+        logger.info("cannot run exec %s in container %s: %s", run.id[:12], container.id[:12], error)
+        code = exit_code_of_failure(error)
         await self._ended(msgspec.structs.replace(run, started=True, running=False, exit_code=code))
 
     async def _ended(self, run: Exec) -> None:

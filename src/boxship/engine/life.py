@@ -14,7 +14,8 @@ from boxship.engine.signals import signal_number
 from boxship.engine.states import move, with_state
 from boxship.engine.supervisor import Supervisor
 from boxship.errors import Conflict, Invalid, Timeout, Unchanged
-from boxship.runtime.driver import Driver, Handle
+from boxship.runtime.driver import Driver
+from boxship.runtime.handle import Handle
 
 DEFAULT_STOP_TIMEOUT = 10  # seconds
 KILL_DEADLINE = 10  # seconds that a process may take to end after SIGKILL

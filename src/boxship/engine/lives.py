@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from boxship.runtime.driver import Attached, Handle
+from boxship.runtime.attach import Attached
+from boxship.runtime.handle import Handle
 
 
 class WaitResult(msgspec.Struct, frozen=True):

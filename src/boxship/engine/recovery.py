@@ -18,7 +18,8 @@ from boxship.engine.states import move
 from boxship.engine.supervisor import KILLED_EXIT, Supervisor
 from boxship.errors import BoxshipError
 from boxship.network.networks import Networks
-from boxship.runtime.driver import Driver, Exit, Handle, Running
+from boxship.runtime.driver import Driver
+from boxship.runtime.handle import Exit, Handle, Running
 from boxship.snapshots.overlay import Snapshots
 from boxship.volumes.volumes import Volumes
 

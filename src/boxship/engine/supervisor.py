@@ -18,25 +18,20 @@ from boxship.engine.removal import Removal
 from boxship.engine.start import Starter
 from boxship.engine.states import move, with_state
 from boxship.errors import BoxshipError, Internal
-from boxship.runtime.driver import Driver, Exit, Handle
+from boxship.runtime.driver import Driver
+from boxship.runtime.failures import Unrunnable
+from boxship.runtime.handle import Exit, Handle
 from boxship.spec.container import SECOND
 
 logger = logging.getLogger(__name__)
 
-NOT_FOUND_EXIT = 127  # the program is missing (Docker's convention)
-NOT_EXECUTABLE_EXIT = 126
-FAILED_EXIT = 128  # it could not be started for another reason
+FAILED_EXIT = 128  # the process could not be started (Docker's convention); 126 and 127 come from the runtime
 KILLED_EXIT = 137
 
 
-def exit_code_of_failure(message: str) -> int:
-    """The exit code that a failed start gets, as Docker tells these cases apart."""
-    text = message.lower()
-    if "executable file not found" in text or "no such file or directory" in text or "not a directory" in text:
-        return NOT_FOUND_EXIT
-    if "permission denied" in text or "is a directory" in text or "exec format error" in text:
-        return NOT_EXECUTABLE_EXIT
-    return FAILED_EXIT
+def exit_code_of_failure(error: BaseException) -> int:
+    """The exit code that a failed start gets."""
+    return error.exit_code if isinstance(error, Unrunnable) else FAILED_EXIT
 
 
 class Supervisor:
@@ -81,7 +76,7 @@ class Supervisor:
             await self._join_clients(live, handle)
             await self._driver.start(handle)
         except BaseException as error:
-            await asyncio.shield(self._take_back(container.id, before, str(error)))
+            await asyncio.shield(self._take_back(container.id, before, error))
             raise
         now = self._clock.now()
         health = Health() if self._health.wanted(container) else None
@@ -95,7 +90,7 @@ class Supervisor:
                 exit_code=0,
                 oom_killed=False,
                 health=health,
-                warnings=prepared.warnings,
+                warnings=(*prepared.warnings, *handle.warnings),
             ),
             *self._starter.start_events(container, now),
             container_event(container, "start", now),
@@ -204,7 +199,7 @@ class Supervisor:
             client.join(await self._driver.connect(handle))
         live.attaching.clear()
 
-    async def _take_back(self, container_id: str, before: Phase, reason: str) -> None:
+    async def _take_back(self, container_id: str, before: Phase, error: BaseException) -> None:
         live = self._lives.of(container_id)
         for client in live.attaching:
             client.give_up()
@@ -215,7 +210,7 @@ class Supervisor:
         if container is None:
             return
         await self._starter.release(container)
-        code = exit_code_of_failure(reason)
+        code, reason = exit_code_of_failure(error), str(error) or type(error).__name__
         now = self._clock.now()
         await self._records.save(
             move(container, before, error=reason, exit_code=code, process=ProcessHandle(), monitor=ProcessHandle()),

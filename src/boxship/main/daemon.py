@@ -146,7 +146,7 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             ),
         )
         await content.recover()
-        await driver.start()
+        await driver.open()
         await networks.start()
         engine = Engine(
             store=store,
