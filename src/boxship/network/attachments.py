@@ -7,7 +7,7 @@ act in the kernel, answer. A step that fails gives back everything that the step
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,8 +17,9 @@ from boxship.network import attaching, files, rules
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
+from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel, RulesBroken, start_resolver
-from boxship.network.model import AttachmentRecord, EndpointRecord, Network, Settings
+from boxship.network.model import AttachmentRecord, EndpointRecord, Network
 from boxship.network.pool import NamespacePool, Ready, enter
 from boxship.network.ports import Reservations
 from boxship.network.resolver import Resolver
@@ -45,7 +46,8 @@ class Attachments:
         resolver: Resolver,
         directory: Directory,
         drain: Drain,
-        settings: Settings,
+        host: HostFiles,
+        default_host_address: str,
         veth_prefix: str,
     ) -> None:
         self._store = store
@@ -55,7 +57,8 @@ class Attachments:
         self._resolver = resolver
         self._directory = directory
         self._drain = drain
-        self._settings = settings
+        self._host = host
+        self._default_host_address = default_host_address
         self._veth_prefix = veth_prefix
         self.reservations = Reservations()
         self.records: dict[str, AttachmentRecord] = {}
@@ -67,17 +70,11 @@ class Attachments:
         record = self.records.get(container_id)
         if record is None:
             raise NotFound(f"container {container_id} is not attached to any network")
-        host_text = _read(self._settings.resolv_conf)
-        host = files.parse_resolv_conf(host_text)
         return attaching.view(
             record,
-            host=files.ResolverConfig(
-                self._settings.nameservers or host.nameservers,
-                self._settings.search or host.search,
-                self._settings.resolver_options or host.options,
-            ),
-            host_resolv_conf=host_text,
-            host_hosts=_read(self._settings.hosts_file) if not record.namespace else "",
+            host=self._host.config,
+            host_resolv_conf=self._host.resolv_conf,
+            host_hosts="" if record.namespace else self._host.hosts,
             host_gateway=self._catalog.default_gateway,
         )
 
@@ -98,29 +95,46 @@ class Attachments:
         if any(state.network.driver == "host" for state in states):
             return await self._attach_to_host(record, states, requests)
         ready: Ready | None = None
-        opened: sockets.ResolverSockets | None = None
         try:
             record = await self._take_addresses(record, states, requests)
             record = self._take_ports(record, ports)
             ready = await self._pool.take()
             record = msgspec.structs.replace(record, namespace=str(ready.path))
             if any(state.network.resolves for state in states):
-                opened = await asyncio.to_thread(start_resolver, ready.descriptor)
-                chosen = (opened.datagram_port, opened.stream_port)
-                record = msgspec.structs.replace(record, resolver_ports=chosen)
+                record = msgspec.structs.replace(record, resolver_ports=sockets.choose_resolver_ports())
             self.records[record.container_id] = record
-            await self._write(record)
-            await self._plug(ready, record, record.endpoints, {})
+            opened = await self._make(ready, record)
         except BaseException:
-            if opened:
-                opened.close()
-            await asyncio.shield(self._give_back(record, ready))
+            await self._give_back(record, ready)
             raise
         ready.close()
         self._directory.put(record, [state.network for state in states])
         if opened:
             await self._resolver.serve(record, opened)
         return self.view(record.container_id)
+
+    async def _make(self, ready: Ready, record: AttachmentRecord) -> sockets.ResolverSockets | None:
+        """Write the record, make the interfaces and open the resolver, all at once. The record need not come first: a
+        namespace, an interface or a rule that no record knows is swept at the next start."""
+
+        async def open_resolver() -> sockets.ResolverSockets | None:
+            if not record.resolver_ports[0]:
+                return None
+            return await asyncio.to_thread(start_resolver, ready.descriptor, record.resolver_ports)
+
+        written, plugged, opened = await asyncio.gather(
+            self._write(record),
+            self._plug(ready, record, record.endpoints, {}),
+            open_resolver(),
+            return_exceptions=True,
+        )
+        failures = [result for result in (written, plugged, opened) if isinstance(result, BaseException)]
+        if failures:
+            if isinstance(opened, sockets.ResolverSockets):
+                opened.close()
+            raise failures[0]
+        assert not isinstance(opened, BaseException)
+        return opened
 
     def _check(self, states: Sequence[NetworkState], requests: Sequence[EndpointRequest]) -> None:
         for state, request in zip(states, requests, strict=True):
@@ -185,7 +199,7 @@ class Attachments:
             return record
         state = self._catalog.by_id(chosen.endpoint.network_id)
         bridge = state.network.bridge if state else None
-        address = (bridge.host_address if bridge else "") or self._settings.default_host_address
+        address = (bridge.host_address if bridge else "") or self._default_host_address
         whose = f"{record.name} ({chosen.endpoint.endpoint_id})"
         try:
             self.reservations.reserve(record.container_id, ports, address, whose)
@@ -221,9 +235,10 @@ class Attachments:
             await self.repair_rules(error)
             await self._kernel.run(self._kernel.plug, ready, plugs, gateway, {}, {})
 
-    def elements(self) -> dict[str, dict[str, str]]:
-        """All rule elements that there must be."""
-        return rules.join(self._catalog.elements(), *(attaching.port_elements(item) for item in self.records.values()))
+    def elements(self, without: Collection[str] = ()) -> dict[str, dict[str, str]]:
+        """All rule elements that there must be, without those of some containers."""
+        records = [record for key, record in self.records.items() if key not in without]
+        return rules.join(self._catalog.elements(), *(attaching.port_elements(record) for record in records))
 
     async def repair_rules(self, error: Exception) -> None:
         """Somebody else changed our table, or flushed the machine's rules: have everything again."""
@@ -263,22 +278,23 @@ class Attachments:
             await self._pool.remove(ready.path)
         await self._store.commit(Delete(f"endpoints/{record.container_id}"))
 
-    async def detach(self, container_id: str) -> None:
-        """Take a container out of the network. Its addresses are given back once its interfaces are gone."""
-        record = self.records.get(container_id)
+    async def detach(self, container_id: str, *, rules_are_gone: bool = False) -> None:
+        """Take a container out of the network. Its addresses are given back once its interfaces are gone. The record
+        goes last, so that what is left after a crash is found."""
+        record = self.records.pop(container_id, None)
         if record is None:
             return
         self._resolver.stop(container_id)
         self._directory.forget(container_id)
-        self.records.pop(container_id, None)
-        await self._change_rules(attaching.port_elements(record), {})
-        await self._store.commit(Delete(f"endpoints/{container_id}"))
+        if not rules_are_gone:
+            await self._change_rules(attaching.port_elements(record), {})
         self.reservations.release(container_id)
         for item in record.endpoints:
             self._forget_endpoint(container_id, item)
             self._drain.add(self._catalog.by_id(item.endpoint.network_id), item)
         if record.namespace:
             await self._pool.remove(Path(record.namespace))
+        await self._store.commit(Delete(f"endpoints/{container_id}"))
 
     async def connect(self, container_id: str, request: EndpointRequest) -> Attachment:
         """Join a running container to one more network."""
@@ -316,7 +332,7 @@ class Attachments:
             if opened:
                 opened.close()
             self.records[record.container_id] = record
-            await asyncio.shield(self._write(record))
+            await self._write(record)
             raise
         finally:
             ready.close()
@@ -392,10 +408,3 @@ class Attachments:
             if state:
                 state.endpoints[container_id] = (name, item)
         self._directory.put(changed, self._networks(changed))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

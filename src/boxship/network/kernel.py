@@ -64,6 +64,7 @@ class Kernel:
         self._executor = ThreadPoolExecutor(1, "network")
         self._route: netlink.RouteSocket | None = None
         self._nftables: Nftables | None = None
+        self._bridges: dict[str, int] = {}  # interface indices
 
     async def run(
         self, step: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
@@ -177,20 +178,41 @@ class Kernel:
         """Make interfaces in a container's namespace, its default route by `gateway` ("" leaves it), and change the
         rules from `present` to `wanted`. All or nothing."""
         made: list[str] = []
+        inside: list[netlink.Message] = []
         try:
             for plug in plugs:
-                self._plug_one(ready, plug)
+                self._make_pair(ready, plug)
                 made.append(plug.veth)
+                index = ready.route.index(plug.interface)
+                inside += [netlink.add_address(index, plug.address, plug.prefix), netlink.set_up(index)]
             if gateway:
-                self.route_by(ready, gateway)
+                inside.append(netlink.set_default_route(0, gateway))
+            ready.route.apply(*inside)
             self.change_rules(present, wanted)
         except BaseException:
             for name in made:
                 with contextlib.suppress(OSError):
                     self.remove_interface(name)
             raise
+        for plug in plugs:
+            if plug.announced:
+                sockets.announce_address(ready.descriptor, plug.interface, plug.mac_address, plug.address)
 
-    def _plug_one(self, ready: Ready, plug: Plug) -> None:
+    def _make_pair(self, ready: Ready, plug: Plug) -> None:
+        """The two ends of an interface. A bridge that is not what we remember is looked up again, once."""
+        for known in (plug.bridge in self._bridges, False):
+            if not known:
+                self._bridges[plug.bridge] = self.route.index(plug.bridge)
+            try:
+                self.route.apply(*self._pair(ready, plug))
+                return
+            except OSError as error:
+                if not isinstance(error, FileExistsError):  # then it is somebody else's
+                    self.remove_interface(plug.veth)
+                if not known:
+                    raise
+
+    def _pair(self, ready: Ready, plug: Plug) -> list[netlink.Message]:
         messages = [
             netlink.add_veth(
                 plug.veth,
@@ -198,23 +220,14 @@ class Kernel:
                 peer_namespace=ready.descriptor,
                 peer_mac=plug.mac_address,
                 mtu=plug.mtu,
-                bridge=self.route.index(plug.bridge),
+                bridge=self._bridges[plug.bridge],
             )
         ]
         # Where bridged packets pass the rules too, a container reaches its own published port by the port it came from.
         hairpin = namespace.read_setting(BRIDGED_PACKETS_PASS_RULES) == "1"
         if hairpin or plug.isolated:
             messages.append(netlink.set_port(plug.veth, isolated=plug.isolated, hairpin=hairpin))
-        try:
-            self.route.apply(*messages)
-            index = ready.route.index(plug.interface)
-            ready.route.apply(netlink.add_address(index, plug.address, plug.prefix), netlink.set_up(index))
-        except BaseException as error:
-            if not isinstance(error, FileExistsError):  # then it is somebody else's
-                self.remove_interface(plug.veth)
-            raise
-        if plug.announced:
-            sockets.announce_address(ready.descriptor, plug.interface, plug.mac_address, plug.address)
+        return messages
 
     def route_by(self, ready: Ready, gateway: str) -> None:
         """Make `gateway` the namespace's default route; "" takes the route away."""
@@ -231,19 +244,43 @@ class Kernel:
 
 
 def start_resolver(path: Path | int, ports: tuple[int, int] = (0, 0)) -> sockets.ResolverSockets:
-    """Open the resolver's sockets in a namespace and lead port 53 of 127.0.0.11 to them. Blocks; enters by a thread."""
+    """Open the resolver's sockets in a namespace, on these ports or on any, and lead port 53 of 127.0.0.11 to them.
+    Blocks; enters by a thread."""
 
     def work() -> sockets.ResolverSockets:
         opened = sockets.open_resolver(*ports)
+        context = Nftables()
         try:
-            context = Nftables()
+            chosen = (opened.datagram_port, opened.stream_port)
             try:
-                context.run(rules.resolver(opened.datagram_port, opened.stream_port))
-            finally:
-                context.close()
+                context.run(rules.resolver(*chosen))
+            except Internal:  # rules of a resolver that was given up
+                context.run(rules.resolver(*chosen, replace=True))
         except BaseException:
             opened.close()
             raise
+        finally:
+            context.close()
+        return opened
+
+    return namespace.run_inside(path, work)
+
+
+def resume_resolver(path: Path, ports: tuple[int, int]) -> sockets.ResolverSockets:
+    """Open the resolver's sockets again where the rules, which outlived the daemon, lead to."""
+
+    def work() -> sockets.ResolverSockets:
+        opened = sockets.open_resolver(*ports)
+        context = Nftables()
+        try:
+            tables = context.query("list tables ip")
+            if not any(item.get("table", {}).get("name") == rules.RESOLVER_TABLE for item in tables):
+                context.run(rules.resolver(*ports))
+        except BaseException:
+            opened.close()
+            raise
+        finally:
+            context.close()
         return opened
 
     return namespace.run_inside(path, work)

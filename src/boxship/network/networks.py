@@ -1,5 +1,6 @@
 """The network room's door: networks, and containers' places in them. See `Networks`."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -8,10 +9,11 @@ from pathlib import Path
 from boxship.errors import Conflict, NotFound
 from boxship.network import rules
 from boxship.network.attachments import Attachments
-from boxship.network.background import Locks
+from boxship.network.background import Locks, finish
 from boxship.network.catalog import Catalog
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
+from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel
 from boxship.network.model import AttachmentRecord, Network, Settings
 from boxship.network.pool import NamespacePool
@@ -52,7 +54,8 @@ class Networks:
         self._catalog = Catalog(store, self._kernel, instance, settings)
         self._pool = NamespacePool(run_root / "netns", settings.ready_namespaces)
         self._directory = Directory()
-        self._resolver = Resolver(self._directory, Upstream(), settings)
+        host = HostFiles(settings)
+        self._resolver = Resolver(self._directory, Upstream(), host)
         self._drain = Drain()
         self._locks = Locks()
         prefix = veth_prefix(instance)
@@ -64,7 +67,8 @@ class Networks:
             resolver=self._resolver,
             directory=self._directory,
             drain=self._drain,
-            settings=settings,
+            host=host,
+            default_host_address=settings.default_host_address,
             veth_prefix=prefix,
         )
         self._recovery = Recovery(
@@ -114,10 +118,10 @@ class Networks:
     # networks
 
     async def create(self, spec: NetworkSpec) -> Network:
-        return await self._catalog.create(spec)
+        return await finish(self._catalog.create(spec))
 
     async def remove(self, reference: str) -> Network:
-        return await self._catalog.remove(reference)
+        return await finish(self._catalog.remove(reference))
 
     def get(self, reference: str) -> Network:
         """A network by id, name, or the start of its id. NotFound "network x not found"."""
@@ -162,7 +166,11 @@ class Networks:
         async with self._locks.hold(container_id):
             if container_id in self._attachments.records:
                 raise Conflict(f"cannot attach container {name}: it is attached already")
-            return await self._attachments.attach(record, tuple(requests), tuple(ports))
+            try:
+                return await finish(self._attachments.attach(record, tuple(requests), tuple(ports)))
+            except asyncio.CancelledError:
+                await finish(self._attachments.detach(container_id))
+                raise
 
     def attachment(self, container_id: str) -> Attachment:
         """A container's place as it is now. NotFound where it has none."""
@@ -171,19 +179,19 @@ class Networks:
     async def detach(self, container_id: str) -> None:
         """Take a container's place away; one that has none is fine."""
         async with self._locks.hold(container_id):
-            await self._attachments.detach(container_id)
+            await finish(self._attachments.detach(container_id))
 
     async def connect(self, container_id: str, request: EndpointRequest) -> Attachment:
         async with self._locks.hold(container_id):
-            return await self._attachments.connect(container_id, request)
+            return await finish(self._attachments.connect(container_id, request))
 
     async def disconnect(self, container_id: str, network_id: str) -> Attachment:
         async with self._locks.hold(container_id):
-            return await self._attachments.disconnect(container_id, network_id)
+            return await finish(self._attachments.disconnect(container_id, network_id))
 
     async def rename(self, container_id: str, name: str) -> None:
         async with self._locks.hold(container_id):
-            await self._attachments.rename(container_id, name)
+            await finish(self._attachments.rename(container_id, name))
 
     async def statistics(self, container_id: str) -> dict[str, dict[str, int]]:
         """What went through a container's interfaces, by their names inside; as the container sees it."""

@@ -16,7 +16,7 @@ from boxship.network import attaching, rules
 from boxship.network.attachments import Attachments
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.directory import Directory
-from boxship.network.kernel import Kernel, remove_interfaces, start_resolver
+from boxship.network.kernel import Kernel, remove_interfaces, resume_resolver
 from boxship.network.model import AttachmentRecord, EndpointRecord
 from boxship.network.pool import NamespacePool, enter
 from boxship.network.resolver import Resolver
@@ -67,16 +67,18 @@ class Recovery:
 
     async def recover(self, live: Collection[str], processes: Mapping[str, int]) -> None:
         """Take back what belongs to containers that do not live, and put back what those that live miss."""
-        for container_id in [key for key in self._attachments.records if key not in live]:
-            await self._attachments.detach(container_id)
+        dead = [key for key in self._attachments.records if key not in live]
+        present = await self._kernel.run(self._kernel.elements)
+        wanted = self._attachments.elements(without=dead)
+        await self._kernel.run(self._kernel.change_rules, present, wanted)
+        for container_id in dead:
+            await self._attachments.detach(container_id, rules_are_gone=True)
         links = {link.name: link for link in await self._kernel.run(self._links)}
         for record in list(self._attachments.records.values()):
             try:
                 await self._restore(record, links, processes.get(record.container_id, 0))
             except (BoxshipError, OSError) as error:
                 log.error("cannot restore the network of container %s: %s", record.container_id[:12], error)
-        present = await self._kernel.run(self._kernel.elements)
-        await self._kernel.run(self._kernel.change_rules, present, self._attachments.elements())
         await self._sweep()
 
     def _links(self) -> list[netlink.Link]:
@@ -100,7 +102,7 @@ class Recovery:
         networks = [state.network for item in record.endpoints if (state := self._state(item))]
         self._directory.put(record, networks)
         if record.resolver_ports[0]:
-            opened = await asyncio.to_thread(start_resolver, path, record.resolver_ports)
+            opened = await asyncio.to_thread(resume_resolver, path, record.resolver_ports)
             await self._resolver.serve(record, opened)
 
     def _state(self, item: EndpointRecord) -> NetworkState | None:

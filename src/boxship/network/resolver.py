@@ -6,7 +6,6 @@ of the container leads out. A container can only ever slow down itself: its quer
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -15,7 +14,8 @@ from boxship.errors import BoxshipError, Invalid
 from boxship.network import attaching, files
 from boxship.network.background import Background
 from boxship.network.directory import Directory
-from boxship.network.model import AttachmentRecord, Settings
+from boxship.network.hostfiles import HostFiles
+from boxship.network.model import AttachmentRecord
 from boxship.network.upstream import Upstream
 from boxship.sys import sockets
 from boxship.wire import dns
@@ -48,25 +48,10 @@ def policy_of(record: AttachmentRecord) -> Policy:
 class Answerer:
     """Answers one question for one container."""
 
-    def __init__(self, directory: Directory, upstream: Upstream, settings: Settings) -> None:
+    def __init__(self, directory: Directory, upstream: Upstream, host: HostFiles) -> None:
         self._directory = directory
         self._upstream = upstream
-        self._settings = settings
-        self._seen: tuple[tuple[int, int], tuple[str, ...]] = ((0, 0), ())
-
-    def _host_nameservers(self) -> tuple[str, ...]:
-        """Those of the host, read again when the file changed."""
-        if self._settings.nameservers:
-            return self._settings.nameservers
-        path: Path = self._settings.resolv_conf
-        try:
-            status = path.stat()
-            mark = (status.st_mtime_ns, status.st_ino)
-            if mark != self._seen[0]:
-                self._seen = (mark, files.parse_resolv_conf(path.read_text(errors="replace")).nameservers)
-        except OSError:
-            self._seen = ((0, 0), ())
-        return self._seen[1] or files.FALLBACK_NAMESERVERS
+        self._host = host
 
     def at_once(self, policy: Policy, data: bytes, *, stream: bool) -> bytes | dns.Question | None:
         """The answer where it can be told without asking anybody, else the question; None where none can be given."""
@@ -104,7 +89,8 @@ class Answerer:
             return dns.answer_code(question, dns.SERVER_FAILURE)
         if policy.keeps_short_names and "." not in question.name and question.kind in ("A", "AAAA"):
             return dns.answer_code(question, dns.NAME_ERROR)
-        return await self._upstream.ask(question, policy.nameservers or self._host_nameservers())
+        nameservers = policy.nameservers or self._host.config.nameservers or files.FALLBACK_NAMESERVERS
+        return await self._upstream.ask(question, nameservers)
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -184,8 +170,8 @@ class _Served:
 class Resolver:
     """All containers' resolvers."""
 
-    def __init__(self, directory: Directory, upstream: Upstream, settings: Settings) -> None:
-        self._answerer = Answerer(directory, upstream, settings)
+    def __init__(self, directory: Directory, upstream: Upstream, host: HostFiles) -> None:
+        self._answerer = Answerer(directory, upstream, host)
         self._served: dict[str, _Served] = {}
         self._background = Background()
 

@@ -53,6 +53,7 @@ CHAINS = {
 }
 GUARD = """type filter hook forward priority filter; policy accept;
         meta iifkind != "bridge" meta oifkind != "bridge" drop"""
+RESOLVER_TABLE = "boxship"
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 
 
@@ -170,16 +171,18 @@ def _words(value: Any, name: str) -> str:
     return f'"{value}"' if name in ("bridges", "internal", "connected") else str(value)
 
 
-def resolver(datagram_port: int, stream_port: int) -> str:
+def resolver(datagram_port: int, stream_port: int, *, replace: bool = False) -> str:
     """Rules inside a container's namespace: port 53 of 127.0.0.11 is answered at our sockets. The ports are rewritten
     packet by packet, without connection tracking, so that nothing else in the namespace becomes slower, and port 53
-    stays free for the container's own servers."""
+    stays free for the container's own servers. Fails where the rules are there, unless they are to be replaced (which
+    makes the kernel wait for tens of milliseconds)."""
     rewrites = [
         f"ip daddr 127.0.0.11 udp dport 53 udp dport set {datagram_port}",
         f"ip daddr 127.0.0.11 tcp dport 53 tcp dport set {stream_port}",
         f"ip saddr 127.0.0.11 udp sport {datagram_port} udp sport set 53",
         f"ip saddr 127.0.0.11 tcp sport {stream_port} tcp sport set 53",
     ]
-    lines = ["add table ip boxship", "delete table ip boxship", "add table ip boxship"]
-    lines.append("add chain ip boxship output { type filter hook output priority raw; policy accept; }")
-    return "\n".join(lines + [f"add rule ip boxship output {rewrite}" for rewrite in rewrites]) + "\n"
+    lines = [f"add table ip {RESOLVER_TABLE}", f"delete table ip {RESOLVER_TABLE}"] if replace else []
+    lines.append(f"create table ip {RESOLVER_TABLE}")
+    lines.append(f"add chain ip {RESOLVER_TABLE} output {{ type filter hook output priority raw; policy accept; }}")
+    return "\n".join(lines + [f"add rule ip {RESOLVER_TABLE} output {rewrite}" for rewrite in rewrites]) + "\n"

@@ -5,6 +5,7 @@ They are opened here and served elsewhere; whoever gets one closes it.
 
 import contextlib
 import errno
+import random
 import socket
 import struct
 from pathlib import Path
@@ -16,6 +17,7 @@ from boxship.sys import namespace
 
 Socket = socket.socket
 RESOLVER_ADDRESS = "127.0.0.11"
+RESOLVER_PORTS = (32768, 60999)
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 
 
@@ -34,6 +36,11 @@ class ResolverSockets(msgspec.Struct):
     def close(self) -> None:
         self.datagram.close()
         self.stream.close()
+
+
+def choose_resolver_ports() -> tuple[int, int]:
+    """UDP and TCP ports for a resolver in a namespace in which nothing runs yet, so that any will do."""
+    return random.randrange(*RESOLVER_PORTS), random.randrange(*RESOLVER_PORTS)
 
 
 def open_resolver(datagram_port: int = 0, stream_port: int = 0) -> ResolverSockets:
