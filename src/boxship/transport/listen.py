@@ -34,10 +34,9 @@ Address = UnixAddress | TlsAddress
 
 
 def open_unix(address: UnixAddress) -> socket.socket:
-    """A bound unix socket. It appears under its name with its rights already set; a dead one of that name goes."""
+    """A listening unix socket; a dead one of that name goes. Nobody gets in before its rights are set."""
     path = address.path
-    temporary = path.with_name(f".{os.getpid():x}")
-    if len(os.fsencode(temporary)) > UNIX_PATH_BYTES:
+    if len(os.fsencode(path)) > UNIX_PATH_BYTES:
         raise Invalid(f"cannot listen on {path}: path is longer than {UNIX_PATH_BYTES} bytes")
     if is_answered(path):
         raise Conflict(f"cannot listen on {path}: another process listens there")
@@ -45,17 +44,18 @@ def open_unix(address: UnixAddress) -> socket.socket:
     try:
         opened.setblocking(False)
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        opened.bind(str(temporary))
+            path.unlink()
+        umask = os.umask(0o777)
+        try:
+            opened.bind(str(path))
+        finally:
+            os.umask(umask)
         if address.group is not None:
-            os.chown(temporary, -1, address.group)
-        os.chmod(temporary, address.mode)
+            os.chown(path, -1, address.group)
+        os.chmod(path, address.mode)
         opened.listen(BACKLOG)
-        os.rename(temporary, path)
     except OSError as error:
         opened.close()
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise Internal(f"cannot listen on {path}: {error.strerror}") from error
     return opened
 

@@ -241,6 +241,7 @@ class ContainerBody(Go):
 
 
 class ExecBody(Go):
+    container: Ignored | None = None  # docker-py says again what the path says
     user: str = ""
     privileged: bool = False
     tty: bool = False
