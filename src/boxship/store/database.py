@@ -7,6 +7,7 @@ the store is that of the newest row of `history`, which compaction never takes.
 
 import os
 import sqlite3
+import struct
 import time
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from boxship.errors import Exhausted, Unavailable
 from boxship.store import Change, Entry, Operation
 from boxship.store.feed import Commit
 from boxship.store.tree import decide
+from boxship.store.writeahead import find_damage
 
 APPLICATION = 0x426F7873  # marks the file as ours
 VERSION = 1
@@ -73,43 +75,32 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises Damaged, or sqlite3.Error."""
         self.path = path
-        write_ahead = path.with_name(path.name + "-wal")
-        self.clean = not (write_ahead.exists() and write_ahead.stat().st_size)
-        fresh = not path.exists() or (not path.stat().st_size and self.clean)
-        if not fresh:
-            _check_header(path)
-        elif backup_of(path).exists():
-            raise Damaged("it is missing")  # beginning anew would lose everything silently
-        self._connection = self._connect()
+        log = path.with_name(path.name + "-wal")
+        clean = not (log.exists() and log.stat().st_size)
+        if not path.exists():
+            if backup_of(path).exists() or not clean:
+                raise Damaged("it is missing")  # beginning anew would lose everything silently
+            _create(path)
+        if damage := find_damage(log, _check_header(path)):
+            raise Damaged(damage)
+        self._connection = _connect(path)
         try:
-            self._prepare(fresh)
-            self._reader = self._connect()
+            self._prepare()
+            if not clean:
+                self._check()
+            self._reader = _connect(path)
         except BaseException:
             self._connection.close()
             raise
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=BUSY_LIMIT, isolation_level=None, check_same_thread=False)
-
-    def _prepare(self, fresh: bool) -> None:
+    def _prepare(self) -> None:
         connection = self._connection
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise Damaged(f"its journal mode is {mode}")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 500")  # pages; bounds what a start after a crash has to check
         connection.execute("PRAGMA journal_size_limit = 8388608")
-        if fresh:
-            os.chmod(self.path, 0o600)
-            connection.executescript(SCHEMA)
-            return
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION:
-            raise Damaged("it is not a state file of Boxship")
-        if version != VERSION:
-            raise Damaged(f"its version is {version}, not {VERSION}")
-        if not self.clean:
-            self._check()
 
     def _check(self) -> None:
         for (finding,) in self._connection.execute("PRAGMA quick_check(1)"):
@@ -181,7 +172,7 @@ class Database:
         target = backup_of(self.path)
         half = target.with_name(target.name + ".new")
         half.unlink(missing_ok=True)
-        connection = self._connect()
+        connection = _connect(self.path)
         try:
             connection.execute("VACUUM INTO ?", (str(half),))
         finally:
@@ -205,7 +196,36 @@ def synchronise(path: Path) -> None:
         os.close(descriptor)
 
 
-def _check_header(path: Path) -> None:
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_LIMIT, isolation_level=None, check_same_thread=False)
+
+
+def _create(path: Path) -> None:
+    """A new file, whole or not at all."""
+    half = path.with_name(path.name + ".new")
+    half.unlink(missing_ok=True)
+    connection = _connect(half)
+    try:
+        connection.executescript(SCHEMA)
+    finally:
+        connection.close()
+    os.chmod(half, 0o600)
+    synchronise(half)
+    os.replace(half, path)
+    synchronise(path.parent)
+
+
+def _check_header(path: Path) -> int:
+    """The page size, from the first bytes (sqlite.org/fileformat2.html, section 1.3), checked before SQLite touches
+    the file. Raises Damaged."""
     with path.open("rb") as file:
-        if file.read(len(HEADER)) != HEADER:
-            raise Damaged("it does not begin as a SQLite file")
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(HEADER):
+        raise Damaged("it does not begin as a SQLite file")
+    version, application = struct.unpack_from(">I4xI", header, 60)
+    if application != APPLICATION:
+        raise Damaged("it is not a state file of Boxship")
+    if version != VERSION:
+        raise Damaged(f"its version is {version}, not {VERSION}")
+    (page_size,) = struct.unpack_from(">H", header, 16)
+    return 65536 if page_size == 1 else int(page_size)
