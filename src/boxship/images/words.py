@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from boxship.errors import Invalid
 
+DEPTH_LIMIT = 50  # substitutions inside substitutions
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 
 
@@ -52,6 +53,7 @@ class _Expansion:
         self._text = text
         self._variables = variables
         self._position = 0
+        self._depth = 0
 
     def run(self, stop: str = "") -> str:
         """The expanded text up to `stop` or the end."""
@@ -120,9 +122,15 @@ class _Expansion:
         colon = operator == ":"
         if colon:
             operator = self._take()
+        if not operator:
+            raise Invalid("syntax error: missing '}'")
         if operator not in ("-", "+", "?"):
             raise Invalid(f"unsupported modifier ({operator}) in substitution")
+        self._depth += 1
+        if self._depth > DEPTH_LIMIT:
+            raise Invalid("syntax error: substitutions are nested too deep")
         word = self.run("}")
+        self._depth -= 1
         self._position += 1
         present = value is not None and (bool(value) or not colon)
         if operator == "+":
