@@ -30,15 +30,20 @@ class Bridge:
         self._source = source
         self._loop = asyncio.get_running_loop()
         self._rest = b""
+        self._position = 0  # in the rest
         self._ended = False
         self._closed = False
         self._pending: Any = None
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes; b"" at the end. In the thread."""
-        while not self._rest and not self._ended:
+        while self._position == len(self._rest):
+            if self._ended:
+                return b""
             self._rest = self.call(self._gather())
-        data, self._rest = self._rest[:size], self._rest[size:]
+            self._position = 0
+        data = self._rest[self._position : self._position + size]
+        self._position += len(data)
         return data
 
     def call(self, coroutine: Any) -> Any:
@@ -69,7 +74,7 @@ class Bridge:
                 break
             pieces.append(data)
             size += len(data)
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _close(self) -> None:
         self._closed = True
