@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from boxship.errors import Invalid, Unsupported
-from boxship.spec.quantity import parse_bytes
 
 DEFAULT_DRIVER = "json-file"
 UNLIMITED = -1
@@ -21,6 +20,8 @@ _DETAILS = ("labels", "labels-regex", "env", "env-regex", "tag")
 _OPTIONS = {"json-file": (*_SIZES, *_DETAILS), "local": _SIZES, "none": ()}
 _TAG_FIELD = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 _MAXIMUM_FILES = 1000
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?) ?([kmgtp]?)b?")
+_UNITS = ("", "k", "m", "g", "t", "p")  # powers of 1000, as Docker counts the size of logs
 
 
 class TagFacts(msgspec.Struct, frozen=True):
@@ -124,7 +125,10 @@ def _check_mode(options: Mapping[str, str]) -> None:
 def _size(text: str) -> int:
     if text.strip() == "-1":
         return UNLIMITED
-    size = parse_bytes(text)
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        raise Invalid(f"invalid size: '{text}'")
+    size = int(float(match[1]) * 1000 ** _UNITS.index(match[2]))
     if size <= 0:
         raise Invalid("max-size must be a positive number")
     return size
