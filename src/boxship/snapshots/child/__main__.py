@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 JOB_FD, RESULT_FD = 3, 4
+_OPEN_FILES, _FRAMES = 4096, 4000
 
 
 def to_json(value: Any) -> str:
@@ -68,7 +69,17 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         return {"error": Internal.__name__, "message": f"cannot {job['what']}: {error.strerror or error}"}
 
 
+def raise_limits() -> None:
+    """Room for folders nested as deep as we go into: two descriptors and two frames a level."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, hard) if hard >= 0 else _OPEN_FILES, hard))
+    sys.setrecursionlimit(_FRAMES)
+
+
 def main() -> int:
+    raise_limits()
     answer = (to_json(run(marshal.loads(_read_all(JOB_FD)))) + "\n").encode()
     view = memoryview(answer)
     while view:

@@ -126,8 +126,8 @@ def put(job: dict[str, Any]) -> None:
     root = _enter(job)
     path = job["path"]
     try:
+        descriptor = open_in_root(root, path, os.O_PATH)
         base = resolve_in_root(root, path)
-        descriptor = open_in_root(root, base, os.O_PATH)
     except OSError as error:
         raise _failed(error, path) from error
     if not stat.S_ISDIR(os.fstat(descriptor).st_mode):

@@ -172,7 +172,10 @@ class Reader:
         block = self._source.read(BLOCK_BYTES)
         if not block or block == _ZERO_BLOCK:
             return b""
-        stored = _number(block[148:156], "checksum", _field(block[:100]))
+        try:
+            stored = _number(block[148:156], "checksum", "")
+        except Invalid:
+            stored = -1
         signed = unsigned = sum(block) - sum(block[148:156]) + 8 * 32
         if stored != unsigned:
             signed -= 256 * sum(1 for byte in block[:148] + block[156:] if byte > 127)

@@ -112,7 +112,7 @@ class Unpacker:
             return
         try:
             descriptor = self.open_folder(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self.make_missing(path)
             descriptor = self.open_folder(path)
         os.fchdir(descriptor)
@@ -175,7 +175,7 @@ class Unpacker:
         new = found is None or not stat.S_ISDIR(found.st_mode)
         if new:
             if found is not None and self._strict:
-                raise Invalid(f'cannot overwrite non-directory "/{path}" with directory "{entry.name}"')
+                raise Invalid(f'cannot overwrite non-directory "/{path}" with directory "{entry.name.rstrip("/")}"')
             self.clear(last, found)
             self.stand_in(path.rpartition("/")[0])
             os.mkdir(last, 0o700)
@@ -218,7 +218,10 @@ class Unpacker:
 
     def _make_link(self, entry: Entry, parent: str, last: str, found: os.stat_result | None) -> None:
         """A hard link to a file of the same root; the name of its target is relative to where we unpack."""
-        target = self.full(clean_name(entry.link))
+        try:
+            target = self.full(clean_name(entry.link))
+        except Invalid:
+            raise Invalid(f"cannot unpack {entry.name!r}: hard link to {entry.link!r} leads out") from None
         folder, _, target_last = target.rpartition("/")
         try:
             descriptor = self.open_folder(folder)
