@@ -77,6 +77,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     try:
         if ctypes.CDLL(None).unshare(namespace.CLONE_NEWNET) < 0:
             raise OSError("cannot make a network namespace")
+        namespace.write_setting("ipv4/ip_forward", "0")  # as on a machine that is no router, whatever this one is
         _uplink(outside)
         yield Machine(outside, tmp_path / "run", settings)
         assert not [link.name for link in netlink.RouteSocket().links() if link.name not in ("lo", "uplink")]

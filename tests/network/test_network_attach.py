@@ -128,6 +128,33 @@ async def test_detach_is_idempotent_and_attach_is_not(networks: Networks) -> Non
     assert again.endpoints[0].ipv4_address == "10.201.0.3"  # not the one that may still be on its way out
 
 
+async def test_a_udp_flow_follows_the_container_that_has_the_port(networks: Networks, machine) -> None:
+    """One client socket, so one flow: before the port is published, with one container, with another."""
+
+    def client() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.connect(("198.51.100.2", 5353))
+        made.settimeout(2)
+        return made
+
+    peer = await asyncio.to_thread(namespace.run_inside, machine.outside, client)
+    peer.send(b"too early")
+    port = (PortRequest(53, "udp", host_port="5353"),)
+    for letter in "ab":
+        made = await networks.attach(letter * 64, letter, requests=BRIDGE, ports=port)
+        async with serve(made.namespace, "udp", "0.0.0.0", 53, letter):
+            for _ in range(3):
+                try:
+                    peer.send(b"who?")
+                    answer = await asyncio.to_thread(peer.recv, 100)
+                    break
+                except ConnectionRefusedError:  # the kernel's word about the packet before
+                    continue
+            assert answer.decode().startswith(letter)
+        await networks.detach(letter * 64)
+    peer.close()
+
+
 async def test_statistics_are_the_containers_own(networks: Networks) -> None:
     web = await networks.attach("a" * 64, "web", requests=BRIDGE)
     async with serve(None, "tcp", "0.0.0.0", 80, "host"):

@@ -13,8 +13,9 @@ from test_network_resolver import resolve, values
 
 from boxship.errors import Conflict, Denied, Invalid
 from boxship.network.networks import Networks
-from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
+from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest, Subnet
 from boxship.store import Store
+from boxship.store.memory import MemoryStore
 from boxship.sys import namespace, netlink
 from boxship.sys.nftables import Nftables
 
@@ -299,3 +300,26 @@ async def test_a_namespace_is_found_by_a_process_when_its_file_is_gone(restarted
         process.kill()
         process.wait()
     await end(second, A)
+
+
+async def test_a_subnet_that_others_took_meanwhile_is_given_up(store: Store, machine) -> None:
+    first = Networks(store, machine.run_root, "test", machine.settings)
+    await first.start()
+    await first.recover(())
+    subnet = (Subnet(subnet="10.99.0.0/24"),)
+    for spec in (NetworkSpec(name="any"), NetworkSpec(name="fixed", subnets=subnet)):
+        await first.create(spec)
+    before = {network.name: network.subnet for network in first.list()}
+    await first.close()
+    other = Networks(MemoryStore(), machine.run_root.parent / "other", "other", machine.settings)
+    await other.start()
+    await other.recover(())
+    second = Networks(store, machine.run_root, "test", machine.settings)
+    await second.start()
+    await second.recover(())
+    after = {network.name: network.subnet for network in second.list()}
+    assert before["bridge"] == other.get("bridge").subnet != after["bridge"]
+    assert (after["any"], after["fixed"]) == (before["any"], before["fixed"])
+    assert await second.audit() == [] and await other.audit() == []
+    await other.close()
+    await second.close()

@@ -68,12 +68,19 @@ def check_subnet(wanted: Subnet) -> Subnet:
 
 def choose_subnet(pools: Iterable[AddressPool], used: Collection[IPv4Network]) -> Subnet:
     """The first piece of the pools that overlaps nothing in use. Exhausted where there is none."""
+    ranges = sorted((int(other.network_address), int(other.broadcast_address)) for other in used)
     for pool in pools:
         base = parse_subnet(pool.base)
-        near = [other for other in used if other.overlaps(base)]
-        for piece in base.subnets(new_prefix=pool.size):
-            if not any(piece.overlaps(other) for other in near):
-                return Subnet(subnet=str(piece), gateway=str(piece.network_address + 1))
+        size = 1 << (32 - pool.size)
+        at, end = int(base.network_address), int(base.broadcast_address)
+        for first, last in ranges:
+            if first >= at + size:
+                break
+            if last >= at:
+                at += (last - at + size) // size * size  # the next piece that begins behind it
+        if at + size - 1 <= end:
+            piece = ipaddress.IPv4Network((at, pool.size))
+            return Subnet(subnet=str(piece), gateway=str(piece.network_address + 1))
     raise Exhausted("all predefined address pools have been fully subnetted")
 
 

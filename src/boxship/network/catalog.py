@@ -8,20 +8,26 @@ import asyncio
 import contextlib
 import fcntl
 import ipaddress
+import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from boxship.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from boxship.errors import BoxshipError, Conflict, Denied, Invalid, NotFound, Unavailable
 from boxship.network import addresses, files, options, rules
 from boxship.network.kernel import BridgePlan, Kernel
 from boxship.network.model import PREDEFINED, BridgeOptions, EndpointRecord, Network, Settings
 from boxship.spec.container import NetworkSpec, Subnet
 from boxship.store import Delete, Put, Store
+from boxship.sys import netlink
+
+log = logging.getLogger(__name__)
+
+_Subnets = list[addresses.IPv4Network]  # named here, because the class below has a method `list`
 
 LOCK_SECONDS = 30
 LOCK_POLL_SECONDS = 0.01
@@ -102,10 +108,35 @@ class Catalog:
                 await self._make(NetworkSpec(name=name, driver=driver))
 
     async def ensure_bridges(self) -> None:
-        """Have every bridge that a network needs; called at each start."""
+        """Have every bridge that a network needs; called at each start. One that can't be had is told and left out, so
+        that the daemon starts; the default bridge must be had."""
         async with self._addresses_locked():
-            for state in self._states.values():
-                await self._ensure_bridge(state.network)
+            for state in self.states():
+                try:
+                    await self._ensure_bridge(await self._settle(state))
+                except BoxshipError as error:
+                    if state.network.predefined:
+                        raise
+                    log.error("network %s can't be used: %s", state.network.name, error)
+
+    async def _settle(self, state: NetworkState) -> Network:
+        """A network whose bridge is gone, as after a reboot, takes another subnet where its own, which nobody asked
+        for by name, is somebody else's by now."""
+        network = state.network
+        if network.bridge is None or network.fixed or state.endpoints:
+            return network
+        links, present, routes = await self._kernel.run(self._kernel.used_subnets)
+        subnet = addresses.parse_subnet(network.subnet)
+        if any(link.name == network.bridge.bridge for link in links):
+            return network
+        if not any(subnet.overlaps(other) for other in self._used(present, routes)):
+            return network
+        spec = msgspec.structs.replace(network.spec, subnets=())
+        chosen = await self._subnet(spec)
+        network = msgspec.structs.replace(network, spec=msgspec.structs.replace(spec, subnets=(chosen,)))
+        await self._store.commit(Put(f"networks/{network.id}", msgspec.json.encode(network)))
+        self._states[network.id] = NetworkState(network)
+        return network
 
     async def _ensure_bridge(self, network: Network) -> None:
         if network.bridge is None:
@@ -166,7 +197,7 @@ class Catalog:
             if network.predefined:
                 mtu = self.mtu(network, await self._kernel.run(self._kernel.uplink_mtu))
                 spec = msgspec.structs.replace(spec, options=options.predefined_options(bridge, mtu))
-            spec = msgspec.structs.replace(spec, subnets=(await self._subnet(spec, network_id),))
+            spec = msgspec.structs.replace(spec, subnets=(await self._subnet(spec),))
             network = msgspec.structs.replace(network, fixed=fixed, spec=spec)
             await self._put(network)
             try:
@@ -185,7 +216,7 @@ class Catalog:
                 raise Denied(f"cannot create network {spec.name}: bridge {found.bridge} belongs to {other}")
         return found
 
-    async def _subnet(self, spec: NetworkSpec, network_id: str) -> Subnet:
+    async def _subnet(self, spec: NetworkSpec) -> Subnet:
         own = [addresses.parse_subnet(state.network.subnet) for state in self._states.values() if state.network.bridge]
         links, present, routes = await self._kernel.run(self._kernel.used_subnets)
         bridges = {link.index: link for link in links if link.kind == "bridge"}
@@ -198,12 +229,15 @@ class Catalog:
             ]
             addresses.check_overlap(addresses.parse_subnet(checked.subnet), [*own, *others])
             return checked
-        used = [*own, *(_network(item.address, item.prefix) for item in present)]
+        chosen = addresses.choose_subnet(self._settings.pools, [*own, *self._used(present, routes)])
+        return msgspec.structs.replace(chosen, reserved=spec.subnets[0].reserved) if spec.subnets else chosen
+
+    def _used(self, present: Sequence[netlink.Address], routes: Sequence[netlink.Route]) -> _Subnets:
+        """What the machine uses: its addresses, its routes, and its nameservers, which containers ask."""
+        used = [_network(item.address, item.prefix) for item in present]
         used += [_network(route.destination, route.prefix) for route in routes if route.prefix]
         nameservers = files.parse_resolv_conf(_read(self._settings.resolv_conf)).nameservers
-        used += [_network(address, 32) for address in nameservers if ":" not in address]
-        chosen = addresses.choose_subnet(self._settings.pools, used)
-        return msgspec.structs.replace(chosen, reserved=spec.subnets[0].reserved) if spec.subnets else chosen
+        return used + [_network(address, 32) for address in nameservers if ":" not in address]
 
     async def remove(self, reference: str) -> Network:
         """Remove a network that nobody uses. The store comes first: what is left of it after a crash is swept."""
@@ -280,7 +314,3 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def resolving(states: Iterable[NetworkState]) -> list[Network]:
-    return [state.network for state in states if state.network.resolves]

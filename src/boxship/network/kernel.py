@@ -17,7 +17,7 @@ from boxship.errors import Conflict, Internal
 from boxship.network import rules
 from boxship.network.addresses import hardware_address
 from boxship.network.pool import Ready
-from boxship.sys import namespace, netlink, sockets
+from boxship.sys import conntrack, namespace, netlink, sockets
 from boxship.sys.nftables import Nftables
 
 Parameters = ParamSpec("Parameters")
@@ -118,10 +118,13 @@ class Kernel:
         return rules.read_elements(self.nftables.query(f"list table ip {self._table}"))
 
     def change_rules(self, present: rules.Elements, wanted: rules.Elements) -> None:
+        """Lead the sets of our table from `present` to `wanted`. RulesBroken where they did not hold `present`."""
         try:
             self.nftables.run(rules.change(self._table, present, wanted))
         except Internal as error:
             raise RulesBroken(str(error)) from error
+        for port in rules.changed_udp_ports(present, wanted):
+            conntrack.forget_udp_flows(port)
 
     def remove_rules(self) -> None:
         self.nftables.run(rules.remove_table(self._table))

@@ -138,6 +138,17 @@ def change(table: str, present: Elements, wanted: Elements) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
+def changed_udp_ports(present: Elements, wanted: Elements) -> set[int]:
+    """The host's UDP ports that lead elsewhere than before."""
+    keys = {
+        key
+        for name in ("published", "published_at")
+        for key in present.get(name, {}).keys() | wanted.get(name, {}).keys()
+        if present.get(name, {}).get(key) != wanted.get(name, {}).get(key)
+    }
+    return {int(key.rpartition(" . ")[2]) for key in keys if "udp" in key.split(" . ")}
+
+
 def read_elements(listing: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """The elements in a listing of our table (libnftables-json)."""
     found: dict[str, dict[str, str]] = {}

@@ -61,7 +61,7 @@ def create(path: Path, prepare: Callable[[], Result]) -> Result:
 
 def keep(path: Path, source: str) -> None:
     """Bind the namespace that `source` names (as /proc/PID/ns/net) to the file `path`, which is made if missing."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if _libc.mount(source.encode(), os.fsencode(path), None, MS_BIND, None) < 0:
         problem = os.strerror(ctypes.get_errno())
         os.unlink(path)
