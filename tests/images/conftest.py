@@ -13,45 +13,10 @@ from typing import Any
 import pytest
 
 from boxship.content import Content
-from boxship.errors import Invalid
 from boxship.images import Image, Images, Loaded
-from boxship.spec import digest as digests
+from boxship.snapshots import Snapshots
 from boxship.store import Store
 from boxship.store.memory import MemoryStore
-
-
-class PlainLayers:
-    """Layers as plain tars in a folder: the snapshots' promises (atomic, checked, idempotent) without overlayfs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        root.mkdir(exist_ok=True)
-
-    def _path(self, chain_id: str) -> Path:
-        return self.root / digests.encoded(chain_id)
-
-    def has_layer(self, chain_id: str) -> bool:
-        return self._path(chain_id).exists()
-
-    async def apply(self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path) -> int:
-        assert parent is None or self.has_layer(parent), "the parent must be there first"
-        data = tar.read_bytes() if isinstance(tar, Path) else b"".join([piece async for piece in tar])
-        try:
-            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                archive.getmembers()
-        except tarfile.TarError as error:
-            raise Invalid(f"cannot unpack layer {chain_id}: {error}") from error
-        self._path(chain_id).write_bytes(data)
-        return len(data)
-
-    async def remove_layer(self, chain_id: str) -> None:
-        self._path(chain_id).unlink(missing_ok=True)
-
-    async def layer_usage(self, chain_id: str) -> int:
-        return self._path(chain_id).stat().st_size
-
-    def layers(self) -> list[str]:
-        return [f"sha256:{path.name}" for path in self.root.iterdir()]
 
 
 class Room:
@@ -63,7 +28,8 @@ class Room:
 
     async def open(self, uses: Iterable[Any] = ()) -> "Room":
         self.content = Content(self.root / "content", self.store)
-        self.layers = PlainLayers(self.root / "layers")
+        self.layers = Snapshots(self.root / "snapshots")
+        await self.layers.recover(())
         await self.content.recover()
         self.images = Images(self.content, self.layers)
         await self.images.recover(tuple(uses))
@@ -91,7 +57,9 @@ class Room:
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     store = MemoryStore()
-    yield await Room(tmp_path, store).open()
+    room = await Room(tmp_path, store).open()
+    yield room
+    await room.layers.close()
     await store.close()
 
 

@@ -13,7 +13,7 @@ async def usage_of(catalog: Catalog, content: Content) -> Usage:
     images = []
     for identifier in catalog.identifiers():
         image = catalog.image(identifier)
-        shared = sum(layer.size for layer in image.layers if catalog.chain_users(layer.chain_id) > 1)
+        shared = sum(layer.size for layer in image.layers if catalog.chain_users[layer.chain_id] > 1)
         images.append(ImageUsage(image, image.size, shared))
     total = sum(layer.size for layer in catalog.layers().values())
     return Usage(tuple(images), total, await content.usage())

@@ -10,13 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from boxship.content import References
-from boxship.errors import NotFound
 from boxship.images.documents import nanoseconds
 from boxship.images.model import Image, Layer, Record, Target
 from boxship.spec import digest as digests
 from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig
-from boxship.spec.reference import Reference
 
 NAMES = "references/"
 RECORDS = "images/"
@@ -26,17 +24,9 @@ _read_target = msgspec.json.Decoder(Target).decode
 _write = msgspec.json.Encoder().encode
 
 
-def missing(reference: str) -> NotFound:
-    """Docker's text for an image that is not there."""
-    try:
-        shown = references.parse(reference).with_default_tag().familiar
-    except Exception:
-        shown = reference
-    return NotFound(f"No such image: {shown}")
-
-
 class Catalog:
-    """Belongs to the loop; changes must not run beside each other (the room's lock sees to it)."""
+    """Belongs to the loop; changes must not run beside each other (the room's lock sees to it). `blob_users` and
+    `chain_users` count the images (and for blobs also the names) that need a blob or an unpacked layer."""
 
     def __init__(self, durable: References) -> None:
         self._durable = durable
@@ -46,8 +36,8 @@ class Catalog:
         self._names: dict[str, Target] = {}
         self._names_of: dict[str, set[str]] = {}
         self._children: dict[str, set[str]] = {}
-        self._blob_users: Counter[str] = Counter()
-        self._chain_users: Counter[str] = Counter()
+        self.blob_users: Counter[str] = Counter()
+        self.chain_users: Counter[str] = Counter()
 
     @staticmethod
     async def read(durable: References) -> tuple[dict[str, Record], dict[str, Target]]:
@@ -92,45 +82,7 @@ class Catalog:
             if pair:
                 self._put_record(*pair)
 
-    # lookups
-
-    def find(self, reference: str) -> str:
-        """The id of the image that a name, a digest, an id or the beginning of an id stands for. Raises NotFound, or
-        Invalid for what can be none of them."""
-        identifier = self._by_id(reference) if digests.is_digest(reference) else None
-        if identifier is None and not digests.is_digest(reference):
-            identifier = self._by_name(reference) or self._by_prefix(reference)
-        if identifier is None:
-            raise missing(reference)
-        return identifier
-
-    def _by_id(self, identifier: str) -> str | None:
-        return identifier if identifier in self._records and not self._records[identifier].hidden else None
-
-    def _by_name(self, text: str) -> str | None:
-        if len(text) == 64 and set(text) <= set("0123456789abcdef"):
-            return self._by_id(f"sha256:{text}")
-        name = references.parse(text).with_default_tag()
-        target = self._names.get(str(name))
-        if target is None and name.digest:
-            return self._by_digest(name)
-        return target.image if target else None
-
-    def _by_digest(self, name: Reference) -> str | None:
-        """name[:tag]@digest, where some tag of the repository stands for that digest."""
-        for known, target in self._names.items():
-            if target.digest == name.digest and references.parse(known).name == name.name:
-                return target.image
-        return None
-
-    def _by_prefix(self, text: str) -> str | None:
-        prefix = f"sha256:{text.removeprefix('sha256:')}"
-        if prefix == "sha256:":
-            return None
-        found = [
-            identifier for identifier in self._records if identifier.startswith(prefix) and self._by_id(identifier)
-        ]
-        return found[0] if len(found) == 1 else None
+    # what is in it
 
     def record(self, identifier: str) -> Record:
         return self._records[identifier]
@@ -141,12 +93,20 @@ class Catalog:
     def has(self, identifier: str) -> bool:
         return identifier in self._records
 
+    def shows(self, identifier: str) -> bool:
+        """Whether people see an image of that id."""
+        return identifier in self._records and not self._records[identifier].hidden
+
     def target(self, name: str) -> Target | None:
         return self._names.get(name)
 
     def names(self, identifier: str) -> list[str]:
         """The normalised names of an image, sorted."""
         return sorted(self._names_of.get(identifier, ()))
+
+    def names_of_digest(self, digest: str) -> list[str]:
+        """The normalised names that stand for a manifest or an index."""
+        return [name for name, target in self._names.items() if target.digest == digest]
 
     def names_in(self, repository: str) -> list[str]:
         """The normalised names with a tag in a repository, sorted."""
@@ -181,20 +141,9 @@ class Catalog:
             created=nanoseconds(config.created),
             chain_id=record.layers[-1].chain_id if record.layers else None,
             layers=record.layers,
-            parent=record.parent if record.parent in self._records else "",
+            parent=record.parent if self.shows(record.parent) else "",
             tagged_at=record.tagged_at,
         )
-
-    # what is in use
-
-    def uses_blob(self, digest: str) -> bool:
-        return self._blob_users[digest] > 0
-
-    def uses_chain(self, chain_id: str) -> bool:
-        return self._chain_users[chain_id] > 0
-
-    def chain_users(self, chain_id: str) -> int:
-        return self._chain_users[chain_id]
 
     def layers(self) -> dict[str, Layer]:
         """Every layer that some image has, by chain id."""
@@ -207,8 +156,8 @@ class Catalog:
         self._configs[record.id] = config
         if record.parent:
             self._children.setdefault(record.parent, set()).add(record.id)
-        self._blob_users.update(blobs_of(record))
-        self._chain_users.update(layer.chain_id for layer in record.layers)
+        self.blob_users.update(blobs_of(record))
+        self.chain_users.update(layer.chain_id for layer in record.layers)
 
     def _drop_record(self, identifier: str) -> None:
         record = self._records.pop(identifier, None)
@@ -220,21 +169,21 @@ class Catalog:
             self._children[record.parent].discard(identifier)
         for child in self._children.get(identifier, ()):
             self._views.pop(child, None)
-        self._blob_users.subtract(blobs_of(record))
-        self._chain_users.subtract(layer.chain_id for layer in record.layers)
+        self.blob_users.subtract(blobs_of(record))
+        self.chain_users.subtract(layer.chain_id for layer in record.layers)
 
     def _put_name(self, name: str, target: Target) -> None:
         self._names[name] = target
         self._names_of.setdefault(target.image, set()).add(name)
         self._views.pop(target.image, None)
-        self._blob_users[target.digest] += 1
+        self.blob_users[target.digest] += 1
 
     def _drop_name(self, name: str) -> None:
         target = self._names.pop(name, None)
         if target is not None:
             self._names_of[target.image].discard(name)
             self._views.pop(target.image, None)
-            self._blob_users[target.digest] -= 1
+            self.blob_users[target.digest] -= 1
 
 
 def blobs_of(record: Record) -> Iterator[str]:

@@ -49,10 +49,10 @@ class Collector:
             )
 
     def _is_spare_layer(self, chain_id: str) -> bool:
-        return not self._catalog.uses_chain(chain_id) and self._layers.has_layer(chain_id)
+        return not self._catalog.chain_users[chain_id] and self._layers.has_layer(chain_id)
 
     def _is_spare_blob(self, blob: str) -> bool:
-        return not self._catalog.uses_blob(blob)
+        return not self._catalog.blob_users[blob]
 
     async def sweep(self, blobs: Collection[str], chains: Collection[str]) -> None:
         """At start: remove everything except these."""

@@ -21,6 +21,7 @@ from boxship.images.documents import DOCUMENT_LIMIT, parse_config
 from boxship.images.garbage import Collector
 from boxship.images.holds import Hold, layer_key
 from boxship.images.loading import Ready, prepare, take
+from boxship.images.lookup import find, missing, target_of
 from boxship.images.model import (
     HistoryEntry,
     Image,
@@ -54,27 +55,24 @@ class Images:
     async def recover(self, uses: Collection[Use] = ()) -> None:
         """Read what is stored, and sweep what no image needs. `uses` are the containers that exist."""
         records, names = await Catalog.read(self._content.references)
-        configs = await asyncio.to_thread(self._read_configs, records.values())
+        configs = await asyncio.to_thread(_read_configs, self._content, records.values())
         self._catalog.fill(records, names, configs)
         await self._drop_hidden(uses)
         blobs = {blob for record in records.values() for blob in blobs_of(record)}
         chains = {layer.chain_id for record in records.values() for layer in record.layers}
         await self._garbage.sweep(blobs | {target.digest for target in names.values()}, chains)
 
-    def _read_configs(self, records: Iterable[Record]) -> dict[str, ImageConfig]:
-        configs = {}
-        for record in records:
-            try:
-                configs[record.id] = parse_config(self._content.read_now(record.id, DOCUMENT_LIMIT))
-            except BoxshipError as error:
-                log.error("cannot show image %s: %s", record.id, error)
-        return configs
-
     # looking
 
     async def resolve(self, reference: str) -> Image:
         """The image that a name, digest, id or the beginning of an id stands for. Raises NotFound or Invalid."""
-        return self._catalog.image(self._catalog.find(reference))
+        return self._catalog.image(find(self._catalog, reference))
+
+    async def beneath(self, identifier: str) -> Image:
+        """The image under a container by its whole id, also where it was removed by force. Raises NotFound."""
+        if not self._catalog.has(identifier):
+            raise missing(identifier)
+        return self._catalog.image(identifier)
 
     async def list(self) -> list[Image]:
         """All images, newest first."""
@@ -84,7 +82,7 @@ class Images:
 
     async def history(self, reference: str) -> tuple[HistoryEntry, ...]:
         """How the image came to be, newest step first."""
-        return history_of(self._catalog, self._catalog.find(reference))
+        return history_of(self._catalog, find(self._catalog, reference))
 
     async def usage(self) -> Usage:
         """Disk space, as du counts it."""
@@ -95,18 +93,10 @@ class Images:
     async def tag(self, reference: str, new: Reference) -> Image:
         """Give an image one more name, `latest` where no tag is given; taken from another image if need be."""
         async with self._changing:
-            identifier = self._catalog.find(reference)
-            target = self._target_of(reference, identifier)
+            identifier = find(self._catalog, reference)
+            target = target_of(self._catalog, reference, identifier)
             await self._name(identifier, {check_tag(new): target})
             return self._catalog.image(identifier)
-
-    def _target_of(self, reference: str, identifier: str) -> Target:
-        """A name that is copied keeps what it stands for; an id stands for its manifest."""
-        with contextlib.suppress(Invalid):
-            known = self._catalog.target(str(references.parse(reference).with_default_tag()))
-            if known is not None and known.image == identifier:
-                return known
-        return Target(self._catalog.record(identifier).manifest, identifier)
 
     async def _name(self, identifier: str, names: dict[str, Target]) -> None:
         """Under the lock: point names at an image, durably, and free the index that a name stood for before."""
@@ -124,7 +114,9 @@ class Images:
         Raises Invalid for what is none, NotFound where it has nothing for the platform, Exhausted on a full disk."""
         async with self._garbage.making() as hold:
             for found in await take(self._content, hold, source, platform):
-                async with contextlib.aclosing(prepare(self._content, self._layers, hold, found)) as steps:
+                async with contextlib.aclosing(
+                    prepare(self._content, self._layers, hold, found, self._catalog.layers())
+                ) as steps:
                     async for step in steps:
                         yield await self._settle(step) if isinstance(step, Ready) else step
 
@@ -199,7 +191,7 @@ class Images:
         self, hold: Hold, draft: making.Draft, below: Sequence[making.Layer], name: str | None, parent: str
     ) -> Image:
         record, config = await making.build(self._content, self._layers, hold, draft, below)
-        parent = parent if self._catalog.has(parent) and parent != record.id else ""
+        parent = parent if self._catalog.shows(parent) and parent != record.id else ""
         target = Target(record.manifest, record.id)
         await self._settle(
             Ready(msgspec.structs.replace(record, parent=parent), config, (name,) if name else (), target)
@@ -218,7 +210,7 @@ class Images:
         """Take a name away, and the image where it was the last; `uses` are the containers that exist. Raises NotFound
         or Conflict."""
         async with self._changing:
-            identifier = self._catalog.find(reference)
+            identifier = find(self._catalog, reference)
             plan = deletion.plan(self._catalog, reference, identifier, force, list(uses))
             steps, blobs, chains = await self._carry_out(plan)
             await self._drop_hidden(uses)
@@ -246,7 +238,7 @@ class Images:
             await self._garbage.collect(blobs, chains)
         async with self._changing:
             await self._drop_hidden(uses)
-        freed = sum(layer.size for chain_id, layer in before.items() if not self._catalog.uses_chain(chain_id))
+        freed = sum(layer.size for chain_id, layer in before.items() if not self._catalog.chain_users[chain_id])
         return tuple(steps), freed
 
     async def collect(self, uses: Collection[Use]) -> None:
@@ -269,7 +261,7 @@ class Images:
             return tuple(steps), targets, []
         steps.append(Removal("Deleted", record.id))
         chains = [layer.chain_id for layer in reversed(record.layers)]
-        steps += [Removal("Deleted", chain_id) for chain_id in chains if not self._catalog.uses_chain(chain_id)]
+        steps += [Removal("Deleted", chain_id) for chain_id in chains if not self._catalog.chain_users[chain_id]]
         return tuple(steps), [*targets, *blobs_of(record)], chains
 
     async def _drop_hidden(self, uses: Collection[Use]) -> None:
@@ -280,6 +272,17 @@ class Images:
                 record = self._catalog.record(identifier)
                 await self._catalog.change({identifier: None}, {})
                 await self._garbage.collect(blobs_of(record), [layer.chain_id for layer in reversed(record.layers)])
+
+
+def _read_configs(content: Content, records: Iterable[Record]) -> dict[str, ImageConfig]:
+    """The configs that can be read; an image whose config is damaged stays on the disk, but cannot be shown."""
+    configs = {}
+    for record in records:
+        try:
+            configs[record.id] = parse_config(content.read_now(record.id, DOCUMENT_LIMIT))
+        except BoxshipError as error:
+            log.error("cannot show image %s: %s", record.id, error)
+    return configs
 
 
 def check_tag(reference: Reference) -> str:

@@ -1,7 +1,7 @@
 """Loading images from an archive: take it in, find what is in it, unpack, and only then name it."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 import msgspec
 
@@ -13,7 +13,7 @@ from boxship.images.intake import Archive
 from boxship.images.layouts import Found, find
 from boxship.images.model import Layer, LayerProgress, Layers, Record, Target
 from boxship.images.streams import Bridge
-from boxship.images.unpack import unpack
+from boxship.images.unpack import places, unpack
 from boxship.spec import digest as digests
 from boxship.spec.image import MEDIA_CONFIG, Descriptor, ImageConfig, Manifest, Platform
 
@@ -40,21 +40,20 @@ async def take(content: Content, hold: Hold, source: AsyncIterator[bytes], platf
 
 
 async def prepare(
-    content: Content, layers: Layers, hold: Hold, found: Found
+    content: Content, layers: Layers, hold: Hold, found: Found, known: Mapping[str, Layer]
 ) -> AsyncGenerator[LayerProgress | Ready, None]:
-    """Store and unpack the parts of one image: progress, then what is ready to be named."""
+    """Store and unpack the parts of one image: progress, then what is ready to be named. `known` are the layers of the
+    images that are here."""
     config = parse_config(found.config)
     diff_ids = config.rootfs.diff_ids
     if len(diff_ids) != len(found.layers):
         raise Invalid(f"invalid manifest, layers length mismatch: expected {len(found.layers)}, got {len(diff_ids)}")
     identifier = await store(content, hold, found.config)
-    chain = digests.chain_ids(diff_ids)
     made: list[Layer] = []
-    for index, (blob, diff_id) in enumerate(zip(found.layers, diff_ids, strict=True)):
-        yield LayerProgress(diff_id, index + 1, len(diff_ids), blob.size)
+    for blob, place in zip(found.layers, places(diff_ids), strict=True):
+        yield LayerProgress(place.diff_id, len(made) + 1, len(diff_ids), blob.size)
         await hold.add(blob.digest)
-        parent = chain[index - 1] if index else None
-        made.append(await unpack(content, layers, hold, blob, diff_id, chain[index], parent))
+        made.append(await unpack(content, layers, hold, blob, place, known))
     manifest = found.manifest
     if manifest:
         await hold.add(manifest)

@@ -14,7 +14,7 @@ from boxship.images.intake import Blob
 from boxship.images.loading import manifest_of, store
 from boxship.images.model import Image, Layer, Layers, Record
 from boxship.images.streams import PIECE, Bridge, Inflated
-from boxship.images.unpack import unpack
+from boxship.images.unpack import places, unpack
 from boxship.spec import digest as digests
 from boxship.spec.image import ExecutionConfig, History, ImageConfig, Platform, RootFs
 
@@ -109,9 +109,7 @@ async def build(
     """Unpack the new layer on those below, store config and manifest: an image without a name yet."""
     made = list(below)
     if draft.blob is not None:
-        chain_id = digests.chain_ids(draft.config.rootfs.diff_ids)[-1]
-        parent = below[-1].chain_id if below else None
-        made.append(await unpack(content, layers, hold, draft.blob, draft.blob.digest, chain_id, parent))
+        made.append(await unpack(content, layers, hold, draft.blob, places(draft.config.rootfs.diff_ids)[-1]))
     data = msgspec.json.encode(draft.config)
     identifier = await store(content, hold, data)
     manifest = await store(content, hold, manifest_of(identifier, len(data), made))

@@ -10,11 +10,14 @@ from boxship.spec.image import MEDIA_LAYER, ImageConfig
 
 
 class Layers(Protocol):
-    """Unpacked layers by chain id, as the images room uses them. `apply` is atomic and returns the bytes it takes."""
+    """Unpacked layers by chain id, as the images room uses them. `apply` takes a tar, also a compressed one; it is
+    atomic, refuses one whose uncompressed digest is not `diff_id` (where given), and returns the bytes it takes."""
 
     def has_layer(self, chain_id: str) -> bool: ...
 
-    async def apply(self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path) -> int: ...
+    async def apply(
+        self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, *, diff_id: str = ""
+    ) -> int: ...
 
     async def remove_layer(self, chain_id: str) -> None: ...
 

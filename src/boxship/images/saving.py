@@ -17,6 +17,7 @@ from boxship.errors import BoxshipError, Invalid, NotFound
 from boxship.images.catalog import Catalog, blobs_of
 from boxship.images.holds import Holds
 from boxship.images.layouts import IMAGE_NAME, REFERENCE_NAME
+from boxship.images.lookup import find
 from boxship.images.model import Record
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
@@ -69,7 +70,7 @@ def _meant(catalog: Catalog, text: str) -> list[tuple[str, list[str]]]:
             found.append((target.image, [known]))
         if found:
             return found
-    identifier = catalog.find(text)
+    identifier = find(catalog, text)
     return [(identifier, [str(name)] if name is not None and name.tag and not name.digest else [])]
 
 
