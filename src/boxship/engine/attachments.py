@@ -18,6 +18,7 @@ from boxship.runtime.driver import Driver
 from boxship.spec.log import LogRecord
 
 STDOUT, STDERR = 1, 2
+RECORD_SECONDS = 5  # from the end of an exec's output to its exit code in the store, at most
 
 
 class Streams:
@@ -45,6 +46,12 @@ class Streams:
         self._message = b""
         self._joined: asyncio.Future[Attached | None] = asyncio.get_running_loop().create_future()
         self._input_ended = False
+        self._detached = False
+        self._recorded: asyncio.Task[None] | None = None
+
+    def end_after(self, recorded: asyncio.Task[None]) -> None:
+        """Let the output end only when the process's exit code has been recorded: clients ask for it at once."""
+        self._recorded = recorded
 
     def join(self, attached: Attached) -> None:
         """The process is about to run: its streams are here."""
@@ -78,6 +85,8 @@ class Streams:
         async for stream, data in attached:
             if stream in self._wanted:
                 yield stream, data
+        if self._recorded is not None and not self._detached:
+            await asyncio.wait({self._recorded}, timeout=RECORD_SECONDS)
 
     async def write(self, data: bytes) -> None:
         """Send to the process's stdin. The detach keys end this client's view and reach nobody."""
@@ -89,6 +98,7 @@ class Streams:
             if data:
                 await attached.write(data)
             if detached:
+                self._detached = True
                 attached.close()
             return
         await attached.write(data)

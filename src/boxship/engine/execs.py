@@ -144,7 +144,9 @@ class Execs:
         self._execs[exec_id] = run
         event = container_event(container, f"exec_start: {' '.join(spec.command)}", self._clock.now(), execID=run.id)
         await self._events.commit(Put(PREFIX + run.id, _encode(run)), events=(event,))
-        self._watch(exec_id, handle)
+        recorded = self._watch(exec_id, handle)
+        if streams is not None:
+            streams.end_after(recorded)
         return streams
 
     async def resize(self, exec_id: str, rows: int, columns: int) -> None:
@@ -219,11 +221,12 @@ class Execs:
             raise Conflict(f"container {container.id} is not running")
         return container
 
-    def _watch(self, exec_id: str, handle: Handle) -> None:
+    def _watch(self, exec_id: str, handle: Handle) -> asyncio.Task[None]:
         self._handles[exec_id] = handle
         task = self._tasks.create_task(self._until_end(exec_id, handle))
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
+        return task
 
     async def _until_end(self, exec_id: str, handle: Handle) -> None:
         try:
