@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from boxship.logs.generations import Source, close_all, open_all
-from boxship.logs.lines import count_lines, place_behind, tail_place
+from boxship.logs.lines import count_lines, place_behind, since_place, tail_place
 
 READ_BYTES = 1 << 20  # in one go, in a thread
 NEAR_BYTES = 1 << 16  # what was written just now is in memory: so much of it is read at once, without a thread
@@ -34,6 +34,9 @@ class Chain:
             self._sources.pop(0).close()
         if tail is not None:
             self._go_to_tail(tail)
+        elif since and not self._sources[0].generation.compressed:
+            source = self._sources[0]
+            source.seek(since_place(source.read_at, source.size(), since))
 
     def _go_to_tail(self, count: int) -> None:
         for number in range(len(self._sources) - 1, -1, -1):

@@ -6,7 +6,7 @@ is "F", or "P" where the text goes on in the next line of the same stream. What 
 
 import calendar
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from boxship.spec.container import SECOND
 from boxship.spec.log import LogRecord
@@ -26,16 +26,21 @@ class Decoder:
     """Takes blocks in the order of the files and gives the records that are wanted.
 
     With `merge`, neighbouring lines of one stream come as one record that has the time of the first: the same bytes in
-    far fewer pieces. `done` is set once a record is younger than `until`.
+    far fewer pieces. Where bytes can't be understood, a line says so. `done` is set once a record is younger than
+    `until`.
     """
 
-    def __init__(self, *, since: int, until: int, streams: frozenset[int], merge: bool) -> None:
+    def __init__(
+        self, *, since: int = 0, until: int = 0, streams: Collection[int] = (1, 2), merge: bool = False
+    ) -> None:
         self.done = False
         self._since = since
         self._until = until
-        self._streams = streams
+        self._streams = frozenset(streams)
+        self._all_wanted = not since and not until and self._streams >= {1, 2}
         self._merge = merge
         self._rest = b""
+        self._unknown = 0  # bytes that weren't understood since the last record
         self._tags: dict[bytes, _Tag | None] = {}
         self._second = b""
         self._second_time = 0
@@ -46,6 +51,7 @@ class Decoder:
         if cut < 0:
             self._rest += block
             if len(self._rest) > LINE_LIMIT:
+                self._unknown += len(self._rest)
                 self._rest = b""
             return []
         whole, self._rest = self._rest + block[:cut], block[cut + 1 :]
@@ -54,12 +60,17 @@ class Decoder:
     def end_file(self) -> list[LogRecord]:
         """The file ends here: a last line without its end is a piece of a line."""
         rest, self._rest = self._rest, b""
-        if len(rest) <= HEAD:
-            return []
-        return [
-            LogRecord(record.stream, record.time, record.data.removesuffix(b"\n"), True)
-            for record in self._records([rest])
-        ]
+        if rest and self._parse(rest[:HEAD]) is None:
+            self._unknown += len(rest)
+            rest = b""
+        found = self._records([rest]) if rest else []
+        if found:
+            last = found[-1]
+            found[-1] = LogRecord(last.stream, last.time, last.data.removesuffix(b"\n"), True)
+        elif self._unknown and 2 in self._streams and not self.done:
+            found = [self._note(self._second_time)]
+        self._unknown = 0
+        return found
 
     def forget(self) -> None:
         """The file was cut short: what was begun never ends."""
@@ -67,63 +78,60 @@ class Decoder:
 
     def _records(self, lines: list[bytes]) -> list[LogRecord]:
         if self._merge:
-            if self._since or self._until or len(self._streams) < 2:
-                return _merged(self._separate(lines))
-            return self._joined(lines)
+            return self._joined(lines) if self._all_wanted else _merged(self._separate(lines))
         return self._separate(lines)
 
     def _separate(self, lines: list[bytes]) -> list[LogRecord]:
         found: list[LogRecord] = []
-        tags, streams, since, until = self._tags, self._streams, self._since, self._until
-        second, second_time = self._second, self._second_time
+        add, known = found.append, b""
+        stream, time, partial, wanted = 0, 0, False, False
         for line in lines:
-            zone = line[_ZONE]
-            tag = tags[zone] if zone in tags else self._learn(zone)
-            if tag is None:
-                continue
-            if line[:19] != second:
-                parsed = parse_second(line[:19])
+            head = line[:HEAD]
+            if head != known:  # lines that were written at once have the same head
+                parsed = self._parse(head)
                 if parsed is None:
+                    self._unknown += len(line) + 1
                     continue
-                second, second_time = line[:19], parsed
-            fraction = line[20:29]
-            if not fraction.isdigit():
-                continue
-            time = second_time + int(fraction) - tag[2]
-            if time < since:
-                continue
-            if until and time > until:
-                self.done = True
-                break
-            if tag[0] in streams:
-                data = line[HEAD:] if tag[1] else line[HEAD:] + b"\n"
-                found.append(LogRecord(tag[0], time, data, tag[1]))
-        self._second, self._second_time = second, second_time
+                stream, time, partial = parsed
+                known = head
+                if self._until and time > self._until:
+                    self.done = True
+                    break
+                wanted = time >= self._since and stream in self._streams
+            if self._unknown:
+                if time >= self._since and 2 in self._streams:
+                    add(self._note(time))
+                self._unknown = 0
+            if wanted:
+                add(
+                    LogRecord(stream, time, line[HEAD:], True)
+                    if partial
+                    else LogRecord(stream, time, line[HEAD:] + b"\n")
+                )
         return found
 
     def _joined(self, lines: list[bytes]) -> list[LogRecord]:
-        """As `_separate`, merged, where every line is wanted: only the first time of each piece is read."""
+        """As `_separate`, merged, where every line is wanted: only the first time of each record is read."""
         found: list[LogRecord] = []
         texts: list[bytes] = []
-        stream, time, partial = 0, 0, False
-        known, known_zone = None, b""
+        stream, time, partial, known = 0, 0, False, b""
         for line in lines:
             zone = line[_ZONE]
-            if zone != known_zone:
-                tag = self._tags[zone] if zone in self._tags else self._learn(zone)
-                if tag is None:
+            if zone != known or self._unknown or not texts:
+                parsed = self._parse(line[:HEAD])
+                if parsed is None:
+                    self._unknown += len(line) + 1
+                    known = b""
                     continue
-                known, known_zone = tag, zone
-            assert known is not None
-            if known[0] != stream or not texts:
-                moment = self._time(line, known[2])
-                if moment is None:
-                    continue
-                if texts:
+                if texts and (self._unknown or parsed[0] != stream):
                     found.append(LogRecord(stream, time, b"".join(texts), partial))
                     texts = []
-                stream, time = known[0], moment
-            partial = known[1]
+                if self._unknown:
+                    found.append(self._note(parsed[1]))
+                    self._unknown = 0
+                if not texts:
+                    stream, time = parsed[0], parsed[1]
+                partial, known = parsed[2], zone
             texts.append(line[HEAD:])
             if not partial:
                 texts.append(b"\n")
@@ -131,14 +139,23 @@ class Decoder:
             found.append(LogRecord(stream, time, b"".join(texts), partial))
         return found
 
-    def _time(self, line: bytes, east: int) -> int | None:
-        if line[:19] != self._second:
-            parsed = parse_second(line[:19])
+    def _note(self, time: int) -> LogRecord:
+        """Stands for bytes that weren't understood: nothing is left out in silence."""
+        return LogRecord(2, time, b"[boxship: %d bytes of the log cannot be read]\n" % self._unknown)
+
+    def _parse(self, head: bytes) -> tuple[int, int, bool] | None:
+        """Stream, time and whether it is a piece; None where the head is no head."""
+        zone = head[_ZONE]
+        tag = self._tags[zone] if zone in self._tags else self._learn(zone)
+        fraction = head[20:29]
+        if tag is None or not fraction.isdigit() or head[19:20] != b".":
+            return None
+        if head[:19] != self._second:
+            parsed = parse_second(head[:19])
             if parsed is None:
                 return None
-            self._second, self._second_time = line[:19], parsed
-        fraction = line[20:29]
-        return self._second_time + int(fraction) - east if fraction.isdigit() else None
+            self._second, self._second_time = head[:19], parsed
+        return tag[0], self._second_time + int(fraction) - tag[2], tag[1]
 
     def _learn(self, zone: bytes) -> _Tag | None:
         match = _ZONED_TAG.fullmatch(zone)
@@ -149,6 +166,12 @@ class Decoder:
         if len(self._tags) < _KNOWN_LIMIT:
             self._tags[zone] = tag
         return tag
+
+
+def time_of(line: bytes) -> int | None:
+    """The time at which a line was written; None for what is no line."""
+    parsed = Decoder()._parse(line[:HEAD])
+    return parsed[1] if parsed else None
 
 
 def parse_second(text: bytes) -> int | None:
@@ -214,6 +237,24 @@ def _starts_backwards(read_at: Callable[[int, int], bytes], size: int, block_siz
         following = window[:HEAD]
     if size:
         yield 0, following
+
+
+def since_place(read_at: Callable[[int, int], bytes], size: int, since: int, block_size: int = 1 << 16) -> int:
+    """The beginning of a line not behind the first one that is as young as `since`, and not far before it.
+
+    Lines are taken to be in the order of their times, as they are unless somebody set the clock back.
+    """
+    low, high = 0, size
+    while high - low > block_size:
+        middle = (low + high) // 2
+        block = read_at(middle, block_size)
+        begin = block.find(b"\n") + 1
+        time = time_of(block[begin : begin + HEAD]) if begin else None
+        if time is None or time >= since:
+            high = middle
+        else:
+            low = middle + begin
+    return low
 
 
 def count_lines(blocks: Iterable[bytes]) -> int:

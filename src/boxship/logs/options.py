@@ -13,7 +13,7 @@ import msgspec
 from boxship.errors import Invalid, Unsupported
 
 DEFAULT_DRIVER = "json-file"
-UNLIMITED = -1
+UNLIMITED = 0
 
 _SIZES = ("max-size", "max-file", "compress")
 _DETAILS = ("labels", "labels-regex", "env", "env-regex", "tag")
@@ -50,17 +50,22 @@ class TagFacts(msgspec.Struct, frozen=True):
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the options mean. `keeps` is False for the driver that writes no log; sizes in bytes, -1 for no limit."""
+    """What the options mean. `max_size` is bytes of each file, 0 for no limit."""
 
-    keeps: bool
+    driver: str = DEFAULT_DRIVER
     max_size: int = UNLIMITED
-    max_files: int = 1  # the one being written counts
+    max_file: int = 1  # files; the one being written counts
     compress: bool = False  # of files that are no longer written
     labels: tuple[str, ...] = ()
     labels_regex: str = ""
     env: tuple[str, ...] = ()
     env_regex: str = ""
     tag: str = ""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the driver writes a log at all."""
+        return self.driver != "none"
 
     def attributes(
         self, labels: Mapping[str, str], environment: Iterable[str], facts: TagFacts | None = None
@@ -91,19 +96,19 @@ def _parse(driver: str, pairs: tuple[tuple[str, str], ...]) -> LogSettings:
     if driver == "none":
         if options:
             raise Invalid("invalid logging opts for driver none")
-        return LogSettings(keeps=False)
+        return LogSettings(driver=driver)
     _check_mode(options)
     for name in options:
         if name not in _OPTIONS[driver] and name != "mode":
             raise Invalid(f"unknown log opt '{name}' for {driver} log driver")
     default_size, default_files = ("20m", 5) if driver == "local" else ("10m", 3)
-    max_size = _size(options.get("max-size", default_size))
-    max_files = _count(options.get("max-file", str(default_files)))
+    max_size = parse_size(options.get("max-size") or default_size)
+    max_file = _count(options.get("max-file") or str(default_files))
     return LogSettings(
-        keeps=True,
+        driver=driver,
         max_size=max_size,
-        max_files=max_files,
-        compress=_compress(options, driver, max_size, max_files),
+        max_file=max_file,
+        compress=_compress(options, driver, max_size, max_file),
         labels=_names(options.get("labels", "")),
         labels_regex=_pattern("labels-regex", options),
         env=_names(options.get("env", "")),
@@ -122,7 +127,8 @@ def _check_mode(options: Mapping[str, str]) -> None:
         raise Invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
 
 
-def _size(text: str) -> int:
+def parse_size(text: str) -> int:
+    """Bytes of "10m" or "1.5GB", 0 (no limit) of "-1". Raises Invalid."""
     if text.strip() == "-1":
         return UNLIMITED
     match = _SIZE.fullmatch(text.strip().lower())
@@ -146,9 +152,9 @@ def _count(text: str) -> int:
     return count
 
 
-def _compress(options: Mapping[str, str], driver: str, max_size: int, max_files: int) -> bool:
+def _compress(options: Mapping[str, str], driver: str, max_size: int, max_file: int) -> bool:
     text = options.get("compress", "")
-    possible = max_files > 1 and max_size != UNLIMITED
+    possible = max_file > 1 and max_size != UNLIMITED
     if not text:
         return driver == "local" and possible
     # the words that Go's parser of booleans takes, for clients written against Docker

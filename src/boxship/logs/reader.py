@@ -9,14 +9,14 @@ threads; the loop decodes small blocks, one at a time. A log is never written he
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 
 from boxship.logs.chain import Chain
 from boxship.logs.lines import Decoder
 from boxship.spec.log import LogRecord
 
-BOTH = frozenset({1, 2})
+BOTH = (1, 2)
 SHORTEST_POLL, LONGEST_POLL = 0.005, 0.05  # seconds between two looks at a log whose end is reached
 DECODE_BYTES = 1 << 16  # before others get the loop
 
@@ -29,7 +29,7 @@ async def read(
     tail: int | None = None,
     follow: bool = False,
     ended: Callable[[], bool] = lambda: True,
-    streams: frozenset[int] = BOTH,
+    streams: Collection[int] = BOTH,
     merge: bool = False,
 ) -> AsyncGenerator[LogRecord, None]:
     """The records of the log at `path`, in order.
@@ -56,7 +56,7 @@ async def read_batches(
     tail: int | None = None,
     follow: bool = False,
     ended: Callable[[], bool] = lambda: True,
-    streams: frozenset[int] = BOTH,
+    streams: Collection[int] = BOTH,
     merge: bool = False,
 ) -> AsyncGenerator[list[LogRecord], None]:
     """As `read`, in lists of records that came together; no list is empty."""

@@ -34,7 +34,7 @@ def rotate(path: str | os.PathLike[str], settings: LogSettings) -> None:
     free = next(number for number in range(len(found) + 1) if number not in found)
     for number in sorted(found, reverse=True):
         generation = found[number]
-        if number + (number < free) >= settings.max_files:
+        if number + (number < free) >= settings.max_file:
             # with one file alone the writer's own goes too: what it held is dropped, as with Docker
             remove(generation.path)
         elif number < free:  # what lies behind a gap needs no other number
