@@ -7,12 +7,12 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from images_kit import Layout, Room, chunks, layer, simple
 
 from boxship.errors import BoxshipError, Invalid
 from boxship.images.documents import nanoseconds, parse_config, timestamp
 from boxship.images.streams import Inflated
 from boxship.store.memory import MemoryStore
-from conftest import Layout, Room, chunks, layer, simple
 
 
 def oci() -> bytes:
@@ -37,6 +37,7 @@ async def load_damaged(data: bytes) -> None:
         if not await room.images.list():
             assert await room.content.list() == () and room.layers.layers() == []
         assert not list((room.root / "content/ingest").iterdir())
+        await room.layers.close()
 
 
 @settings(max_examples=60, deadline=None)

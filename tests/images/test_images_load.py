@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from images_kit import Layout, Room, chunks, closing, config, docker_archive, layer, sha, simple, tar
 
 from boxship.errors import Canceled, Exhausted, Invalid, NotFound
 from boxship.images import LayerProgress, Loaded
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
-from conftest import Layout, Room, chunks, closing, config, docker_archive, layer, sha, simple, tar
 
 
 async def test_docker_archive(room: Room) -> None:

@@ -3,12 +3,12 @@
 import re
 
 import pytest
+from images_kit import Room, chunks, config, docker_archive, layer, simple
 
 from boxship.errors import Conflict, Invalid, NotFound
 from boxship.images import Removal, Use
 from boxship.spec import reference as references
 from boxship.spec.image import ExecutionConfig
-from conftest import Room, chunks, config, docker_archive, layer, simple
 
 RUNNING, STOPPED = "c" * 64, "d" * 64
 

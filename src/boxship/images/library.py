@@ -39,6 +39,8 @@ from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
+INTAKE_LIMIT = 16  # streams read at the same time, each in a thread; more wait
+
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +53,7 @@ class Images:
         self._catalog = Catalog(content.references)
         self._garbage = Collector(content, layers, self._catalog)
         self._changing = asyncio.Lock()
+        self._intakes = asyncio.Semaphore(INTAKE_LIMIT)
 
     async def recover(self, uses: Collection[Use] = ()) -> None:
         """Read what is stored, and sweep what no image needs. `uses` are the containers that exist."""
@@ -112,7 +115,7 @@ class Images:
     ) -> AsyncGenerator[LayerProgress | Loaded, None]:
         """Take an archive of images (Docker's of any age, or an OCI layout; plain or compressed) off a stream.
         Raises Invalid for what is none, NotFound where it has nothing for the platform, Exhausted on a full disk."""
-        async with self._garbage.making() as hold:
+        async with self._intakes, self._garbage.making() as hold:
             for found in await take(self._content, hold, source, platform):
                 async with contextlib.aclosing(
                     prepare(self._content, self._layers, hold, found, self._catalog.layers())
@@ -154,7 +157,7 @@ class Images:
         """Make an image of one layer from a tar, plain or compressed. `changes` are Dockerfile instructions."""
         name = check_tag(reference) if reference else None
         config = making.changed(None, changes)
-        async with self._garbage.making() as hold:
+        async with self._intakes, self._garbage.making() as hold:
             blob = await making.take_tar(self._content, hold, source)
             draft = making.import_config(config, blob, message, platform or platforms.host())
             return await self._make(hold, draft, (), name, "")
@@ -176,7 +179,7 @@ class Images:
         `changes` are Dockerfile instructions on top of it."""
         name = check_tag(reference) if reference else None
         config = making.changed(config, changes)
-        async with self._garbage.making() as hold:
+        async with self._intakes, self._garbage.making() as hold:
             blob = await making.take_tar(self._content, hold, diff)
             below = parent.layers if parent else ()
             for layer in below:  # the parent may be removed while we work; its parts stay
