@@ -211,7 +211,8 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, fo
 def _set_attributes(member: tarfile.TarInfo, path: str, *, owners: bool) -> None:
     if owners:
         os.lchown(path, member.uid, member.gid)
-    if member.issym() or member.islnk():
+    if member.islnk():
         return
-    os.chmod(path, member.mode & 0o7777)
-    os.utime(path, (member.mtime, member.mtime))
+    if not member.issym():
+        os.chmod(path, member.mode & 0o7777)
+    os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)

@@ -125,7 +125,8 @@ class Daemon:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         elif stream is not None:
             sent.setdefault("Content-Type", "application/x-tar")
-            self.settle()  # a stream cannot be sent twice
+        if stream is not None or method == "HEAD":
+            self.settle()  # a stream cannot be sent twice, and a refused HEAD does not say why
         while True:
             target = f"/v{self.version}{path}" + (encode(query) if query else "")
             response = self._connection(own_connection).request(method, target, sent, content)

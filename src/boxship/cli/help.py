@@ -42,9 +42,13 @@ def verb_page(name: str, line: tuple[str, ...], command: Command) -> str:
 
 def group_page(group: str) -> str:
     """The verbs of one group."""
-    verbs = {name.partition(" ")[2]: line[1] for line in VERBS for name in line[2:] if name.startswith(f"{group} ")}
-    first = {name.partition(" ")[2] for line in VERBS for name in line[2:] if name.startswith(f"{group} ")}
-    lines = [f"{INDENT}{verb:<11} {verbs[verb]}" for verb in sorted(first)]
+    prefix = f"{group} "
+    shown = {
+        names[0].removeprefix(prefix): line[1]
+        for line in VERBS
+        if (names := [name for name in line[2:] if name.startswith(prefix)])
+    }
+    lines = [f"{INDENT}{verb:<11} {shown[verb]}" for verb in sorted(shown)]
     return f"Usage:  boxship {group} COMMAND\n\n{GROUPS[group]}\n\nCommands:\n" + "\n".join(lines) + "\n"
 
 
@@ -53,7 +57,7 @@ def program_page(flags: Sequence[Flag]) -> str:
     plain = {name: line[1] for line in VERBS for name in line[2:3] if name[0] != "_" and " " not in name}
     sections = [
         "Usage:  boxship [OPTIONS] COMMAND",
-        "Run, build and look after containers",
+        "A container platform: containers, images, networks and volumes",
         "Commands:\n" + "\n".join(f"{INDENT}{name:<11} {plain[name]}" for name in sorted(plain)),
         "Groups:\n" + "\n".join(f"{INDENT}{name:<11} {GROUPS[name]}" for name in sorted(GROUPS)),
         "Options:\n" + "\n".join(flag_lines(flags)),
