@@ -138,7 +138,11 @@ class Snapshots:
         descriptor = os.open(self._layout.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sync_filesystem(descriptor)
-            os.rename(staged, final)
+            try:
+                os.rename(staged, final)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:  # else somebody unpacked the same meanwhile
+                    raise
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

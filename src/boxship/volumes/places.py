@@ -56,15 +56,18 @@ class Places:
             data.chmod(0o755)
 
     def make_staged(self, name: str) -> Path:
-        self.discard_staged(name)
         staged = self.root / name / "_fill"
         staged.mkdir(mode=0o755)
         return staged
 
-    def discard_staged(self, name: str) -> None:
-        staged = self.root / name / "_fill"
-        if staged.is_dir():
-            os.rename(staged, self._unique(name))
+    def discard_staged(self, name: str) -> Path | None:
+        """Move what was on its way in to the trash; None where there was nothing."""
+        gone = self._unique(name)
+        try:
+            os.rename(self.root / name / "_fill", gone)
+        except FileNotFoundError:
+            return None
+        return gone
 
     def discard(self, name: str) -> Path | None:
         """Move a volume's folder to the trash; None where it has none."""

@@ -200,7 +200,9 @@ class Volumes:
             except OSError as error:
                 raise Internal(f"cannot fill volume {name}: {error.strerror}") from error
             finally:
-                self._places.discard_staged(name)
+                left = self._places.discard_staged(name)
+                if left is not None:
+                    self._remover.submit(remove_tree, left)
 
     @staticmethod
     def _release_pin(path: Path) -> None:
