@@ -67,7 +67,8 @@ class Programs:
             if not runtime.is_crun:
                 continue
             target = self._folder / runtime.name
-            target.touch()
+            if not target.exists():  # after a kill it still carries its read-only mount
+                target.touch()
             try:
                 if not os.path.samefile(target, runtime.path):  # none yet, or that of a crun replaced since
                     unmount(target)
