@@ -86,8 +86,14 @@ class Driver:
         await asyncio.to_thread(self._programs.bind)
 
     async def close(self) -> None:
-        """Give the mounts back; containers go on."""
+        """Give the mounts back, and the instance's cgroup where no container is in it; containers go on."""
         await asyncio.to_thread(self._programs.unbind)
+        await asyncio.to_thread(self._remove_empty_parent)
+
+    def _remove_empty_parent(self) -> None:
+        for folder in cgroup.folders(self.layout, self._parent):
+            with contextlib.suppress(OSError):  # it holds containers, or was never made
+                os.rmdir(folder)
 
     def anticipate(self) -> None:
         """A container or an exec will be started soon: spend the kernel's waits now."""
