@@ -110,6 +110,8 @@ def test_the_busybox_base_serves_a_page(tmp_path: Path) -> None:
         place = daemon.boxship("port", "web", "80").stdout.split()[0]
         until(lambda: answers(place), 10, "the page")
         assert daemon.boxship("exec", "web", "whoami").stdout == "root\n"
+        for code in range(20):  # the code is known as soon as the output ends
+            assert daemon.boxship("exec", "web", "sh", "-c", f"exit {code}", check=False).returncode == code
 
 
 def answers(place: str) -> bool:
