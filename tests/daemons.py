@@ -1,4 +1,4 @@
-"""A real boxshipd for tests: its own roots, its own socket, the stock client, and a check that nothing is left behind."""
+"""A real boxshipd for tests: own roots, own socket, the stock client, and a check that nothing is left behind."""
 
 import contextlib
 import io

@@ -30,6 +30,7 @@ def container(phase: Phase = Phase.CREATED, **spec: object) -> Container:
         name="box",
         created_at=1,
         image_id="sha256:" + "0" * 64,
+        image_size=0,
         spec=ContainerSpec(image="busybox", **spec),
         process=Process(("sh",), (), "", "", None, ("sh",)),
         labels={},

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from boxship.errors import Conflict, NotFound, Unavailable
+from boxship.errors import Conflict, Exhausted, NotFound, Unavailable
 from boxship.network.networks import Networks
-from boxship.spec.container import EndpointRequest, PortRequest
+from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
+from boxship.store import Operation
+from boxship.store.memory import MemoryStore
 from boxship.sys import namespace, netlink
 
 from network_traffic import ask, serve  # isort: skip
@@ -173,3 +175,46 @@ async def test_rules_flushed_by_somebody_are_put_right(networks: Networks, machi
     async with serve(web.namespace, "tcp", "0.0.0.0", 80, "web"):
         assert (await ask(machine.outside, "tcp", "198.51.100.2", 8080)).startswith("web")
     assert await networks.audit() == []
+
+
+class FailingStore(MemoryStore):
+    """A store whose disk may be full."""
+
+    full = False
+
+    async def commit(self, *operations: Operation) -> int:
+        if self.full:
+            raise Exhausted("no space left on device")
+        return await super().commit(*operations)
+
+
+async def test_a_full_disk_leaves_nothing_half_done(machine) -> None:
+    store = FailingStore()
+    room = Networks(store, machine.run_root, "test", machine.settings)
+    await room.start()
+    await room.recover(())
+    await room.create(NetworkSpec(name="one"))
+    ports = (PortRequest(80, host_port="8080"),)
+    requests = (EndpointRequest("one"), EndpointRequest("bridge"))
+    store.full = True
+    for _ in range(3):
+        with pytest.raises(Exhausted):
+            await room.attach("a" * 64, "a", requests=requests, ports=ports)
+        with pytest.raises(Exhausted):
+            await room.create(NetworkSpec(name="two"))
+        assert await room.audit() == []
+    store.full = False
+    await room.attach("a" * 64, "a", requests=BRIDGE, ports=ports)
+    store.full = True
+    with pytest.raises(Exhausted):
+        await room.connect("a" * 64, EndpointRequest("one"))
+    with pytest.raises(Exhausted):
+        await room.detach("a" * 64)
+    store.full = False
+    await room.attach("b" * 64, "b", requests=BRIDGE, ports=ports)
+    await room.recover({"b" * 64})
+    await room.attach("a" * 64, "a", requests=BRIDGE)
+    assert await room.audit() == []
+    for letter in "ab":
+        await room.detach(letter * 64)
+    await room.close()

@@ -145,7 +145,7 @@ class Restarted:
         self.machine = machine
 
     async def again(self, live: set[str], pids: dict[str, int] | None = None) -> Networks:
-        self.first._attachments.reservations.close()
+        self.first._places.reservations.close()
         await self.first._resolver.close()
         await self.first._pool.close()
         await self.first._kernel.close()
@@ -236,7 +236,7 @@ async def test_a_restart_sweeps_strays_and_only_ours(restarted: Restarted, machi
     bridge = networks.get("bridge").bridge
     assert bridge
     descriptor = os.open(a.namespace, os.O_RDONLY)
-    prefix = networks._attachments._veth_prefix
+    prefix = networks._places._veth_prefix
     for name, peer in ((f"{prefix}feedbeef", "x0"), ("bxaaaaastranger", "x1")):
         route.apply(
             netlink.add_veth(

@@ -65,7 +65,7 @@ async def play(machine, steps) -> None:
 
 async def crash(room: Networks) -> None:
     """What the kernel does for a dead daemon."""
-    room._attachments.reservations.close()
+    room._places.reservations.close()
     await room._resolver.close()
     await room._pool.close()
     await room._kernel.close()

@@ -1,10 +1,10 @@
-"""Real containers by crun, runc and conmon: a busybox root, a driver with a run root of its own, nothing left behind."""
+"""Real containers by crun, runc and conmon: a busybox root, a driver with its own run root, nothing left behind."""
 
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ import pytest
 from boxship.runtime import security
 from boxship.runtime.config import render
 from boxship.runtime.driver import Attached, Driver, ExecPlan, Exit, Handle
-from boxship.runtime.plan import Identity, Plan, Rights
+from boxship.runtime.plan import Identity, Plan
 from boxship.sys import cgroup
 from boxship.sys.mount import enter_private_namespace
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = "cat chmod cp dd echo env false head hostname id kill ls mkdir mount nc ping ps pwd rm sh sleep stat stty tee " \
-    "touch tr true tty ulimit uname wc yes seq tail grep nproc date mknod chroot unshare trap test".split()  # fmt: skip
+APPLETS = (
+    "cat chmod chroot cp date dd echo env false grep head hostname id kill ls mkdir mknod mount nc nproc ping ps pwd rm "
+    "seq sh sleep stat stty tail tee test touch tr trap true tty ulimit uname unshare wc yes"
+).split()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -175,7 +177,3 @@ async def box(rootfs: Path) -> AsyncIterator[Box]:
         f"{driver.layout.unified}/boxship-{instance}",
     ):
         assert not os.path.exists(folder), folder
-
-
-Maker = Callable[..., Plan]
-EMPTY_RIGHTS = Rights()

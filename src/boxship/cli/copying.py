@@ -92,6 +92,8 @@ def _pack_one(archive: tarfile.TarFile, path: str, name: str) -> Iterator[bytes]
     member = archive.gettarinfo(path, name)
     if member is None:
         return  # a socket: it means nothing elsewhere
+    moment = os.lstat(path).st_mtime_ns
+    member.pax_headers = {"mtime": f"{moment // 1_000_000_000}.{moment % 1_000_000_000:09d}"}
     yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
     if not member.isreg():
         return
@@ -131,7 +133,7 @@ class PieceReader:
 def unpack(pieces: Iterable[bytes], folder: str, rename: str, *, owners: bool) -> int:
     """Unpack a tar stream in a folder; `rename` is a new first part of every name. Returns the bytes of files."""
     total = 0
-    times: list[tuple[str, int]] = []
+    times: list[tuple[str, int]] = []  # of folders: set last, as what is put into them changes them
     with tarfile.open(fileobj=cast(IO[bytes], PieceReader(pieces)), mode="r|") as archive:
         for member in archive:
             path = _place(folder, _parts(member.name, rename))
@@ -142,9 +144,9 @@ def unpack(pieces: Iterable[bytes], folder: str, rename: str, *, owners: bool) -
                 total += member.size
             _set_attributes(member, path, owners=owners)
             if member.isdir():
-                times.append((path, int(member.mtime)))
+                times.append((path, _modified(member)))
     for path, moment in reversed(times):
-        os.utime(path, (moment, moment))
+        os.utime(path, ns=(moment, moment))
     return total
 
 
@@ -215,4 +217,13 @@ def _set_attributes(member: tarfile.TarInfo, path: str, *, owners: bool) -> None
         return
     if not member.issym():
         os.chmod(path, member.mode & 0o7777)
-    os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)
+    moment = _modified(member)
+    os.utime(path, ns=(moment, moment), follow_symlinks=False)
+
+
+def _modified(member: tarfile.TarInfo) -> int:
+    """Nanoseconds since the epoch; the text of the header, as a float cannot hold them."""
+    whole, dot, fraction = member.pax_headers.get("mtime", "").partition(".")
+    if dot and whole.isdigit() and fraction.isdigit():
+        return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+    return int(member.mtime) * 1_000_000_000

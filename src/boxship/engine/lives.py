@@ -61,7 +61,7 @@ class Live:
     def removed(self) -> None:
         """Wake those who wait for the removal, and those who wait for an end that will not come."""
         _wake(self._exits, self.last)
-        _wake(self._removals, self.last)
+        _wake(self._removals, WaitResult(self.last.exit_code))  # the error was the start's own reply
         for client in self.attaching:
             client.give_up()
         self.attaching.clear()

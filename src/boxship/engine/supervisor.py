@@ -217,6 +217,8 @@ class Supervisor:
             container_event(container, "die", now, exitCode=str(code), execDuration="0"),
         )
         live.ended(WaitResult(code, reason))
+        if container.spec.auto_remove:
+            await self._removal.remove(container.id, volumes=True)
 
     async def _delete(self, handle: Handle | None) -> None:
         if handle is None:

@@ -94,9 +94,10 @@ class Chain:
                 return False
         except FileNotFoundError:
             pass  # its writer hasn't opened it again yet
+        known = len(self._sources)
         await asyncio.to_thread(self._extend)
         self._drained = False
-        return not self.is_last()
+        return len(self._sources) > known
 
     def _extend(self) -> None:
         """Add the files that are newer than the current one. If that is gone, it was the oldest: all are newer."""

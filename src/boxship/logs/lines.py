@@ -83,7 +83,8 @@ class Decoder:
 
     def _separate(self, lines: list[bytes]) -> list[LogRecord]:
         found: list[LogRecord] = []
-        add, known = found.append, b""
+        add = found.append
+        known: bytes | None = None
         stream, time, partial, wanted = 0, 0, False, False
         for line in lines:
             head = line[:HEAD]
@@ -207,11 +208,13 @@ def tail_place(
 ) -> tuple[int, int]:
     """Where the last `count` lines of output begin in a file of `size` bytes, and how many of them it lacks.
 
-    With `open_end`, pieces at the very end that nothing has ended yet are a line. Reads from the end, no more than
+    With `open_end`, what stands at the very end and nothing has ended yet is a line. Reads from the end, no more than
     needed.
     """
     starts = _starts_backwards(read_at, size, block_size)
     place = next(starts, (0, b""))[0]
+    if place < size and open_end and count > 0:
+        count, open_end = count - 1, False
     for start, head in starts:
         if open_end or not is_piece(head):
             if count == 0:

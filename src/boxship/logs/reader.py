@@ -60,6 +60,8 @@ async def read_batches(
     merge: bool = False,
 ) -> AsyncGenerator[list[LogRecord], None]:
     """As `read`, in lists of records that came together; no list is empty."""
+    if tail == 0 and not follow:
+        return
     decoder = Decoder(since=since, until=until, streams=streams, merge=merge)
     chain = Chain(os.fspath(path), follow=follow)
     delay = SHORTEST_POLL

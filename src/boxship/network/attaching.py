@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from boxship.errors import Invalid
+from boxship.errors import Denied, Invalid
 from boxship.network import files, rules
 from boxship.network.addresses import hardware_address
 from boxship.network.kernel import Plug
@@ -34,6 +34,26 @@ def check_request(request: EndpointRequest, network: Network) -> None:
         raise Invalid("invalid endpoint settings:\n" + "\n".join(problems))
     if request.mac_address:
         check_mac(request.mac_address)
+
+
+def check_requests(networks: Sequence[Network], requests: Sequence[EndpointRequest]) -> None:
+    """Refuse what a container may not ask of these networks together, or of one of them."""
+    for network, request in zip(networks, requests, strict=True):
+        if network.spec.config_only:
+            raise Denied(f"cannot attach to {network.name}: it is a configuration-only network")
+        check_request(request, network)
+    if len({network.id for network in networks}) < len(networks):
+        raise Invalid("cannot attach to the same network twice")
+    drivers = {network.driver for network in networks} if len(networks) > 1 else set()
+    if "host" in drivers:
+        raise Invalid(
+            "container sharing network namespace with another container or host cannot be connected to any other"
+            " network"
+        )
+    if "null" in drivers:
+        raise Invalid(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        )
 
 
 def check_mac(text: str) -> str:
@@ -81,6 +101,18 @@ def new_endpoint(
     )
     announced = bool(request.mac_address or request.ipv4_address)
     return EndpointRecord(endpoint, veth, request.links, request.gateway_priority, announced)
+
+
+def renamed(record: AttachmentRecord, name: str) -> AttachmentRecord:
+    """A record under a new name of its container, with the names that others find it by."""
+    items = []
+    for item in record.endpoints:
+        endpoint = item.endpoint
+        if endpoint.dns_names:
+            names = dns_names(record.container_id, name, endpoint.aliases, record.hostname)
+            endpoint = msgspec.structs.replace(endpoint, dns_names=names)
+        items.append(msgspec.structs.replace(item, endpoint=endpoint))
+    return msgspec.structs.replace(record, name=name, endpoints=tuple(items))
 
 
 def plug(network: Network, item: EndpointRecord, mtu: int) -> Plug:

@@ -16,9 +16,11 @@ from boxship.network.drain import Drain
 from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel
 from boxship.network.model import AttachmentRecord, Network, Settings
+from boxship.network.places import Places
 from boxship.network.pool import NamespacePool
 from boxship.network.recovery import Recovery
 from boxship.network.resolver import Resolver
+from boxship.network.ruleset import Ruleset
 from boxship.network.upstream import Upstream
 from boxship.spec.attachment import Attachment, Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
@@ -59,23 +61,30 @@ class Networks:
         self._drain = Drain()
         self._locks = Locks()
         prefix = veth_prefix(instance)
+        self._places = Places(
+            self._catalog, self._drain, default_host_address=settings.default_host_address, veth_prefix=prefix
+        )
+        ruleset = Ruleset(self._kernel, self._places)
         self._attachments = Attachments(
             store=store,
             kernel=self._kernel,
             catalog=self._catalog,
+            places=self._places,
+            ruleset=ruleset,
             pool=self._pool,
             resolver=self._resolver,
             directory=self._directory,
             drain=self._drain,
             host=host,
-            default_host_address=settings.default_host_address,
-            veth_prefix=prefix,
         )
         self._recovery = Recovery(
             store=store,
             kernel=self._kernel,
             catalog=self._catalog,
+            places=self._places,
+            ruleset=ruleset,
             attachments=self._attachments,
+            drain=self._drain,
             pool=self._pool,
             resolver=self._resolver,
             directory=self._directory,
@@ -108,8 +117,8 @@ class Networks:
         await self._resolver.close()
         await self._pool.close()
         await self._drain.close()
-        self._attachments.reservations.close()
-        if not any(record.namespace for record in self._attachments.records.values()):
+        self._places.reservations.close()
+        if not any(record.namespace for record in self._places.records.values()):
             for network in self._catalog.list():
                 await self._catalog.remove_bridge(network)
             await self._kernel.run(self._kernel.remove_rules)
@@ -164,7 +173,7 @@ class Networks:
             extra_hosts=tuple(extra_hosts),
         )
         async with self._locks.hold(container_id):
-            if container_id in self._attachments.records:
+            if container_id in self._places.records:
                 raise Conflict(f"cannot attach container {name}: it is attached already")
             try:
                 return await finish(self._attachments.attach(record, tuple(requests), tuple(ports)))
@@ -195,7 +204,7 @@ class Networks:
 
     async def statistics(self, container_id: str) -> dict[str, dict[str, int]]:
         """What went through a container's interfaces, by their names inside; as the container sees it."""
-        record = self._attachments.records.get(container_id)
+        record = self._places.records.get(container_id)
         if record is None:
             raise NotFound(f"container {container_id} is not attached to any network")
         veths = {item.endpoint.interface: item.veth for item in record.endpoints if item.veth}

@@ -16,10 +16,13 @@ from boxship.network import attaching, rules
 from boxship.network.attachments import Attachments
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.directory import Directory
+from boxship.network.drain import Drain
 from boxship.network.kernel import Kernel, remove_interfaces, resume_resolver
 from boxship.network.model import AttachmentRecord, EndpointRecord
+from boxship.network.places import Places
 from boxship.network.pool import NamespacePool, enter
 from boxship.network.resolver import Resolver
+from boxship.network.ruleset import Ruleset
 from boxship.store import Store
 from boxship.sys import namespace, netlink
 
@@ -35,7 +38,10 @@ class Recovery:
         store: Store,
         kernel: Kernel,
         catalog: Catalog,
+        places: Places,
+        ruleset: Ruleset,
         attachments: Attachments,
+        drain: Drain,
         pool: NamespacePool,
         resolver: Resolver,
         directory: Directory,
@@ -45,7 +51,10 @@ class Recovery:
         self._store = store
         self._kernel = kernel
         self._catalog = catalog
+        self._places = places
+        self._ruleset = ruleset
         self._attachments = attachments
+        self._drain = drain
         self._pool = pool
         self._resolver = resolver
         self._directory = directory
@@ -57,24 +66,16 @@ class Recovery:
         snapshot = await self._store.list("endpoints/")
         for entry in snapshot.entries:
             record = msgspec.json.decode(entry.value, type=AttachmentRecord)
-            self._attachments.records[record.container_id] = record
-            for item in record.endpoints:
-                state = self._catalog.by_id(item.endpoint.network_id)
-                if state:
-                    state.endpoints[record.container_id] = (record.name, item)
-                    if state.allocator:
-                        state.allocator.restore(item.endpoint.ipv4_address)
+            self._places.restore(record)
 
     async def recover(self, live: Collection[str], processes: Mapping[str, int]) -> None:
         """Take back what belongs to containers that do not live, and put back what those that live miss."""
-        dead = [key for key in self._attachments.records if key not in live]
-        present = await self._kernel.run(self._kernel.elements)
-        wanted = self._attachments.elements(without=dead)
-        await self._kernel.run(self._kernel.change_rules, present, wanted)
+        dead = [key for key in self._places.records if key not in live]
+        await self._ruleset.reconcile(self._places.elements(without=dead))
         for container_id in dead:
             await self._attachments.detach(container_id, rules_are_gone=True)
         links = {link.name: link for link in await self._kernel.run(self._links)}
-        for record in list(self._attachments.records.values()):
+        for record in list(self._places.records.values()):
             try:
                 await self._restore(record, links, processes.get(record.container_id, 0))
             except (BoxshipError, OSError) as error:
@@ -85,7 +86,7 @@ class Recovery:
         return self._kernel.route.links()
 
     async def _restore(self, record: AttachmentRecord, links: Mapping[str, netlink.Link], pid: int) -> None:
-        lost = self._attachments.reservations.restore(record.container_id, record.ports)
+        lost = self._places.reservations.restore(record.container_id, record.ports)
         for port in lost:
             log.warning("host port %s/%s was taken while the daemon was away", port.host_port, port.protocol)
         if not record.namespace:
@@ -99,9 +100,8 @@ class Recovery:
         missing = [item for item in missing if self._bridged(item)]
         if missing:
             await self._plug_again(record, missing)
-        networks = [state.network for item in record.endpoints if (state := self._state(item))]
-        self._directory.put(record, networks)
-        if record.resolver_ports[0]:
+        self._directory.put(record, self._places.networks(record))
+        if record.resolver_ports[0] and record.container_id not in self._resolver.served:
             opened = await asyncio.to_thread(resume_resolver, path, record.resolver_ports)
             await self._resolver.serve(record, opened)
 
@@ -115,15 +115,8 @@ class Recovery:
     async def _plug_again(self, record: AttachmentRecord, missing: list[EndpointRecord]) -> None:
         ready = await asyncio.to_thread(enter, Path(record.namespace))
         try:
-            mtu = self._attachments.mtu
-            plugs = [
-                attaching.plug(state.network, item, self._catalog.mtu(state.network, mtu))
-                for item in missing
-                if (state := self._state(item))
-            ]
-            chosen = attaching.way_out(record)
-            gateway = chosen.endpoint.gateway if chosen else ""
-            await self._kernel.run(self._kernel.plug, ready, plugs, gateway, {}, {})
+            present = attaching.port_elements(record)  # the rules are right already
+            await self._attachments.plug(ready, record, missing, present)
         finally:
             ready.close()
 
@@ -136,9 +129,9 @@ class Recovery:
                 await asyncio.to_thread(namespace.remove, path)
 
     async def _strays(self) -> "Strays":
-        records = self._attachments.records.values()
+        records = self._places.records.values()
         veths = {item.veth for record in records for item in record.endpoints}
-        leaving = self._attachments.leaving()
+        leaving = self._drain.interfaces
         bridges = {network.bridge.bridge for network in self._catalog.list() if network.bridge}
         found = []
         for link in await self._kernel.run(self._links):
@@ -153,7 +146,7 @@ class Recovery:
     async def audit(self) -> list[str]:
         """Every difference between the store and the kernel, as sentences; empty when all is well."""
         problems = []
-        wanted, present = self._attachments.elements(), await self._kernel.run(self._kernel.elements)
+        wanted, present = self._places.elements(), await self._kernel.run(self._kernel.elements)
         if text := rules.change("TABLE", present, wanted):
             problems.append(f"the rules differ: {text.strip()}")
         links = {link.name: link for link in await self._kernel.run(self._links)}
@@ -161,7 +154,7 @@ class Recovery:
             if network.bridge and network.bridge.bridge not in links:
                 problems.append(f"network {network.name} has no bridge {network.bridge.bridge}")
         stored = {entry.key for entry in (await self._store.list("endpoints/")).entries}
-        records = self._attachments.records
+        records = self._places.records
         if stored != {f"endpoints/{key}" for key in records}:
             problems.append(f"the store's endpoints differ from those in memory: {sorted(stored)}")
         for record in records.values():
@@ -183,7 +176,7 @@ class Recovery:
                 problems.append(f"address {item.endpoint.ipv4_address} of container {name} counts as free")
             if self._bridged(item) and item.veth not in links:
                 problems.append(f"container {name} has no interface {item.veth}")
-        if set(record.ports) != set(self._attachments.reservations.held(record.container_id)):
+        if set(record.ports) != set(self._places.reservations.held(record.container_id)):
             problems.append(f"container {name}: the host ports held differ from those published")
         if bool(record.resolver_ports[0]) != (record.container_id in self._resolver.served):
             problems.append(f"container {name}: its resolver does not run as recorded")

@@ -17,11 +17,14 @@ STREAMS = {2: 1, 3: 2}  # conmon's number → ours
 class Attached:
     """`async for stream, data in attached`: stream 1 is stdout (or the terminal), 2 stderr."""
 
-    def __init__(self, connection: SeqpacketConnection) -> None:
+    def __init__(self, connection: SeqpacketConnection, *, owns_stdin: bool = True) -> None:
+        """Without `owns_stdin`, closing does not end a stdin that ends with its first client."""
         self._connection = connection
+        self._owns_stdin = owns_stdin
+        self._closed = False
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
-        while message := await self._connection.receive(MESSAGE_BYTES):
+        while not self._closed and (message := await self._connection.receive(MESSAGE_BYTES)):
             stream = STREAMS.get(message[0])
             if stream is not None and len(message) > 1:
                 yield stream, message[1:]
@@ -38,5 +41,9 @@ class Attached:
         self._connection.end_sending()
 
     def close(self) -> None:
-        """Let go; the process goes on."""
-        self._connection.close()
+        """Let go; the process goes on. Safe to call twice."""
+        self._closed = True
+        if self._owns_stdin:
+            self._connection.close()
+        else:
+            self._connection.abandon()

@@ -9,22 +9,22 @@ Facts of conmon 2.1.6, each held by a test against the real program:
 - The attach socket is bound as `attach` in the bundle, whatever the length of that path, with --full-attach.
 - The exit code goes to the file `<exit-dir>/<container id>`, which appears complete, by rename, before conmon ends.
 - The fifo `ctl` in the bundle takes "1 ROWS COLUMNS\\n" (terminal size) and "2 0 0\\n" (open the log file again).
-- A terminal's socket is made in TMPDIR by a name of at most 108 bytes.
+- A terminal's socket is made in TMPDIR, by a name of at most 108 bytes; the runtime reads that name in the same working
+  folder: the bundle. There conmon also leaves an empty file `oom` when the kernel kills for want of memory.
 - A log path is cut at its first ":" (after the driver's name).
 """
 
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 
 from boxship.errors import Internal, Timeout, Unsupported
-from boxship.sys.pidfd import open_pidfd, start_time, wait_pidfd
-from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
+from boxship.sys.pidfd import start_time
+from boxship.sys.spawn import SAFE_ENVIRONMENT, spawn
 
 PROGRAM = "conmon"
 SYNC, ATTACH, START = 3, 4, 5  # the child's descriptors
@@ -109,19 +109,14 @@ class Conmon:
         self._sync, sync = self._pipe()
         self._errors, errors = self._pipe()
         files = {SYNC: sync, 2: errors}
-        environment = {**SAFE_ENVIRONMENT, "TZ": "UTC0", "_OCI_SYNCPIPE": str(SYNC)}
+        environment = {**SAFE_ENVIRONMENT, "TZ": "UTC0", "TMPDIR": ".", "_OCI_SYNCPIPE": str(SYNC)}
         ours = [self._sync, self._errors]
         if request.attach:
             self._attach, files[ATTACH] = self._pipe()
             files[START], self._start = self._pipe()
             ours += [self._attach, self._start]
             environment |= {"_OCI_ATTACHPIPE": str(ATTACH), "_OCI_STARTPIPE": str(START)}
-        if request.tty:
-            folder = os.open(request.bundle, os.O_PATH | os.O_CLOEXEC)
-            self._open.append(folder)
-            ours.append(folder)
-            environment["TMPDIR"] = f"/proc/{os.getpid()}/fd/{folder}"
-        self.pid = spawn(arguments(request), env=environment, files=files)
+        self.pid = spawn(arguments(request), env=environment, files=files, folder=request.bundle)
         for descriptor in files.values():
             os.close(descriptor)
         self._open = ours
@@ -191,24 +186,6 @@ async def _readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-async def end(pid: int, seconds: float) -> None:
-    """Wait until our child conmon has ended, and reap it; kill it first where it takes longer than `seconds`."""
-    try:
-        descriptor = open_pidfd(pid)
-    except ProcessLookupError:
-        return
-    try:
-        try:
-            async with asyncio.timeout(seconds):
-                await wait_pidfd(descriptor)
-        except TimeoutError:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            await wait_pidfd(descriptor)
-        reap(pid)
-    finally:
-        os.close(descriptor)
-
-
 def control(bundle: Path, kind: int, rows: int = 0, columns: int = 0) -> None:
     """Send a control message. Raises Internal where conmon has ended."""
     try:
@@ -237,6 +214,16 @@ def living(folder: Path) -> Iterator[tuple[int, Path]]:
         for word in words:
             if word.startswith(prefix):
                 yield int(name), Path(os.fsdecode(word.removeprefix(b"--bundle=")))
+
+
+def log_path(pid: int) -> str:
+    """The log file of a living conmon, from its command line; "" for none."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    prefix = b"--log-path=k8s-file:"
+    return next((os.fsdecode(word.removeprefix(prefix)) for word in words if word.startswith(prefix)), "")
 
 
 @contextlib.asynccontextmanager

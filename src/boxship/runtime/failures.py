@@ -12,10 +12,18 @@ NOT_FOUND_CODE = 127
 NOT_EXECUTABLE_CODE = 126
 MESSAGE_LIMIT = 2000  # characters
 
+_NOT_FOUND = ("executable file not found", "no such file or directory", "not a directory")
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\S+Z?:\s*")
 _LOGRUS = re.compile(r'^time="[^"]*" level=(?:error|fatal) msg="((?:[^"\\]|\\.)*)"')
 _CRUN_MISSING = re.compile(r"executable file `([^`]*)` not found(?: in \$PATH)?")
-_ERRNO_TEXT = {"No such file or directory", "Permission denied", "Is a directory", "Not a directory"}
+# crun's words → runc's. A folder as program is EPERM for crun, EACCES for runc.
+_REASONS = {
+    "No such file or directory": "no such file or directory",
+    "Permission denied": "permission denied",
+    "Operation not permitted": "permission denied",
+    "Is a directory": "is a directory",
+    "Not a directory": "not a directory",
+}
 
 
 class Unrunnable(Invalid):
@@ -51,11 +59,11 @@ def describe(text: str, arguments: tuple[str, ...], action: str) -> BoxshipError
         detail = _start_error(program, reason)
     elif detail.startswith(("open executable", "exec ")) or "exec container process" in detail:
         reason = detail.rsplit(": ", 1)[-1]
-        detail = _start_error(program, reason.lower() if reason in _ERRNO_TEXT else reason)
+        detail = _start_error(program, _REASONS.get(reason, reason))
     message = f"{head}{detail}: unknown"
     lower = detail.lower()
     about_program = "unable to start container process: exec:" in lower
-    if about_program and ("executable file not found" in lower or "no such file or directory" in lower):
+    if about_program and any(reason in lower for reason in _NOT_FOUND):
         return Unrunnable(message, NOT_FOUND_CODE)
     if about_program and ("permission denied" in lower or "is a directory" in lower):
         return Unrunnable(message, NOT_EXECUTABLE_CODE)

@@ -37,6 +37,7 @@ class Programs:
 
     def __init__(self, run_root: Path, given: Mapping[str, Path], default: str) -> None:
         self._folder = run_root / "programs"
+        self._states = run_root / "runtimes"
         self._runtimes: dict[str, Runtime] = {}
         for name in dict.fromkeys((*KNOWN, *given)):
             path = given.get(name) or _installed(name)
@@ -52,6 +53,10 @@ class Programs:
         if runtime is None:
             raise Invalid(f"unknown or invalid runtime name: {name}")
         return runtime
+
+    def state(self, runtime: Runtime) -> Path:
+        """The folder of a runtime's own state, with a folder for each container."""
+        return self._states / runtime.name
 
     def paths(self) -> dict[str, str]:
         """Name → path of each."""

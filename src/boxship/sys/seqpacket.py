@@ -23,10 +23,11 @@ class SeqpacketConnection:
         self._loop = asyncio.get_running_loop()
         self._eager = 0
         self._waiting: set[asyncio.Future[None]] = set()
+        self._abandoned = False
 
     async def receive(self, limit: int) -> bytes:
         """The next message, at most `limit` bytes of it; b"" when the peer has ended or we have closed."""
-        while self._socket.fileno() >= 0:
+        while self._is_open():
             try:
                 message = self._socket.recv(limit)
             except BlockingIOError:
@@ -44,7 +45,7 @@ class SeqpacketConnection:
 
     async def send(self, message: bytes | memoryview) -> bool:
         """Send one message; False where the peer has ended."""
-        while self._socket.fileno() >= 0:
+        while self._is_open():
             try:
                 self._socket.send(message, socket.MSG_NOSIGNAL)
             except BlockingIOError:
@@ -70,9 +71,28 @@ class SeqpacketConnection:
         self._loop.remove_reader(descriptor)
         self._loop.remove_writer(descriptor)
         self._socket.close()
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        self._wake()
+
+    def abandon(self) -> None:
+        """Nobody reads or writes any more, but the peer shall not notice: drop what comes until it ends, then close."""
+        if not self._is_open():
+            return
+        self._abandoned = True
+        self._loop.remove_writer(self._socket.fileno())
+        self._loop.add_reader(self._socket.fileno(), self._drop)
+        self._wake()
+
+    def _drop(self) -> None:
+        for _ in range(EAGER_MESSAGES):
+            try:
+                if self._socket.recv(1):
+                    continue
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+            self.close()
+            return
 
     async def _until(self, add: Callable[[int, Callable[[], None]], object], remove: Callable[[int], object]) -> None:
         descriptor = self._socket.fileno()
@@ -89,8 +109,16 @@ class SeqpacketConnection:
             await ready
         finally:
             self._waiting.discard(ready)
-            if self._socket.fileno() == descriptor:
+            if self._is_open():
                 remove(descriptor)
+
+    def _is_open(self) -> bool:
+        return self._socket.fileno() >= 0 and not self._abandoned
+
+    def _wake(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 def connect(path: Path) -> SeqpacketConnection:

@@ -8,18 +8,22 @@ signal actions and an empty signal mask. It must never inherit anything else, an
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from boxship.errors import Exhausted, Internal, Timeout, Unavailable
+from boxship.sys.path import unshare
 from boxship.sys.pidfd import open_pidfd, wait_pidfd
 
 PROGRAM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 SAFE_ENVIRONMENT: Mapping[str, str] = {"PATH": ":".join(PROGRAM_FOLDERS), "LC_ALL": "C"}
 CHUNK_BYTES = 1 << 16
+_CLONE_FS = 0x200
 
 # Python ignores these two; an ignored signal stays ignored across exec, and no program expects that.
 _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -53,13 +57,46 @@ def spawn(
     env: Mapping[str, str],
     files: Mapping[int, int] = {},
     new_session: bool = False,
+    folder: str | os.PathLike[str] | None = None,
 ) -> int:
     """Start `argv` (argv[0] as find_program takes it) and return its pid; the caller must reap it.
 
-    `files` maps the child's descriptors to ours; 0, 1 and 2 are /dev/null unless named. Raises Internal where the
-    program cannot be executed.
+    `files` maps the child's descriptors to ours; 0, 1 and 2 are /dev/null unless named. `folder` is its working
+    folder, else it has ours. Raises Internal where the program cannot be executed.
     """
     program = find_program(argv[0])
+    if folder is not None:
+        return _spawner().submit(_spawn_in, folder, program, argv, env, files, new_session).result()
+    return _spawn(program, argv, env, files, new_session)
+
+
+@functools.cache
+def _spawner() -> ThreadPoolExecutor:
+    """One thread with a working folder of its own: posix_spawn cannot set the child's, which is that of its caller."""
+    return ThreadPoolExecutor(1, thread_name_prefix="spawn", initializer=unshare, initargs=(_CLONE_FS,))
+
+
+def _spawn_in(
+    folder: str | os.PathLike[str],
+    program: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    files: Mapping[int, int],
+    new_session: bool,
+) -> int:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise Internal(f"cannot run {program} in {folder}: {error.strerror}") from error
+    try:
+        return _spawn(program, argv, env, files, new_session)
+    finally:
+        os.chdir("/")
+
+
+def _spawn(
+    program: str, argv: Sequence[str], env: Mapping[str, str], files: Mapping[int, int], new_session: bool
+) -> int:
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
     highest = max((2, *files)) + 1
     copies: list[int] = []

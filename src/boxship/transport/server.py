@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import ClientPayloadError, WSMsgType, web
 
-from boxship.errors import Canceled, Invalid
+from boxship.errors import BoxshipError, Canceled, Invalid
 from boxship.transport.connection import Connection
 from boxship.transport.exchange import Handler, Limits, RawStream, Reply, Request, WebSocket, client_gone, close_stream
 from boxship.transport.listen import BACKLOG, Address, TlsAddress, UnixAddress, open_tls, open_unix
@@ -105,6 +105,10 @@ class Server:
             carrier.abort(request)  # the client has gone; whoever waited for it was cancelled for that
             return _Taken()
         except Canceled:
+            carrier.abort(request)
+            return _Taken()
+        except BoxshipError as error:  # doors answer these themselves, unless a stream is under way
+            log.warning("%s %s broke off: %s", request.method, request.raw_path, error)
             carrier.abort(request)
             return _Taken()
         except Exception:
