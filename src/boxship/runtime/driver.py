@@ -158,7 +158,7 @@ class Driver:
             os.write(descriptor, b"\0")
         finally:
             os.close(descriptor)
-        fifo.unlink()
+        fifo.unlink(missing_ok=True)
         return True
 
     def signal(self, handle: Handle, number: int) -> None:

@@ -1,0 +1,132 @@
+"""Makes the processes of containers: writes the bundle, spawns conmon, waits for the runtime's answer.
+
+Every wait has a deadline; whatever goes wrong, or if the caller is cancelled, everything is taken back first.
+"""
+
+import asyncio
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from boxship.runtime import conmon, failures
+from boxship.runtime.attach import Attached
+from boxship.runtime.clearing import MONITOR_SECONDS, Clearing
+from boxship.runtime.config import process as process_object
+from boxship.runtime.easing import ease
+from boxship.runtime.filters import Filters
+from boxship.runtime.handle import ExecPlan, Handle, Process
+from boxship.runtime.programs import Programs
+from boxship.sys.pidfd import send_signal, start_time
+from boxship.sys.seqpacket import connect
+
+CREATE_SECONDS = 60.0  # conmon and the runtime's `create`
+EXEC_SECONDS = 30.0
+EXEC_MESSAGE_SECONDS = 0.1  # that a failed exec's conmon may take to end by itself
+
+
+class Launching:
+    """Creates containers and execs."""
+
+    def __init__(self, programs: Programs, clearing: Clearing) -> None:
+        self._programs = programs
+        self._clearing = clearing
+        self._filters = Filters()
+
+    async def create(
+        self, handle: Handle, config: dict[str, Any], *, log_path: str, tty: bool, stdin: bool, keep_stdin: bool
+    ) -> Handle:
+        """Make a container's process, which waits for its start. `handle` says where; the complete one is returned."""
+        chosen = self._programs.get(handle.runtime)
+        if chosen.is_crun:
+            config = await self._filters.apply(config)
+        config, warnings = ease(config)
+        handle.bundle.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (handle.bundle / "config.json").write_bytes(msgspec.json.encode(config))
+        request = conmon.Request(
+            container_id=handle.id,
+            program=chosen.program,
+            state_root=self._programs.state(chosen),
+            bundle=handle.bundle,
+            log_path=log_path,
+            tty=tty,
+            stdin=stdin,
+            keep_stdin=keep_stdin,
+        )
+        arguments = tuple(config["process"]["args"])
+        handle = msgspec.structs.replace(handle, runtime=chosen.name, warnings=warnings)
+        started, _ = await self._launch(request, handle, arguments, CREATE_SECONDS)
+        return started
+
+    async def exec(
+        self, handle: Handle, plan: ExecPlan, *, stdin: bool, attach: bool
+    ) -> tuple[Handle, Attached | None]:
+        """Make a further process in a container, which runs at once. `handle` is the exec's own."""
+        chosen = self._programs.get(handle.runtime)
+        handle.bundle.mkdir(parents=True, exist_ok=True, mode=0o700)
+        described = process_object(
+            plan.arguments,
+            plan.environment,
+            plan.working_directory,
+            plan.identity,
+            plan.rights,
+            tty=plan.tty,
+            console_size=plan.console_size,
+        )
+        (handle.bundle / "process.json").write_bytes(msgspec.json.encode(described))
+        request = conmon.Request(
+            container_id=handle.id,
+            program=chosen.program,
+            state_root=self._programs.state(chosen),
+            bundle=handle.bundle,
+            tty=plan.tty,
+            stdin=stdin,
+            keep_stdin=plan.tty,
+            process=handle.bundle / "process.json",
+            attach=attach,
+        )
+        return await self._launch(request, handle, plan.arguments, EXEC_SECONDS)
+
+    async def _launch(
+        self, request: conmon.Request, handle: Handle, arguments: tuple[str, ...], seconds: float
+    ) -> tuple[Handle, Attached | None]:
+        action = "exec" if handle.exec_id else "create"
+        request.state_root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        exit_file(handle).unlink(missing_ok=True)
+        attached = None
+        monitor = conmon.Conmon(request)
+        try:
+            async with conmon.deadline(f"{action} container {handle.id}", seconds):
+                if request.attach:
+                    await monitor.attach_ready()
+                    attached = Attached(connect(request.bundle / "attach"))
+                    monitor.let_start()
+                pid = await monitor.process()
+        except BaseException as error:
+            if attached is not None:
+                attached.close()
+            await asyncio.shield(self._take_back(Process(monitor.pid, monitor.started), handle))
+            if isinstance(error, conmon.Failed):
+                raise failures.describe(str(error), arguments, action) from None
+            raise
+        finally:
+            monitor.close()
+        process = Process(pid, start_time(pid))
+        known = msgspec.structs.replace(handle, process=process, monitor=Process(monitor.pid, monitor.started))
+        return known, attached
+
+    async def _take_back(self, monitor: Process, handle: Handle) -> None:
+        if handle.exec_id:
+            await self._clearing.end_monitor(monitor, EXEC_MESSAGE_SECONDS)
+            await asyncio.to_thread(shutil.rmtree, handle.bundle, ignore_errors=True)
+            return
+        send_signal(monitor.pid, monitor.started, signal.SIGKILL)  # its runtime dies with it
+        await self._clearing.end_monitor(monitor, MONITOR_SECONDS)
+        await self._clearing.delete(handle.id, msgspec.structs.replace(handle, monitor=monitor))
+
+
+def exit_file(handle: Handle) -> Path:
+    """Where conmon writes the exit code."""
+    return handle.bundle / handle.id
