@@ -99,7 +99,7 @@ class Boxship(Engine):
 
     @classmethod
     def version(cls) -> str:
-        return _first_line([sys.executable, "-m", "boxship.main", "--version"]) or "boxshipd (this tree)"
+        return _first_line([str(Path(sys.executable).with_name("boxshipd")), "--version"])
 
     def command(self) -> list[str]:
         program = str(Path(sys.executable).with_name("boxshipd"))
