@@ -43,7 +43,7 @@ from boxship.sys.mount import mounted_under, unmount
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Snapshots]:
     """A snapshots room whose test must leave no mount."""
-    snapshots = Snapshots(tmp_path / "snapshots")
+    snapshots = Snapshots(tmp_path / "snapshots", mount_points=())
     await snapshots.recover([])
     yield snapshots
     await snapshots.close()
@@ -365,6 +365,19 @@ async def test_a_snapshot_lives_and_goes(room: Snapshots) -> None:
     assert room.layers() == []
 
 
+async def test_a_volatile_mount_can_be_made_again(room: Snapshots) -> None:
+    await room.prepare("key", None)
+    for volatile in (True, True, False):
+        root = await room.mount("key", volatile=volatile)
+        (info,) = mounted_under(root)
+        assert bool({"volatile", "fsync=volatile"} & set(info.filesystem_options)) == volatile
+        (root / "file").write_text("x")
+        assert names(await gather(room.export("key"))) == ["file"]
+        await room.unmount("key")
+        assert names(await gather(room.export("key"))) == ["file"]
+    await room.remove("key")
+
+
 async def test_a_snapshot_on_nothing(room: Snapshots) -> None:
     await room.prepare("key", None)
     root = await room.mount("key")
@@ -562,6 +575,47 @@ async def test_unknown_entries_are_refused(room: Snapshots) -> None:
     data[148:156] = b"%06o\0 " % sum(data[:512])
     with pytest.raises(Unsupported, match="entry 'odd' of type 'Q'"):
         await apply(room, 1, 0, bytes(data))
+
+
+async def test_mount_points_do_not_show_as_changes(tmp_path: Path) -> None:
+    room = Snapshots(tmp_path / "snapshots")
+    layer = archive(
+        entry("etc", type=FOLDER, mode=0o711, uid=3, mtime=99),
+        entry("etc/hosts", b"the image's"),
+        entry("dev", type=SYMLINK, linkname="/somewhere"),
+    )
+    await apply(room, 1, 0, layer)
+    await apply(room, 2, 1, archive(entry("etc/.wh.hosts")))
+    for number in (1, 2):
+        key = f"key{number}"
+        await room.prepare(key, chain_id(number))
+        root = await room.mount(key)
+        assert await room.changes(key) == []
+        info = (root / "etc").stat()
+        assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_mtime) == (0o711, 3, 99)
+        assert (root / "etc" / "hosts").read_text() == ("the image's" if number == 1 else "")
+        assert os.readlink(root / "dev") == "/somewhere"
+        assert os.readlink(root / "etc" / "mtab") == "/proc/mounts"
+        assert (root / "proc").is_dir()
+        assert (root / ".dockerenv").exists()
+        assert names(await gather(room.diff(key))) == []
+    again = Snapshots(tmp_path / "snapshots")
+    await again.recover([])
+    for number in (2, 1):
+        await again.remove_layer(chain_id(number))
+    await again.close()
+    await room.close()
+    assert os.listdir(tmp_path / "snapshots" / "places") == []
+    assert not mounted_under(tmp_path)
+
+
+async def test_a_snapshot_on_nothing_has_mount_points_too(tmp_path: Path) -> None:
+    room = Snapshots(tmp_path / "snapshots")
+    await room.prepare("key", None)
+    assert {"proc", "etc/hosts"} <= set(names(await gather(room.export("key"))))
+    assert await room.changes("key") == []
+    await room.remove("key")
+    await room.close()
 
 
 PART = st.sampled_from(["a", "b", "c", ".x", "long" * 30, "ä"])

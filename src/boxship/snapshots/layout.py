@@ -1,6 +1,7 @@
 """Where layers and writable roots lie on the disk, and the moves that are atomic there.
 
     layers/<chain id hex>/{fs, layer.json}    finished layers; layer.json names the parent
+    places/<chain id hex>                      mount points that the image of these layers lacks (see `places`)
     active/<key>/{upper, work, merged, parent} writable roots; `parent` is a link to the layer below
     staging/                                   half-made things, worthless after a crash
     trash/                                     things on their way out
@@ -38,6 +39,7 @@ class Layout:
         self.root = root
         self.layers = root / "layers"
         self.active = root / "active"
+        self.places = root / "places"
         self.staging = root / "staging"
         self.trash = root / "trash"
         self.empty = root / "empty"
@@ -46,7 +48,7 @@ class Layout:
 
     def make(self) -> None:
         """Make the folders that are missing."""
-        for folder in (self.root, self.layers, self.active, self.staging, self.trash, self.empty):
+        for folder in (self.root, self.layers, self.places, self.active, self.staging, self.trash, self.empty):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def unique(self, folder: Path, name: str) -> Path:
@@ -90,6 +92,16 @@ class Layout:
             found.append(chain_id)
             chain_id = record.parent
         return found
+
+    def lower(self, chain_id: str | None) -> list[str]:
+        """What lies below a writable snapshot on that chain: the chain's folders, and above them its places."""
+        folders = self.folders(chain_id)
+        places = self.places_of(chain_id)
+        return [str(places), *folders] if os.path.isdir(places) else folders
+
+    def places_of(self, chain_id: str | None) -> Path:
+        """Where the mount points that the image lacks lie."""
+        return self.places / (chain_id[7:] if chain_id else "none")
 
     def folders(self, chain_id: str | None) -> list[str]:
         """The folders of the chain's files, topmost first."""

@@ -1,44 +1,44 @@
-"""Layers and writable roots on overlayfs.
+"""Writable roots on overlayfs, on top of layers (see `layers`).
 
-A layer is unpacked once, in a child program, and appears by a rename; a writable snapshot is four folders and takes
-well below a millisecond. Mounts live in the daemon's own mount namespace, so none outlives it. Removing renames first
-and deletes in a thread. Nothing here may wait for a disk on the loop.
+A writable snapshot is four folders and takes well below a millisecond. Mounts live in the daemon's own mount namespace,
+so none outlives it. Removing renames first and deletes in a thread. Nothing here may wait for a disk on the loop.
 """
 
 import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator, Collection
+import shutil
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from boxship.errors import Exhausted, Internal, Invalid, NotFound, Unsupported
-from boxship.snapshots.layout import LayerRecord, Layout
+from boxship.errors import Exhausted, Internal, Invalid, Unsupported
+from boxship.snapshots.layers import Layers
+from boxship.snapshots.layout import Layout
+from boxship.snapshots.places import MOUNT_POINTS
 from boxship.snapshots.program import plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
 from boxship.sys.mount import detach_held, mounted_under, unmount
 from boxship.sys.mount import mount as make_mount
 from boxship.sys.overlay import MAXIMUM_LAYERS
-from boxship.sys.path import sync_filesystem
 
 # Renamed folders and files that were only chmodded must be whole in the upper folder, or they could not be exported.
 OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
 _LOOP_LAYERS = 32  # a mount of more layers takes longer than the loop may wait
 
 
-class Snapshots:
+class Snapshots(Layers):
     """All layers and writable snapshots under one folder. One instance for a folder."""
 
-    def __init__(self, root: Path) -> None:
-        self._layout = Layout(root)
+    def __init__(self, root: Path, *, mount_points: Sequence[tuple[str, str]] = MOUNT_POINTS) -> None:
+        super().__init__(Layout(root), ThreadPoolExecutor(1, thread_name_prefix="snapshots"))
+        self._mount_points = mount_points
         self._layout.make()
-        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._ending: dict[str, Future[None]] = {}  # overlays that were detached and are being closed
-        self._applying: dict[str, asyncio.Lock] = {}
 
     async def recover(self, keep: Collection[str], *, mounted: Collection[str] = ()) -> None:
         """Take back what a crash left: half-made layers, trash, snapshots that are not in `keep`, and all mounts but
@@ -53,6 +53,9 @@ class Snapshots:
         for chain_id in self._layout.layer_ids():
             if self._layout.record(chain_id) is None:
                 self._layout.discard(self._layout.layers / chain_id[7:])
+        for name in os.listdir(self._layout.places):
+            if name != "none" and self._layout.record(f"sha256:{name}") is None:
+                self._layout.discard(self._layout.places / name)
         for path in self._layout.leftovers():
             self._cleaner.submit(remove_path, path)
 
@@ -80,98 +83,18 @@ class Snapshots:
         finally:
             remove_path(trial)
 
-    # layers
-
-    def has_layer(self, chain_id: str) -> bool:
-        """Whether the layer is unpacked."""
-        return self._layout.record(chain_id) is not None
-
-    def layers(self) -> list[str]:
-        """The chain ids of all layers."""
-        return self._layout.layer_ids()
-
-    async def apply(
-        self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, *, diff_id: str = ""
-    ) -> int:
-        """Unpack one layer (tar, also compressed) on top of `parent`; bytes on the device. Idempotent.
-
-        With `diff_id` ("sha256:…") the uncompressed stream must have that digest. Invalid names the entry that is
-        wrong, and leaves nothing; once this returns, the layer survives a power failure.
-        """
-        lock = self._applying.setdefault(chain_id, asyncio.Lock())
-        try:
-            async with lock:
-                known = self._layout.record(chain_id)
-                return known.size if known else await self._apply(chain_id, parent, tar, diff_id)
-        finally:
-            if not lock.locked():
-                self._applying.pop(chain_id, None)
-
-    async def _apply(self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, diff_id: str) -> int:
-        final = self._layout.layer(chain_id)
-        lower = self._layout.folders(parent)
-        staged = self._layout.unique(self._layout.staging, final.name)
-        (staged / "fs").mkdir(parents=True, mode=0o755)
-        os.chmod(staged / "fs", 0o755)
-        job = {
-            "kind": "unpack-layer",
-            "what": f"unpack layer {chain_id}",
-            "root": f"{staged}/fs",
-            "lower": lower,
-            "digest": diff_id,
-        }
-        try:
-            answer = await run_job(job, tar)
-            record = LayerRecord(parent, answer["size"])
-            (staged / "layer.json").write_bytes(msgspec.json.encode(record))
-            await asyncio.to_thread(self._publish, staged, final)
-        except OSError as error:
-            kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
-            raise kind(f"cannot unpack layer {chain_id}: {error.strerror}") from error
-        finally:
-            if staged.exists():
-                self._cleaner.submit(remove_path, staged)
-        return record.size
-
-    def _publish(self, staged: Path, final: Path) -> None:
-        """Make a staged layer durable, then visible."""
-        descriptor = os.open(self._layout.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sync_filesystem(descriptor)
-            try:
-                os.rename(staged, final)
-            except OSError as error:
-                if error.errno != errno.ENOTEMPTY:  # else somebody unpacked the same meanwhile
-                    raise
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    async def remove_layer(self, chain_id: str) -> None:
-        """Forget a layer that no image and no snapshot uses; idempotent."""
-        gone = self._layout.discard(self._layout.layer(chain_id))
-        self._layout.forget(chain_id)
-        if gone:
-            self._cleaner.submit(remove_path, gone)
-
-    async def layer_usage(self, chain_id: str) -> int:
-        """Bytes of one layer on the device."""
-        record = self._layout.record(chain_id)
-        if record is None:
-            raise NotFound(f"cannot measure layer {chain_id}: it is not unpacked")
-        return record.size
-
-    # writable snapshots
-
     async def prepare(self, key: str, parent: str | None) -> None:
         """A writable snapshot on a layer (None: on nothing); done before: nothing happens.
 
         No sync: the record that makes a container exist is committed after this on the same filesystem, and a
         snapshot that a power failure took can be prepared again.
         """
-        if len(self._layout.chain(parent)) > MAXIMUM_LAYERS:
+        depth = len(self._layout.chain(parent))
+        if depth > MAXIMUM_LAYERS:
             raise Invalid(f"cannot prepare {key}: more than {MAXIMUM_LAYERS} layers")
         try:
+            if self._mount_points and depth < MAXIMUM_LAYERS and not os.path.isdir(self._layout.places_of(parent)):
+                await asyncio.to_thread(self.make_places, parent, self._mount_points)
             self._layout.make_snapshot(key, parent)
         except OSError as error:
             kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
@@ -189,7 +112,7 @@ class Snapshots:
         """The mount that shows the snapshot."""
         parent = self._layout.parent_of(key)
         folder = self._layout.snapshot(key)
-        options = self._options(self._layout.folders(parent), folder)
+        options = self._options(self._layout.lower(parent), folder)
         return (Mount("overlay", "overlay", f"{folder}/merged", options),)
 
     def view(self, key: str) -> tuple[str, tuple[Mount, ...]]:
@@ -197,8 +120,12 @@ class Snapshots:
         root = self.rootfs(key)
         return str(root), () if is_mounted(root) else self.mounts(key)
 
-    async def mount(self, key: str) -> Path:
-        """Mount the snapshot in our namespace; idempotent."""
+    async def mount(self, key: str, *, volatile: bool = False) -> Path:
+        """Mount the snapshot in our namespace; idempotent.
+
+        `volatile` leaves out every sync, also those that the container asks for: for containers whose files nobody
+        wants after a power failure, because they are removed when they end.
+        """
         root = self.rootfs(key)
         ending = self._ending.get(key)
         if ending is not None:  # the same upper folder must not be mounted twice at a time
@@ -206,10 +133,15 @@ class Snapshots:
         if is_mounted(root):
             return root
         (request,) = self.mounts(key)
+        clear_volatile_mark(root.parent)
+        if volatile:
+            request = msgspec.structs.replace(request, options=(*request.options, "volatile"))
         if len(request.options) > _LOOP_LAYERS:
             await asyncio.to_thread(make_mount, request)
         else:
             make_mount(request)
+        if volatile:
+            clear_volatile_mark(root.parent)
         return root
 
     async def unmount(self, key: str) -> None:
@@ -235,7 +167,7 @@ class Snapshots:
         """(0 modified | 1 added | 2 deleted, path), by path, of everything that differs from the layers."""
         parent = self._layout.parent_of(key)
         folder = self._layout.snapshot(key)
-        lower = self._layout.folders(parent)
+        lower = self._layout.lower(parent)
         mounts: tuple[Mount, ...] = ()
         place = lower[0]
         if len(lower) > 1:
@@ -289,11 +221,19 @@ class Snapshots:
         return dict(zip(keys, sizes, strict=True))
 
     async def total_usage(self) -> dict[str, int]:
-        """Bytes on the device: "layers", "active", and "other" (staging and trash)."""
+        """Bytes on the device: "layers", "active", and "other" (mount points, staging and trash)."""
         layout = self._layout
-        paths = [str(folder) for folder in (layout.layers, layout.active, layout.staging, layout.trash)]
-        layers, active, staging, trash = await run_job({"kind": "usage", "what": "measure snapshots", "paths": paths})
-        return {"layers": layers, "active": active, "other": staging + trash}
+        folders = (layout.layers, layout.active, layout.places, layout.staging, layout.trash, layout.empty)
+        job = {"kind": "usage", "what": "measure snapshots", "paths": [str(folder) for folder in folders]}
+        layers, active, *other = await run_job(job)
+        return {"layers": layers, "active": active, "other": sum(other)}
+
+
+def clear_volatile_mark(folder: Path) -> None:
+    """Take away the note by which overlayfs refuses to mount again what was mounted volatile."""
+    mark = f"{folder}/work/work/incompat"
+    if os.path.isdir(mark):
+        shutil.rmtree(mark)
 
 
 def is_mounted(root: Path) -> bool:
