@@ -31,8 +31,8 @@ await() {
     shift 2
     end=$((SECONDS + seconds))
     until "$@" >/dev/null 2>&1; do
+        if [ -n "$daemon" ] && ! kill -0 "$daemon" 2>/dev/null; then die "the daemon ended, before: $what"; fi
         if [ $SECONDS -ge $end ]; then
-            tail -n 20 "$log" >&2 || true
             die "waited $seconds s for: $what"
         fi
         sleep 0.05
@@ -61,20 +61,27 @@ PROGRAM
 pid_of() { boxship inspect --format '{{.State.Pid}}' "$1"; }
 runs_again() { [ "$(boxship inspect --format '{{.State.Running}} {{.RestartCount}}' web)" = "true 1" ]; }
 
-# What of ours this machine has: each line says what and where. Empty means nothing is left.
-remains() {
-    grep -l -s -F "$work/" /proc/[0-9]*/mountinfo | sed 's/^/mount seen by /' || true
-    ip -o link show | awk -F': ' '{print $2}' | sed 's/@.*//' | grep -v -x -F -f "$work.interfaces" | sed 's/^/interface /' || true
-    { nft list tables 2>/dev/null || true; } | grep -v -x -F -f "$work.tables" | sed 's/^/rules: /' || true
-    { lsns --noheadings --output NS --type net || true; } | grep -v -w -F -f "$work.namespaces" | sed 's/^/network namespace /' || true
-    find /sys/fs/cgroup -type d -path '*boxship*' 2>/dev/null | grep -v -x -F -f "$work.cgroups" | sed 's/^/cgroup /' || true
-    pgrep -a -f -- "$work/" | grep -v -F "$0" | sed 's/^/process /' || true
+# While the container runs: the names of what the kernel holds for it, to look for at the end.
+note_what_is_ours() {
+    local bridge
+    ip -o link show type bridge | grep -F "alias boxship:$(cat "$data/instance"):" | awk -F': ' '{print $2}' >"$work/bridges"
+    { cat "$work/bridges"; while read -r bridge; do
+        ip -o link show master "$bridge" | awk -F': ' '{print $2}' | sed 's/@.*//'
+    done <"$work/bridges"; } | sort -u >>"$work/interfaces"
+    readlink "/proc/$(pid_of web)/ns/net" >>"$work/namespaces"
 }
-note_what_was_there() {
-    ip -o link show | awk -F': ' '{print $2}' | sed 's/@.*//' >"$work.interfaces"
-    { nft list tables 2>/dev/null || true; echo -; } >"$work.tables"
-    { lsns --noheadings --output NS --type net || true; echo -; } | tr -d ' ' >"$work.namespaces"
-    { find /sys/fs/cgroup -type d -path '*boxship*' 2>/dev/null || true; echo -; } >"$work.cgroups"
+# What of ours the machine still has: a line for each thing. No line means that nothing is left.
+remains() {
+    local instance
+    instance=$(cat "$data/instance")
+    grep -l -s -F "$work/" /proc/[0-9]*/mountinfo | sed 's/^/mounts in /' || true
+    ip -o link show | awk -F': ' '{print $2}' | sed 's/@.*//' | grep -x -F -f "$work/interfaces" | sed 's/^/interface /' || true
+    ip -o link show | grep -o -F "alias boxship:$instance:" | sed 's/^/interface with /' || true
+    nft list tables | grep -w -F "boxship_$instance" | sed 's/^/rules in /' || true
+    find /proc/[0-9]*/ns/net -maxdepth 0 -printf '%p %l\n' 2>/dev/null | grep -F -f "$work/namespaces" | sed 's/^/network namespace of /' || true
+    find /sys/fs/cgroup -type d -path "*boxship-$instance*" 2>/dev/null | sed 's/^/cgroup /' || true
+    pgrep -a -f -- "$work/" | sed 's/^/process /' || true
+    find "$data/content" "$data/snapshots" "$data/containers" "$data/volumes" -type f 2>/dev/null | sed 's/^/file /' || true
 }
 
 # After a failure: whatever carries the instance's name or lies in its folder, without the daemon's help.
@@ -103,12 +110,11 @@ clean_up() {
         wait "$daemon" 2>/dev/null
     fi
     if [ $status -ne 0 ]; then take_back; fi
-    rm -rf "$work" "$work".{interfaces,tables,namespaces,cgroups}
+    rm -rf "$work"
     exit $status
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
-note_what_was_there
 
 heading "The daemon, with its own data and run folders"
 start_daemon
@@ -130,6 +136,7 @@ heading "Looking at it"
 show boxship ps
 show boxship logs web
 show boxship stats --no-stream
+note_what_is_ours
 show boxship exec web sh -c 'id; ip -4 -o addr show eth0; ps'
 
 heading "Its process is killed: the restart policy brings it back"
@@ -141,6 +148,7 @@ await 10 "the page" fetch "$url"
 show boxship ps
 show fetch "$url"
 
+note_what_is_ours
 heading "The daemon itself is killed while the container serves"
 second=$(pid_of web)
 show kill -KILL "$daemon"
@@ -158,6 +166,11 @@ show boxship exec web cat /var/www/index.html
 printf '%s requests are in the log, those of the time without a daemon among them\n' "$(boxship logs web 2>&1 | grep -c 'response:200')"
 show boxship why web
 
+note_what_is_ours
+before=$(remains | cut -d' ' -f1 | sort | uniq -c | awk '{printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2}')
+for kind in mounts interface rules network cgroup process file; do
+    case $before in *$kind*) ;; *) die "the look for what is left is blind: it sees no $kind now ($before)" ;; esac
+done
 heading "Cleaned up to zero"
 show boxship rm --force web
 show boxship rmi busybox
@@ -166,12 +179,11 @@ show kill "$daemon"
 wait "$daemon" || die "the daemon ended with an error"
 daemon=
 left=$(remains)
-files=$(find "$data/content" "$data/snapshots" "$data/containers" "$data/volumes" -type f 2>/dev/null | wc -l)
-if [ -n "$left" ] || [ "$files" -ne 0 ]; then
+if [ -n "$left" ]; then
     printf '%s\n' "$left" >&2
-    find "$data" -type f >&2
     die "something is left"
 fi
-printf 'mounts 0, network namespaces 0, interfaces 0, rules 0, cgroups 0, processes 0, files of images and containers 0\n'
+printf 'looked for mounts, network namespaces, interfaces, rules, cgroups, processes, files of images and containers:\n'
+printf 'there were %s; now there are none\n' "$before"
 show rm -r "$work"
 printf '\nThe demo is done; nothing of it is left on this machine.\n'
