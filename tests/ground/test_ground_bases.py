@@ -195,7 +195,7 @@ def test_the_busybox_of_this_machine_makes_a_tree_that_runs(tmp_path: Path) -> N
     root = tmp_path / "root"
     root.mkdir()
     with tarfile.open(streams[0]) as archive:
-        archive.extractall(root, filter="tar")
+        archive.extractall(root)  # of our own making; Debian 12 has no filters yet
     program = root / "bin" / "busybox"
     assert (root / "usr" / "bin" / "env").resolve() == program
     said = subprocess.run([root / "bin" / "sh", "-c", "echo hello"], capture_output=True, check=True).stdout
