@@ -40,7 +40,6 @@ MAIN_MAY_NOT = {"cli"}
 ALONE: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "ctypes": {"sys"},
-    "pyroute2": {"sys"},
     "aiohttp": {"transport"},
     "dns": {"wire"},
     "cryptography": {"pki"},

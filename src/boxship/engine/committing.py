@@ -56,7 +56,7 @@ class Committing:
         try:
             image = await self._images.commit(
                 self._snapshots.diff(container.id),
-                await self._images.resolve(container.image_id),
+                await self._images.beneath(container.image_id),
                 config or config_of(container),
                 reference=parse(reference) if reference else None,
                 changes=tuple(changes),

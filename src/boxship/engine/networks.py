@@ -7,6 +7,7 @@ import msgspec
 from boxship.engine.clock import Clock
 from boxship.engine.describing import network_event
 from boxship.engine.events import Events
+from boxship.engine.hooks.hostfiles import write_network_files
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Event
 from boxship.engine.records import Records
@@ -65,6 +66,7 @@ class EngineNetworks:
                     container.id, msgspec.structs.replace(request, network=network.id)
                 )
                 changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)
+                write_network_files(changed, attachment)
             await self._records.save(changed, self._event("connect", network, container.id))
 
     async def disconnect(self, ref: str, container_ref: str, *, force: bool = False) -> None:
@@ -94,6 +96,7 @@ class EngineNetworks:
             if container.state.phase in ALIVE and any(e.network_id == network.id for e in container.endpoints):
                 attachment = await self._networks.disconnect(container.id, network.id)
                 changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)
+                write_network_files(changed, attachment)
             await self._records.save(changed, self._event("disconnect", network, container.id))
 
     async def prune(self, keep: Callable[[Network], bool]) -> Sequence[str]:

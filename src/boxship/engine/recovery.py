@@ -66,7 +66,7 @@ class Recovery:
         running = [identifier for identifier, state in found.items() if isinstance(state, Running)]
         pids = {box.id: box.state.process.pid for box in self._records if box.id in running}
         await self._networks.recover(running, pids)
-        await self._snapshots.recover([container.id for container in self._records])
+        await self._snapshots.recover([container.id for container in self._records], mounted=running)
         await self._volumes.recover(running)
         await self._driver.sweep(running)
         await self._sweep_folders()

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from boxship.engine.hooks import Draft, Pure, planned
+from boxship.engine.model import Container
+from boxship.spec.attachment import Attachment
 from boxship.spec.mount import Mount
 
 
@@ -10,13 +12,8 @@ class HostFiles(Pure):
     async def apply(self, draft: Draft) -> Draft:
         container = draft.container
         if not container.spec.network_mode.startswith("container:"):
-            texts = {
-                container.hostname_path: draft.plan.hostname + "\n",
-                container.hosts_path: draft.attachment.hosts,
-                container.resolv_conf_path: draft.attachment.resolv_conf,
-            }
-            for path, text in texts.items():
-                Path(path).write_text(text)
+            Path(container.hostname_path).write_text(draft.plan.hostname + "\n")
+            write_network_files(container, draft.attachment)
         taken = {point.target for point in container.mounts}
         access = ("ro",) if container.spec.read_only_rootfs else ()
         files = {
@@ -30,3 +27,9 @@ class HostFiles(Pure):
             if target not in taken
         )
         return planned(draft, mounts=(*draft.plan.mounts, *mounts))
+
+
+def write_network_files(container: Container, attachment: Attachment) -> None:
+    """Write the texts in place: running containers have the files mounted, so their inodes must stay."""
+    Path(container.hosts_path).write_text(attachment.hosts)
+    Path(container.resolv_conf_path).write_text(attachment.resolv_conf)

@@ -1,5 +1,7 @@
 """Mounts the container's volumes, host folders and tmpfs."""
 
+import os
+
 from boxship.engine.hooks import Draft, planned
 from boxship.engine.model import Container, MountPoint
 from boxship.spec.mount import Mount
@@ -29,4 +31,7 @@ class VolumesHook:
         source = point.source
         if point.kind == "volume":
             source = str(await self._volumes.mount(point.name, user, subpath=point.subpath))
-        return Mount("bind", source, point.target, point.options or ("rbind", "rprivate"))
+        options = point.options or ("rbind", "rprivate")
+        if "rro" in options and not os.path.isdir(source):
+            options = tuple("ro" if word == "rro" else word for word in options)  # a file has nothing below it
+        return Mount("bind", source, point.target, options)
