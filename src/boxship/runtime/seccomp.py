@@ -5,7 +5,9 @@ A profile's rules may depend on the container's capabilities, the machine's arch
 profile lies in data/seccomp.json: it allows what Docker's default allows, under the same conditions.
 """
 
+import errno
 import functools
+import re
 from collections.abc import Collection
 from importlib import resources
 from typing import Any
@@ -17,6 +19,8 @@ from boxship.runtime.host import kernel_version
 from boxship.sys.seccomp import ACTIONS, OPERATORS
 
 PROFILE_LIMIT = 1 << 20  # bytes
+ERRNO_LIMIT = 4095  # the largest error that the kernel can hand back
+_VERSION = re.compile(r"\d{1,6}\.\d{1,6}")
 # uname's machine → the profile format's name and libseccomp's
 MACHINES = {
     "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
@@ -29,7 +33,7 @@ MACHINES = {
 }
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a rule holds, or does not."""
 
     caps: tuple[str, ...] | None = None
@@ -37,7 +41,7 @@ class Condition(msgspec.Struct, frozen=True):
     minKernel: str = ""
 
 
-class Argument(msgspec.Struct, frozen=True):
+class Argument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A comparison with one argument of the system call."""
 
     index: int
@@ -46,7 +50,7 @@ class Argument(msgspec.Struct, frozen=True):
     valueTwo: int = 0
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens at some system calls. Old profiles have one `name` a rule."""
 
     action: str
@@ -54,22 +58,25 @@ class Rule(msgspec.Struct, frozen=True):
     name: str = ""
     args: tuple[Argument, ...] | None = None
     errnoRet: int | None = None
+    errno: str = ""  # the error's name, which Podman's profiles have beside its number
+    comment: str = ""
     includes: Condition | None = None
     excludes: Condition | None = None
 
 
-class ArchitectureMap(msgspec.Struct, frozen=True):
+class ArchitectureMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An architecture with those whose programs it runs too."""
 
     architecture: str
     subArchitectures: tuple[str, ...] | None = None
 
 
-class Profile(msgspec.Struct, frozen=True):
-    """A profile file as Docker takes it."""
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A profile file as Docker takes it. Unknown fields are refused: no rule may hold less than it says."""
 
     defaultAction: str
     defaultErrnoRet: int | None = None
+    defaultErrno: str = ""
     architectures: tuple[str, ...] | None = None
     archMap: tuple[ArchitectureMap, ...] | None = None
     syscalls: tuple[Rule, ...] | None = None
@@ -89,7 +96,7 @@ def parse_profile(text: str | bytes) -> Profile:
         raise Invalid(f"cannot use the seccomp profile: it is larger than {PROFILE_LIMIT} bytes")
     try:
         profile = msgspec.json.decode(text, type=Profile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Invalid(f"Decoding seccomp profile failed: {error}") from None
     if profile.architectures and profile.archMap:
         raise Invalid("both 'architectures' and 'archMap' are specified in the seccomp profile, use either one")
@@ -99,8 +106,14 @@ def parse_profile(text: str | bytes) -> Profile:
     for rule in profile.syscalls or ():
         if rule.name and rule.names:
             raise Invalid("both 'name' and 'names' are specified in the seccomp profile, use either one")
+        if not rule.name and not rule.names:
+            raise Invalid("cannot use the seccomp profile: a rule names no system call")
+        for condition in (rule.includes, rule.excludes):
+            if condition is not None and condition.minKernel and not _VERSION.fullmatch(condition.minKernel):
+                raise Invalid(f"cannot use the seccomp profile: invalid kernel version {condition.minKernel!r}")
         for argument in rule.args or ():
-            if argument.op not in OPERATORS or not 0 <= argument.index <= 5 or argument.value < 0:
+            fits = 0 <= argument.value < 1 << 64 and 0 <= argument.valueTwo < 1 << 64 and 0 <= argument.index <= 5
+            if argument.op not in OPERATORS or not fits:
                 raise Invalid(f"cannot use the seccomp profile: bad argument rule of {rule.names or rule.name}")
     return profile
 
@@ -120,8 +133,9 @@ def resolve(profile: Profile, capabilities: Collection[str], machine: str, kerne
             continue
         rules.append(_rule(rule))
     found: dict[str, Any] = {"defaultAction": profile.defaultAction, "architectures": architectures, "syscalls": rules}
-    if profile.defaultErrnoRet is not None:
-        found["defaultErrnoRet"] = profile.defaultErrnoRet
+    number = _number(profile.defaultErrnoRet, profile.defaultErrno)
+    if number is not None:
+        found["defaultErrnoRet"] = number
     if profile.flags:
         found["flags"] = list(profile.flags)
     return found
@@ -131,9 +145,21 @@ def _rule(rule: Rule) -> dict[str, Any]:
     found: dict[str, Any] = {"names": list(rule.names or (rule.name,)), "action": rule.action}
     if rule.args:
         found["args"] = [msgspec.to_builtins(argument) for argument in rule.args]
-    if rule.errnoRet is not None:
-        found["errnoRet"] = rule.errnoRet
+    number = _number(rule.errnoRet, rule.errno)
+    if number is not None:
+        found["errnoRet"] = number
     return found
+
+
+def _number(number: int | None, name: str) -> int | None:
+    if number is not None and not 0 <= number <= ERRNO_LIMIT:
+        raise Invalid(f"cannot use the seccomp profile: there is no error {number}")
+    if number is not None or not name:
+        return number
+    value: object = getattr(errno, name, None)
+    if not isinstance(value, int):
+        raise Invalid(f"cannot use the seccomp profile: unknown error {name!r}")
+    return value
 
 
 def _all_hold(asked: Condition, capabilities: Collection[str], machine: str, kernel: tuple[int, int]) -> bool:

@@ -119,7 +119,7 @@ def parse_options(options: Iterable[str]) -> dict[str, str]:
 
 
 def _grant(privileged: bool, add: tuple[str, ...], drop: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    added, dropped = _names(add), _names(drop)
+    added, dropped = _names(add, "CapAdd"), _names(drop, "CapDrop")
     possible = possible_capabilities()
     if privileged:
         return tuple(name for name in ALL_CAPABILITIES if name in possible), ()
@@ -134,7 +134,7 @@ def _grant(privileged: bool, add: tuple[str, ...], drop: tuple[str, ...]) -> tup
     return tuple(name for name in ALL_CAPABILITIES if name in wanted and name in possible), warnings
 
 
-def _names(names: tuple[str, ...]) -> list[str]:
+def _names(names: tuple[str, ...], field: str) -> list[str]:
     """Full names, in upper case. Raises Invalid with Docker's text for an unknown one."""
     found = []
     for name in names:
@@ -142,7 +142,7 @@ def _names(names: tuple[str, ...]) -> list[str]:
         if full != "ALL" and not full.startswith("CAP_"):
             full = f"CAP_{full}"
         if full != "ALL" and full not in ALL_CAPABILITIES:
-            raise Invalid(f'invalid capability: "{name}"')
+            raise Invalid(f'invalid {field}: unknown capability: "{full}"')
         found.append(full)
     return found
 

@@ -69,10 +69,9 @@ def _number(text: str) -> int | None:
     """A number that a user wrote. Raises Invalid beyond the kernel's range."""
     if not (text.isascii() and text.isdigit()):
         return None
-    number = int(text)
-    if number > MAXIMUM_ID:
+    if len(text) > 20 or int(text) > MAXIMUM_ID:
         raise Invalid(f"uids and gids must be in range 0-{MAXIMUM_ID}")
-    return number
+    return int(text)
 
 
 def _id(text: str) -> int:
@@ -82,16 +81,22 @@ def _id(text: str) -> int:
 
 def _lines(folder: int, path: str, fields: int) -> Iterator[list[str]]:
     try:
-        descriptor = open_in_root(folder, path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Looked at before it is opened for reading: an image may have a device there, and to open one may do something.
+        found = open_in_root(folder, path, os.O_PATH)
     except OSError:
         return
     try:
-        text = os.read(descriptor, FILE_LIMIT) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return
+        with open(f"/proc/self/fd/{found}", "rb") as file:
+            text = file.read(FILE_LIMIT + 1)
     except OSError:
         return
     finally:
-        os.close(descriptor)
-    for line in text.decode(errors="replace").split("\n"):
+        os.close(found)
+    if len(text) > FILE_LIMIT:
+        raise Invalid(f"cannot read {path} of the container: it has more than {FILE_LIMIT} bytes")
+    for line in text.decode(errors="surrogateescape").split("\n"):
         parts = line.strip().split(":")
         if len(parts) >= fields and parts[0] and not parts[0].startswith("#"):
             yield parts
