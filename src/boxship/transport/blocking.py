@@ -11,7 +11,7 @@ import _socket
 import select
 from collections.abc import Iterable, Iterator, Mapping
 
-from boxship.errors import Internal, Timeout, Unavailable
+from boxship.errors import Internal, Unavailable
 
 PIECE = 1 << 16  # bytes asked of the kernel at once
 HEADER_LIMIT = 1 << 18  # bytes of status line and headers
@@ -66,8 +66,6 @@ class Channel:
             return self._raw.recv(size)
         except ConnectionResetError:
             return b""
-        except TimeoutError:
-            raise Timeout("cannot read the answer: the server is silent") from None
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._raw.sendall(data)
@@ -94,10 +92,6 @@ class Channel:
         poll = select.poll()
         poll.register(self._raw.fileno(), select.POLLIN)
         return bool(poll.poll(0))
-
-    def set_timeout(self, seconds: float | None) -> None:
-        """A limit on the silence of the other side; None waits for ever."""
-        self._raw.settimeout(seconds)
 
 
 def open_channel(address: Address) -> Channel:
@@ -351,10 +345,6 @@ class Connection:
         assert channel is not None
         rest, self._buffer = self._buffer, b""
         return channel, rest
-
-    def set_timeout(self, seconds: float | None) -> None:
-        if self._channel:
-            self._channel.set_timeout(seconds)
 
     def close(self) -> None:
         channel, self._channel = self._channel, None

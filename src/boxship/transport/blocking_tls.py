@@ -8,7 +8,7 @@ import _socket
 import ssl
 from contextlib import suppress
 
-from boxship.errors import Invalid, Timeout, Unavailable
+from boxship.errors import Invalid, Unavailable
 from boxship.transport.blocking import PIECE, Address, Channel
 
 
@@ -89,8 +89,6 @@ def secure(raw: _socket.socket, address: Address) -> TlsChannel:
     try:
         channel = TlsChannel(raw, _context(address), address.host)
         channel.handshake()
-    except Timeout:
-        raise
     except (OSError, ssl.CertificateError) as error:
         raw.close()
         reason = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
