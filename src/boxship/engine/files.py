@@ -120,7 +120,7 @@ class Files:
                     if point.kind == "volume":
                         source = str(await self._volumes.mount(point.name, user))
                     access = () if point.read_write else ("ro",)
-                    mounts = (*mounts, Mount("bind", source, f"{root}{point.target}", ("rbind", *access)))
+                    mounts = (*mounts, Mount("bind", source, point.target, ("rbind", *access)))
                 yield root, mounts
             finally:
                 for point in container.mounts:

@@ -66,10 +66,15 @@ class Life:
         """Stop the container if it runs, then start it."""
         container = self._records.get(ref)
         number = signal_number(signal or container.stop_signal)
-        with contextlib.suppress(Unchanged):
-            await self._stop(container.id, self._stop_timeout(container, timeout), number, keep=True)
-        with contextlib.suppress(Unchanged):
-            await self.start(container.id)
+        live = self._lives.of(container.id)
+        live.restarting = True
+        try:
+            with contextlib.suppress(Unchanged):
+                await self._stop(container.id, self._stop_timeout(container, timeout), number, keep=True)
+            with contextlib.suppress(Unchanged):
+                await self.start(container.id)
+        finally:
+            live.restarting = False
         self._events.publish(container_event(container, "restart", self._clock.now()))
 
     async def kill(self, ref: str, *, signal: str = "") -> None:

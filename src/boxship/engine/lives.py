@@ -34,6 +34,7 @@ class Live:
         self.lock = asyncio.Lock()
         self.handle: Handle | None = None
         self.stopping = False  # the user asked for its end: no restart
+        self.restarting = False  # the user asked for a restart: its end is not its removal
         self.restart_delay = 0  # nanoseconds, the last back-off
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.attaching: list[Joinable] = []

@@ -140,7 +140,7 @@ class Supervisor:
             return
         live.ended(WaitResult(ended.code, error))
         await self._delete(handle)
-        if container.spec.auto_remove:
+        if container.spec.auto_remove and not live.restarting:
             await self._removal.remove(container.id, volumes=True)
 
     def restart_later(self, container: Container, ran_for: int) -> None:

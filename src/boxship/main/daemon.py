@@ -175,6 +175,8 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             await engine.stop()
             await networks.close()
             await driver.close()
+            await volumes.close()
+            await snapshots.close()
     finally:
         await store.close()
 

@@ -10,7 +10,8 @@ class Rootfs:
         self._snapshots = snapshots
 
     async def apply(self, draft: Draft) -> Draft:
-        rootfs = await self._snapshots.mount(draft.container.id)
+        # A container that goes away with its process needs nothing of it on the disk, so nothing is synced for it.
+        rootfs = await self._snapshots.mount(draft.container.id, volatile=draft.container.spec.auto_remove)
         return planned(draft, rootfs=str(rootfs), read_only=draft.container.spec.read_only_rootfs)
 
     async def release(self, container: Container) -> None:
