@@ -87,10 +87,16 @@ class Launching:
             process=handle.bundle / "process.json",
             attach=attach,
         )
-        return await self._launch(request, handle, plan.arguments, EXEC_SECONDS)
+        size = plan.console_size if plan.tty else (0, 0)
+        return await self._launch(request, handle, plan.arguments, EXEC_SECONDS, size)
 
     async def _launch(
-        self, request: conmon.Request, handle: Handle, arguments: tuple[str, ...], seconds: float
+        self,
+        request: conmon.Request,
+        handle: Handle,
+        arguments: tuple[str, ...],
+        seconds: float,
+        console_size: tuple[int, int] = (0, 0),
     ) -> tuple[Handle, Attached | None]:
         action = "exec" if handle.exec_id else "create"
         request.state_root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -102,6 +108,8 @@ class Launching:
                 if request.attach:
                     await monitor.attach_ready()
                     attached = Attached(connect(request.bundle / "attach"))
+                    if all(console_size):  # the runtimes set the first size of a container only, not of an exec
+                        conmon.control(request.bundle, conmon.RESIZE, *console_size)
                     monitor.let_start()
                 pid = await monitor.process()
         except BaseException as error:
