@@ -158,10 +158,9 @@ async def test_nobody_listens_after_the_end(box: Box) -> None:
 
 @both
 async def test_a_terminal(box: Box, runtime: str) -> None:
-    handle = await box.create(
-        "sh", "-c", "tty; stty size; while [ \"$(stty size)\" = '31 97' ]; do sleep 0.01; done; read x; echo got $x; stty size", tty=True, stdin=True, runtime=runtime,
-        console_size=(31, 97),
-    )  # fmt: skip
+    waiting = "while [ \"$(stty size)\" = '31 97' ]; do sleep 0.01; done"
+    script = f"tty; stty size; {waiting}; read x; echo got $x; stty size"
+    handle = await box.create("sh", "-c", script, tty=True, stdin=True, runtime=runtime, console_size=(31, 97))
     attached = await box.driver.connect(handle)
     await box.driver.start(handle)
     first = await until(attached, b"97\r\n")

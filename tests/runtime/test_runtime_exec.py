@@ -1,6 +1,5 @@
 """Further processes in running containers."""
 
-import asyncio
 import signal
 
 import pytest
