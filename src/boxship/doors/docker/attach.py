@@ -44,6 +44,11 @@ async def carry(call: Call, streams: Streams) -> None:
     except BaseException:
         await streams.close()
         raise
+    await pump(streams, stream)
+
+
+async def pump(streams: Streams, stream: RawStream) -> None:
+    """Carry bytes both ways over a connection that is taken over, then close both."""
     tasks: list[asyncio.Future[Any]] = [
         asyncio.ensure_future(send_output(streams, stream)),
         asyncio.ensure_future(stream.gone.wait()),

@@ -2,15 +2,15 @@
 
 import contextlib
 
-from boxship.doors.docker.attach import carry, take_over
+from boxship.doors.docker.attach import pump, take_over
 from boxship.doors.docker.bodies import ExecBody, ExecStartBody
 from boxship.doors.docker.call import Call, reply
 from boxship.doors.docker.create_body import console_size, strings, words
 from boxship.doors.docker.lifecycle import terminal_size
 from boxship.doors.docker.router import Route
 from boxship.engine.model import Exec, ExecSpec
-from boxship.errors import Canceled, Conflict, Invalid
-from boxship.transport.exchange import Reply
+from boxship.errors import BoxshipError, Canceled, Conflict, Invalid
+from boxship.transport.exchange import RawStream, Reply
 from boxship.wire.stream import STDOUT, frame
 
 
@@ -41,17 +41,21 @@ async def start(call: Call) -> Reply | None:
     size = console_size(body.console_size, "ConsoleSize")
     if size != (0, 0) and not body.tty:
         raise Invalid("console size is only supported when TTY is enabled")
-    try:
-        check_startable(call.engine.execs.get(call.id))
-        streams = await call.engine.execs.start(call.id, detach=body.detach, tty=body.tty, console_size=size)
-    except Conflict as error:
-        if body.detach:
-            raise
-        await tell(call, f"{error}\r\n".encode(), body.tty)
-        return None
-    if streams is None:
+    found = call.engine.execs.get(call.id)
+    if body.detach:
+        check_startable(found)
+        await call.engine.execs.start(call.id, detach=True, tty=body.tty, console_size=size)
         return Reply(200)
-    await carry(call, streams)
+    # The head goes out before the process starts: docker-py loses what comes in one piece with it.
+    stream = await take_over(call, found.spec.tty)
+    try:
+        check_startable(found)
+        streams = await call.engine.execs.start(call.id, detach=False, tty=body.tty, console_size=size)
+    except BoxshipError as error:
+        await tell(stream, f"{error}\r\n".encode(), found.spec.tty)
+        return None
+    assert streams is not None
+    await pump(streams, stream)
     return None
 
 
@@ -63,9 +67,8 @@ def check_startable(found: Exec) -> None:
         raise Conflict(f"Error: Exec command {found.id} has already run")
 
 
-async def tell(call: Call, text: bytes, tty: bool) -> None:
-    """An attached client reads on a stream why there is nothing to attach to."""
-    stream = await take_over(call, tty)
+async def tell(stream: RawStream, text: bytes, tty: bool) -> None:
+    """An attached client reads on its stream why nothing runs."""
     with contextlib.suppress(Canceled):
         await stream.write(text if tty else frame(STDOUT, text))
     await stream.close()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ FALSE = ("0", "false")
 SECOND = 1_000_000_000  # nanoseconds
 PATTERN_LIMIT = 512  # characters of a regular expression
 REPETITION_LIMIT = 2  # of * + { in one
+PATTERNS = ("id", "name")  # filters whose values are regular expressions
 SIGNS = ".^$*+?{}[]\\|()"
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
@@ -94,7 +96,11 @@ def parse_filters(text: str, allowed: Collection[str]) -> Filters:
     for name in value:
         if name not in allowed:
             raise Invalid(f"invalid filter '{name}'")
-    return Filters({name: _strings(name, given) for name, given in value.items()})
+    filters = Filters({name: _strings(name, given) for name, given in value.items()})
+    for name in PATTERNS:
+        for pattern in filters.get(name):
+            matches(pattern, "")
+    return filters
 
 
 def _strings(name: str, given: Any) -> list[str]:
@@ -115,20 +121,22 @@ def matches(pattern: str, text: str) -> bool:
         raise Invalid(f"invalid filter: a pattern may have at most {PATTERN_LIMIT} characters")
     if not any(sign in pattern for sign in SIGNS):
         return pattern in text
-    try:
-        return bool(safe_pattern(pattern).search(text[:PATTERN_LIMIT]))
-    except (re.error, RecursionError, OverflowError):
-        return pattern in text
+    compiled = safe_pattern(pattern)
+    return bool(compiled.search(text[:PATTERN_LIMIT])) if compiled else pattern in text
 
 
-def safe_pattern(pattern: str) -> re.Pattern[str]:
-    """A compiled pattern that cannot hold the daemon up: Python's matcher takes exponential time for repeated groups,
+@lru_cache(maxsize=64)
+def safe_pattern(pattern: str) -> re.Pattern[str] | None:
+    """A compiled pattern, or None where it is no regular expression. It cannot hold the daemon up: Python's matcher takes exponential time for repeated groups,
     and time to the power of the repetitions. Raises Invalid for others."""
     if re.search(r"\)[*+{]", pattern):
         raise Invalid(f"invalid filter: a pattern with repeated groups is not supported: {pattern}")
     if len(re.findall(r"[*+{]", pattern.removeprefix(".*").removesuffix(".*"))) > REPETITION_LIMIT:
         raise Invalid(f"invalid filter: a pattern with more than {REPETITION_LIMIT} repetitions is not supported")
-    return re.compile(pattern)
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return None
 
 
 def has_label(wanted: str, labels: Mapping[str, str]) -> bool:
