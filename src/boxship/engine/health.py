@@ -70,8 +70,10 @@ class HealthMonitor:
         return container.health is not None and bool(probe_command(container.health, container.spec.shell))
 
     async def watch(self, container_id: str) -> None:
-        """Probe until cancelled, or until the container is gone."""
-        started = self._clock.monotonic()
+        """Probe until cancelled, or until the container is gone; resumes where an earlier daemon left off."""
+        known = self._records.find(container_id)
+        age = max(0, self._clock.now() - known.state.started_at) if known else 0
+        started = self._clock.monotonic() - age  # from here on the wall clock may jump
         while True:
             container = self._records.find(container_id)
             if container is None or container.health is None:

@@ -62,7 +62,8 @@ class SystemInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes on disk: of each image (shared with others, its own), container (own, whole tree) and volume."""
+    """Bytes on disk: of all images (layers and blobs), of each (shared with others, its own), of each container (own,
+    whole tree) and of each volume."""
 
     layers_size: int
     images: tuple[tuple[Image, int, int, int], ...]  # image, containers, shared, unique
@@ -142,7 +143,7 @@ class System:
             count = sum(any(point.name == volume.name for point in box.mounts) for box in self._records)
             volumes.append((volume, await self._volumes.usage(volume.name), count))
         return DiskUsage(
-            layers_size=images.layers_size,
+            layers_size=images.layers_size + images.blobs_size,
             images=tuple((row.image, users.get(row.image.id, 0), row.shared, row.unique) for row in images.images),
             containers=tuple((box, own[box.id], own[box.id] + box.image_size) for box in made),
             volumes=tuple(volumes),
