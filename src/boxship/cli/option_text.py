@@ -8,24 +8,38 @@ from boxship.errors import Invalid
 
 
 def split_commas(text: str) -> list[str]:
-    """The fields of one line of comma-separated values; a field may stand in double quotes."""
-    fields, field, quoted, position = [], [], False, 0
-    while position < len(text):
-        letter = text[position]
-        position += 1
-        if letter == '"' and quoted and text[position : position + 1] == '"':
-            field.append('"')
-            position += 1
-        elif letter == '"' and (quoted or not field):
-            quoted = not quoted
-        elif letter == "," and not quoted:
-            fields.append("".join(field))
-            field = []
+    """The fields of one line of comma-separated values; a field may stand in double quotes, doubled inside of it."""
+    fields: list[str] = []
+    position = 0
+    while True:
+        if text.startswith('"', position):
+            field, position = _quoted_field(text, position + 1)
         else:
-            field.append(letter)
-    if quoted:
-        raise Invalid(f"cannot read {text!r}: a quote is not closed")
-    return [*fields, "".join(field)]
+            end = text.find(",", position)
+            field = text[position:] if end < 0 else text[position:end]
+            position += len(field)
+            if '"' in field:
+                raise Invalid(f"cannot read {text!r}: a quote inside of a field")
+        fields.append(field)
+        if position >= len(text):
+            return fields
+        if text[position] != ",":
+            raise Invalid(f"cannot read {text!r}: no comma after a quote")
+        position += 1
+
+
+def _quoted_field(text: str, position: int) -> tuple[str, int]:
+    """The field whose opening quote stands before the position, and where it ends."""
+    field = ""
+    while True:
+        end = text.find('"', position)
+        if end < 0:
+            raise Invalid(f"cannot read {text!r}: a quote is not closed")
+        field += text[position:end]
+        if not text.startswith('""', end):
+            return field, end + 1
+        field += '"'
+        position = end + 2
 
 
 def pairs_of(words: Sequence[str], flag: str = "") -> dict[str, str]:
