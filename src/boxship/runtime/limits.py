@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from boxship.errors import Invalid
+from boxship.errors import Conflict, Invalid
 from boxship.runtime.host import HostFacts
 from boxship.spec.container import Resources, ThrottleRate
 from boxship.sys.cgroup import Layout
@@ -141,21 +141,29 @@ def _warnings(asked: Resources, layout: Layout) -> list[str]:
     return found
 
 
+def completed(asked: Resources) -> Resources:
+    """The limits of a new container with Docker's defaults written down: swap as large as the memory."""
+    if asked.memory > 0 and not asked.memory_swap:
+        return msgspec.structs.replace(asked, memory_swap=2 * asked.memory)
+    return asked
+
+
 def changed(now: Resources, changes: Mapping[str, object]) -> Resources:
-    """The limits after an update; fields that are absent, or zero, stay. Raises Invalid with Docker's texts."""
+    """The limits after an update; fields that are absent, or zero, stay. Raises Conflict with Docker's texts."""
     wanted = {name: value for name, value in changes.items() if value not in (0, "", None, ())}
     memory, swap = wanted.get("memory"), wanted.get("memory_swap")
-    if isinstance(memory, int) and not swap and 0 < now.memory_swap < memory:
-        raise Invalid(
+    if isinstance(memory, int) and not swap and 0 < memory_and_swap(now) < memory:
+        raise Conflict(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
         )
     if wanted.get("nano_cpus") and (now.cpu_period or now.cpu_quota):
         name = "Period" if now.cpu_period else "Quota"
-        raise Invalid(f"Conflicting options: Nano CPUs cannot be updated as CPU {name} has already been set")
+        raise Conflict(f"Conflicting options: Nano CPUs cannot be updated as CPU {name} has already been set")
     if now.nano_cpus and ("cpu_period" in wanted or "cpu_quota" in wanted):
         name = "Period" if "cpu_period" in wanted else "Quota"
-        raise Invalid(f"Conflicting options: CPU {name} cannot be updated as NanoCPUs has already been set")
-    return msgspec.structs.replace(now, **wanted)
+        raise Conflict(f"Conflicting options: CPU {name} cannot be updated as NanoCPUs has already been set")
+    # The swap limit that the kernel holds stays, as with Docker, also where it was never written down.
+    return msgspec.structs.replace(completed(now), **wanted)
 
 
 def memory_and_swap(asked: Resources) -> int:
@@ -235,9 +243,8 @@ def writes(before: Resources, after: Resources, layout: Layout, number: DeviceNu
     Only what differs is written, and only to controllers that the host has.
     """
     make = _writes_v2 if layout.is_v2 else _writes_v1
-    old, new = make(before, layout, number), make(after, layout, number)
-    kept = {(write.controller, write.file): write.value for write in old}
-    wanted = [write for write in new if kept.get((write.controller, write.file)) != write.value]
+    held = set(make(before, layout, number))
+    wanted = [write for write in make(after, layout, number) if write not in held]
     if after.memory > before.memory > 0 and not layout.is_v2:  # v1 holds memory below memory plus swap at any moment
         wanted.sort(key=lambda write: write.file == "memory.limit_in_bytes")
     return [write for write in wanted if write.controller in layout.controllers]
