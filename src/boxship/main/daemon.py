@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -38,6 +39,8 @@ from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger("boxshipd")
 
+LOCK_SECONDS = 2.0  # that a killed daemon may take to be gone
+LOCK_LOOK_SECONDS = 0.01
 INSTANCE_DIGITS = 8  # hexadecimal digits of the instance's name
 
 
@@ -69,12 +72,20 @@ def run() -> None:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Hold the root's lock. Raises Conflict where another daemon works there."""
+    """Hold the root's lock. Raises Conflict where another daemon works there.
+
+    A daemon that was just killed may need a moment until the kernel has taken its last thread away.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
     with (root / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Conflict(f"cannot start boxshipd on {root}: another daemon works there") from error
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise Conflict(f"cannot start boxshipd on {root}: another daemon works there") from error
+                time.sleep(LOCK_LOOK_SECONDS)
         yield
 
 
