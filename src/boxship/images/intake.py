@@ -43,12 +43,12 @@ class Blob(msgspec.Struct, frozen=True):
 class _Header(tarfile.TarInfo):
     """A member's header; refuses extended headers that would be read into memory whole and are huge."""
 
-    @classmethod
-    def frombuf(cls, buf: Any, encoding: str, errors: str) -> "_Header":
-        found = super().frombuf(buf, encoding, errors)
-        if found.type in EXTENDED and found.size > HEADER_LIMIT:
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        """Called for every header that was read: tarfile's own place for subclasses. (Later security fixes of
+        Python go around `frombuf`.)"""
+        if self.type in EXTENDED and self.size > HEADER_LIMIT:
             raise Invalid("cannot read the archive: a header is too large")
-        return found
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def open_tar(source: Reader) -> tarfile.TarFile:
