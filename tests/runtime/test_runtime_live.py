@@ -91,12 +91,14 @@ async def test_limits_at_creation_and_live(box: Box, runtime: str) -> None:
     assert seen() == [
         str(64 << 20), str(128 << 20), str(32 << 20), "512", "50000", "20", "0", f"{disk} {1 << 20}",
     ]  # fmt: skip
-    bigger = limits.changed(first, {"memory": 256 << 20, "cpu_shares": 2048, "nano_cpus": 2_000_000_000})
+    bigger = limits.changed(
+        first, {"memory": 256 << 20, "memory_swap": 512 << 20, "cpu_shares": 2048, "nano_cpus": 2_000_000_000}
+    )
     await box.driver.update(handle, first, bigger)
     assert seen()[:5] == [str(256 << 20), str(512 << 20), str(32 << 20), "2048", "200000"]
     smaller = limits.changed(bigger, {"memory": 48 << 20, "pids_limit": -1})
     await box.driver.update(handle, bigger, smaller)
-    assert seen()[:2] == [str(48 << 20), str(96 << 20)]
+    assert seen()[:2] == [str(48 << 20), str(512 << 20)], "the swap limit stays"
     assert seen()[5] == "max"
     await box.driver.delete(handle.id, handle)
 
