@@ -25,6 +25,7 @@ from boxship.engine.rotation import LogRotation
 from boxship.engine.start import Starter
 from boxship.engine.supervisor import Supervisor
 from boxship.engine.system import Facts, System
+from boxship.engine.tasks import Tasks
 from boxship.engine.volumes import EngineVolumes
 from boxship.images.library import Images
 from boxship.network.networks import Networks
@@ -56,14 +57,15 @@ class Engine:
         clock: Clock,
         tasks: asyncio.TaskGroup,
     ) -> None:
+        self._tasks = guarded = Tasks(tasks)
         self.events = events = Events(store, clock)
         self._records = records = Records(store, events)
         self._lives = lives = Lives()
         self._removal = removal = Removal(records, lives, snapshots, volumes, images, places, clock)
-        self.execs = Execs(records, lives, driver, store, events, clock, tasks)
+        self.execs = Execs(records, lives, driver, store, events, clock, guarded)
         health = HealthMonitor(records, clock, self.execs.probe)
         starter = Starter(records, snapshots, volumes, networks, driver, places, instance)
-        self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, tasks)
+        self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, guarded)
         creation = Creation(records, images, snapshots, volumes, driver, removal, places, default_log, clock)
         self.life = Life(records, lives, self._supervisor, driver, events, clock)
         self.containers = Containers(records, lives, creation, removal, self.life, networks, snapshots, driver, clock)
@@ -81,7 +83,6 @@ class Engine:
         )
         self._images = images
         self._places = places
-        self._tasks = tasks
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -94,8 +95,8 @@ class Engine:
         await self.execs.load()
         await self._recovery.run()
         self._background = [
-            self._tasks.create_task(self._rotation.run()),
-            self._tasks.create_task(self._recovery.start_wanted()),
+            self._tasks.start(self._rotation.run(), "rotate logs"),
+            self._tasks.start(self._recovery.start_wanted(), "start containers with the daemon"),
         ]
 
     async def stop(self) -> None:

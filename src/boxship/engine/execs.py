@@ -19,6 +19,7 @@ from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Exec, ExecSpec, Phase, ProcessHandle
 from boxship.engine.records import Records
 from boxship.engine.supervisor import exit_code_of_failure
+from boxship.engine.tasks import Tasks
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
 from boxship.runtime import security
 from boxship.runtime.driver import Driver
@@ -48,7 +49,7 @@ class Execs:
         store: Store,
         events: Events,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
     ) -> None:
         self._records = records
         self._lives = lives
@@ -223,7 +224,7 @@ class Execs:
 
     def _watch(self, exec_id: str, handle: Handle) -> asyncio.Task[None]:
         self._handles[exec_id] = handle
-        task = self._tasks.create_task(self._until_end(exec_id, handle))
+        task = self._tasks.start(self._until_end(exec_id, handle), f"record the end of exec {exec_id[:12]}")
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
         return task
@@ -233,8 +234,6 @@ class Execs:
             ended = await self._driver.exec_wait(handle)
             run = self._execs[exec_id]
             await self._ended(msgspec.structs.replace(run, running=False, exit_code=ended.code, can_remove=True))
-        except (BoxshipError, OSError):
-            logger.exception("cannot record the end of exec %s", exec_id[:12])
             await self._driver.forget_exec(handle)
         finally:
             self._handles.pop(exec_id, None)

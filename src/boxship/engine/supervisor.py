@@ -17,7 +17,8 @@ from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.start import Starter
 from boxship.engine.states import move, with_state
-from boxship.errors import BoxshipError, Internal
+from boxship.engine.tasks import Tasks
+from boxship.errors import BoxshipError, Exhausted, Internal
 from boxship.runtime.driver import Driver
 from boxship.runtime.failures import Unrunnable
 from boxship.runtime.handle import Exit, Handle
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 FAILED_EXIT = 128  # the process could not be started (Docker's convention); 126 and 127 come from the runtime
 KILLED_EXIT = 137
+FULL_DISK_DELAY = SECOND
 
 
 def exit_code_of_failure(error: BaseException) -> int:
@@ -46,7 +48,7 @@ class Supervisor:
         driver: Driver,
         health: HealthMonitor,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
     ) -> None:
         self._records = records
         self._lives = lives
@@ -102,9 +104,13 @@ class Supervisor:
         """Await the end of a running container, and probe its health meanwhile."""
         live = self._lives.of(container.id)
         live.handle = handle
-        live.tasks["supervise"] = self._tasks.create_task(self._supervise(container.id, handle))
+        live.tasks["supervise"] = self._tasks.start(
+            self._supervise(container.id, handle), f"record the end of container {container.id[:12]}"
+        )
         if self._health.wanted(container):
-            live.tasks["health"] = self._tasks.create_task(self._health.watch(container.id))
+            live.tasks["health"] = self._tasks.start(
+                self._health.watch(container.id), f"probe container {container.id[:12]}"
+            )
 
     async def finish(self, container: Container, ended: Exit) -> None:
         """Record the end of a container's process, give back what it held, and restart it where its policy says so."""
@@ -147,7 +153,9 @@ class Supervisor:
         """Start the container again after its back-off; a stop meanwhile cancels it."""
         live = self._lives.of(container.id)
         live.restart_delay = restarts.next_delay(live.restart_delay, ran_for)
-        live.tasks["restart"] = self._tasks.create_task(self._restart(container.id, live.restart_delay))
+        live.tasks["restart"] = self._tasks.start(
+            self._restart(container.id, live.restart_delay), f"restart container {container.id[:12]}"
+        )
 
     async def settle(self, container: Container) -> None:
         """End a container that waits for its restart."""
@@ -158,15 +166,17 @@ class Supervisor:
 
     async def _supervise(self, container_id: str, handle: Handle) -> None:
         live = self._lives.of(container_id)
-        try:
-            ended = await self._driver.wait(handle)
-            async with live.lock:
-                container = self._records.find(container_id)
-                if container is None or container.state.phase not in ALIVE:
-                    return
-                await self.finish(container, ended)
-        except (BoxshipError, OSError):
-            logger.exception("cannot record the end of container %s", container_id)
+        ended = await self._driver.wait(handle)
+        while True:
+            try:
+                async with live.lock:
+                    container = self._records.find(container_id)
+                    if container is not None and container.state.phase in ALIVE:
+                        await self.finish(container, ended)
+                return
+            except Exhausted as error:  # a full disk: the end is recorded when there is space again
+                logger.warning("cannot record the end of container %s yet: %s", container_id[:12], error)
+                await self._clock.sleep(FULL_DISK_DELAY)
 
     async def _restart(self, container_id: str, delay: int) -> None:
         live = self._lives.of(container_id)
