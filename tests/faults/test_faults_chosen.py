@@ -1,0 +1,256 @@
+"""kill -9 at chosen points: every durable step of every operation, one after the other.
+
+For each N the operation runs with the daemon set to die at its N-th step (see `faults_launcher`), is started again, and
+must be found either not begun or done: all invariants hold, what was acknowledged is there, and the same request made
+once more leads to the same end.
+"""
+
+import contextlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import invariants
+import pytest
+from faults_client import Client, Lost, Refused
+from faults_instance import Instance, Launcher, eventually, instance
+
+STEPS_LIMIT = 200  # an operation with more steps than this is a mistake of the test
+LONG = ["sh", "-c", "trap 'exit 7' TERM; echo ready; sleep 1000 & wait $!"]
+RETRY_STATUS = (404, 409)  # what a repeated request may be refused with
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`prepare` brings the world into its state before, `act` is what gets killed, `done` tells whether it happened."""
+
+    name: str
+    prepare: Callable[[Client], object]
+    act: Callable[[Client], object]
+    done: Callable[[Client], object]
+
+
+def _nothing(_client: Client) -> None:
+    pass
+
+
+def _exists(path: str) -> Callable[[Client], bool]:
+    def look(client: Client) -> bool:
+        try:
+            client.get(path)
+        except Refused as error:
+            assert error.status == 404, error
+            return False
+        return True
+
+    return look
+
+
+def _gone(path: str) -> Callable[[Client], bool]:
+    return lambda client: not _exists(path)(client)
+
+
+def _has_status(*wanted: str) -> Callable[[Client], bool]:
+    return lambda client: client.state("one")["Status"] in wanted
+
+
+def _create(client: Client) -> None:
+    client.create(
+        "one",
+        LONG,
+        Volumes={"/etc": {}},
+        HostConfig={
+            "Binds": ["named:/www", "/anonymous"],
+            "PortBindings": {"80/tcp": [{"HostPort": ""}]},
+            "NetworkMode": "net",
+        },
+    )
+
+
+def _prepare_network(client: Client) -> None:
+    client.post("/networks/create", {"Name": "net"})
+
+
+def _prepare_created(client: Client) -> None:
+    _prepare_network(client)
+    _create(client)
+
+
+def _prepare_running(client: Client) -> None:
+    _prepare_created(client)
+    client.post("/containers/one/start")
+
+
+def _prepare_plain(client: Client) -> None:
+    client.run("one", LONG)
+    _prepare_network(client)
+
+
+def _prepare_joined(client: Client) -> None:
+    _prepare_plain(client)
+    client.post("/networks/net/connect", {"Container": "one"})
+
+
+def _joined(client: Client) -> bool:
+    return "net" in client.inspect("one")["NetworkSettings"]["Networks"]
+
+
+def _make_exec(client: Client, *, detach: bool) -> None:
+    made = client.post(
+        "/containers/one/exec", {"Cmd": ["sh", "-c", "echo out; echo x > /ran; exit 5"], "AttachStdout": True}
+    )
+    client.post(f"/exec/{made['Id']}/start", {"Detach": detach})
+    ended = eventually(lambda: _ended(client, made["Id"]), 10, "the exec ends")
+    assert ended["ExitCode"] == 5, ended
+
+
+def _ended(client: Client, run: str) -> dict[str, object] | None:
+    state = dict(client.get(f"/exec/{run}/json"))
+    return None if state["Running"] else state
+
+
+def archive(name: str) -> bytes:
+    """A Docker archive with one small layer and the name."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        content = f"layer of {name}\n".encode() * 50
+        entry = tarfile.TarInfo("file")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    digest = __import__("hashlib").sha256(layer.getvalue()).hexdigest()
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        parts = {
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer.getvalue(),
+            "manifest.json": json.dumps(manifest).encode(),
+        }
+        for path, data in parts.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return whole.getvalue()
+
+
+def _load(client: Client) -> None:
+    lines = client.call("POST", "/images/load", archive("loaded:1"))
+    assert "Loaded image" in str(lines), lines
+
+
+SCENARIOS = (
+    Scenario("create", _prepare_network, _create, _exists("/containers/one/json")),
+    Scenario("start", _prepare_created, lambda c: c.post("/containers/one/start"), _has_status("running")),
+    Scenario("stop", _prepare_running, lambda c: c.post("/containers/one/stop", t=20), _has_status("exited")),
+    Scenario("kill", _prepare_running, lambda c: c.post("/containers/one/kill"), _has_status("exited")),
+    Scenario("restart", _prepare_running, lambda c: c.post("/containers/one/restart", t=20), _has_status("running")),
+    Scenario("pause", _prepare_running, lambda c: c.post("/containers/one/pause"), _has_status("paused")),
+    Scenario("remove", _prepare_running, lambda c: c.remove("one"), _gone("/containers/one/json")),
+    Scenario("remove created", _prepare_created, lambda c: c.remove("one"), _gone("/containers/one/json")),
+    Scenario(
+        "rename",
+        _prepare_running,
+        lambda c: c.post("/containers/one/rename", name="two"),
+        _exists("/containers/two/json"),
+    ),
+    Scenario(
+        "update",
+        _prepare_running,
+        lambda c: c.post("/containers/one/update", {"PidsLimit": 77}),
+        lambda c: c.inspect("one")["HostConfig"]["PidsLimit"] == 77,
+    ),
+    Scenario("exec", _prepare_plain, lambda c: _make_exec(c, detach=False), _has_status("running")),
+    Scenario("exec detached", _prepare_plain, lambda c: _make_exec(c, detach=True), _has_status("running")),
+    Scenario("connect", _prepare_plain, lambda c: c.post("/networks/net/connect", {"Container": "one"}), _joined),
+    Scenario(
+        "disconnect",
+        _prepare_joined,
+        lambda c: c.post("/networks/net/disconnect", {"Container": "one"}),
+        lambda c: not _joined(c),
+    ),
+    Scenario(
+        "create network", _nothing, lambda c: c.post("/networks/create", {"Name": "net"}), _exists("/networks/net")
+    ),
+    Scenario("remove network", _prepare_network, lambda c: c.delete("/networks/net"), _gone("/networks/net")),
+    Scenario("create volume", _nothing, lambda c: c.post("/volumes/create", {"Name": "vol"}), _exists("/volumes/vol")),
+    Scenario(
+        "remove volume",
+        lambda c: c.post("/volumes/create", {"Name": "vol"}),
+        lambda c: c.delete("/volumes/vol"),
+        _gone("/volumes/vol"),
+    ),
+    Scenario("load", _nothing, _load, _exists("/images/loaded:1/json")),
+    Scenario("remove image", _load, lambda c: c.delete("/images/loaded:1"), _gone("/images/loaded:1/json")),
+)
+
+
+def _clean(box: Instance) -> None:
+    """Back to an instance that has nothing but busybox."""
+    client = box.client
+    for container in client.get("/containers/json", all=1):
+        client.remove(container["Id"])
+    client.post("/networks/prune")
+    for volume in client.get("/volumes")["Volumes"] or ():
+        client.delete(f"/volumes/{volume['Name']}")
+    for image in client.get("/images/json"):
+        if image["RepoTags"] != ["busybox:latest"]:
+            client.delete(f"/images/{image['Id']}", force=1)
+
+
+def _killed(box: Instance, scenario: Scenario, number: int) -> tuple[bool, bool]:
+    """Run the operation with the daemon dying at step `number`: (acknowledged, killed)."""
+    box.arm(number)
+    acknowledged = False
+    try:
+        scenario.act(box.client)
+        acknowledged = True
+        invariants.check(box)  # what goes on after the reply is killed too
+    except Lost:
+        box.gone()
+    except OSError:
+        assert not box.alive()
+    return acknowledged, not box.alive()
+
+
+def _again(box: Instance, scenario: Scenario) -> None:
+    """The same request once more: it works, or is refused because it has been done."""
+    with contextlib.suppress(Refused) if scenario.done(box.client) else contextlib.nullcontext():
+        scenario.act(box.client)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name.replace(" ", "-"))
+def test_kill_at_every_step(launcher: Launcher, scenario: Scenario) -> None:
+    only = int(os.environ.get("FAULT_STEP", "0"))
+    with instance(launcher) as box:
+        for number in range(only or 1, STEPS_LIMIT):
+            scenario.prepare(box.client)
+            invariants.check(box)
+            acknowledged, killed = _killed(box, scenario, number)
+            steps = box.disarm()
+            where = f"{scenario.name}, killed at step {steps[-1] if steps else '-'}, acknowledged: {acknowledged}"
+            try:
+                if killed:
+                    box.start()
+                invariants.check(box)
+                if acknowledged:
+                    assert scenario.done(box.client), "what was acknowledged is not there"
+                if killed:
+                    _again(box, scenario)
+                    assert scenario.done(box.client), "the request made again did not lead to its end"
+                    invariants.check(box)
+            except (AssertionError, Refused, Lost) as error:
+                raise AssertionError(f"{where}\n{error}\n{box.log_end()}") from error
+            _clean(box)
+            if not killed:
+                assert number > 1 or only, "the operation took no step"
+                return
+        raise AssertionError(f"{scenario.name} takes more than {STEPS_LIMIT} steps")
