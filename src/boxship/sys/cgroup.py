@@ -192,14 +192,15 @@ def _pids_in(folder: str) -> set[int]:
 def pids(layout: Layout, path: str) -> list[int]:
     """Processes of the cgroup and of those below it, in order. Zombies whose parent has not reaped them count on v1."""
     found: set[int] = set()
-    for folder in folders(layout, path)[:1] if layout.version is Version.V2 else _tracking(layout, path):
+    for folder in _first_and_last(layout, path):
         found |= _pids_in(folder)
     return sorted(found)
 
 
-def _tracking(layout: Layout, path: str) -> list[str]:
-    """Two v1 hierarchies are enough to see a process that is being moved into all of them one after the other."""
-    return folders(layout, path)[::8] or folders(layout, path)[:1]
+def _first_and_last(layout: Layout, path: str) -> list[str]:
+    """A process enters the v1 hierarchies one after the other, whatever their order: one of these two sees it."""
+    found = folders(layout, path)
+    return found[:1] if len(found) == 1 else [found[0], found[-1]]
 
 
 def exists(layout: Layout, path: str) -> bool:
@@ -213,21 +214,32 @@ def kill(layout: Layout, path: str) -> None:
     Blocks, usually for less than 1 ms; at most EMPTY_SECONDS, then raises Timeout. A missing cgroup is fine.
     """
     end = time.monotonic() + EMPTY_SECONDS
-    while left := pids(layout, path):
-        if layout.version is Version.V2 and os.path.exists(f"{folders(layout, path)[0]}/cgroup.kill"):
-            with contextlib.suppress(OSError):
-                write(layout, "cgroup", path, "cgroup.kill", "1")
-        else:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        thaw(layout, path)  # a frozen v1 process dies only after that
-        left = [pid for pid in left if not _is_zombie(pid)]
-        if not left:
-            return
+    quick = True
+    while any(not _is_zombie(pid) for pid in pids(layout, path)):
+        _kill_once(layout, path, hold=not quick)
+        if quick:  # most are gone at once
+            quick = False
+            continue
         if time.monotonic() > end:
-            raise Timeout(f"cannot kill cgroup {path}: processes {left} did not end within {EMPTY_SECONDS:g} s")
+            raise Timeout(f"cannot kill cgroup {path}: its processes did not end within {EMPTY_SECONDS:g} s")
         time.sleep(PAUSE_SECONDS)
+
+
+def _kill_once(layout: Layout, path: str, *, hold: bool) -> None:
+    """SIGKILL to all. `hold` freezes them meanwhile, so that none can fork; a frozen v1 process dies when thawed."""
+    if layout.is_v2 and os.path.exists(f"{folders(layout, path)[0]}/cgroup.kill"):
+        with contextlib.suppress(OSError):
+            write(layout, "cgroup", path, "cgroup.kill", "1")
+        return
+    controller, name, frozen, _ = _freezer(layout)
+    if hold:
+        with contextlib.suppress(OSError, NotFound):
+            write(layout, controller, path, name, frozen)
+    for pid in pids(layout, path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(Internal):
+        thaw(layout, path)
 
 
 def _is_zombie(pid: int) -> bool:
