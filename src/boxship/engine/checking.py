@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 
-from boxship.errors import Invalid, Unsupported
+from boxship.errors import Invalid, NotFound, Unsupported
 from boxship.logs.options import parse_options
+from boxship.spec import platform as platforms
 from boxship.spec.container import ContainerSpec, RestartPolicy
+from boxship.spec.image import Platform
 
 RESTART_NAMES = ("no", "always", "unless-stopped", "on-failure")
 
@@ -32,9 +34,20 @@ def check_spec(spec: ContainerSpec, runtimes: Collection[str]) -> None:
         raise Invalid(f"invalid stop timeout: {spec.stop_timeout} seconds; -1 waits without end")
     if spec.working_directory and not spec.working_directory.startswith("/"):
         raise Invalid(f"the working directory '{spec.working_directory}' is invalid, it needs to be an absolute path")
+    if spec.storage_options:
+        raise Unsupported("unsupported: HostConfig.StorageOpt")
     parse_options(spec.log.driver, spec.log.options)
     _check_namespaces(spec)
     _check_health(spec)
+
+
+def check_platform(wanted: str, image: str, offered: Platform) -> None:
+    """Raises NotFound for an image of another platform than the wanted one: the client may pull the right one."""
+    if wanted and not platforms.matches(platforms.parse(wanted), offered):
+        raise NotFound(
+            f"image with reference {image} was found but its platform ({platforms.describe(offered)}) "
+            f"does not match the specified platform ({wanted})"
+        )
 
 
 def _check_namespaces(spec: ContainerSpec) -> None:

@@ -21,6 +21,8 @@ def requested_mounts(spec: ContainerSpec, image_volumes: Iterable[str]) -> tuple
     explicit: dict[str, MountRequest] = {}
     for written in spec.mounts:
         request = parse_bind(written.text) if written.origin == "binds" and not written.target else written
+        if request.kind == "volume" and request.origin == "binds" and not request.driver:
+            request = msgspec.structs.replace(request, driver=spec.volume_driver)
         validate(request)
         target = check_target(request.target)
         if target in explicit:
