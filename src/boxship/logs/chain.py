@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from boxship.logs.generations import Source, close_all, open_all
 from boxship.logs.lines import count_lines, place_behind, since_place, tail_place
@@ -10,6 +11,19 @@ from boxship.logs.lines import count_lines, place_behind, since_place, tail_plac
 READ_BYTES = 1 << 20  # in one go, in a thread
 NEAR_BYTES = 1 << 16  # what was written just now is in memory: so much of it is read at once, without a thread
 _CLOCK_MARGIN = 1_000_000_000  # nanoseconds by which a file's time may lag behind its last line's
+
+
+Result = TypeVar("Result")
+
+
+async def in_thread(work: Callable[..., Result], *arguments: object) -> Result:
+    """Run in a thread. One that is cancelled waits for its thread: that works on files which are closed afterwards."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 class Chain:
@@ -68,7 +82,7 @@ class Chain:
                 return b""
         if self._caught_up and size <= NEAR_BYTES:
             return source.read(size)
-        return await asyncio.to_thread(source.read, size)
+        return await in_thread(source.read, size)
 
     def was_cut(self) -> bool:
         """Whether somebody made the file shorter than what was read of it; if so, starts again at its beginning."""
@@ -95,7 +109,7 @@ class Chain:
         except FileNotFoundError:
             pass  # its writer hasn't opened it again yet
         known = len(self._sources)
-        await asyncio.to_thread(self._extend)
+        await in_thread(self._extend)
         self._drained = False
         return len(self._sources) > known
 

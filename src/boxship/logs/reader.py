@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 
-from boxship.logs.chain import Chain
+from boxship.logs.chain import Chain, in_thread
 from boxship.logs.lines import Decoder
 from boxship.spec.log import LogRecord
 
@@ -66,7 +66,7 @@ async def read_batches(
     chain = Chain(os.fspath(path), follow=follow)
     delay = SHORTEST_POLL
     try:
-        await asyncio.to_thread(chain.open, tail, since)
+        await in_thread(chain.open, tail, since)
         while True:
             finished = not follow or ended() or 0 < until < time.time_ns()  # asked before the last look, not after it
             block = await chain.read()
