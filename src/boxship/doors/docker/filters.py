@@ -127,8 +127,8 @@ def matches(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=64)
 def safe_pattern(pattern: str) -> re.Pattern[str] | None:
-    """A compiled pattern, or None where it is no regular expression. It cannot hold the daemon up: Python's matcher takes exponential time for repeated groups,
-    and time to the power of the repetitions. Raises Invalid for others."""
+    """A compiled pattern, or None where it is no regular expression. Raises Invalid for one that could hold the daemon
+    up: the matcher takes exponential time for repeated groups, and time to the power of the repetitions."""
     if re.search(r"\)[*+{]", pattern):
         raise Invalid(f"invalid filter: a pattern with repeated groups is not supported: {pattern}")
     if len(re.findall(r"[*+{]", pattern.removeprefix(".*").removesuffix(".*"))) > REPETITION_LIMIT:
