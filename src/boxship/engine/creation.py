@@ -21,11 +21,11 @@ from boxship.engine.states import move
 from boxship.errors import Invalid
 from boxship.images.library import Images
 from boxship.images.model import Image
-from boxship.runtime import limits
+from boxship.runtime import limits, security
 from boxship.runtime.driver import Driver
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import ContainerSpec, LogPolicy, MountRequest
-from boxship.spec.image import ExecutionConfig
+from boxship.spec.image import ExecutionConfig, Platform
 from boxship.volumes.model import Volume
 from boxship.volumes.resolve import bind_options, check_bind_source, tmpfs_options, volume_options
 from boxship.volumes.volumes import Volumes
@@ -67,7 +67,10 @@ class Creation:
         checking.check_spec(spec, self._driver.runtimes)
         self._driver.anticipate()
         image = await self._images.resolve(spec.image)
+        offered = Platform(image.config.architecture, image.config.os, image.config.variant)
+        checking.check_platform(spec.platform, spec.image, offered)
         warnings = limits.check(spec.resources, self._driver.host)
+        spec = _completed(spec)
         container = self._record(spec, image, self._name(name))
         await self._records.insert(container)
         try:
@@ -138,21 +141,22 @@ class Creation:
             if request.target in taken:
                 continue
             if request.kind == "volume":
-                point, volume = await self._volume_point(request)
+                name = request.source or secrets.token_hex(32)
+                if not request.source:  # before the volume is made, so that a crash finds what it has to take back
+                    intent = MountPoint(kind="volume", target=request.target, name=name, anonymous=True)
+                    noted = msgspec.structs.replace(container, mounts=(*taken.values(), intent))
+                    container = await self._records.save(noted)
+                point, volume = await self._volume_point(request, name)
                 if not request.no_copy:
                     fresh.append((request, volume))
             else:
                 point = _plain_point(request)
             taken[request.target] = point
-            container = msgspec.structs.replace(container, mounts=tuple(taken.values()))
-            if point.anonymous:  # before the next step, so that a crash finds the volume it has to take back
-                container = await self._records.save(container)
         container = msgspec.structs.replace(container, mounts=tuple(taken.values()))
         await self._fill(container, fresh)
         return container
 
-    async def _volume_point(self, request: MountRequest) -> tuple[MountPoint, Volume]:
-        name = request.source or secrets.token_hex(32)
+    async def _volume_point(self, request: MountRequest, name: str) -> tuple[MountPoint, Volume]:
         volume = await self._volumes.create(
             name,
             request.driver or "local",
@@ -188,6 +192,28 @@ class Creation:
                 await self._volumes.populate(volume.name, rootfs, request.target)
         finally:
             await self._snapshots.unmount(container.id)
+
+
+def _completed(spec: ContainerSpec) -> ContainerSpec:
+    """The request with what it left to us written down, so that inspect shows what is in force.
+
+    Raises Invalid or Unsupported for capabilities and security options, which would else be told at the start only.
+    """
+    rights, _ = security.rights(
+        privileged=spec.privileged,
+        add=spec.capabilities_add,
+        drop=spec.capabilities_drop,
+        options=spec.security_options,
+        masked_paths=spec.masked_paths,
+        read_only_paths=spec.read_only_paths,
+        devices=(),
+    )
+    return msgspec.structs.replace(
+        spec,
+        resources=limits.completed(spec.resources),
+        masked_paths=rights.masked_paths,
+        read_only_paths=rights.read_only_paths,
+    )
 
 
 def _plain_point(request: MountRequest) -> MountPoint:
