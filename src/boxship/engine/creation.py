@@ -211,8 +211,8 @@ def _completed(spec: ContainerSpec) -> ContainerSpec:
     return msgspec.structs.replace(
         spec,
         resources=limits.completed(spec.resources),
-        masked_paths=rights.masked_paths,
-        read_only_paths=rights.read_only_paths,
+        masked_paths=rights.masked_paths or spec.masked_paths,
+        read_only_paths=rights.read_only_paths or spec.read_only_paths,
     )
 
 

@@ -42,4 +42,4 @@ class LogRotation:
                     await asyncio.to_thread(rotate, container.log_path, settings)
                     await self._driver.reopen_log(handle)
                 except (BoxshipError, OSError) as error:
-                    logger.warning("cannot rotate the log of container %s: %s", container.id[:12], error)
+                    logger.info("cannot rotate the log of container %s: %s", container.id[:12], error)

@@ -140,6 +140,7 @@ async def logs(call: Call) -> Reply:
         since=call.moment("since"),
         until=call.moment("until"),
         tail=tail_of(call.text("tail")),
+        merge=not call.flag("timestamps") and not call.flag("details"),
     )
     details = call.engine.attachments.log_attributes(container.id) if call.flag("details") else None
     tty = container.spec.tty

@@ -8,21 +8,6 @@ from boxship.engine.model import Container
 from boxship.spec.container import ContainerSpec, HealthCheck, MountRequest, PortRequest, Resources, ThrottleRate
 
 DEFAULT_SHM_BYTES = 64 << 20
-MASKED_BY_DEFAULT = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READ_ONLY_BY_DEFAULT = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def some(values: Sequence[Any]) -> list[Any] | None:
@@ -87,8 +72,8 @@ def host_config(container: Container, version: Version) -> dict[str, Any]:
         "CpuPercent": 0,
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
-        "MaskedPaths": paths(spec.masked_paths, MASKED_BY_DEFAULT, spec),
-        "ReadonlyPaths": paths(spec.read_only_paths, READ_ONLY_BY_DEFAULT, spec),
+        "MaskedPaths": None if spec.masked_paths is None else list(spec.masked_paths),
+        "ReadonlyPaths": None if spec.read_only_paths is None else list(spec.read_only_paths),
     }
     if version < (1, 42):
         shown |= {"KernelMemory": 0, "KernelMemoryTCP": 0}
@@ -108,14 +93,6 @@ def _when_given(spec: ContainerSpec) -> dict[str, Any]:
         "Init": spec.init,
     }
     return {name: value for name, value in optional.items() if value or (name == "Init" and value is not None)}
-
-
-def paths(given: tuple[str, ...] | None, default: tuple[str, ...], spec: ContainerSpec) -> list[str] | None:
-    """Masked or read-only paths in force: none for a privileged container."""
-    if given is not None:
-        return list(given)
-    unconfined = spec.privileged or "systempaths=unconfined" in spec.security_options
-    return None if unconfined else list(default)
 
 
 def resources_json(limits: Resources) -> dict[str, Any]:
