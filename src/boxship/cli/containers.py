@@ -52,11 +52,11 @@ def _tagged(image: str) -> str:
     return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 
-def pull_image(call: Call, image: str) -> None:
-    """Ask the daemon to fetch an image, and show how that goes on stderr."""
+def pull_image(call: Call, image: str, descriptor: int = 2) -> None:
+    """Ask the daemon to fetch an image, and show how that goes on the descriptor."""
     from boxship.cli.progress import show_progress
 
     name, tag = split_reference(image)
     query = {"fromImage": name, "tag": tag or "latest", "platform": call.options.text("platform") or None}
     response = call.daemon.request("POST", "/images/create", query, own_connection=True)
-    show_progress(response.lines(), 2, quiet=call.options.on("quiet"))
+    show_progress(response.lines(), descriptor, quiet=call.options.on("quiet"))

@@ -121,7 +121,7 @@ class PieceReader:
 
     def read(self, size: int) -> bytes:
         parts, wanted = [self._rest], size - len(self._rest)
-        while wanted > 0 and (piece := next(self._pieces, b"")):
+        while wanted > 0 and (piece := next(self._pieces, None)) is not None:
             parts.append(piece)
             wanted -= len(piece)
         whole = b"".join(parts)
@@ -131,7 +131,15 @@ class PieceReader:
 
 
 def unpack(pieces: Iterable[bytes], folder: str, rename: str, *, owners: bool) -> int:
-    """Unpack a tar stream in a folder; `rename` is a new first part of every name. Returns the bytes of files."""
+    """Unpack a tar stream in a folder; `rename` is a new first part of every name. Returns the bytes of files. Raises
+    Invalid for what is no archive or reaches outside."""
+    try:
+        return _unpack(pieces, folder, rename, owners)
+    except (tarfile.TarError, ValueError) as error:
+        raise Invalid(f"cannot unpack the archive: {error}") from None
+
+
+def _unpack(pieces: Iterable[bytes], folder: str, rename: str, owners: bool) -> int:
     total = 0
     times: list[tuple[str, int]] = []  # of folders: set last, as what is put into them changes them
     with tarfile.open(fileobj=cast(IO[bytes], PieceReader(pieces)), mode="r|") as archive:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable
 
 from boxship.cli.call import Failure
@@ -20,6 +21,7 @@ def show_progress(
     lines: Iterable[bytes], descriptor: int = 1, *, quiet: bool = False, on_aux: Callable[[Object], None] | None = None
 ) -> None:
     """Write the news to the descriptor. Raises Failure for an error in the stream."""
+    sys.stdout.flush()  # the descriptor is written to directly
     live = is_terminal(descriptor)
     rows: dict[str, int] = {}
     states: dict[str, str] = {}

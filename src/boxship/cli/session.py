@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
@@ -96,6 +97,7 @@ class Session:
     ) -> bool:
         """Carry bytes until the output ends, and until the channel of `waiting` (asked for once, after `before`) has
         news. `before` is called when everything stands ready, such as to start the container. False if detached."""
+        sys.stdout.flush()  # from here on the descriptors are written to directly
         names = (*(PROXIED if self._proxy else ()), *(("WINCH",) if self._tty else ()))
         with Signals(names) as signals:
             if before:

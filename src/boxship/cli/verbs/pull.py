@@ -17,6 +17,6 @@ COMMAND = Command(
 
 
 def run(call: Call) -> int:
-    pull_image(call, call.arguments[0])
+    pull_image(call, call.arguments[0], 1)
     call.line(call.arguments[0])
     return 0
