@@ -155,6 +155,12 @@ def living_children(instance: str, run_root: Path) -> list[str]:
     return found + [str(pid) for pid in cgroup.pids(layout, f"/boxship-{instance}")]
 
 
+def children() -> list[str]:
+    """Children of this process, ended or not."""
+    text = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+    return [Path(f"/proc/{pid}/stat").read_text() for pid in text.split()]
+
+
 def new_descriptors(before: set[str]) -> list[str]:
     """What is open now and was not before, once threads that work in the background are through."""
     end = time.monotonic() + 2
@@ -183,6 +189,7 @@ async def box(rootfs: Path) -> AsyncIterator[Box]:
     assert living_children(instance, root) == []
     assert list((root / "bundles").iterdir()) == []
     assert await asyncio.to_thread(new_descriptors, descriptors) == []
+    assert children() == [], "every conmon was reaped"
     await driver.close()
     for folder in cgroup.folders(driver.layout, f"/boxship-{instance}"):
         assert not [entry for entry in os.scandir(folder) if entry.is_dir()] if os.path.exists(folder) else True

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,13 +35,19 @@ async def test_run_kills_after_its_deadline() -> None:
     assert time.monotonic() - begin < 5
 
 
+def children() -> str:
+    return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+
+
 async def test_run_kills_when_cancelled() -> None:
-    task = asyncio.create_task(run(["sh", "-c", "echo $$; exec sleep 60"], timeout=60))
-    await asyncio.sleep(0.1)
+    before = children()
+    task = asyncio.create_task(run(["sleep", "60"], timeout=60))
+    while children() == before:
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert reap(-1) is None, "the program was killed and reaped"
+    assert children() == before, "the program was killed and reaped"
 
 
 async def test_run_limits_output() -> None:
@@ -99,6 +106,20 @@ async def test_child_has_only_the_files_named_even_when_crossed() -> None:
             assert second.read() == b"other\n"
     finally:
         os.close(secret)
+
+
+def test_a_working_folder_of_its_own(tmp_path: Path) -> None:
+    before = Path.cwd()
+    for folder in (tmp_path, Path("/usr")):
+        read, write = os.pipe()
+        pid = spawn(["pwd"], env=SAFE_ENVIRONMENT, files={1: write}, folder=folder)
+        os.close(write)
+        assert reap(pid) == 0
+        with os.fdopen(read) as out:
+            assert out.read().strip() == str(folder)
+    assert Path.cwd() == before
+    with pytest.raises(Internal, match="No such file"):
+        spawn(["pwd"], env=SAFE_ENVIRONMENT, folder=tmp_path / "gone")
 
 
 def test_new_session() -> None:

@@ -20,11 +20,12 @@ from boxship.runtime.handle import Handle, Process
 from boxship.runtime.programs import Programs
 from boxship.sys import cgroup
 from boxship.sys.cgroup import Layout
-from boxship.sys.pidfd import is_alive, open_process, start_time, wait_pidfd
+from boxship.sys.pidfd import is_alive, open_process, send_signal, start_time, wait_pidfd
 from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, run
 
 DELETE_SECONDS = 30.0
 MONITOR_SECONDS = 5.0  # that conmon may take to write the exit file after its container's end
+STRAY_SECONDS = 0.5  # that an unknown exec's conmon may take to end after its process
 
 
 class Clearing:
@@ -76,6 +77,23 @@ class Clearing:
         """Clear what an ended exec left."""
         await self.end_monitor(handle.monitor)
         await asyncio.to_thread(shutil.rmtree, handle.bundle, ignore_errors=True)
+
+    async def sweep_execs(self, keep: Collection[str]) -> None:
+        """End the execs that are not in `keep`, and clear what they left: nobody knows of them."""
+        await asyncio.gather(*(self._end_exec(*found) for found in await asyncio.to_thread(self._strays, set(keep))))
+
+    def _strays(self, keep: set[str]) -> list[tuple[Path, int]]:
+        """(bundle, conmon's pid or 0) of execs that are not in `keep`."""
+        living = {bundle: pid for pid, bundle in conmon.living(self.bundles)}
+        return [(bundle, living.get(bundle, 0)) for bundle in self.bundles.glob("*/execs/*") if bundle.name not in keep]
+
+    async def _end_exec(self, bundle: Path, pid: int) -> None:
+        if pid:
+            monitor = Process(pid, start_time(pid))
+            for child in await asyncio.to_thread(conmon.descendants, pid):
+                send_signal(child, start_time(child), signal.SIGKILL)
+            await self.end_monitor(monitor, STRAY_SECONDS)
+        await asyncio.to_thread(shutil.rmtree, bundle, ignore_errors=True)
 
     async def sweep(self, keep: Collection[str]) -> None:
         """Clear what belongs to no container in `keep`."""

@@ -8,6 +8,8 @@ Facts of conmon 2.1.6, each held by a test against the real program:
   second byte on `_OCI_STARTPIPE` (the first lets conmon itself go on; it reads whatever is in the pipe at once).
 - The attach socket is bound as `attach` in the bundle, whatever the length of that path, with --full-attach.
 - The exit code goes to the file `<exit-dir>/<container id>`, which appears complete, by rename, before conmon ends.
+- One round of its loop takes one client from the attach socket, then control messages, then output: a client that was
+  not yet taken when a second one came may miss output. `settle` waits for the round.
 - The fifo `ctl` in the bundle takes "1 ROWS COLUMNS\\n" (terminal size) and "2 0 0\\n" (open the log file again).
 - A terminal's socket is made in TMPDIR, by a name of at most 108 bytes; the runtime reads that name in the same working
   folder: the bundle. There conmon also leaves an empty file `oom` when the kernel kills for want of memory.
@@ -16,7 +18,11 @@ Facts of conmon 2.1.6, each held by a test against the real program:
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import sys
+import termios
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -29,7 +35,9 @@ from boxship.sys.spawn import SAFE_ENVIRONMENT, spawn
 PROGRAM = "conmon"
 SYNC, ATTACH, START = 3, 4, 5  # the child's descriptors
 REPORT_BYTES = 1 << 16
-RESIZE, REOPEN_LOG = 1, 2  # kinds of control messages
+RESIZE, REOPEN_LOG, NOTHING = 1, 2, 9  # kinds of control messages
+SETTLE_SECONDS = 0.5
+SETTLE_LOOK_SECONDS = 0.0002
 MAXIMUM_SIZE = 1000  # rows or columns that conmon takes
 
 
@@ -198,6 +206,32 @@ def control(bundle: Path, kind: int, rows: int = 0, columns: int = 0) -> None:
         raise Internal(f"cannot reach the monitor of {bundle.name}: {error.strerror}") from error
 
 
+async def settle(bundle: Path) -> None:
+    """Wait until conmon has taken the client that connected last: until it has read a control message sent after that.
+
+    The message is of a kind that conmon does not know and passes over. A conmon that has ended, or stands still for
+    SETTLE_SECONDS, is not waited for.
+    """
+    try:
+        descriptor = os.open(bundle / "ctl", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"%d 0 0\n" % NOTHING)
+        end = time.monotonic() + SETTLE_SECONDS
+        while _unread(descriptor) and time.monotonic() < end:
+            await asyncio.sleep(SETTLE_LOOK_SECONDS)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _unread(descriptor: int) -> int:
+    """Bytes in a fifo."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
+
+
 def living(folder: Path) -> Iterator[tuple[int, Path]]:
     """(pid, bundle) of every conmon whose bundle lies below `folder`: a look at each process of the machine."""
     prefix = f"--bundle={folder}/".encode()
@@ -214,6 +248,15 @@ def living(folder: Path) -> Iterator[tuple[int, Path]]:
         for word in words:
             if word.startswith(prefix):
                 yield int(name), Path(os.fsdecode(word.removeprefix(b"--bundle=")))
+
+
+def descendants(pid: int) -> list[int]:
+    """Pids of everything below a conmon: the runtime while it works, the process that it made."""
+    try:
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return [*children, *(grandchild for child in children for grandchild in descendants(child))]
 
 
 def log_path(pid: int) -> str:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -71,6 +72,7 @@ class Driver:
         self._clearing = Clearing(run_root, f"boxship-{instance}", self._programs, self.layout)
         self._launching = Launching(self._programs, self._clearing)
         self._warmth = Warmth(self.layout)
+        self._connecting: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
         """Make the folders and the mounts that the driver works with."""
@@ -135,7 +137,14 @@ class Driver:
 
         A client that sends no stdin says so: else its going would end a stdin that ends with its first client.
         """
-        return Attached(connect(handle.bundle / "attach"), owns_stdin=stdin)
+        async with self._connecting.setdefault(handle.bundle, asyncio.Lock()):
+            connection = connect(handle.bundle / "attach")
+            try:
+                await conmon.settle(handle.bundle)
+            except BaseException:
+                connection.close()
+                raise
+        return Attached(connection, owns_stdin=stdin)
 
     async def start(self, handle: Handle) -> None:
         """Let the created process run the user's program."""
@@ -281,6 +290,10 @@ class Driver:
     async def sweep(self, keep: Collection[str]) -> None:
         """Clear what belongs to no container in `keep`: bundles, monitors, cgroups."""
         await self._clearing.sweep(keep)
+
+    async def sweep_execs(self, keep: Collection[str]) -> None:
+        """End the execs whose ids are not in `keep`: an earlier daemon died before it knew that they ran."""
+        await self._clearing.sweep_execs(keep)
 
     def stats(self, handle: Handle) -> StatsSample:
         """What the container uses now; without its network, which another room knows."""

@@ -14,20 +14,25 @@ UNLIMITED = 1 << 62  # v1 says about 2^63 for no limit
 Block = tuple[tuple[int, int, str, int], ...]
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def flat(text: str) -> dict[str, int]:
     """Lines of "key value"."""
-    found = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(" ")
-        if value.isdigit():
-            found[key] = int(value)
-    return found
+    pairs = (line.partition(" ") for line in text.splitlines())
+    return {key: int(value) for key, _, value in pairs if _is_number(value)}
 
 
 def number(text: str) -> int:
     """A single number; 0 for "max" and for nothing."""
     text = text.strip()
-    return int(text) if text.isdigit() else 0
+    return int(text) if _is_number(text) else 0
+
+
+def _device(text: str) -> tuple[int, int] | None:
+    major, _, minor = text.partition(":")
+    return (int(major), int(minor)) if _is_number(major) and _is_number(minor) else None
 
 
 def block_v1(text: str) -> Block:
@@ -35,9 +40,8 @@ def block_v1(text: str) -> Block:
     found = []
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) == 3 and ":" in parts[0] and parts[2].isdigit():
-            major, _, minor = parts[0].partition(":")
-            found.append((int(major), int(minor), parts[1], int(parts[2])))
+        if len(parts) == 3 and _is_number(parts[2]) and (device := _device(parts[0])):
+            found.append((*device, parts[1], int(parts[2])))
     return tuple(found)
 
 
@@ -45,12 +49,14 @@ def block_v2(text: str) -> tuple[Block, Block]:
     """io.stat, "8:0 rbytes=1 wbytes=2 rios=3 …", as bytes and operations."""
     sizes, counts = [], []
     for line in text.splitlines():
-        device, *pairs = line.split()
-        major, _, minor = device.partition(":")
-        values = {key: int(value) for key, _, value in (pair.partition("=") for pair in pairs) if value.isdigit()}
+        name, _, rest = line.partition(" ")
+        if (device := _device(name)) is None:
+            continue
+        pairs = (pair.partition("=") for pair in rest.split())
+        values = {key: int(value) for key, _, value in pairs if _is_number(value)}
         for word, size, count in (("read", "rbytes", "rios"), ("write", "wbytes", "wios")):
-            sizes.append((int(major), int(minor), word, values.get(size, 0)))
-            counts.append((int(major), int(minor), word, values.get(count, 0)))
+            sizes.append((*device, word, values.get(size, 0)))
+            counts.append((*device, word, values.get(count, 0)))
     return tuple(sizes), tuple(counts)
 
 
