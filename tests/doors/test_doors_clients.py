@@ -8,6 +8,7 @@ import socket
 import tarfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from boxship.wire.stream import FrameReader
 from daemons import Daemon, until
 
 SECONDS = 10.0
+SPARE_DESCRIPTORS = 2  # connections of idle clients may come and go meanwhile
 
 
 @pytest.fixture
@@ -279,7 +281,10 @@ def test_bodies_that_break_off_and_clients_that_vanish_leave_nothing(
         with Raw(daemon) as raw:
             raw.send(f"POST /containers/{sleeper.id}/wait HTTP/1.1\nHost: d\nContent-Length: 0")
             raw.head()
-    until(lambda: len(_descriptors(daemon)) <= len(before) + 2, SECONDS, "the daemon lets go of everything")
+    deadline = time.monotonic() + SECONDS
+    while kept := list((Counter(_descriptors(daemon)) - Counter(before)).elements())[SPARE_DESCRIPTORS:]:
+        assert time.monotonic() < deadline, f"the daemon holds on to {kept}"
+        time.sleep(0.05)
     assert client.ping()
 
 
@@ -289,7 +294,9 @@ def _descriptors(daemon: Daemon) -> list[str]:
     found = []
     for path in folder.iterdir():
         with contextlib.suppress(OSError):
-            found.append(os.readlink(path))
+            target = os.readlink(path)
+            if "/netns/" not in target:  # a store of ready ones, which fills up again by itself
+                found.append(target.partition("[")[0])  # sockets alike, whatever their numbers
     return found
 
 
