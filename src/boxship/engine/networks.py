@@ -18,6 +18,16 @@ from boxship.spec.attachment import Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec
 
 
+def parted(container: Container, network: Network) -> Container:
+    """The container as it is asked for without that network, also at its next start."""
+    names = (network.name, network.id)
+    kept = tuple(request for request in container.spec.endpoints if request.network not in names)
+    spec = msgspec.structs.replace(container.spec, endpoints=kept)
+    if container.spec.network_mode in (*names, "default" if network.name == "bridge" else ""):
+        spec = msgspec.structs.replace(spec, network_mode=kept[0].network if kept else "none")
+    return msgspec.structs.replace(container, spec=spec)
+
+
 class EngineNetworks:
     """create, get, list, remove, connect, disconnect, prune."""
 
@@ -81,18 +91,14 @@ class EngineNetworks:
         async with self._lives.of(identifier).lock:
             container = self._records.get(identifier)
             names = (network.name, network.id)
-            kept = tuple(request for request in container.spec.endpoints if request.network not in names)
-            joined = len(kept) != len(container.spec.endpoints) or any(
+            joined = any(request.network in names for request in container.spec.endpoints) or any(
                 endpoint.network_id == network.id for endpoint in container.endpoints
             )
             if not joined and container.spec.network_mode not in names:
                 raise Denied(f"container {container.id} is not connected to network {network.name}")
             if network.driver == "host":
                 raise Denied("container cannot be disconnected from host network or connected to host network")
-            spec = msgspec.structs.replace(container.spec, endpoints=kept)
-            if container.spec.network_mode in (*names, "default" if network.name == "bridge" else ""):
-                spec = msgspec.structs.replace(spec, network_mode=kept[0].network if kept else "none")
-            changed = msgspec.structs.replace(container, spec=spec)
+            changed = parted(container, network)
             if container.state.phase in ALIVE and any(e.network_id == network.id for e in container.endpoints):
                 attachment = await self._networks.disconnect(container.id, network.id)
                 changed = msgspec.structs.replace(changed, endpoints=attachment.endpoints, ports=attachment.ports)

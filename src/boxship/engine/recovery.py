@@ -6,10 +6,14 @@ It must work after kill -9 at any moment, and doing it twice must do no harm.
 import asyncio
 import logging
 
+import msgspec
+
 from boxship.engine import restarts
 from boxship.engine.clock import Clock
+from boxship.engine.hooks.hostfiles import write_network_files
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase, ProcessHandle
+from boxship.engine.networks import parted
 from boxship.engine.places import Places
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
@@ -125,11 +129,29 @@ class Recovery:
         if isinstance(state, Running):
             if container.state.phase is Phase.STOPPING:  # the stop was never answered; the container goes on
                 container = await self._records.save(move(container, Phase.RUNNING))
+            container = await self._agree_on_networks(container)
             self._supervisor.look_after(container, handle)
             return
         self._lives.of(container.id).handle = handle
         ended = state or Exit(code=KILLED_EXIT, finished_at=self._clock.now(), monitor_lost=True, oom_killed=False)
         await self._supervisor.finish(container, ended)
+
+    async def _agree_on_networks(self, container: Container) -> Container:
+        """A live connect that was never answered is undone, a disconnect that was begun is finished."""
+        if container.spec.network_mode.startswith("container:"):
+            return container
+        attachment = self._networks.attachment(container.id)
+        known = {endpoint.network_id for endpoint in container.endpoints}
+        held = {endpoint.network_id for endpoint in attachment.endpoints}
+        if known == held:
+            return container
+        for network_id in held - known:
+            attachment = await self._networks.disconnect(container.id, network_id)
+        for network_id in known - held:
+            container = parted(container, self._networks.get(network_id))
+        changed = msgspec.structs.replace(container, endpoints=attachment.endpoints, ports=attachment.ports)
+        write_network_files(changed, attachment)
+        return await self._records.save(changed)
 
     async def _take_back_start(self, container: Container) -> None:
         await self._driver.delete(container.id, None)
