@@ -63,7 +63,10 @@ class Execs:
         self._watching: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
-        """Read the records, find the execs that still run, and learn how the others ended."""
+        """Read the records, find the execs that still run, and learn how the others ended.
+
+        Whatever runs without a record that says so was never answered for (or is a health check's probe): it ends.
+        """
         for entry in (await self._store.list(PREFIX)).entries:
             run = _decode(entry.value)
             container = self._records.find(run.container_id)
@@ -74,6 +77,7 @@ class Execs:
             if run.running:
                 handle = self._driver.exec_handle(run.container_id, run.id, run.process, run.monitor, container.runtime)
                 self._watch(run.id, handle)
+        await self._driver.sweep_execs([run.id for run in self._execs.values() if run.running])
 
     async def close(self) -> None:
         """Stop watching; the processes go on."""
