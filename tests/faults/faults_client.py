@@ -129,9 +129,7 @@ class Client:
 
     def exec(self, ref: str, command: list[str]) -> tuple[int, str]:
         """Run a command in a container: exit code and output."""
-        made = self.post(
-            f"/containers/{quote(ref)}/exec", {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
-        )
+        made = self.post(f"/containers/{quote(ref)}/exec", {"Cmd": command, "AttachStdout": True, "AttachStderr": True})
         output = demultiplex(self.post(f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False}))
         return int(self.get(f"/exec/{made['Id']}/json")["ExitCode"]), output
 
