@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from boxship.errors import Invalid
+from boxship.errors import Invalid, Unavailable
 from boxship.runtime.config import DEVICE_RULES, mounts, render
 from boxship.runtime.plan import HOST, NEW, Identity, Namespaces, Plan, Rights
 from boxship.spec.container import DeviceMapping, Resources, Ulimit
@@ -69,7 +69,6 @@ def test_shared_memory() -> None:
     host = msgspec.structs.replace(PLAN, shm="/dev/shm", namespaces=Namespaces(ipc=HOST))
     kinds = {mount.target: (mount.kind, mount.source) for mount in mounts(host)}
     assert kinds["/dev/shm"] == ("bind", "/dev/shm")
-    assert kinds["/dev/mqueue"] == ("bind", "/dev/mqueue")
 
 
 def test_namespaces() -> None:
@@ -161,6 +160,12 @@ def test_init_goes_before_the_program() -> None:
     config = made(init=True)
     assert config["process"]["args"] == ["/sbin/docker-init", "--", "true"]
     assert any(each["destination"] == "/sbin/docker-init" for each in config["mounts"])
+
+
+def test_init_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxship.runtime.config.find_init", lambda: "")
+    with pytest.raises(Unavailable, match="cannot use an init process"):
+        made(init=True)
 
 
 def test_the_rest() -> None:

@@ -159,6 +159,11 @@ async def test_namespaces_of_the_machine_and_of_another(box: Box, runtime: str) 
     await box.driver.delete(first.id, first)
 
 
+async def test_the_ipc_namespace_of_the_machine(box: Box) -> None:
+    _, out, error = await box.run("readlink", "/proc/self/ns/ipc", namespaces=Namespaces(ipc=HOST), shm="/dev/shm")
+    assert out.decode().strip() == os.readlink("/proc/self/ns/ipc"), error
+
+
 async def test_mounts_read_only_and_replaced(box: Box, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("shared\n")
     _, out, _ = await box.run(

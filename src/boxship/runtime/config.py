@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 from typing import Any
 
-from boxship.errors import Invalid
+from boxship.errors import Invalid, Unavailable
 from boxship.runtime import limits, security
 from boxship.runtime.plan import HOST, NEW, Identity, Plan, Rights
 from boxship.runtime.programs import INIT_TARGET, find_init
@@ -131,21 +131,17 @@ def mounts(plan: Plan) -> list[Mount]:
         ),
         Mount("sysfs", "sysfs", "/sys", (*quiet, *access)),
         Mount("cgroup", "cgroup", "/sys/fs/cgroup", (*quiet, *access)),
-        Mount("mqueue", "mqueue", "/dev/mqueue", quiet) if not plan.shm else _joined_queues(plan),
+        Mount("mqueue", "mqueue", "/dev/mqueue", quiet),  # it shows the queues of the IPC namespace, whosever that is
         shm,
     ]
     if plan.init:
-        own.append(Mount("bind", find_init(), INIT_TARGET, ("bind", "ro")))
+        program = find_init()
+        if not program:
+            raise Unavailable("cannot use an init process: neither tini-static nor catatonit is installed")
+        own.append(Mount("bind", program, INIT_TARGET, ("bind", "ro")))
     replaced = {posixpath.normpath(mount.target) for mount in plan.mounts}
     given = sorted(plan.mounts, key=lambda mount: posixpath.normpath(mount.target).count("/"))
     return [*(mount for mount in own if mount.target not in replaced), *given]
-
-
-def _joined_queues(plan: Plan) -> Mount:
-    """Message queues belong to the IPC namespace: those of the machine are the machine's mount."""
-    if plan.namespaces.ipc == HOST:
-        return Mount("bind", "/dev/mqueue", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
-    return Mount("mqueue", "mqueue", "/dev/mqueue", ("nosuid", "noexec", "nodev"))
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
