@@ -13,12 +13,13 @@ import msgspec
 from boxship.engine import checking, merging, mounting, names
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
+from boxship.engine.hooks.namespaces import default_cgroup_namespace
 from boxship.engine.model import Container, Event, MountPoint, Phase, State
 from boxship.engine.places import Places
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.states import move
-from boxship.errors import Invalid
+from boxship.errors import Invalid, NotFound
 from boxship.images.library import Images
 from boxship.images.model import Image
 from boxship.runtime import limits, security
@@ -70,7 +71,7 @@ class Creation:
         offered = Platform(image.config.architecture, image.config.os, image.config.variant)
         checking.check_platform(spec.platform, spec.image, offered)
         warnings = limits.check(spec.resources, self._driver.host)
-        spec = _completed(spec)
+        spec = _completed(spec, self._driver.host.cgroup_version)
         container = self._record(spec, image, self._name(name))
         await self._records.insert(container)
         try:
@@ -121,8 +122,15 @@ class Creation:
         for field in ("network_mode", "ipc_mode", "pid_mode"):
             mode = getattr(spec, field)
             if mode.startswith("container:"):
-                changes[field] = f"container:{self._records.get(mode.removeprefix('container:')).id}"
+                changes[field] = f"container:{self._peer(mode.removeprefix('container:')).id}"
         return msgspec.structs.replace(spec, **changes) if changes else spec
+
+    def _peer(self, name: str) -> Container:
+        """A container that the new one shares something with. Not NotFound: clients take it for a missing image."""
+        try:
+            return self._records.get(name)
+        except NotFound as error:
+            raise Invalid(str(error)) from None
 
     async def _furnish(self, container: Container, image: Image) -> Container:
         """Make what belongs to the container: its folder, its writable layer, its volumes."""
@@ -135,7 +143,7 @@ class Creation:
         explicit = [request.target for request in requests if request.origin != "image"]
         for text in container.spec.volumes_from:
             name, mode = mounting.split_volumes_from(text)
-            for point in mounting.inherited_mounts(self._records.get(name), mode, [*explicit, *taken]):
+            for point in mounting.inherited_mounts(self._peer(name), mode, [*explicit, *taken]):
                 taken[point.target] = point
         for request in requests:
             if request.target in taken:
@@ -194,7 +202,7 @@ class Creation:
             await self._snapshots.unmount(container.id)
 
 
-def _completed(spec: ContainerSpec) -> ContainerSpec:
+def _completed(spec: ContainerSpec, cgroup_version: str) -> ContainerSpec:
     """The request with what it left to us written down, so that inspect shows what is in force.
 
     Raises Invalid or Unsupported for capabilities and security options, which would else be told at the start only.
@@ -211,6 +219,7 @@ def _completed(spec: ContainerSpec) -> ContainerSpec:
     return msgspec.structs.replace(
         spec,
         resources=limits.completed(spec.resources),
+        cgroupns_mode=spec.cgroupns_mode or default_cgroup_namespace(cgroup_version, spec.privileged),
         masked_paths=rights.masked_paths or spec.masked_paths,
         read_only_paths=rights.read_only_paths or spec.read_only_paths,
     )

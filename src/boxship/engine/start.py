@@ -59,7 +59,7 @@ class Starter:
         self._networks = networks
         self._hooks: tuple[Hook, ...] = (
             Rootfs(snapshots),
-            NamespacesHook(records, driver.host.cgroup_version),
+            NamespacesHook(records),
             NetworkHook(networks, records),
             HostFiles(),
             ProcessHook(),

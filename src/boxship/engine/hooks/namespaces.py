@@ -9,13 +9,11 @@ from boxship.engine.model import ALIVE, Container
 from boxship.engine.records import Records
 from boxship.errors import Conflict, NotFound
 from boxship.runtime.plan import HOST, NEW
-from boxship.spec.container import ContainerSpec
 
 
 class NamespacesHook(Pure):
-    def __init__(self, records: Records, cgroup_version: str) -> None:
+    def __init__(self, records: Records) -> None:
         self._records = records
-        self._cgroup_version = cgroup_version
 
     async def apply(self, draft: Draft) -> Draft:
         spec = draft.container.spec
@@ -24,7 +22,7 @@ class NamespacesHook(Pure):
             ipc=self._of(spec.ipc_mode, "ipc"),
             pid=self._of(spec.pid_mode, "pid"),
             uts=HOST if spec.uts_mode == "host" else NEW,
-            cgroup=self._cgroup(spec),
+            cgroup=NEW if spec.cgroupns_mode == "private" else HOST,
         )
         return planned(
             draft, namespaces=namespaces, hostname=self._hostname(draft.container), domainname=spec.domainname
@@ -40,12 +38,6 @@ class NamespacesHook(Pure):
             return f"/proc/{peer.state.process.pid}/ns/{kind}"
         return NEW
 
-    def _cgroup(self, spec: ContainerSpec) -> str:
-        """Docker's default: private on cgroup v2, the machine's on v1 and for privileged containers."""
-        if spec.cgroupns_mode:
-            return NEW if spec.cgroupns_mode == "private" else HOST
-        return NEW if self._cgroup_version == "2" and not spec.privileged else HOST
-
     def _hostname(self, container: Container) -> str:
         spec = container.spec
         if spec.network_mode.startswith("container:"):
@@ -54,6 +46,11 @@ class NamespacesHook(Pure):
         if spec.uts_mode == "host" or (spec.network_mode == "host" and not spec.hostname):
             return platform.node()
         return spec.hostname or container.id[:12]
+
+
+def default_cgroup_namespace(cgroup_version: str, privileged: bool) -> str:
+    """Docker's default: private on cgroup v2, the machine's on v1 and for privileged containers."""
+    return "private" if cgroup_version == "2" and not privileged else "host"
 
 
 def running_peer(records: Records, mode: str) -> Container:
