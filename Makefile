@@ -8,7 +8,7 @@ TESTS ?= tests
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format types bench bench-peers install uninstall clean
+.PHONY: help setup demo test test-slow fresh lint format types bench bench-peers install uninstall clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ test: setup lint types ## lint, types and the tests (below 15 minutes on 2 proce
 test-slow: setup ## the long scenarios as well
 	@tools/docker-client.sh
 	@$(BIN)/python -m pytest -m slow $(TESTS) </dev/null
+
+fresh: ## does a clone work on a fresh Debian? (FRESH="demo test")
+	@tools/fresh-machine.sh $(FRESH)
 
 lint: setup ## ruff: rules and format
 	@$(BIN)/ruff check src tests bench
