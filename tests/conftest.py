@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: one real daemon for all tests that only need one."""
+"""Fixtures of the whole suite: one real daemon for tests that only need one, the check of what is left behind."""
 
 import sys
 import tempfile
@@ -10,10 +10,31 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from daemons import Daemon, running_daemon
+from traces import left_behind, traces
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--alone",
+        action="store_true",
+        help="nothing else uses Boxship on this machine meanwhile: whatever the tests leave behind fails the run",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --alone: no process, interface, rule, cgroup, mount or network namespace outlives the tests."""
+    if not request.config.getoption("--alone"):
+        yield
+        return
+    before = traces()
+    yield
+    more = left_behind(before)
+    assert not more, "left behind by the tests:\n" + "\n".join(sorted(more))
 
 
 @pytest.fixture(scope="session")
-def daemon() -> Iterator[Daemon]:
+def daemon(nothing_left: None) -> Iterator[Daemon]:
     """A boxshipd of its own for the session, with the image busybox:latest."""
     with tempfile.TemporaryDirectory(prefix="bx") as folder, running_daemon(Path(folder)) as running:
         yield running
