@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import grp
 import hashlib
 import logging
@@ -121,6 +122,8 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
         engine = await stack.enter_async_context(_engine(options, data, run_root, tasks))
         server = Server(Door(engine).handle)
         await server.start([_address(host, options) for host in options.host])
+        gc.collect()
+        gc.freeze()  # what start-up made stays: the collector need not walk it in the middle of a request
         logger.info("boxshipd %s serves on %s", __version__, ", ".join(options.host))
         await stopped.wait()
         logger.info("boxshipd stops; containers go on")
