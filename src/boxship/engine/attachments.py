@@ -39,7 +39,7 @@ class Streams:
     ) -> None:
         self.tty = tty
         self._wanted = wanted
-        self._takes_input = takes_input
+        self.takes_input = takes_input
         self._replay = replay
         self._live = live
         self._keys = DetachKeys(detach_keys) if tty else None
@@ -91,7 +91,7 @@ class Streams:
     async def write(self, data: bytes) -> None:
         """Send to the process's stdin. The detach keys end this client's view and reach nobody."""
         attached = await asyncio.shield(self._joined)
-        if attached is None or not self._takes_input or self._input_ended:
+        if attached is None or not self.takes_input or self._input_ended:
             return
         if self._keys is not None:
             data, detached = self._keys.feed(data)
@@ -106,7 +106,7 @@ class Streams:
     async def end_input(self) -> None:
         """The client will send nothing more: the process's stdin ends, its output goes on."""
         attached = await asyncio.shield(self._joined)
-        if attached is not None and self._takes_input and not self._input_ended:
+        if attached is not None and self.takes_input and not self._input_ended:
             self._input_ended = True
             await attached.close_stdin()
 
@@ -171,7 +171,7 @@ class Attachments:
         live = self._lives.of(container.id)
         handle = live.handle
         if container.state.phase in ALIVE and handle is not None:
-            streams.join(await self._driver.connect(handle))
+            streams.join(await self._driver.connect(handle, stdin=streams.takes_input))
         else:
             live.attaching.append(streams)
 

@@ -22,6 +22,8 @@ class WaitResult(msgspec.Struct, frozen=True):
 class Joinable(Protocol):
     """A client that wants the container's streams from its first byte on."""
 
+    takes_input: bool
+
     def join(self, attached: Attached) -> None: ...
 
     def give_up(self) -> None: ...

@@ -18,3 +18,7 @@ class Places(msgspec.Struct, frozen=True):
     def bundle(self, container_id: str) -> Path:
         """The folder that the OCI runtime reads config.json from."""
         return self.run / "bundles" / container_id
+
+    def shared_memory(self, container_id: str) -> Path:
+        """Where the /dev/shm of a container is mounted that others may join."""
+        return self.run / "shm" / container_id

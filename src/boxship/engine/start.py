@@ -17,6 +17,7 @@ from boxship.engine.hooks.network import NetworkHook
 from boxship.engine.hooks.process import ProcessHook
 from boxship.engine.hooks.rights import RightsHook
 from boxship.engine.hooks.rootfs import Rootfs
+from boxship.engine.hooks.sharedmemory import SharedMemory
 from boxship.engine.hooks.volumes import VolumesHook
 from boxship.engine.model import Container, Event
 from boxship.engine.places import Places
@@ -65,7 +66,8 @@ class Starter:
             ProcessHook(),
             VolumesHook(volumes),
             RightsHook(),
-            LimitsHook(records, instance),
+            SharedMemory(records, places),
+            LimitsHook(instance),
         )
 
     async def prepare(self, container: Container) -> Prepared:

@@ -206,7 +206,7 @@ class Supervisor:
 
     async def _join_clients(self, live: Live, handle: Handle) -> None:
         for client in live.attaching:
-            client.join(await self._driver.connect(handle))
+            client.join(await self._driver.connect(handle, stdin=client.takes_input))
         live.attaching.clear()
 
     async def _take_back(self, container_id: str, before: Phase, error: BaseException) -> None:

@@ -1,16 +1,11 @@
-"""Sets the container's cgroup, its limits, its shared memory and its kernel settings."""
+"""Sets the container's cgroup, its limits and its kernel settings."""
 
 from boxship.engine.hooks import Draft, Pure, planned
-from boxship.engine.hooks.namespaces import running_peer
-from boxship.engine.records import Records
 from boxship.runtime.plan import HOST, NEW
-
-DEFAULT_SHM_SIZE = 64 << 20  # bytes
 
 
 class LimitsHook(Pure):
-    def __init__(self, records: Records, instance: str) -> None:
-        self._records = records
+    def __init__(self, instance: str) -> None:
         self._instance = instance
 
     async def apply(self, draft: Draft) -> Draft:
@@ -22,17 +17,8 @@ class LimitsHook(Pure):
             resources=spec.resources,
             ulimits=spec.ulimits,
             oom_score_adjustment=spec.oom_score_adjustment,
-            shm_size=spec.shm_size or DEFAULT_SHM_SIZE,
-            shm=self._shared_memory(spec.ipc_mode),
             sysctls=self._sysctls(draft),
         )
-
-    def _shared_memory(self, mode: str) -> str:
-        if mode == "host":
-            return "/dev/shm"
-        if mode.startswith("container:"):
-            return f"/proc/{running_peer(self._records, mode).state.process.pid}/root/dev/shm"
-        return ""
 
     def _sysctls(self, draft: Draft) -> dict[str, str]:
         """The user's, and Docker's defaults of a network namespace of the container's own: every user may ping and
