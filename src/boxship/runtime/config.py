@@ -12,13 +12,14 @@ from typing import Any
 
 from boxship.errors import Invalid, Unavailable
 from boxship.runtime import limits, security
-from boxship.runtime.plan import HOST, NEW, Identity, Plan, Rights
+from boxship.runtime.plan import HOST, NEW, NO_SHM, Identity, Plan, Rights
 from boxship.runtime.programs import INIT_TARGET, find_init
 from boxship.spec.container import DeviceMapping, Ulimit
 from boxship.spec.mount import Mount
 from boxship.sys.cgroup import Layout
 
 OCI_VERSION = "1.0.2"
+CGROUP_TARGET = "/sys/fs/cgroup"
 ULIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -68,7 +69,7 @@ def render(plan: Plan, layout: Layout) -> dict[str, Any]:
             "devices": devices,
             "sysctl": plan.sysctls,
             "maskedPaths": list(plan.rights.masked_paths),
-            "readonlyPaths": list(plan.rights.read_only_paths),
+            "readonlyPaths": _read_only_paths(plan.rights, layout),
             "cgroupsPath": plan.cgroup_path,
             "rootfsPropagation": _propagation(plan.mounts),
         },
@@ -130,10 +131,11 @@ def mounts(plan: Plan) -> list[Mount]:
             "devpts", "devpts", "/dev/pts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         ),
         Mount("sysfs", "sysfs", "/sys", (*quiet, *access)),
-        Mount("cgroup", "cgroup", "/sys/fs/cgroup", (*quiet, *access)),
+        Mount("cgroup", "cgroup", CGROUP_TARGET, (*quiet, *access)),
         Mount("mqueue", "mqueue", "/dev/mqueue", quiet),  # it shows the queues of the IPC namespace, whosever that is
-        shm,
     ]
+    if plan.shm != NO_SHM:
+        own.append(shm)
     if plan.init:
         program = find_init()
         if not program:
@@ -149,6 +151,12 @@ def _mount(mount: Mount) -> dict[str, Any]:
     if mount.kind == "bind" and not {"bind", "rbind"} & set(options):
         options.insert(0, "rbind")
     return {"destination": mount.target, "type": mount.kind, "source": mount.source, "options": options}
+
+
+def _read_only_paths(rights: Rights, layout: Layout) -> list[str]:
+    """On v1 the runtime leaves the tmpfs writable that carries the controllers; Docker's does not."""
+    own = [] if layout.is_v2 or rights.privileged else [CGROUP_TARGET]
+    return [*rights.read_only_paths, *own]
 
 
 def _propagation(given: Iterable[Mount]) -> str:

@@ -9,6 +9,7 @@ from boxship.spec.mount import Mount
 
 NEW = "new"  # a namespace of the container's own
 HOST = "host"  # the machine's
+NO_SHM = "none"  # nothing at /dev/shm
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -60,7 +61,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     domainname: str = ""
     read_only: bool = False
     mounts: tuple[Mount, ...] = ()
-    shm: str = ""  # "" for a fresh tmpfs of shm_size bytes, else a host path to bind at /dev/shm
+    shm: str = ""  # "" for a fresh tmpfs of shm_size bytes, NO_SHM for none, else a host path to bind at /dev/shm
     shm_size: int = 64 << 20
     namespaces: Namespaces = Namespaces()
     rights: Rights = Rights()

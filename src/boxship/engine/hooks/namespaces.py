@@ -33,8 +33,11 @@ class NamespacesHook(Pure):
             return HOST
         if mode.startswith("container:"):
             peer = running_peer(self._records, mode)
-            if kind == "ipc" and peer.spec.ipc_mode in ("none", "private"):
-                raise Conflict(f"cannot join the IPC namespace of container {peer.name}: it is {peer.spec.ipc_mode}")
+            if kind == "ipc" and peer.spec.ipc_mode in ("", "none", "private"):
+                raise Conflict(
+                    f"cannot join the IPC namespace of container {peer.name}: "
+                    "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+                )
             return f"/proc/{peer.state.process.pid}/ns/{kind}"
         return NEW
 
