@@ -19,7 +19,6 @@ from boxship.spec.mount import Mount
 from boxship.sys.cgroup import Layout
 
 OCI_VERSION = "1.0.2"
-CGROUP_TARGET = "/sys/fs/cgroup"
 ULIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -69,7 +68,7 @@ def render(plan: Plan, layout: Layout) -> dict[str, Any]:
             "devices": devices,
             "sysctl": plan.sysctls,
             "maskedPaths": list(plan.rights.masked_paths),
-            "readonlyPaths": _read_only_paths(plan.rights, layout),
+            "readonlyPaths": list(plan.rights.read_only_paths),
             "cgroupsPath": plan.cgroup_path,
             "rootfsPropagation": _propagation(plan.mounts),
         },
@@ -131,7 +130,7 @@ def mounts(plan: Plan) -> list[Mount]:
             "devpts", "devpts", "/dev/pts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         ),
         Mount("sysfs", "sysfs", "/sys", (*quiet, *access)),
-        Mount("cgroup", "cgroup", CGROUP_TARGET, (*quiet, *access)),
+        Mount("cgroup", "cgroup", "/sys/fs/cgroup", (*quiet, *access)),
         Mount("mqueue", "mqueue", "/dev/mqueue", quiet),  # it shows the queues of the IPC namespace, whosever that is
     ]
     if plan.shm != NO_SHM:
@@ -151,12 +150,6 @@ def _mount(mount: Mount) -> dict[str, Any]:
     if mount.kind == "bind" and not {"bind", "rbind"} & set(options):
         options.insert(0, "rbind")
     return {"destination": mount.target, "type": mount.kind, "source": mount.source, "options": options}
-
-
-def _read_only_paths(rights: Rights, layout: Layout) -> list[str]:
-    """On v1 the runtime leaves the tmpfs writable that carries the controllers; Docker's does not."""
-    own = [] if layout.is_v2 or rights.privileged else [CGROUP_TARGET]
-    return [*rights.read_only_paths, *own]
 
 
 def _propagation(given: Iterable[Mount]) -> str:
