@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemons import busybox_tar, processes_naming, until
 from faults_client import Client
+
+from daemons import busybox_tar, processes_naming, until
 
 START_SECONDS = 30.0
 END_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""What must hold after any crash and restart, looked at from outside: /proc, cgroups, links, packet rules, mounts, files.
+"""What must hold after any crash and restart, seen from outside: /proc, cgroups, links, packet rules, mounts, files.
 
 `check` compares the machine with what the API says of one instance; `check_empty` proves that nothing is left of it.
 Some parts are cleared in the background, so both look again until all is well or a deadline passes.
@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from boxship.network.networks import veth_prefix
-from daemons import processes_naming
 from faults_client import Client
 from faults_instance import Instance, alive
+
+from boxship.network.networks import veth_prefix
+from daemons import processes_naming
 
 SETTLE_SECONDS = 8.0
 POOL = 4  # network namespaces that the daemon keeps ready (network.model.Settings)

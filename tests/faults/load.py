@@ -1,8 +1,8 @@
 """Mixed load on one instance from several threads, with a ledger of what was acknowledged.
 
 Each worker has containers, a network and volumes of its own, so that it knows what to expect of them. A request whose
-reply never came leaves its subject in doubt: both outcomes are right. After a crash and a restart `Load.settle` compares
-what is there with the ledger, and the load can go on with the same containers.
+reply never came leaves its subject in doubt: both outcomes are right. After a crash and a restart `Load.settle`
+compares what is there with the ledger, and the load can go on with the same containers.
 """
 
 import contextlib
@@ -253,6 +253,9 @@ class Worker:
             state = EXITED
         elif state == EXITED and seen["State"]["ExitCode"] not in box.codes:
             problems.append(f"{box.name} ended with {seen['State']['ExitCode']}, expected {sorted(box.codes)}")
+        elif state == RUNNING and EXITED in box.states:  # its end may be under way: make it sure
+            self.client.post(f"/containers/{box.name}/stop", t=20)
+            state = EXITED
         joined = self.network in seen["NetworkSettings"]["Networks"]
         if state == RUNNING and joined not in box.joined:
             problems.append(f"{box.name} is on {self.network}: {joined}, expected {box.joined}")
