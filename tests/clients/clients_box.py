@@ -1,4 +1,4 @@
-"""One test's things in the shared daemon: containers, networks, volumes and images with names of their own, removed at its end."""
+"""One test's containers, networks, volumes and images in the shared daemon, with names of their own."""
 
 import contextlib
 import fcntl

@@ -6,8 +6,9 @@ from pathlib import Path
 import docker
 import pytest
 from clients_box import Box
-from daemons import Daemon
 from docker import DockerClient
+
+from daemons import Daemon
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from clients_box import SECONDS, Box
+
 from daemons import until
 
 SERVE = "mkdir -p /srv; hostname >/srv/index.html; exec httpd -f -p 80 -h /srv"

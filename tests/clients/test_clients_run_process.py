@@ -1,4 +1,4 @@
-"""`docker run`: the process, its terminal and stdin, its environment, user and exit code, as the stock client sees them."""
+"""`docker run`: the process, its terminal and stdin, its environment, user and exit code."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clients_box import SECONDS, Box
+
 from daemons import docker_program, until
 
 
