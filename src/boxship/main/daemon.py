@@ -155,6 +155,7 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             instance,
             Settings(
                 pools=tuple(AddressPool(pool.base, pool.size) for pool in pools),
+                bridge_subnet=options.bridge_subnet,
                 mtu=options.mtu,
                 nameservers=options.dns,
             ),

@@ -108,6 +108,11 @@ def check(options: Options) -> Options:
             raise Invalid(f"cannot use {root.replace('_', '-')} {getattr(options, root)}: it must be an absolute path")
     for pool in options.address_pool:
         parse_pool(pool)
+    if options.bridge_subnet:
+        try:
+            ipaddress.IPv4Network(options.bridge_subnet)
+        except ValueError as error:
+            raise Invalid(f"cannot use bridge-subnet {options.bridge_subnet}: {error}") from error
     for server in options.dns:
         try:
             ipaddress.ip_address(server)

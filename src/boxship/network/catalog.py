@@ -103,9 +103,18 @@ class Catalog:
             network = msgspec.json.decode(entry.value, type=Network)
             self._states[network.id] = NetworkState(network)
         known = {state.network.name for state in self._states.values()}
+        subnet = self._settings.bridge_subnet
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
             if name not in known:
-                await self._make(NetworkSpec(name=name, driver=driver))
+                subnets = (Subnet(subnet=subnet),) if name == "bridge" and subnet else ()
+                await self._make(NetworkSpec(name=name, driver=driver, subnets=subnets))
+        self._check_default_bridge(subnet)
+
+    def _check_default_bridge(self, wanted: str) -> None:
+        """Raises Conflict where the default bridge was made with another subnet than is asked for now."""
+        found = self.find("bridge").network.subnet
+        if wanted and addresses.parse_subnet(wanted) != addresses.parse_subnet(found):
+            raise Conflict(f"cannot use bridge-subnet {wanted}: the default bridge of this data root has {found}")
 
     async def ensure_bridges(self) -> None:
         """Have every bridge that a network needs; called at each start. One that can't be had is told and left out, so

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The room's configuration. `mtu` 0 takes the uplink's; no `nameservers` means those of `resolv_conf`."""
 
     pools: tuple[AddressPool, ...] = DEFAULT_POOLS
+    bridge_subnet: str = ""  # of the default bridge; "": from the pools
     mtu: int = 0
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
