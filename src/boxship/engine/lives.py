@@ -38,6 +38,7 @@ class Live:
         self.stopping = False  # the user asked for its end: no restart
         self.restarting = False  # the user asked for a restart: its end is not its removal
         self.restart_delay = 0  # nanoseconds, the last back-off
+        self.begun = 0  # monotonic time from which on we have seen it run
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.attaching: list[Joinable] = []
         self._exits: list[asyncio.Future[WaitResult]] = []

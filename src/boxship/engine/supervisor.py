@@ -103,7 +103,7 @@ class Supervisor:
     def look_after(self, container: Container, handle: Handle) -> None:
         """Await the end of a running container, and probe its health meanwhile."""
         live = self._lives.of(container.id)
-        live.handle = handle
+        live.handle, live.begun = handle, self._clock.monotonic()
         live.tasks["supervise"] = self._tasks.start(
             self._supervise(container.id, handle), f"record the end of container {container.id[:12]}"
         )
@@ -142,7 +142,7 @@ class Supervisor:
         handle, live.handle = live.handle, None
         if restart:
             await self._delete(handle)
-            self.restart_later(container, ran_for)
+            self.restart_later(container, self._clock.monotonic() - live.begun)
             return
         live.ended(WaitResult(ended.code, error))
         await self._delete(handle)
@@ -150,7 +150,8 @@ class Supervisor:
             await self._removal.remove(container.id, volumes=True)
 
     def restart_later(self, container: Container, ran_for: int) -> None:
-        """Start the container again after its back-off; a stop meanwhile cancels it."""
+        """Start the container again after its back-off; a stop meanwhile cancels it. `ran_for` is monotonic: a jump of
+        the wall clock must neither shorten nor lengthen the delays."""
         live = self._lives.of(container.id)
         live.restart_delay = restarts.next_delay(live.restart_delay, ran_for)
         live.tasks["restart"] = self._tasks.start(
