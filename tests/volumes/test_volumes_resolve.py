@@ -145,7 +145,7 @@ def test_recursion_of_read_only() -> None:
     plain = MountRequest("bind", "/x", "/a", read_only=True, read_only_non_recursive=True)
     assert bind_options(plain) == ("rbind", "rprivate", "ro")
     alone = MountRequest("bind", "/x", "/a", read_only=True, non_recursive=True)
-    assert bind_options(alone) == ("bind", "rprivate", "ro")
+    assert bind_options(alone) == ("bind", "private", "ro")
 
 
 def test_bind_sources_must_exist(tmp_path: Path) -> None:

@@ -182,7 +182,10 @@ def check_bind_source(request: MountRequest) -> None:
 
 def bind_options(request: MountRequest) -> tuple[str, ...]:
     """The runtime's options for a host path. Read-only covers the mounts below it, unless asked otherwise."""
-    options = ["bind" if request.non_recursive else "rbind", request.propagation or "rprivate"]
+    propagation = request.propagation or "rprivate"
+    if request.non_recursive:  # the runtime takes the r of "rprivate" for the bind's own
+        propagation = propagation.removeprefix("r")
+    options = ["bind" if request.non_recursive else "rbind", propagation]
     if request.read_only:
         options.append("ro")
         if not (request.non_recursive or request.read_only_non_recursive):
