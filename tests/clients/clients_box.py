@@ -30,6 +30,7 @@ class Box:
     def __init__(self, daemon: Daemon, folder: Path) -> None:
         self.daemon = daemon
         self.folder = folder
+        self.since = time.time()
         self._made: dict[str, list[str]] = {"container": [], "network": [], "volume": [], "image": []}
 
     def name(self, kind: str = "container") -> str:
@@ -111,6 +112,15 @@ class Box:
     def log(self, name: str) -> str:
         done = self.daemon.docker("logs", name)
         return done.stdout + done.stderr
+
+    def events(self, *filters: str) -> list[str]:
+        """The actions of all past events of this test that match, oldest first."""
+        flags = [flag for text in filters for flag in ("--filter", text)]
+        until_now = f"{time.time():.9f}"
+        template = "{{.Action}}"
+        return self.docker(
+            "events", "--since", f"{self.since:.9f}", "--until", until_now, *flags, "--format", template
+        ).splitlines()
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "DOCKER_CONFIG": str(self.daemon.home / "client"), "DOCKER_HOST": self.daemon.url}
