@@ -225,8 +225,10 @@ def _folders(box: Instance, seen: Seen) -> list[str]:
         (box.data / "volumes" / ".trash", set()),
         (box.data / "volumes" / ".pins", set()),
         (box.run / "bundles", set(seen.running)),
-        (box.run / "runtimes" / "crun", set(seen.running)),
     )
+    states = {path.name for path in (box.run / "runtimes").glob("*/*")}
+    if states != set(seen.running):
+        problems.append(f"states of runtimes: {sorted(states)}, running {sorted(seen.running)}")
     for folder, names in expected:
         there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         if there != names:

@@ -261,7 +261,10 @@ class Worker:
             problems.append(f"{box.name} is on {self.network}: {joined}, expected {box.joined}")
         box.states = {state}
         box.identifier = seen["Id"]
-        box.pid = self.client.state(box.name)["Pid"]
+        now = self.client.state(box.name)
+        box.pid = now["Pid"]
+        if state == EXITED:
+            box.codes = {now["ExitCode"]}
         box.joined = {joined} if len(box.joined) == 1 or seen["HostConfig"]["NetworkMode"] != "none" else box.joined
         return problems
 

@@ -1,4 +1,4 @@
-"""After kill -9: containers, their connections and logs go on; what ended meanwhile is known; policies and checks go on.
+"""After kill -9: containers, connections and logs go on; what ended meanwhile is known; policies and checks resume.
 
 And the recovery itself is killed at every one of its steps.
 """
