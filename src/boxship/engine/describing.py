@@ -1,6 +1,6 @@
-"""Events about containers, with the attributes that clients filter by."""
+"""Events about containers, and what they join, with the attributes that clients filter by."""
 
-from boxship.engine.model import Container, Event
+from boxship.engine.model import Container, Event, MountPoint
 
 ATTRIBUTE_LIMIT = 256  # labels carried in one event
 
@@ -23,3 +23,21 @@ def network_event(action: str, network_id: str, name: str, driver: str, time: in
     if container_id:
         attributes["container"] = container_id
     return Event(kind="network", action=action, actor=network_id, attributes=attributes, time=time)
+
+
+def mount_event(container: Container, point: MountPoint, time: int) -> Event:
+    """A volume is mounted for a container that starts."""
+    attributes = {
+        "container": container.id,
+        "destination": point.target,
+        "driver": point.driver,
+        "propagation": point.propagation,
+        "read/write": str(point.read_write).lower(),
+    }
+    return Event(kind="volume", action="mount", actor=point.name, attributes=attributes, time=time)
+
+
+def unmount_event(container: Container, point: MountPoint, time: int) -> Event:
+    """A volume is given back by a container that ended."""
+    attributes = {"container": container.id, "driver": point.driver}
+    return Event(kind="volume", action="unmount", actor=point.name, attributes=attributes, time=time)

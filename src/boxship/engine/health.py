@@ -10,6 +10,7 @@ from boxship.engine.records import Records
 from boxship.engine.states import with_state
 from boxship.errors import BoxshipError
 from boxship.spec.container import SECOND, HealthCheck
+from boxship.spec.duration import format_duration
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class HealthMonitor:
         except (BoxshipError, OSError) as error:
             code, output = -1, str(error).encode()
         if code == -1 and not output:
-            output = f"Health check exceeded timeout ({timeout:g}s)".encode()
+            output = f"Health check exceeded timeout ({format_duration(check.timeout or DEFAULT_TIMEOUT)})".encode()
         text = output[:OUTPUT_LIMIT].decode("utf-8", "replace")
         result = ProbeResult(begin, self._clock.now(), code, text)
         await self._record(container.id, result, self._clock.monotonic() - started)

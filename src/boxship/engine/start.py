@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from boxship.engine.describing import network_event
+from boxship.engine.describing import mount_event, network_event, unmount_event
 from boxship.engine.hooks import Draft, Hook
 from boxship.engine.hooks.hostfiles import HostFiles
 from boxship.engine.hooks.limits import LimitsHook
@@ -99,12 +99,14 @@ class Starter:
                 logger.exception("cannot release a part of container %s", container.id[:12])
 
     def start_events(self, container: Container, now: int) -> list[Event]:
-        """The networks that the container has joined."""
-        return self._network_events(container, "connect", now)
+        """The volumes and networks that the container has taken."""
+        mounted = [mount_event(container, point, now) for point in container.mounts if point.kind == "volume"]
+        return [*mounted, *self._network_events(container, "connect", now)]
 
     def end_events(self, container: Container, now: int) -> list[Event]:
-        """The networks that the container has left."""
-        return self._network_events(container, "disconnect", now)
+        """The networks and volumes that the container has left."""
+        left = [unmount_event(container, point, now) for point in container.mounts if point.kind == "volume"]
+        return [*self._network_events(container, "disconnect", now), *left]
 
     def _network_events(self, container: Container, action: str, now: int) -> list[Event]:
         return [

@@ -44,7 +44,7 @@ def state_word(container: Container) -> str:
     """ "running", "exited", …: a container that starts again shows what it was."""
     state = container.state
     if state.phase is Phase.STARTING and state.finished_at:
-        return "exited"
+        return "restarting" if state.restart_count else "exited"
     return STATES[state.phase]
 
 
