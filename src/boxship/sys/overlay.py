@@ -54,13 +54,20 @@ def _configure(context: int, command: int, key: str | None = None, value: str | 
 
 @functools.cache
 def has_layer_options() -> bool:
-    """Whether the kernel takes overlay layers one by one ("lowerdir+", Linux 6.7)."""
+    """Whether the kernel takes overlay layers one by one ("lowerdir+", Linux 6.7).
+
+    Up to Linux 6.4 overlayfs looks at options only when it mounts, and so takes any: a nonsense one too.
+    """
+    return _takes_option("lowerdir+", "/") and not _takes_option("boxship-no-such-option", "/")
+
+
+def _takes_option(key: str, value: str) -> bool:
     try:
         context = call(_FSOPEN, ctypes.c_char_p(b"overlay"), ctypes.c_uint(_CLOSE_ON_EXEC))
     except OSError:
         return False
     try:
-        _configure(context, _SET_STRING, "lowerdir+", "/")
+        _configure(context, _SET_STRING, key, value)
         return True
     except OSError:
         return False
