@@ -15,7 +15,7 @@ from daemons import Daemon, docker_program, until
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+def cleared(request: pytest.FixtureRequest) -> Iterator[None]:
     daemon: Daemon = request.getfixturevalue("daemon")
     yield
     daemon.remove_all()

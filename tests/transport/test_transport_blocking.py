@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -314,8 +315,8 @@ class TlsServer:
         own = (str(self.client / "cert.pem"), str(self.client / "key.pem")) if certificate else ("", "")
         return TlsFiles(str(authority or self.client / "ca.pem"), *own)
 
-    def serve(self) -> threading.Thread:
-        """Answer one connection: an upgrade, then back what came until the client's end."""
+    def serve(self, echo: bool = False) -> threading.Thread:
+        """Answer one connection: an upgrade, then back what came, at the client's end or (`echo`) at once."""
 
         def run() -> None:
             raw, _ = self._listener.accept()
@@ -325,7 +326,10 @@ class TlsServer:
                 connection.sendall(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
                 received = b""
                 while piece := connection.recv(65536):
-                    received += piece
+                    if echo:
+                        connection.sendall(piece)  # stops us if the client does not read while it sends
+                    else:
+                        received += piece
                 connection.sendall(b"got " + received)
 
         thread = threading.Thread(target=run, daemon=True)
@@ -374,3 +378,27 @@ def test_a_client_without_a_certificate_is_told(tls_server: TlsServer) -> None:
         tls = tls_server.files(certificate=False)
         Connection(Address(host="127.0.0.1", port=tls_server.port, tls=tls)).request("GET", "/").read()
     thread.join(5)
+
+
+def test_both_directions_at_once(tls_server: TlsServer) -> None:
+    thread = tls_server.serve(echo=True)
+    connection = Connection(Address(host="127.0.0.1", port=tls_server.port, tls=tls_server.files()))
+    channel, first = connection.request("POST", "/").take_over()
+    whole = bytearray(first)
+    sent = bytes(range(256)) * (8 << 12)
+    unsent, ended = memoryview(sent), False
+    while not ended:
+        poll = select.poll()
+        poll.register(channel.fileno(), select.POLLIN | (select.POLLOUT if unsent else 0))
+        assert channel.pending() or poll.poll(20_000), "nothing moves"
+        if unsent:
+            unsent = unsent[channel.send_some(unsent[:65536]) :]
+            if not unsent:
+                channel.close_write()
+        piece = channel.receive_now()
+        if piece is not None:
+            whole += piece
+            ended = not piece
+    channel.close()
+    thread.join(5)
+    assert whole == sent + b"got "

@@ -133,9 +133,10 @@ class Session:
         if self._open and self._unsent:
             self._send_input()
         if self._open and (ready.get(self._channel.fileno(), 0) & ~select.POLLOUT or self._channel.pending()):
-            data = self._channel.receive()
-            self._open = bool(data)
-            self._show(data)
+            data = self._channel.receive_now()
+            if data is not None:
+                self._open = bool(data)
+                self._show(data)
         if waited is not None and (waited.fileno() in ready or waited.pending()):
             return None
         return waited

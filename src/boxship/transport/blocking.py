@@ -67,6 +67,15 @@ class Channel:
         except ConnectionResetError:
             return b""
 
+    def receive_now(self, size: int = PIECE) -> bytes | None:
+        """Like `receive`, but None where it would have to wait."""
+        try:
+            return self._raw.recv(size, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return b""
+
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._raw.sendall(data)
 

@@ -20,6 +20,8 @@ class TlsChannel(Channel):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unsent = b""
+        self._starved = True
+        self._ahead = b""  # read while closing our half
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     def handshake(self) -> None:
@@ -28,7 +30,7 @@ class TlsChannel(Channel):
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
-                self._feed()
+                self._feed(super().receive(PIECE))
                 continue
             self._flush()
             return
@@ -38,28 +40,45 @@ class TlsChannel(Channel):
         if data:
             self._raw.sendall(data)
 
-    def _feed(self) -> None:
-        received = super().receive(PIECE)
+    def _feed(self, received: bytes) -> None:
+        self._starved = False
         if received:
             self._incoming.write(received)
         else:
             self._incoming.write_eof()
 
     def pending(self) -> bool:
-        return self._tls.pending() > 0 or self._incoming.pending > 0
+        # Part of a record does not count: the rest of it has to come from the kernel.
+        return bool(self._ahead) or (not self._starved and (self._tls.pending() > 0 or self._incoming.pending > 0))
+
+    def _read(self, size: int) -> bytes | None:
+        """What is here; None where bytes from the kernel are needed first."""
+        if self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            return data
+        try:
+            return self._tls.read(size)
+        except ssl.SSLWantReadError:
+            self._starved = True
+            return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+        except ssl.SSLError as error:
+            # With TLS 1.3 a server refuses a client's certificate only after the handshake.
+            raise Unavailable(f"cannot read the answer: {error.reason or error}") from None
 
     def receive(self, size: int = PIECE) -> bytes:
-        while True:
-            try:
-                return self._tls.read(size)
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._feed()
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b""
-            except ssl.SSLError as error:
-                # With TLS 1.3 a server refuses a client's certificate only after the handshake.
-                raise Unavailable(f"cannot read the answer: {error.reason or error}") from None
+        while (data := self._read(size)) is None:
+            self._feed(super().receive(PIECE))
+        return data
+
+    def receive_now(self, size: int = PIECE) -> bytes | None:
+        while (data := self._read(size)) is None:
+            received = super().receive_now(PIECE)
+            if received is None:
+                return None
+            self._feed(received)
+        return data
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._tls.write(data)
@@ -75,6 +94,11 @@ class TlsChannel(Channel):
         return taken
 
     def close_write(self) -> None:
+        # Ending our half looks for the other side's end too, and would drop data that stands before it.
+        ahead = b""
+        while data := self._read(PIECE):
+            ahead += data
+        self._ahead = ahead
         with suppress(ssl.SSLError):  # it wants the other side's closing record, which comes after all its data
             self._tls.unwrap()
         try:
