@@ -219,7 +219,7 @@ def _completed(spec: ContainerSpec, cgroup_version: str) -> ContainerSpec:
     return msgspec.structs.replace(
         spec,
         resources=limits.completed(spec.resources),
-        cgroupns_mode=spec.cgroupns_mode or default_cgroup_namespace(cgroup_version, spec.privileged),
+        cgroupns_mode=spec.cgroupns_mode or default_cgroup_namespace(cgroup_version),
         masked_paths=rights.masked_paths or spec.masked_paths,
         read_only_paths=rights.read_only_paths or spec.read_only_paths,
     )

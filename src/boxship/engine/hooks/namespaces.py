@@ -51,9 +51,9 @@ class NamespacesHook(Pure):
         return spec.hostname or container.id[:12]
 
 
-def default_cgroup_namespace(cgroup_version: str, privileged: bool) -> str:
-    """Docker's default: private on cgroup v2, the machine's on v1 and for privileged containers."""
-    return "private" if cgroup_version == "2" and not privileged else "host"
+def default_cgroup_namespace(cgroup_version: str) -> str:
+    """Docker's default: private on cgroup v2, for privileged containers too; the machine's on v1."""
+    return "private" if cgroup_version == "2" else "host"
 
 
 def running_peer(records: Records, mode: str) -> Container:
