@@ -18,9 +18,9 @@ from boxship.engine.events import Events
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Exec, ExecSpec, Phase, ProcessHandle
 from boxship.engine.records import Records
-from boxship.engine.supervisor import exit_code_of_failure
+from boxship.engine.supervisor import FULL_DISK_DELAY, exit_code_of_failure
 from boxship.engine.tasks import Tasks
-from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
+from boxship.errors import BoxshipError, Conflict, Exhausted, Invalid, NotFound
 from boxship.runtime import security
 from boxship.runtime.driver import Driver
 from boxship.runtime.handle import ExecPlan, Handle
@@ -236,8 +236,14 @@ class Execs:
     async def _until_end(self, exec_id: str, handle: Handle) -> None:
         try:
             ended = await self._driver.exec_wait(handle)
-            run = self._execs[exec_id]
-            await self._ended(msgspec.structs.replace(run, running=False, exit_code=ended.code, can_remove=True))
+            run = msgspec.structs.replace(self._execs[exec_id], running=False, exit_code=ended.code, can_remove=True)
+            while True:
+                try:
+                    await self._ended(run)
+                    break
+                except Exhausted as error:  # a full disk: its record waits until there is space again
+                    logger.warning("cannot record the end of exec %s yet: %s", exec_id[:12], error)
+                    await self._clock.sleep(FULL_DISK_DELAY)
             await self._driver.forget_exec(handle)
         finally:
             self._handles.pop(exec_id, None)

@@ -49,7 +49,7 @@ class Removal:
         """
         container = self._records.get(container_id)
         phase = container.state.phase
-        if phase in ALIVE or phase is Phase.STARTING:
+        if phase in ALIVE:  # "starting" under its lock is a start that could not even be taken back in the store
             state = "paused" if phase is Phase.PAUSED else "running"
             raise Conflict(
                 f'cannot remove container "/{container.name}": container is {state}: '

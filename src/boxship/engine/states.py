@@ -8,7 +8,7 @@ from boxship.errors import Conflict
 MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.CREATING: frozenset({Phase.CREATED, Phase.REMOVING}),
     Phase.CREATED: frozenset({Phase.STARTING, Phase.REMOVING}),
-    Phase.STARTING: frozenset({Phase.RUNNING, Phase.CREATED, Phase.EXITED, Phase.RESTARTING}),
+    Phase.STARTING: frozenset({Phase.RUNNING, Phase.CREATED, Phase.EXITED, Phase.RESTARTING, Phase.REMOVING}),
     Phase.RUNNING: frozenset({Phase.PAUSED, Phase.STOPPING, Phase.EXITED, Phase.RESTARTING}),
     Phase.PAUSED: frozenset({Phase.RUNNING, Phase.STOPPING, Phase.EXITED, Phase.RESTARTING}),
     Phase.STOPPING: frozenset({Phase.RUNNING, Phase.EXITED, Phase.RESTARTING}),

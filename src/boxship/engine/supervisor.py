@@ -192,18 +192,29 @@ class Supervisor:
                 await self.launch(container, restart_count=count)
             except (BoxshipError, OSError) as error:
                 logger.warning("cannot restart container %s: %s", container_id[:12], error)
-                await self._retry_or_end(container_id, count)
+            else:
+                return
+        while not await self._retry_or_end(container_id, count):
+            await self._clock.sleep(FULL_DISK_DELAY)
 
-    async def _retry_or_end(self, container_id: str, count: int) -> None:
-        container = self._records.find(container_id)
-        if container is None:
-            return
-        state = container.state
-        if restarts.wants_restart(container.spec.restart, state.exit_code or FAILED_EXIT, count, state.stopped_by_user):
-            await self._records.save(with_state(container, phase=Phase.RESTARTING, restart_count=count))
+    async def _retry_or_end(self, container_id: str, count: int) -> bool:
+        """After a restart that failed: plan the next or give up; False where a full disk keeps us from noting that."""
+        async with self._lives.of(container_id).lock:
+            container = self._records.find(container_id)
+            if container is None or container.state.phase in ALIVE:
+                return True
+            state = container.state
+            code = state.exit_code or FAILED_EXIT
+            if not restarts.wants_restart(container.spec.restart, code, count, state.stopped_by_user):
+                self._lives.of(container_id).ended(WaitResult(state.exit_code, state.error))
+                return True
+            try:
+                await self._records.save(with_state(container, phase=Phase.RESTARTING, restart_count=count))
+            except Exhausted as error:
+                logger.warning("cannot plan the restart of container %s yet: %s", container_id[:12], error)
+                return False
             self.restart_later(container, 0)
-        else:
-            self._lives.of(container_id).ended(WaitResult(state.exit_code, state.error))
+            return True
 
     async def _join_clients(self, live: Live, handle: Handle) -> None:
         for client in live.attaching:
