@@ -29,10 +29,11 @@ class Launcher:
             [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def launch(self, home: Path, arguments: list[str], settings: Mapping[str, float]) -> int:
+    def launch(self, home: Path, arguments: list[str], settings: Mapping[str, float], namespace: int) -> int:
         """Fork a daemon; its pid."""
         assert self._process.stdin and self._process.stdout
-        request = {"home": str(home), "arguments": arguments, "settings": dict(settings)}
+        request: dict[str, Any] = {"home": str(home), "arguments": arguments, "settings": dict(settings)}
+        request["namespace"] = namespace
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return int(json.loads(self._process.stdout.readline())["pid"])
@@ -48,7 +49,9 @@ class Instance:
 
     def __init__(self, launcher: Launcher, home: Path, *options: str, **settings: float) -> None:
         self.home = home
-        self.data, self.run = home / "data", home / "run"
+        self.data_root, self.run = home / "data", home / "run"
+        self.data = self.data_root  # as this process sees it
+        self.namespace = 0
         self.socket = home / "d.sock"
         self.log = home / "boxshipd.log"
         self.trace = home / "trace"
@@ -66,8 +69,8 @@ class Instance:
 
     def start(self, *, answers: bool = True) -> None:
         """Start the daemon; wait until it answers."""
-        arguments = ["--data-root", str(self.data), "--run-root", str(self.run), "--host", f"unix://{self.socket}"]
-        self.pid = self._launcher.launch(self.home, [*arguments, *self._options], self._settings)
+        arguments = ["--data-root", str(self.data_root), "--run-root", str(self.run), "--host", f"unix://{self.socket}"]
+        self.pid = self._launcher.launch(self.home, [*arguments, *self._options], self._settings, self.namespace)
         if answers:
             until(self._ready, START_SECONDS, f"boxshipd answers on {self.socket}")
 
@@ -82,6 +85,14 @@ class Instance:
     def log_end(self) -> str:
         """The last lines of the daemon's log."""
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+
+    def tasks(self) -> str:
+        """Where the daemon's tasks are, for the report of a hang: it writes them to its log."""
+        begun = self.log.stat().st_size
+        os.kill(self.pid, signal.SIGUSR1)
+        with contextlib.suppress(AssertionError):
+            until(lambda: "end of tasks" in self.log.read_text(errors="replace")[begun:], 5, "the tasks are listed")
+        return self.log.read_text(errors="replace")[begun:]
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -147,6 +158,24 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return text.rpartition(")")[2].split()[0] not in ("Z", "X") or len(threads) > 1
+
+
+@contextlib.contextmanager
+def small_disk(made: Instance, size: str) -> "Iterator[Path]":
+    """Put the data root of an instance that is not started yet on a disk of that size, which only its daemon sees; the
+    disk's folder as this process reaches it."""
+    made.data_root.mkdir()
+    script = f"mount --make-rprivate / && mount -t tmpfs -o size={size},mode=711 small {made.data_root} && echo ready"
+    command = ["unshare", "-m", "sh", "-c", f"{script} && exec cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdin
+        try:
+            assert holder.stdout.readline() == b"ready\n", "there is no small disk"
+            made.namespace = holder.pid
+            made.data = Path(f"/proc/{holder.pid}/root{made.data_root}")
+            yield made.data
+        finally:
+            holder.stdin.close()
 
 
 @contextlib.contextmanager

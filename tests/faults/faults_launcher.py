@@ -4,14 +4,17 @@ Production code has no hooks for this. The launcher wraps the durable steps (eve
 of the rooms that change the machine) before the daemon starts; while the file `armed` holds a number N, the N-th step
 that begins or ends kills the process with SIGKILL. Each step is written to `trace`, so a failure names its point.
 
-Protocol on stdin/stdout, one JSON line each: {"arguments": […], "home": DIR, "settings": {…}} → {"pid": N}.
+Protocol on stdin/stdout, one JSON line each: {"arguments": […], "home": DIR, "settings": {…},
+"namespace": PID whose mounts the daemon sees, or 0} → {"pid": N}.
 """
 
+import asyncio
 import functools
 import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from boxship.runtime import clearing, launching
 from boxship.runtime.driver import Driver
 from boxship.snapshots.overlay import Snapshots
 from boxship.store.sqlite import SqliteStore
+from boxship.sys.mount import join_mount_namespace
 from boxship.volumes.volumes import Volumes
 
 STEPS: tuple[tuple[type, tuple[str, ...]], ...] = (
@@ -88,6 +92,15 @@ def wrap_ingest(fuse: Fuse) -> None:
     Ingest.finish = finish  # type: ignore[method-assign]
 
 
+def tell_tasks(*_arguments: object) -> None:
+    """Where every task of the daemon waits, for the report of a hang."""
+    for task in asyncio.all_tasks(asyncio.get_event_loop_policy().get_event_loop()):
+        task.print_stack(file=sys.stderr)
+    for frame in sys._current_frames().values():
+        traceback.print_stack(frame, file=sys.stderr)
+    print("end of tasks", file=sys.stderr, flush=True)
+
+
 def serve(request: dict[str, Any]) -> None:
     """Become the daemon; never returns."""
     home = Path(request["home"])
@@ -109,6 +122,9 @@ def serve(request: dict[str, Any]) -> None:
         module, _, constant = name.partition(".")
         assert hasattr(modules[module], constant), name
         setattr(modules[module], constant, value)
+    if request["namespace"]:
+        join_mount_namespace(request["namespace"])
+    signal.signal(signal.SIGUSR1, tell_tasks)
     sys.argv = ["boxshipd", *request["arguments"]]
     status = 0
     try:
@@ -116,8 +132,6 @@ def serve(request: dict[str, Any]) -> None:
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         status = 70
     sys.stderr.flush()

@@ -193,11 +193,11 @@ def _mounts(box: Instance, seen: Seen) -> list[str]:
     for line in Path(f"/proc/{box.pid}/mountinfo").read_text().splitlines():
         words = line.split()
         target = words[4]
-        if target.startswith(f"{box.data}/snapshots/"):
+        if target.startswith(f"{box.data_root}/snapshots/"):
             overlays.append(target.split("/")[-2])
         elif target.startswith(f"{box.run}/netns/"):
             namespaces.add(target)
-        elif target.startswith(f"{box.data}/volumes/.pins"):
+        elif target.startswith(f"{box.data_root}/volumes/.pins"):
             return [f"a pin {target}"]
     problems = []
     if sorted(overlays) != sorted(seen.running):

@@ -62,6 +62,7 @@ class Worker:
         self.network = f"net{number}"
         self.failure: BaseException | None = None
         self.done = 0
+        self.doing = ""
         self._serial = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -102,7 +103,9 @@ class Worker:
         if ending:
             actions.append((6, lambda: self._await_end(self.random.choice(ending))))
         weights = [weight for weight, _ in actions]
-        self.random.choices([act for _, act in actions], weights)[0]()
+        chosen_act = self.random.choices([act for _, act in actions], weights)[0]
+        self.doing = str(chosen_act.__defaults__ or chosen_act.__name__)
+        chosen_act()
 
     def _create(self) -> None:
         self._serial += 1
@@ -326,6 +329,15 @@ class Load:
         for worker in self.workers:
             if worker.failure is not None:
                 raise AssertionError(f"worker {worker.number}: {worker.failure!r}") from worker.failure
+
+    @property
+    def working(self) -> bool:
+        """Whether any worker still works."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def doing(self) -> str:
+        """What each worker does now, for the report of a hang."""
+        return ", ".join(f"{worker.number}: {worker.doing}" for worker in self.workers)
 
     @property
     def done(self) -> int:

@@ -9,13 +9,14 @@ import threading
 
 import invariants
 import pytest
-from faults_instance import Instance, Launcher, instance
+from faults_instance import Instance, Launcher, eventually, instance
 from load import Load
 
 KILLS, KILLS_SLOW = 8, 200
 SHORTEST, LONGEST = 0.02, 0.9  # seconds of load before a kill
 AT_STEP = 0.4  # share of kills that come at a counted step instead of a moment
 STEPS = 120
+HANG_SECONDS = 40.0
 
 
 def _one_kill(box: Instance, load: Load, dice: random.Random) -> str:
@@ -26,7 +27,10 @@ def _one_kill(box: Instance, load: Load, dice: random.Random) -> str:
         how = f"step {number}"
         box.arm(number)
         load.begin()
-        box.gone()
+        try:
+            eventually(lambda: not box.alive() or not load.working, HANG_SECONDS, f"step {number}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {load.doing()}; the daemon's tasks:\n{box.tasks()}") from None
         steps = box.disarm()
         how += f" ({steps[-1].partition(' ')[2] if steps else 'none'})"
     else:
@@ -37,6 +41,7 @@ def _one_kill(box: Instance, load: Load, dice: random.Random) -> str:
         timer.start()
         timer.join()
     load.end()
+    box.gone()
     box.start()
     load.settle()
     invariants.check(box)
