@@ -33,6 +33,7 @@ class Streams:
         tty: bool,
         wanted: frozenset[int],
         takes_input: bool,
+        owns_stdin: bool = True,
         replay: AsyncIterator[LogRecord] | None = None,
         live: bool = True,
         detach_keys: str = "",
@@ -40,6 +41,7 @@ class Streams:
         self.tty = tty
         self._wanted = wanted
         self.takes_input = takes_input
+        self.owns_stdin = owns_stdin  # else the process's stdin would end with this client, which sends none
         self._replay = replay
         self._live = live
         self._keys = DetachKeys(detach_keys) if tty else None
@@ -154,10 +156,14 @@ class Attachments:
         if logs and container.log_path:
             replay = self.logs(ref, stdout=stdout, stderr=stderr, follow=False, since=0, until=0, tail=None, merge=True)
         running = container.state.phase in ALIVE
+        spec = container.spec
+        takes_input = stdin and spec.open_stdin
+        ends_with_a_client = spec.open_stdin and spec.stdin_once and not spec.tty
         streams = Streams(
-            tty=container.spec.tty,
+            tty=spec.tty,
             wanted=wanted,
-            takes_input=stdin and container.spec.open_stdin,
+            takes_input=takes_input,
+            owns_stdin=takes_input or not ends_with_a_client,
             replay=replay,
             live=stream and (running or not logs),
             detach_keys=detach_keys,
@@ -171,7 +177,7 @@ class Attachments:
         live = self._lives.of(container.id)
         handle = live.handle
         if container.state.phase in ALIVE and handle is not None:
-            streams.join(await self._driver.connect(handle, stdin=streams.takes_input))
+            streams.join(await self._driver.connect(handle, stdin=streams.owns_stdin))
         else:
             live.attaching.append(streams)
 

@@ -22,7 +22,7 @@ class WaitResult(msgspec.Struct, frozen=True):
 class Joinable(Protocol):
     """A client that wants the container's streams from its first byte on."""
 
-    takes_input: bool
+    owns_stdin: bool
 
     def join(self, attached: Attached) -> None: ...
 

@@ -218,7 +218,7 @@ class Supervisor:
 
     async def _join_clients(self, live: Live, handle: Handle) -> None:
         for client in live.attaching:
-            client.join(await self._driver.connect(handle, stdin=client.takes_input))
+            client.join(await self._driver.connect(handle, stdin=client.owns_stdin))
         live.attaching.clear()
 
     async def _take_back(self, container_id: str, before: Phase, error: BaseException) -> None:
