@@ -123,18 +123,22 @@ def device_number(path: str) -> tuple[int, int]:
 
 
 def _warnings(asked: Resources, layout: Layout) -> list[str]:
+    absent = " or the cgroup is not mounted"
+    has = layout.controllers
+    without_swap = "Memory limited without swap. Swap"
     lacks = [
-        (asked.memory and "memory" not in layout.controllers, "memory limit capabilities", "Limitation"),
-        (asked.memory_swap > 0 and not layout.swap, "swap limit capabilities", "Memory limited without swap. Swap"),
-        (asked.blkio_weight and not layout.weight, "Block I/O weight", "Weight"),
-        (asked.pids_limit > 0 and "pids" not in layout.controllers, "PIDs limit capabilities", "PIDs limit"),
-        (asked.cpu_shares and "cpu" not in layout.controllers, "CPU shares", "Shares"),
-        (asked.cpuset_cpus and "cpuset" not in layout.controllers, "cpuset", "CPUs"),
-        (layout.is_v2 and (asked.memory_swappiness or -1) >= 0, "memory swappiness", "Memory swappiness"),
-        (layout.is_v2 and asked.oom_kill_disable, "OomKillDisable", "OomKillDisable"),
-        (layout.is_v2 and asked.cpu_realtime_runtime, "CPU real-time runtime", "CPU real-time runtime"),
+        (asked.memory and "memory" not in has, f"memory limit capabilities{absent}. Limitation"),
+        (asked.memory_swap > 0 and not layout.swap, f"swap limit capabilities{absent}. {without_swap}"),
+        (asked.blkio_weight and not layout.weight, f"Block I/O weight{absent}. Weight"),
+        (asked.blkio_weight_device and not layout.weight, f"Block I/O weight_device{absent}. Weight-device"),
+        (asked.pids_limit > 0 and "pids" not in has, f"PIDs limit capabilities{absent}. PIDs limit"),
+        (asked.cpu_shares and "cpu" not in has, f"CPU shares{absent}. Shares"),
+        ((asked.cpuset_cpus or asked.cpuset_mems) and "cpuset" not in has, f"cpuset{absent}. Cpuset"),
+        (layout.is_v2 and (asked.memory_swappiness or -1) >= 0, "memory swappiness capabilities. Memory swappiness"),
+        (layout.is_v2 and asked.oom_kill_disable, "OomKillDisable. OomKillDisable"),
+        (layout.is_v2 and asked.cpu_realtime_runtime, "CPU real-time runtime. CPU real-time runtime"),
     ]
-    found = [f"Your kernel does not support {what}. {lost} discarded." for lacking, what, lost in lacks if lacking]
+    found = [f"Your kernel does not support {what} discarded." for lacking, what in lacks if lacking]
     if asked.oom_kill_disable and not asked.memory and not layout.is_v2:
         found.append("OOM killer is disabled for the container, but no memory limit is set, this can result in the "
                      "system running out of resources.")  # fmt: skip
@@ -266,7 +270,7 @@ def _writes_v1(asked: Resources, layout: Layout, number: DeviceNumber) -> list[W
         ("cpuset", "cpuset.cpus", asked.cpuset_cpus),
         ("cpuset", "cpuset.mems", asked.cpuset_mems),
         ("pids", "pids.max", "max" if asked.pids_limit < 0 else asked.pids_limit),
-        ("blkio", "blkio.bfq.weight", asked.blkio_weight if layout.weight else 0),
+        ("blkio", "blkio.weight", asked.blkio_weight if layout.weight else 0),
     ]
     found = [Write(controller, file, str(value)) for controller, file, value in values if value]
     if asked.memory_swappiness is not None and asked.memory_swappiness >= 0:

@@ -80,7 +80,7 @@ def detect(root: str = ROOT) -> Layout:
         controllers,
         unified,
         swap=_has(controllers.get("memory", ""), "memory.memsw.limit_in_bytes"),
-        weight=_has(controllers.get("blkio", ""), "blkio.weight", "blkio.bfq.*"),
+        weight=_has(controllers.get("blkio", ""), "blkio.weight"),  # BFQ's own files the runtimes don't know
     )
 
 
