@@ -1,7 +1,6 @@
 """Times, tables, ids, filters and signals of the keyboard: the small pure parts."""
 
 import time
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from boxship.cli.escape import escape, path_of
 from boxship.cli.filters import filters_of
 from boxship.cli.flags import UsageError
 from boxship.cli.table import Column, Listing, align
-from boxship.cli.terminal import DetachFilter, parse_keys
 from boxship.cli.text import ellipsis, labels_text, natural_key, quote, short_id, split_reference, visible
 from boxship.cli.times import days_since_epoch, go_time_text, parse_time, rfc3339_nano, timestamp
 from boxship.cli.verbs.ps import ports_text
@@ -189,38 +187,3 @@ def port(private: int, public: int = 0, address: str = "", protocol: str = "tcp"
 )
 def test_ports(ports: list[dict[str, object]], text: str) -> None:
     assert ports_text(ports) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "keys"), [("ctrl-p,ctrl-q", b"\x10\x11"), ("a,b", b"ab"), ("ctrl-@,ctrl-[,ctrl-_", b"\x00\x1b\x1f")]
-)
-def test_keys(text: str, keys: bytes) -> None:
-    assert parse_keys(text) == keys
-
-
-@pytest.mark.parametrize("text", ["", "ctrl-", "ctrl-1", "ab", "a,,b", "é"])
-def test_refuses_keys(text: str) -> None:
-    with pytest.raises(Invalid):
-        parse_keys(text)
-
-
-@given(
-    st.binary(max_size=30),
-    st.lists(st.integers(0, 30), max_size=5),
-    st.sampled_from([b"\x10\x11", b"a", b"aa", b"aab", b""]),
-)
-def test_detach_keys_are_found_however_the_typing_is_cut(typed: bytes, cuts: list[int], keys: bytes) -> None:
-    places = sorted({min(cut, len(typed)) for cut in cuts} | {0, len(typed)})
-    detach = DetachFilter(keys)
-    passed, left = b"", False
-    for start, end in pairwise(places):
-        part, left = detach.feed(typed[start:end])
-        passed += part
-        if left:
-            break
-    if not keys or not left:
-        assert keys == b"" or not typed.startswith(keys)
-        # What is held back is the start of the keys, and the end of what was typed.
-        assert typed.startswith(passed) and keys.startswith(typed[len(passed) :])
-    else:
-        assert (passed + keys) in typed or typed.startswith(passed)

@@ -1,4 +1,4 @@
-"""The engine's pure decisions: moves, merging, restarts, health, names, placing, mounts, detach keys."""
+"""The engine's pure decisions: moves, merging, restarts, health, names, placing, mounts."""
 
 import msgspec
 import pytest
@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxship.engine import merging, mounting, placing, restarts, states
-from boxship.engine.detach import DetachKeys, parse_keys
 from boxship.engine.health import after_probe, next_wait, probe_command
 from boxship.engine.model import Container, Health, Phase, ProbeResult, Process, State
 from boxship.engine.names import check_name, made_up_name, new_id
@@ -227,24 +226,3 @@ def test_the_same_target_twice() -> None:
     spec = ContainerSpec(image="i", mounts=(MountRequest("tmpfs", "/a"), MountRequest("tmpfs", "/a/")))
     with pytest.raises(Invalid, match="Duplicate mount point: /a"):
         mounting.requested_mounts(spec, ())
-
-
-@given(st.lists(st.binary(max_size=8), max_size=8))
-def test_detach_keys_pass_everything_else_on(chunks: list[bytes]) -> None:
-    keys = DetachKeys("ctrl-p,ctrl-q")
-    passed, detached = b"", False
-    for chunk in chunks:
-        data, detached = keys.feed(chunk)
-        passed += data
-        if detached:
-            break
-    whole = b"".join(chunks)
-    assert detached == (b"\x10\x11" in whole)
-    if not detached:
-        assert whole in (passed, passed + b"\x10")
-
-
-def test_wrong_detach_keys() -> None:
-    assert parse_keys("ctrl-@,a") == b"\x00a"
-    with pytest.raises(Invalid):
-        parse_keys("ctrl-")

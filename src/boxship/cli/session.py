@@ -14,7 +14,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from boxship.cli.call import Call, Failure
-from boxship.cli.terminal import DETACH_KEYS, DetachFilter, RawTerminal, is_terminal, parse_keys, terminal_size
+from boxship.cli.terminal import RawTerminal, is_terminal, terminal_size
+from boxship.spec.detach_keys import DetachKeys
 from boxship.transport.blocking import Channel, Response
 from boxship.wire.stream import STDERR, FrameReader
 
@@ -85,7 +86,7 @@ class Session:
         self._frames = None if tty else FrameReader()
         self._tty = tty
         self._stdin = stdin
-        self._filter = DetachFilter(parse_keys(detach_keys or DETACH_KEYS) if tty else b"")
+        self._keys = DetachKeys(detach_keys) if tty else None
         self._resize = resize
         self._proxy = proxy
         self._unsent = memoryview(b"")
@@ -160,7 +161,7 @@ class Session:
             self._stdin = False
             self._channel.close_write()
             return
-        passed, self._detached = self._filter.feed(typed)
+        passed, self._detached = self._keys.feed(typed) if self._keys else (typed, False)
         self._unsent = memoryview(passed)
 
     def _send_input(self) -> None:

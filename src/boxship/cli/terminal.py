@@ -1,13 +1,9 @@
-"""The user's terminal: its size, raw mode, and the keys that leave a container running."""
+"""The user's terminal: its size and raw mode."""
 
 from __future__ import annotations
 
 import os
 from types import TracebackType
-
-from boxship.errors import Invalid
-
-DETACH_KEYS = "ctrl-p,ctrl-q"
 
 
 def is_terminal(descriptor: int) -> bool:
@@ -64,49 +60,3 @@ class RawTerminal:
         if self._saved is not None:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)
             self._saved = None
-
-
-def parse_keys(text: str) -> bytes:
-    """The bytes of "ctrl-p,ctrl-q": single characters, or ctrl- with a letter or one of @ [ \\ ] ^ _."""
-    keys = bytearray()
-    for key in text.split(","):
-        lowered = key.lower()
-        letter = lowered.removeprefix("ctrl-")
-        if len(key) == 1 and key.isascii():
-            keys.append(ord(key))
-        elif lowered.startswith("ctrl-") and len(letter) == 1 and (letter in "@[\\]^_" or "a" <= letter <= "z"):
-            keys.append(ord(letter.upper()) & 0x1F)
-        else:
-            raise Invalid(f"invalid detach keys {text!r}: Unknown character: '{key}'")
-    return bytes(keys)
-
-
-class DetachFilter:
-    """Finds the detach keys in what is typed. Keys that may be the start of them are held back until it is clear."""
-
-    def __init__(self, keys: bytes) -> None:
-        self._keys = keys
-        self._matched = 0
-
-    def feed(self, typed: bytes) -> tuple[bytes, bool]:
-        """What goes to the container, and whether the keys are complete (what follows them is dropped)."""
-        if not self._keys or (not self._matched and self._keys[0] not in typed):
-            return typed, False
-        passed = bytearray()
-        for key in typed:
-            if key == self._keys[self._matched]:
-                self._matched += 1
-                if self._matched == len(self._keys):
-                    self._matched = 0
-                    return bytes(passed), True
-                continue
-            passed += self._keys[: self._matched]
-            self._matched = 0
-            if key == self._keys[0]:
-                self._matched = 1
-                if len(self._keys) == 1:
-                    self._matched = 0
-                    return bytes(passed), True
-                continue
-            passed.append(key)
-        return bytes(passed), False

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
-from boxship.engine.detach import DetachKeys
 from boxship.engine.events import Events
 from boxship.engine.lives import Live, Lives
 from boxship.engine.model import ALIVE, Container, Phase
@@ -15,6 +14,7 @@ from boxship.logs.options import TagFacts, parse_options
 from boxship.logs.reader import read
 from boxship.runtime.attach import Attached
 from boxship.runtime.driver import Driver
+from boxship.spec.detach_keys import DetachKeys
 from boxship.spec.log import LogRecord
 
 STDOUT, STDERR = 1, 2
