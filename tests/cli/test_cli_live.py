@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_terminal import PROGRAM, Terminal
 
-from daemons import Daemon, docker_program, until
+from daemons import Daemon, until
 
 
 @pytest.fixture(autouse=True)
@@ -241,66 +240,3 @@ def test_stats_are_live_on_a_terminal_and_lines_elsewhere(daemon: Daemon) -> Non
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     assert lines[0].startswith(b"CONTAINER ID") and all(b"box" in line and b"\x1b" not in line for line in lines[1:])
-
-
-SAME = """\
-ps -a
-ps -a --no-trunc
-ps -as
-ps -aq
-ps -a --format {{.Names}}|{{.Image}}|{{.Ports}}|{{.Mounts}}|{{.Networks}}|{{.State}}|{{.Size}}
-images
-images --digests
-images --no-trunc
-network ls
-network ls --no-trunc
-network inspect bridge
-volume ls
-volume ls -q
-volume inspect data
-port web
-port web 80/tcp
-top web
-diff web
-logs web
-inspect web
-inspect busybox
-container inspect web
-inspect -f '{{range .Mounts}}{{.Destination}}{{end}} {{json .Config.Env}} {{.HostConfig.NetworkMode}}' web
-ps -a --format 'table {{.ID}}\\t{{.Names | upper}}\\t{{.Label "a"}}'
-history --no-trunc busybox
-system df
-version --format {{.Server.Version}}
-info --format {{.ServerVersion}}
-"""
-
-
-@pytest.mark.parametrize("words", SAME.splitlines())
-def test_prints_what_the_stock_client_prints(daemon: Daemon, words: str) -> None:
-    daemon.boxship(
-        "run",
-        "-d",
-        "--name",
-        "web",
-        "-p",
-        "80",
-        "-v",
-        "data:/data",
-        "busybox",
-        "sh",
-        "-c",
-        "echo hi; touch /new; sleep 60",
-    )
-    daemon.boxship("run", "--name", "ended", "-l", "a=b", "busybox", "false", check=False)
-    until(lambda: daemon.boxship("logs", "web").stdout == "hi\n", 10, "the first line")
-
-    def both() -> tuple[str, str]:
-        stock = subprocess.run(
-            [docker_program(), "-H", daemon.url, *shlex.split(words)], capture_output=True, text=True, check=True
-        )
-        return daemon.boxship(*shlex.split(words)).stdout, stock.stdout
-
-    ours, stock = both()
-    if ours != stock:  # a second may have turned between the two
-        ours, stock = both()
-    assert ours == stock
