@@ -8,7 +8,8 @@ import msgspec
 from boxship.engine import checking, names
 from boxship.engine.clock import Clock
 from boxship.engine.creation import Creation
-from boxship.engine.describing import container_event
+from boxship.engine.describing import container_event, prune_event
+from boxship.engine.events import Events
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
@@ -37,6 +38,7 @@ class Containers:
         networks: Networks,
         snapshots: Snapshots,
         driver: Driver,
+        events: Events,
         clock: Clock,
     ) -> None:
         self._records = records
@@ -47,6 +49,7 @@ class Containers:
         self._networks = networks
         self._snapshots = snapshots
         self._driver = driver
+        self._events = events
         self._clock = clock
         self.create = creation.create
 
@@ -127,4 +130,5 @@ class Containers:
                 continue
             removed.append(container.id)
             freed += size
+        self._events.publish(prune_event("container", freed, self._clock.now()))
         return removed, freed

@@ -41,3 +41,8 @@ def unmount_event(container: Container, point: MountPoint, time: int) -> Event:
     """A volume is given back by a container that ended."""
     attributes = {"container": container.id, "driver": point.driver}
     return Event(kind="volume", action="unmount", actor=point.name, attributes=attributes, time=time)
+
+
+def prune_event(kind: str, reclaimed: int, time: int) -> Event:
+    """What nobody used is gone; `reclaimed` in bytes."""
+    return Event(kind=kind, action="prune", actor="", attributes={"reclaimed": str(reclaimed)}, time=time)

@@ -68,7 +68,9 @@ class Engine:
         self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, guarded)
         creation = Creation(records, images, snapshots, volumes, driver, removal, places, default_log, clock)
         self.life = Life(records, lives, self._supervisor, driver, events, clock)
-        self.containers = Containers(records, lives, creation, removal, self.life, networks, snapshots, driver, clock)
+        self.containers = Containers(
+            records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
+        )
         self.attachments = Attachments(records, lives, driver, events, clock)
         self.files = Files(records, lives, snapshots, volumes, events, clock)
         self.metrics = Metrics(records, lives, driver, networks)

@@ -93,6 +93,8 @@ class Events:
                 if until and event.time > until:
                     return
                 yield event
+            if past or until:  # what has happened already, but is still on its way into the journal
+                await asyncio.gather(*self._pending, return_exceptions=True)
             while True:
                 remaining = (until - self._clock.now()) / 1e9 if until else None
                 if remaining is not None and remaining <= 0 and queue.empty():

@@ -1,9 +1,10 @@
 """Images as users handle them: the images room, with what containers use, and events."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 
 from boxship.engine.clock import Clock
+from boxship.engine.describing import prune_event
 from boxship.engine.events import Events
 from boxship.engine.model import ALIVE, Container, Event
 from boxship.engine.records import Records
@@ -37,14 +38,17 @@ class EngineImages:
     async def remove(self, ref: str, *, force: bool = False) -> Sequence[tuple[str, str]]:
         """("Untagged" | "Deleted", what) in order. Raises NotFound, or Conflict where it is in use."""
         image = await self._images.resolve(ref)
-        return self._tell(image.id, await self._images.remove(ref, force=force, uses=self._uses()))
+        return self._tell(image.id, await self._images.remove(ref, force=force, uses=self._uses()), {image.id})
 
     async def prune(self, *, dangling: bool, keep: Callable[[Image], bool]) -> tuple[Sequence[tuple[str, str]], int]:
         """Remove images that no container uses (only nameless ones with `dangling`): what went, and bytes freed."""
+        known = {image.id for image in await self._images.list()}
         removed, freed = await self._images.prune(
             lambda image: not keep(image), everything=not dangling, uses=self._uses()
         )
-        return self._tell("", removed), freed
+        told = self._tell("", removed, known)
+        self._events.publish(prune_event("image", freed, self._clock.now()))
+        return told, freed
 
     async def load(self, body: AsyncIterator[bytes], *, platform: str = "") -> AsyncIterator[LayerProgress | Loaded]:
         """Progress, and each image of the stream as soon as it is whole."""
@@ -85,9 +89,17 @@ class EngineImages:
     def _uses(self) -> tuple[Use, ...]:
         return uses_of(self._records)
 
-    def _tell(self, identifier: str, steps: Sequence[Removal]) -> Sequence[tuple[str, str]]:
-        for step in steps:
-            self._publish("untag" if step.kind == "Untagged" else "delete", identifier or step.what, step.what)
+    def _tell(self, identifier: str, steps: Sequence[Removal], images: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Publish what went, of layers nothing. An image's names go before it does."""
+        news = []
+        for step in reversed(steps):
+            if step.kind == "Deleted" and step.what in images:
+                identifier = step.what
+                news.append(("delete", identifier, identifier))
+            elif step.kind == "Untagged":
+                news.append(("untag", identifier or step.what, step.what))
+        for action, actor, name in reversed(news):
+            self._publish(action, actor, name)
         return [(step.kind, step.what) for step in steps]
 
     def _publish(self, action: str, identifier: str, name: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from boxship.engine.clock import Clock
-from boxship.engine.describing import network_event
+from boxship.engine.describing import network_event, prune_event
 from boxship.engine.events import Events
 from boxship.engine.hooks.hostfiles import write_network_files
 from boxship.engine.lives import Lives
@@ -123,6 +123,7 @@ class EngineNetworks:
             except BoxshipError:  # someone joined it just now
                 continue
             removed.append(network.name)
+        self._events.publish(prune_event("network", 0, self._clock.now()))
         return removed
 
     def _check_connect(self, network: Network, container: Container) -> None:

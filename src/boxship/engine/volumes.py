@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from boxship.engine.clock import Clock
+from boxship.engine.describing import prune_event
 from boxship.engine.events import Events
 from boxship.engine.model import Event
 from boxship.engine.records import Records
@@ -73,6 +74,7 @@ class EngineVolumes:
                 continue
             removed.append(volume.name)
             freed += size
+        self._events.publish(prune_event("volume", freed, self._clock.now()))
         return removed, freed
 
     def _publish(self, action: str, volume: Volume) -> None:
