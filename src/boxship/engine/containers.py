@@ -72,7 +72,12 @@ class Containers:
             container = self._records.get(identifier)
             if container.name == wanted:
                 raise Invalid("Renaming a container with the same name as its current name")
-            event = container_event(container, "rename", self._clock.now(), oldName=f"/{container.name}")
+            event = container_event(
+                msgspec.structs.replace(container, name=wanted),
+                "rename",
+                self._clock.now(),
+                oldName=f"/{container.name}",
+            )
             await self._records.rename(container, wanted, event)
             if container.state.phase in ALIVE:
                 await self._networks.rename(identifier, wanted)

@@ -114,6 +114,7 @@ def instance_name(data: Path) -> str:
 
 
 async def _serve(options: Options, data: Path, run_root: Path) -> None:
+    addresses = [_address(host, options) for host in options.host]  # wrong certificates are told before anything starts
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,7 +122,7 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         engine = await stack.enter_async_context(_engine(options, data, run_root, tasks))
         server = Server(Door(engine).handle)
-        await server.start([_address(host, options) for host in options.host])
+        await server.start(addresses)
         gc.collect()
         gc.freeze()  # what start-up made stays: the collector need not walk it in the middle of a request
         logger.info("boxshipd %s serves on %s", __version__, ", ".join(options.host))
