@@ -107,6 +107,21 @@ def test_what_a_host_cannot_hold_is_warned_of() -> None:
     assert limits.check(Resources(oom_kill_disable=True), host(V1)) != ()
 
 
+@pytest.mark.parametrize("layout", [V1, V2])
+def test_block_weights_without_a_controller_for_them_are_discarded(layout: Layout) -> None:
+    asked = Resources(blkio_weight=300, blkio_weight_device=(ThrottleRate("/dev/null", 200),))
+    bare = msgspec.structs.replace(layout, weight=False)
+    assert limits.check(asked, host(bare)) == (
+        "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+        "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+    )
+    assert limits.check(asked, host(layout)) == ()
+    assert limits.to_oci(asked, bare) == {}
+    device = {"major": 1, "minor": 3, "weight": 200}
+    assert limits.to_oci(asked, layout) == {"blockIO": {"weight": 300, "weightDevice": [device]}}
+    assert lines(Resources(), asked, bare) == []
+
+
 # --- updates ---
 
 

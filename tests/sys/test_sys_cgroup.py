@@ -50,6 +50,16 @@ def test_version_1(tmp_path: Path) -> None:
         cgroup.file_of(layout, "io", "/a", "x")
 
 
+def test_weights_of_block_devices_on_version_1(tmp_path: Path) -> None:
+    blkio = fake_v1(tmp_path) / "blkio"
+    blkio.mkdir()
+    for name in ("cgroup.procs", "blkio.bfq.io_serviced", "blkio.bfq.weight"):
+        (blkio / name).touch()
+    assert not cgroup.detect(str(tmp_path)).weight, "the runtimes write to blkio.weight alone"
+    (blkio / "blkio.weight").touch()
+    assert cgroup.detect(str(tmp_path)).weight
+
+
 def test_hybrid(tmp_path: Path) -> None:
     layout = cgroup.detect(str(fake_v1(tmp_path, unified=True)))
     assert layout.version is Version.HYBRID
