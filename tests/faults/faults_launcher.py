@@ -94,7 +94,8 @@ def wrap_ingest(fuse: Fuse) -> None:
 
 def tell_tasks(*_arguments: object) -> None:
     """Where every task of the daemon waits, for the report of a hang."""
-    for task in asyncio.all_tasks(asyncio.get_event_loop_policy().get_event_loop()):
+    for task in [task for task in asyncio.tasks._all_tasks if not task.done()]:  # type: ignore[attr-defined]
+        print(f"task {task.get_coro().__qualname__}", file=sys.stderr)
         task.print_stack(file=sys.stderr)
     for frame in sys._current_frames().values():
         traceback.print_stack(frame, file=sys.stderr)

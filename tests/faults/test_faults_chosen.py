@@ -20,7 +20,8 @@ from faults_instance import Instance, Launcher, eventually, instance
 
 STEPS_LIMIT = 200  # an operation with more steps than this is a mistake of the test
 LONG = ["sh", "-c", "trap 'exit 7' TERM; echo ready; sleep 1000 & wait $!"]
-RETRY_STATUS = (404, 409)  # what a repeated request may be refused with
+STRIDE = 5  # of the steps at which the quick test kills
+WITH_RUNC = ("start", "stop", "remove", "exec")
 
 
 @dataclass(frozen=True)
@@ -226,30 +227,53 @@ def _again(box: Instance, scenario: Scenario) -> None:
         scenario.act(box.client)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name.replace(" ", "-"))
-def test_kill_at_every_step(launcher: Launcher, scenario: Scenario) -> None:
-    only = int(os.environ.get("FAULT_STEP", "0"))
-    with instance(launcher) as box:
-        for number in range(only or 1, STEPS_LIMIT):
-            scenario.prepare(box.client)
+def _kill_through(box: Instance, scenario: Scenario, numbers: range) -> None:
+    """Kill the operation at each of those steps, until it comes through without a kill."""
+    for number in numbers:
+        scenario.prepare(box.client)
+        invariants.check(box)
+        acknowledged, killed = _killed(box, scenario, number)
+        steps = box.disarm()
+        where = f"{scenario.name}, killed at step {steps[-1] if steps else '-'}, acknowledged: {acknowledged}"
+        try:
+            if killed:
+                box.start()
             invariants.check(box)
-            acknowledged, killed = _killed(box, scenario, number)
-            steps = box.disarm()
-            where = f"{scenario.name}, killed at step {steps[-1] if steps else '-'}, acknowledged: {acknowledged}"
-            try:
-                if killed:
-                    box.start()
+            if acknowledged:
+                assert scenario.done(box.client), "what was acknowledged is not there"
+            if killed:
+                _again(box, scenario)
+                assert scenario.done(box.client), "the request made again did not lead to its end"
                 invariants.check(box)
-                if acknowledged:
-                    assert scenario.done(box.client), "what was acknowledged is not there"
-                if killed:
-                    _again(box, scenario)
-                    assert scenario.done(box.client), "the request made again did not lead to its end"
-                    invariants.check(box)
-            except (AssertionError, Refused, Lost) as error:
-                raise AssertionError(f"{where}\n{error}\n{box.log_end()}") from error
-            _clean(box)
-            if not killed:
-                assert number > 1 or only, "the operation took no step"
-                return
-        raise AssertionError(f"{scenario.name} takes more than {STEPS_LIMIT} steps")
+        except (AssertionError, Refused, Lost) as error:
+            raise AssertionError(f"{where}\n{error}\n{box.log_end()}") from error
+        _clean(box)
+        if not killed:
+            return
+    raise AssertionError(f"{scenario.name} takes more than {STEPS_LIMIT} steps")
+
+
+def _name(scenario: Scenario) -> str:
+    return scenario.name.replace(" ", "-")
+
+
+def test_kill_at_some_steps(launcher: Launcher) -> None:
+    """Every operation, at every fifth of its steps."""
+    with instance(launcher) as box:
+        for number, scenario in enumerate(SCENARIOS):
+            _kill_through(box, scenario, range(1 + number % STRIDE, STEPS_LIMIT, STRIDE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
+def test_kill_at_every_step(launcher: Launcher, scenario: Scenario) -> None:
+    first = int(os.environ.get("FAULT_STEP", "1"))
+    with instance(launcher) as box:
+        _kill_through(box, scenario, range(first, STEPS_LIMIT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [one for one in SCENARIOS if one.name in WITH_RUNC], ids=_name)
+def test_kill_at_every_step_with_runc(launcher: Launcher, scenario: Scenario) -> None:
+    with instance(launcher, "--runtime", "runc") as box:
+        _kill_through(box, scenario, range(1, STEPS_LIMIT))
