@@ -8,10 +8,10 @@ TESTS ?= tests
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow fresh lint format types bench bench-peers install uninstall clean
+.PHONY: help setup demo test test-slow fresh v2 lint format types bench bench-peers install uninstall clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing; leaves .venv/bin/boxship and .venv/bin/boxshipd
 	@tools/setup.sh
@@ -29,6 +29,9 @@ test-slow: setup ## the long scenarios as well
 
 fresh: ## does a clone work on a fresh Debian? (FRESH="demo test")
 	@tools/fresh-machine.sh $(FRESH)
+
+v2: ## the engine on a host with pure cgroup v2: a guest in QEMU (needs qemu-system-x86)
+	@tools/guest-v2.sh
 
 lint: setup ## ruff: rules and format
 	@$(BIN)/ruff check src tests bench
