@@ -1,5 +1,6 @@
 """What limits become: refusals, updates, config.json and control files on both kinds of host."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.runtime import limits, stats
 from boxship.runtime.host import HostFacts
+from boxship.runtime.processes import apply_limits
 from boxship.spec.container import Resources, ThrottleRate
 from boxship.sys.cgroup import Layout, Version
 
@@ -253,6 +255,24 @@ def test_any_set_is_read_or_refused(text: str) -> None:
         assert all(0 <= each <= 8192 for each in limits.parse_set(text, "cpus"))
     except Invalid:
         return
+
+
+def test_a_block_weight_is_that_of_the_scheduler(tmp_path: Path) -> None:
+    layout = Layout(Version.V2, str(tmp_path), {"io": str(tmp_path)}, str(tmp_path))
+    (tmp_path / "c").mkdir()
+    cost, bfq = tmp_path / "c/io.weight", tmp_path / "c/io.bfq.weight"
+    cost.write_text("default 100\n")
+    wanted = limits.writes(Resources(), Resources(blkio_weight=300), layout)
+    apply_limits(layout, "/c", wanted)
+    assert cost.read_text().startswith("2930")
+    bfq.write_text("default 100\n")
+    cost.write_text("default 100\n")
+    apply_limits(layout, "/c", wanted)
+    assert (bfq.read_text()[:3], cost.read_text()) == ("300", "default 100\n")
+    bfq.unlink()
+    cost.unlink()
+    with pytest.raises(Invalid, match=r"cannot set io\.weight to 2930"):
+        apply_limits(layout, "/c", wanted)
 
 
 # --- config.json ---

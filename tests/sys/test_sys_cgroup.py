@@ -78,6 +78,13 @@ def test_version_2(tmp_path: Path) -> None:
     assert layout.weight
 
 
+def test_version_2_has_weights_before_any_cgroup_has(tmp_path: Path) -> None:
+    (fake_v2(tmp_path) / "system/io.weight").unlink()
+    assert not cgroup.detect(str(tmp_path)).weight
+    (tmp_path / "io.cost.qos").touch()
+    assert cgroup.detect(str(tmp_path)).weight
+
+
 def test_no_cgroups(tmp_path: Path) -> None:
     with pytest.raises(Internal, match="no cgroup controllers"):
         cgroup.detect(str(tmp_path))

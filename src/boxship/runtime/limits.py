@@ -26,11 +26,12 @@ DeviceNumber = Callable[[str], tuple[int, int]]
 
 
 class Write(msgspec.Struct, frozen=True):
-    """One value for one control file of a controller."""
+    """One value for one control file of a controller; `otherwise` where the cgroup has no such file."""
 
     controller: str
     file: str
     value: str
+    otherwise: "Write | None" = None
 
 
 def check(resources: Resources, host: HostFacts) -> tuple[str, ...]:
@@ -308,7 +309,9 @@ def _writes_v2(asked: Resources, layout: Layout, number: DeviceNumber) -> list[W
     if asked.pids_limit:
         found.append(Write("pids", "pids.max", str(asked.pids_limit) if asked.pids_limit > 0 else "max"))
     if asked.blkio_weight and layout.weight:
-        found.append(Write("io", "io.weight", str(weight_of_blkio(asked.blkio_weight))))
+        # BFQ has a weight of its own, which the runtimes set where it is; it comes and goes with a kernel module.
+        other = Write("io", "io.weight", str(weight_of_blkio(asked.blkio_weight)))
+        found.append(Write("io", "io.bfq.weight", str(asked.blkio_weight), other))
     for rates, key in (
         (asked.blkio_read_bps, "rbps"),
         (asked.blkio_write_bps, "wbps"),

@@ -1,6 +1,7 @@
 """What is done to, and shown of, the processes of a running container."""
 
 import contextlib
+import os
 import re
 from collections.abc import Collection, Sequence
 
@@ -47,12 +48,15 @@ def apply_limits(layout: Layout, path: str, wanted: Sequence[Write]) -> None:
     """
     done: list[tuple[Write, str]] = []
     for write in wanted:
+        if write.otherwise and not os.path.exists(cgroup.file_of(layout, write.controller, path, write.file)):
+            write = write.otherwise
         before = cgroup.read(layout, write.controller, path, write.file).strip()
         try:
             cgroup.write(layout, write.controller, path, write.file, write.value)
         except OSError as error:
-            for earlier, value in reversed(done):
-                with contextlib.suppress(OSError):
-                    cgroup.write(layout, earlier.controller, path, earlier.file, value)
+            for earlier, text in reversed(done):
+                for line in text.splitlines():  # the kernel takes one device's line at a time
+                    with contextlib.suppress(OSError):
+                        cgroup.write(layout, earlier.controller, path, earlier.file, line)
             raise Invalid(f"cannot set {write.file} to {write.value}: {error.strerror}") from error
         done.append((write, before))
