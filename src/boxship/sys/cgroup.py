@@ -57,7 +57,9 @@ def detect(root: str = ROOT) -> Layout:
     """Look at a cgroup mount. Only files are read, so a fake tree does for tests."""
     with contextlib.suppress(FileNotFoundError), open(f"{root}/cgroup.controllers") as file:
         controllers = dict.fromkeys(file.read().split(), root)
-        return Layout(Version.V2, root, controllers, root, weight=_has(f"{root}/*", "io.weight", "io.bfq.weight"))
+        # Weights are in no root cgroup. Where no other one has the io controller yet, a file of the root tells.
+        weight = _has(f"{root}/*", "io.weight", "io.bfq.weight") or _has(root, "io.cost.qos")
+        return Layout(Version.V2, root, controllers, root, weight=weight)
     controllers = {}
     unified, version = "", Version.V1
     try:
