@@ -9,6 +9,7 @@ import pytest
 
 from boxship.errors import Invalid
 from boxship.runtime import limits
+from boxship.runtime.driver import Driver, Handle
 from boxship.runtime.plan import NEW, Namespaces
 from boxship.spec.container import Resources, ThrottleRate
 from boxship.sys import cgroup
@@ -172,8 +173,36 @@ async def test_a_cgroup_below_another_parent(box: Box) -> None:
     handle = await box.started(plan=plan)
     assert cgroup.pids(box.driver.layout, plan.cgroup_path) == [handle.process.pid]
     await box.driver.delete(handle.id, None)
-    assert not cgroup.exists(box.driver.layout, plan.cgroup_path)
-    cgroup.remove(box.driver.layout, f"/boxship-{box.instance}/group")
+    assert not cgroup.exists(box.driver.layout, f"/boxship-{box.instance}/group"), "it was made for the container"
+
+
+@both
+async def test_only_parents_that_were_made_and_are_empty_are_removed(box: Box, runtime: str) -> None:
+    layout, base = box.driver.layout, f"/boxship-{box.instance}-parents"
+
+    async def started(parent: str) -> Handle:
+        plan = box.plan("sleep", "60")
+        plan = msgspec.structs.replace(plan, cgroup_path=f"{base}{parent}/{plan.id}")
+        return await box.started(plan=plan, runtime=runtime)
+
+    def exists(parent: str) -> bool:
+        return cgroup.exists(layout, base + parent)
+
+    for folder in cgroup.folders(layout, f"{base}/given"):
+        os.makedirs(folder)
+    first, second, third = await started("/made/inner"), await started("/made"), await started("/given/inner")
+    await box.driver.delete(first.id, first)
+    assert exists("/made") and not exists("/made/inner")
+    await box.driver.delete(third.id, third)
+    assert exists("/given") and not exists("/given/inner")
+    # A later daemon knows which ones were made.
+    later = Driver(box.root, instance=box.instance, runtimes={}, default="crun")
+    await later.sweep([second.id])
+    assert exists("/made")
+    await later.delete(second.id, None)
+    assert exists("/given") and not exists("/made")
+    cgroup.remove(layout, base)
+    assert not exists("")
 
 
 async def test_nested_cgroups_are_removed_too(box: Box) -> None:

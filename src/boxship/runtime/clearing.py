@@ -17,6 +17,7 @@ import msgspec
 from boxship.errors import BoxshipError
 from boxship.runtime import conmon
 from boxship.runtime.handle import Handle, Process
+from boxship.runtime.parents import Parents
 from boxship.runtime.programs import Programs
 from boxship.sys import cgroup
 from boxship.sys.cgroup import Layout
@@ -36,6 +37,7 @@ class Clearing:
         self._parent = parent  # the cgroup of the instance's containers
         self._programs = programs
         self._layout = layout
+        self.parents = Parents(run_root / "cgroup-parents.json", parent, layout)
 
     async def delete(self, container_id: str, handle: Handle | None) -> None:
         """Clear everything of a container; without a handle, by its id alone."""
@@ -57,6 +59,7 @@ class Clearing:
                     line = [runtime.program, "--root", state, "delete", "--force", container_id]
                     await run(line, env=SAFE_ENVIRONMENT, timeout=DELETE_SECONDS)
         await asyncio.to_thread(self._remove, container_id, path, bundle)
+        self.parents.release(container_id)
 
     async def end_monitor(self, monitor: Process, seconds: float = MONITOR_SECONDS) -> None:
         """Wait for a conmon whose process has ended; kill it where it takes too long. Reaps it if it is our child."""
@@ -100,12 +103,11 @@ class Clearing:
         for container_id in await asyncio.to_thread(self._known) - set(keep):
             await self.delete(container_id, None)
         await asyncio.to_thread(self._sweep_cgroups, frozenset(keep))
+        self.parents.sweep()
 
     def remove_parent(self) -> None:
         """Take the instance's cgroup away where no container is left in it."""
-        for folder in cgroup.folders(self._layout, self._parent):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
+        cgroup.remove_empty(self._layout, self._parent)
 
     def _known(self) -> set[str]:
         """Ids of containers of which anything is left."""

@@ -128,6 +128,7 @@ class Driver:
         """
         self._warmth.seek()
         handle = Handle(id=container_id, runtime=runtime, bundle=bundle, cgroup=config["linux"]["cgroupsPath"])
+        self._clearing.parents.claim(container_id, handle.cgroup)
         return await self._launching.create(
             handle, config, log_path=str(log_path or ""), tty=tty, stdin=stdin, keep_stdin=tty or not stdin_once
         )

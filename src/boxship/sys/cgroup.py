@@ -276,6 +276,15 @@ def remove(layout: Layout, path: str) -> None:
         _remove_plain(f"{layout.unified}/{path.strip('/')}")
 
 
+def remove_empty(layout: Layout, path: str) -> bool:
+    """Take the cgroup away in every hierarchy where it is empty, without waiting. Whether it is gone from all."""
+    plain = [f"{layout.unified}/{path.strip('/')}"] if layout.version is Version.V1 and layout.unified else []
+    for folder in (*folders(layout, path), *plain):
+        with contextlib.suppress(OSError):  # in use, or not there
+            os.rmdir(folder)
+    return not exists(layout, path)
+
+
 def _remove_plain(folder: str) -> None:
     """crun writes to the folder `unified` even where no v2 hierarchy is mounted on it: an ordinary folder then."""
     for each in _below(folder):

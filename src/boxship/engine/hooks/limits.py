@@ -1,5 +1,7 @@
 """Sets the container's cgroup, its limits and its kernel settings."""
 
+import posixpath
+
 from boxship.engine.hooks import Draft, Pure, planned
 from boxship.runtime.plan import HOST, NEW
 
@@ -10,7 +12,7 @@ class LimitsHook(Pure):
 
     async def apply(self, draft: Draft) -> Draft:
         spec = draft.container.spec
-        parent = spec.cgroup_parent.strip("/") or f"boxship-{self._instance}"
+        parent = posixpath.normpath(f"/{spec.cgroup_parent}").strip("/") or f"boxship-{self._instance}"
         return planned(
             draft,
             cgroup_path=f"/{parent}/{draft.container.id}",
