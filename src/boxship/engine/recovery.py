@@ -130,6 +130,11 @@ class Recovery:
             if container.state.phase is Phase.STOPPING:  # the stop was never answered; the container goes on
                 container = await self._records.save(move(container, Phase.RUNNING))
             container = await self._agree_on_networks(container)
+            # The crash may have come between the freezer and the record.
+            if container.state.phase is Phase.PAUSED:
+                await self._driver.pause(handle)
+            else:
+                await self._driver.resume(handle)
             self._supervisor.look_after(container, handle)
             return
         self._lives.of(container.id).handle = handle
