@@ -31,7 +31,7 @@ from boxship.volumes.volumes import Volumes
 
 STEPS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (SqliteStore, ("commit",)),
-    (Driver, ("create", "start", "delete", "exec", "forget_exec", "update")),
+    (Driver, ("create", "start", "delete", "exec", "forget_exec", "update", "pause", "resume")),
     (Snapshots, ("prepare", "mount", "unmount", "remove", "apply", "remove_layer")),
     (Networks, ("attach", "detach", "connect", "disconnect", "create", "remove")),
     (Volumes, ("create", "remove", "mount", "release", "populate")),

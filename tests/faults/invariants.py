@@ -57,7 +57,7 @@ def check(box: Instance, seconds: float = SETTLE_SECONDS) -> None:
 def problems_of(box: Instance, seen: Seen) -> list[str]:
     """Every difference between the API and the machine."""
     found = []
-    for part in (_processes, _monitors, _cgroups, _interfaces, _rules, _mounts, _folders, _addresses, _usage):
+    for part in (_processes, _monitors, _cgroups, _frozen, _interfaces, _rules, _mounts, _folders, _addresses, _usage):
         found += [f"{part.__name__.strip('_')}: {problem}" for problem in part(box, seen)]
     return found
 
@@ -125,6 +125,20 @@ def _cgroup_folders(name: str) -> list[Path]:
         with contextlib.suppress(OSError):  # other tests' cgroups come and go
             found += [path for path in folder.iterdir() if path.name == f"boxship-{name}"]
     return found
+
+
+def _frozen(box: Instance, seen: Seen) -> list[str]:
+    """Paused containers are frozen, and no others."""
+    problems = []
+    for key, container in seen.running.items():
+        for folder in _cgroup_folders(box.name):
+            version1, version2 = folder / key / "freezer.state", folder / key / "cgroup.freeze"
+            for path in (version1, version2):
+                if path.exists():
+                    frozen = path.read_text().strip() in ("FROZEN", "FREEZING", "1")
+                    if frozen != (container["State"]["Status"] == "paused"):
+                        problems.append(f"{key[:12]} is {container['State']['Status']}, {path} says {frozen}")
+    return problems
 
 
 def links() -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ compares what is there with the ledger, and the load can go on with the same con
 """
 
 import contextlib
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from test_faults_chosen import archive
 LONG = ["sh", "-c", "trap 'exit 7' TERM; echo ready; sleep 1000 & wait $!"]
 LINES = 40  # that a short container prints
 CONTAINERS = 4  # of each worker
-MISSING, CREATED, RUNNING, EXITED = "missing", "created", "running", "exited"
+MISSING, CREATED, RUNNING, PAUSED, EXITED = "missing", "created", "running", "paused", "exited"
 
 
 def short_command(code: int) -> list[str]:
@@ -63,6 +65,7 @@ class Worker:
         self.failure: BaseException | None = None
         self.done = 0
         self.doing = ""
+        self.brief: str | None = None  # a container with AutoRemove whose start is under way
         self._serial = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -94,11 +97,17 @@ class Worker:
             (RUNNING, 3, self._exec_detached),
             (RUNNING, 3, self._connect),
             (RUNNING, 1, self._follow),
+            (RUNNING, 2, self._restart),
+            (RUNNING, 2, self._pause),
+            (PAUSED, 6, self._unpause),
+            (PAUSED, 1, self._remove),
         ):
             chosen = [box for box in made if box.states == {state} and not (state == RUNNING and box.short)]
             if chosen:
                 box = self.random.choice(chosen)
                 actions.append((weight, lambda act=act, box=box: act(box)))  # type: ignore[misc]
+        if self.brief is None:
+            actions.append((2, self._run_brief))
         ending = [box for box in made if box.short and box.started and box.states & {RUNNING}]
         if ending:
             actions.append((6, lambda: self._await_end(self.random.choice(ending))))
@@ -116,6 +125,8 @@ class Worker:
         config: dict[str, Any] = {}
         if self.random.random() < 0.3:
             config["HostConfig"] = {"PortBindings": {"80/tcp": [{"HostPort": ""}]}}
+        if self.random.random() < 0.2:
+            config["Healthcheck"] = {"Test": ["CMD", "true"], "Interval": 50_000_000}
         if self.random.random() < 0.3:
             config["Volumes"] = {"/anonymous": {}}
         if self.random.random() < 0.2:
@@ -151,9 +162,53 @@ class Worker:
         box.states = {EXITED}
 
     def _remove(self, box: Box) -> None:
-        box.states, box.codes = {MISSING, RUNNING, EXITED, CREATED}, {137, *box.codes}
+        box.states, box.codes = {MISSING, PAUSED, RUNNING, EXITED, CREATED}, {137, *box.codes}
         self.client.remove(box.name)
         del self.boxes[box.name]
+
+    def _restart(self, box: Box) -> None:
+        self._follow(box)
+        box.states, box.codes, box.pid = {RUNNING, EXITED}, {7}, 0
+        self.client.post(f"/containers/{box.name}/restart", t=20)
+        box.states = {RUNNING}
+        box.pid = self.client.state(box.name)["Pid"]
+
+    def _pause(self, box: Box) -> None:
+        box.states = {RUNNING, PAUSED}
+        self.client.post(f"/containers/{box.name}/pause")
+        box.states = {PAUSED}
+
+    def _unpause(self, box: Box) -> None:
+        box.states = {RUNNING, PAUSED}
+        self.client.post(f"/containers/{box.name}/unpause")
+        box.states = {RUNNING}
+
+    def _run_brief(self) -> None:
+        """A container that ends and is removed by itself, whoever looks."""
+        self._serial += 1
+        name = f"b{self.number}-{self._serial}"
+        self.brief = name
+        config = {"HostConfig": {"AutoRemove": True}, "Volumes": {"/anonymous": {}}}
+        self.client.create(name, ["sh", "-c", "sleep 0.1; exit 3"], **config)
+        self.client.post(f"/containers/{name}/start")
+        self.brief = None
+
+    def _settle_brief(self) -> list[str]:
+        """One whose start was never answered may have been taken back to created; all others go by themselves."""
+        doubted, self.brief = self.brief, None
+        if doubted and self._exists(f"/containers/{doubted}/json") and self.client.state(doubted)["Status"] == CREATED:
+            self.client.remove(doubted)
+        prefix = f"/b{self.number}-"
+
+        def left() -> list[str]:
+            names = [name for row in self.client.get("/containers/json", all=1) for name in row["Names"]]
+            return [name for name in names if name.startswith(prefix)]
+
+        try:
+            eventually(lambda: not left(), 15, "containers with AutoRemove go")
+        except AssertionError as error:
+            return [f"{left()}: {error}"]
+        return []
 
     def _exec(self, box: Box) -> None:
         code = self.random.randrange(100)
@@ -221,6 +276,7 @@ class Worker:
         for run, (name, code) in self.execs.items():
             problems += self._settle_exec(run, name, code)
         self.execs.clear()
+        problems += self._settle_brief()
         for kind, ledger in (("volumes", self.volumes), ("images", self.images)):
             for name, states in list(ledger.items()):
                 there = CREATED if self._exists(f"/{kind}/{name}" + ("/json" if kind == "images" else "")) else MISSING
@@ -249,18 +305,18 @@ class Worker:
         problems = [] if state in box.states else [f"{box.name} is {state}, expected {sorted(box.states)}"]
         if box.identifier and box.identifier != seen["Id"]:
             problems.append(f"{box.name} has the id {seen['Id']}, acknowledged was {box.identifier}")
-        if box.pid and state == RUNNING and seen["State"]["Pid"] != box.pid:
+        if box.pid and state in (RUNNING, PAUSED) and seen["State"]["Pid"] != box.pid:
             problems.append(f"{box.name} has pid {seen['State']['Pid']}, before the crash it was {box.pid}")
         if box.short and box.started and state in (RUNNING, EXITED):
             problems += self._settle_short(box)
             state = EXITED
         elif state == EXITED and seen["State"]["ExitCode"] not in box.codes:
             problems.append(f"{box.name} ended with {seen['State']['ExitCode']}, expected {sorted(box.codes)}")
-        elif state == RUNNING and EXITED in box.states:  # its end may be under way: make it sure
+        elif state in (RUNNING, PAUSED) and EXITED in box.states:  # its end may be under way: make it sure
             self.client.post(f"/containers/{box.name}/stop", t=20)
             state = EXITED
         joined = self.network in seen["NetworkSettings"]["Networks"]
-        if state == RUNNING and joined not in box.joined:
+        if state in (RUNNING, PAUSED) and joined not in box.joined:
             problems.append(f"{box.name} is on {self.network}: {joined}, expected {box.joined}")
         box.states = {state}
         box.identifier = seen["Id"]
@@ -329,6 +385,19 @@ class Load:
         for worker in self.workers:
             if worker.failure is not None:
                 raise AssertionError(f"worker {worker.number}: {worker.failure!r}") from worker.failure
+
+    def kill_something(self, dice: random.Random) -> str:
+        """While the daemon is dead: kill a container's conmon or its process; what was done."""
+        boxes = [box for worker in self.workers for box in worker.boxes.values() if box.pid and box.states == {RUNNING}]
+        if not boxes:
+            return ""
+        box = dice.choice(boxes)
+        with open(f"/proc/{box.pid}/stat") as file:
+            monitor = int(file.read().rpartition(")")[2].split()[1])
+        which = dice.choice(("conmon", "process"))
+        os.kill(monitor if which == "conmon" else box.pid, signal.SIGKILL)
+        box.pid, box.states, box.codes = 0, {EXITED}, {137}
+        return f", {which} of {box.name}"
 
     @property
     def working(self) -> bool:

@@ -85,6 +85,11 @@ def _prepare_running(client: Client) -> None:
     client.post("/containers/one/start")
 
 
+def _prepare_paused(client: Client) -> None:
+    _prepare_running(client)
+    client.post("/containers/one/pause")
+
+
 def _prepare_plain(client: Client) -> None:
     client.run("one", LONG)
     _prepare_network(client)
@@ -155,6 +160,7 @@ SCENARIOS = (
     Scenario("kill", _prepare_running, lambda c: c.post("/containers/one/kill"), _has_status("exited")),
     Scenario("restart", _prepare_running, lambda c: c.post("/containers/one/restart", t=20), _has_status("running")),
     Scenario("pause", _prepare_running, lambda c: c.post("/containers/one/pause"), _has_status("paused")),
+    Scenario("unpause", _prepare_paused, lambda c: c.post("/containers/one/unpause"), _has_status("running")),
     Scenario("remove", _prepare_running, lambda c: c.remove("one"), _gone("/containers/one/json")),
     Scenario("remove created", _prepare_created, lambda c: c.remove("one"), _gone("/containers/one/json")),
     Scenario(

@@ -16,6 +16,8 @@ KILLS, KILLS_SLOW = 8, 200
 SHORTEST, LONGEST = 0.02, 0.9  # seconds of load before a kill
 AT_STEP = 0.4  # share of kills that come at a counted step instead of a moment
 STEPS = 120
+GENTLE = 0.1  # share of the moments at which the daemon is asked to stop instead
+MONITORS = 0.3  # share of the kills after which a conmon or a container's process is killed too
 HANG_SECONDS = 40.0
 
 
@@ -35,13 +37,16 @@ def _one_kill(box: Instance, load: Load, dice: random.Random) -> str:
         how += f" ({steps[-1].partition(' ')[2] if steps else 'none'})"
     else:
         moment = dice.uniform(SHORTEST, LONGEST)
-        how = f"{moment:.3f} s"
-        timer = threading.Timer(moment, box.kill)
+        gently = dice.random() < GENTLE
+        how = f"{'SIGTERM' if gently else 'SIGKILL'} after {moment:.3f} s"
+        timer = threading.Timer(moment, box.stop if gently else box.kill)
         load.begin()
         timer.start()
         timer.join()
     load.end()
     box.gone()
+    if dice.random() < MONITORS:
+        how += load.kill_something(dice)
     box.start()
     load.settle()
     invariants.check(box)
