@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import StreamReader, web
+from aiohttp import ClientPayloadError, StreamReader, web
 
 from boxship.transport.exchange import Limits
 
@@ -52,6 +52,8 @@ class Connection(web.RequestHandler):
             before = len(self._messages)
             super().data_received(view[:size])
             if len(self._messages) > before:
+                if self._payload is not None and not self._payload.is_eof():  # the parser gave up within the body
+                    self._payload.set_exception(ClientPayloadError("it is not chunked as it should be"))
                 self._payload = self._messages[-1][1]
                 self._body_left = self._declared_length()
             view = view[size:]

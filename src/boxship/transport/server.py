@@ -142,9 +142,15 @@ class SocketCarrier:
             async for chunk in self._request.content.iter_any():
                 yield chunk
         except (ClientPayloadError, ConnectionError) as error:
+            if isinstance(error, ClientPayloadError) and self._is_open():
+                raise Invalid(f"cannot read request body: {error}") from None
             raise Canceled(f"cannot read request body: {error}") from None
         except web.PayloadAccessError:
             raise client_gone() from None
+
+    def _is_open(self) -> bool:
+        """Whether a reply can still arrive."""
+        return self._request.transport is not None and not self._request.transport.is_closing()
 
     async def hijack(self, status: int, reason: str, headers: Mapping[str, str]) -> RawStream:
         transport = self._request.transport
