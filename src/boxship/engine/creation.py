@@ -19,7 +19,7 @@ from boxship.engine.places import Places
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.states import move
-from boxship.errors import Invalid, NotFound
+from boxship.errors import Invalid, NotFound, Unsupported
 from boxship.images.library import Images
 from boxship.images.model import Image
 from boxship.runtime import limits, security
@@ -165,6 +165,8 @@ class Creation:
         return container
 
     async def _volume_point(self, request: MountRequest, name: str) -> tuple[MountPoint, Volume]:
+        if request.driver not in ("", "local"):  # not NotFound: clients take that for a missing image
+            raise Unsupported(f"unsupported: volume driver {request.driver}")
         volume = await self._volumes.create(
             name,
             request.driver or "local",
