@@ -290,6 +290,9 @@ def mount_options(body: MountBody) -> dict[str, Any]:
 
 
 def devices(body: ResourceBody) -> tuple[DeviceMapping, ...]:
+    for device in body.devices or ():
+        if not set(device.cgroup_permissions) <= set("rwm"):
+            raise Invalid(f"invalid device permissions: {device.cgroup_permissions}")
     return tuple(
         DeviceMapping(
             device.path_on_host, device.path_in_container or device.path_on_host, device.cgroup_permissions or "rwm"
