@@ -34,7 +34,7 @@ def test_the_plain_container() -> None:
     assert config["linux"]["cgroupsPath"] == "/boxship-x/c1"
     assert config["linux"]["rootfsPropagation"] == "private"
     assert "seccomp" not in config["linux"]
-    assert "oomScoreAdj" not in config["process"]
+    assert config["process"]["oomScoreAdj"] == 0, "not what the daemon has"
     msgspec.json.encode(config)
 
 

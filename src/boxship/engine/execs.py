@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "execs/"
 KEPT_AFTER_END = 300 * SECOND
 PROBE_OUTPUT_LIMIT = 4096  # bytes
+START_PATIENCE = 2 * SECOND  # for the start of an exec whose terminal gets its size
+START_POLL = SECOND // 100
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Exec).decode
@@ -155,11 +157,15 @@ class Execs:
         return streams
 
     async def resize(self, exec_id: str, rows: int, columns: int) -> None:
-        """Set the size of an exec's terminal. Raises Conflict where it doesn't run."""
-        self.get(exec_id)
-        handle = self._handles.get(exec_id)
-        if handle is None:
-            raise Conflict(f"cannot resize exec {exec_id}: it is not running")
+        """Set the size of an exec's terminal. Raises Conflict where it doesn't run.
+
+        Clients ask for it as soon as they are told that the start goes on, so one that is about to run is awaited.
+        """
+        latest = self._clock.monotonic() + START_PATIENCE
+        while (handle := self._handles.get(exec_id)) is None:
+            if self.get(exec_id).exit_code is not None or self._clock.monotonic() > latest:
+                raise Conflict(f"cannot resize exec {exec_id}: it is not running")
+            await self._clock.sleep(START_POLL)
         await self._driver.resize(handle, rows, columns)
 
     async def probe(self, container: Container, command: tuple[str, ...], seconds: float) -> tuple[int, bytes]:
@@ -214,6 +220,7 @@ class Execs:
             tty=spec.tty,
             console_size=console_size if console_size != (0, 0) else spec.console_size,
             rights=rights,
+            oom_score_adjustment=container.spec.oom_score_adjustment,
         )
 
     def _running(self, container_id: str) -> Container:

@@ -54,6 +54,7 @@ def render(plan: Plan, layout: Layout) -> dict[str, Any]:
                 plan.rights,
                 tty=plan.tty,
                 console_size=plan.console_size,
+                oom_score_adjustment=plan.oom_score_adjustment,
             ),
             "rlimits": [_ulimit(limit) for limit in plan.ulimits],
         },
@@ -79,8 +80,6 @@ def render(plan: Plan, layout: Layout) -> dict[str, Any]:
             config["domainname"] = plan.domainname
     if plan.annotations:
         config["annotations"] = plan.annotations
-    if plan.oom_score_adjustment:
-        config["process"]["oomScoreAdj"] = plan.oom_score_adjustment
     if plan.rights.seccomp is not None:
         config["linux"]["seccomp"] = plan.rights.seccomp
     return config
@@ -95,10 +94,12 @@ def process(
     *,
     tty: bool,
     console_size: tuple[int, int],
+    oom_score_adjustment: int,
 ) -> dict[str, Any]:
     """The process object, of a container and of an exec alike.
 
-    Only root gets the capabilities in force; for another user they bound what set-uid programs may gain.
+    Only root gets the capabilities in force; for another user they bound what set-uid programs may gain. The OOM score
+    is always said, for a service manager may protect the daemon, and what it starts would inherit that.
     """
     capabilities = list(rights.capabilities)
     effective = capabilities if identity.uid == 0 else []
@@ -110,6 +111,7 @@ def process(
         "cwd": working_directory or "/",
         "capabilities": {"bounding": capabilities, "effective": effective, "permitted": effective},
         "noNewPrivileges": rights.no_new_privileges,
+        "oomScoreAdj": oom_score_adjustment,
     }
     if tty and all(console_size):
         described["consoleSize"] = {"height": console_size[0], "width": console_size[1]}

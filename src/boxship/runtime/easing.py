@@ -15,9 +15,15 @@ UNLIMITED = (1 << 64) - 1
 
 def ease(config: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The config as far as this daemon's rights go, and a warning for each change."""
+    process, warnings = ease_process(config["process"])
+    return {**config, "process": process}, warnings
+
+
+def ease_process(wished: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The same for the process object alone, a container's or an exec's."""
     if "CAP_SYS_RESOURCE" in possible_capabilities():
-        return config, ()
-    process = dict(config["process"])
+        return wished, ()
+    process = dict(wished)
     warnings = []
     limits = []
     for limit in process.get("rlimits", ()):
@@ -27,9 +33,11 @@ def ease(config: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
             warnings.append(f"ulimit {limit['type'].removeprefix('RLIMIT_').lower()}: cannot be raised above {highest}")
             limit = {**limit, "hard": highest, "soft": min(limit["soft"], highest)}
         limits.append(limit)
-    process["rlimits"] = limits
+    if limits:
+        process["rlimits"] = limits
     wanted = process.get("oomScoreAdj", 0)
     if wanted < int(Path("/proc/self/oom_score_adj").read_text()):
-        warnings.append(f"oom_score_adj: cannot be lowered to {wanted}")
-        del process["oomScoreAdj"]
-    return {**config, "process": process}, tuple(warnings)
+        process.pop("oomScoreAdj", None)
+        if wanted:  # nobody asked for 0
+            warnings.append(f"oom_score_adj: cannot be lowered to {wanted}")
+    return process, tuple(warnings)

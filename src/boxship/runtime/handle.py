@@ -53,3 +53,4 @@ class ExecPlan(msgspec.Struct, frozen=True):
     tty: bool
     console_size: tuple[int, int]
     rights: Rights
+    oom_score_adjustment: int = 0

@@ -5,7 +5,6 @@ Every wait has a deadline; whatever goes wrong, or if the caller is cancelled, e
 
 import asyncio
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import msgspec
 
 from boxship.runtime import conmon, failures
 from boxship.runtime.attach import Attached
-from boxship.runtime.clearing import MONITOR_SECONDS, Clearing
+from boxship.runtime.clearing import Clearing
 from boxship.runtime.config import process as process_object
-from boxship.runtime.easing import ease
+from boxship.runtime.easing import ease, ease_process
 from boxship.runtime.filters import Filters
 from boxship.runtime.handle import ExecPlan, Handle, Process
 from boxship.runtime.programs import Programs
-from boxship.sys.pidfd import send_signal, start_time
+from boxship.sys.pidfd import start_time
 from boxship.sys.seqpacket import connect
 
 CREATE_SECONDS = 60.0  # conmon and the runtime's `create`
@@ -74,7 +73,10 @@ class Launching:
             plan.rights,
             tty=plan.tty,
             console_size=plan.console_size,
+            oom_score_adjustment=plan.oom_score_adjustment,
         )
+        described, warnings = ease_process(described)
+        handle = msgspec.structs.replace(handle, warnings=warnings)
         (handle.bundle / "process.json").write_bytes(msgspec.json.encode(described))
         request = conmon.Request(
             container_id=handle.id,
@@ -130,8 +132,7 @@ class Launching:
             await self._clearing.end_monitor(monitor, EXEC_MESSAGE_SECONDS)
             await asyncio.to_thread(shutil.rmtree, handle.bundle, ignore_errors=True)
             return
-        send_signal(monitor.pid, monitor.started, signal.SIGKILL)  # its runtime dies with it
-        await self._clearing.end_monitor(monitor, MONITOR_SECONDS)
+        await self._clearing.end_with_runtime(monitor, handle.cgroup)
         await self._clearing.delete(handle.id, msgspec.structs.replace(handle, monitor=monitor))
 
 
