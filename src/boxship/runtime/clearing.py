@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, run
 
 DELETE_SECONDS = 30.0
 MONITOR_SECONDS = 5.0  # that conmon may take to write the exit file after its container's end
+LOOK_SECONDS = 0.002
 STRAY_SECONDS = 0.5  # that an unknown exec's conmon may take to end after its process
 
 
@@ -51,7 +53,7 @@ class Clearing:
             # Perhaps still in the middle of `create`: its runtime dies with it.
             for pid, found in await asyncio.to_thread(lambda: list(conmon.living(self.bundles))):
                 if found == bundle or bundle in found.parents:
-                    await self.end_monitor(Process(pid, start_time(pid)), seconds=0)
+                    await self.end_with_runtime(Process(pid, start_time(pid)), path)
         for runtime in self._programs:
             if not runtime.is_crun and (self._programs.state(runtime) / container_id).exists():
                 with contextlib.suppress(BoxshipError):  # what matters is cleared below
@@ -75,6 +77,22 @@ class Clearing:
             finally:
                 os.close(descriptor)
         reap_ended(monitor)
+
+    async def end_with_runtime(self, monitor: Process, path: str) -> None:
+        """End a conmon in the middle of whatever it does. It is stopped first, so that it starts nothing any more, and
+        inherits what its runtime forked."""
+        send_signal(monitor.pid, monitor.started, signal.SIGSTOP)
+        await asyncio.to_thread(cgroup.kill, self._layout, path)  # frozen processes too
+        deadline = time.monotonic() + MONITOR_SECONDS
+        while time.monotonic() < deadline:
+            children = [(pid, start_time(pid)) for pid in await asyncio.to_thread(conmon.descendants, monitor.pid)]
+            living = [child for child in children if is_alive(*child)]
+            if not living:
+                break
+            for child in living:
+                send_signal(*child, signal.SIGKILL)
+            await asyncio.sleep(LOOK_SECONDS)
+        await self.end_monitor(monitor, seconds=0)
 
     async def forget_exec(self, handle: Handle) -> None:
         """Clear what an ended exec left."""
