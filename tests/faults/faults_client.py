@@ -65,7 +65,7 @@ class Client:
         finally:
             connection.close()
 
-    def call(self, method: str, path: str, body: object = None, **query: Any) -> Any:
+    def call(self, method: str, path: str, body: object = None, /, **query: Any) -> Any:
         """The parsed reply. Raises Refused for an error, Lost where no whole reply came."""
         with self._exchange(method, path, query, body) as response:
             data = response.read()
@@ -133,7 +133,7 @@ class Client:
         output = demultiplex(self.post(f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False}))
         return int(self.get(f"/exec/{made['Id']}/json")["ExitCode"]), output
 
-    def stream(self, method: str, path: str, **query: Any) -> "Iterator[bytes]":
+    def stream(self, method: str, path: str, /, **query: Any) -> "Iterator[bytes]":
         """Pieces of a reply as they come, until it ends or the daemon goes."""
         with self._exchange(method, path, query, None) as response:
             while piece := response.read1(65536):

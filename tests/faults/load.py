@@ -5,6 +5,7 @@ reply never came leaves its subject in doubt: both outcomes are right. After a c
 compares what is there with the ledger, and the load can go on with the same containers.
 """
 
+import collections
 import contextlib
 import os
 import random
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from faults_client import Client, Lost, Refused
@@ -65,6 +67,7 @@ class Worker:
         self.failure: BaseException | None = None
         self.done = 0
         self.doing = ""
+        self.history: collections.deque[str] = collections.deque(maxlen=12)
         self.brief: str | None = None  # a container with AutoRemove whose start is under way
         self._serial = 0
 
@@ -113,7 +116,13 @@ class Worker:
             actions.append((6, lambda: self._await_end(self.random.choice(ending))))
         weights = [weight for weight, _ in actions]
         chosen_act = self.random.choices([act for _, act in actions], weights)[0]
-        self.doing = str(chosen_act.__defaults__ or chosen_act.__name__)
+        self.doing = chosen_act.__name__
+        for default in chosen_act.__defaults__ or ():
+            if isinstance(default, Box):
+                self.doing += f" {default.name}"
+            elif callable(default):
+                self.doing += f" {default.__name__}"
+        self.history.append(self.doing)
         chosen_act()
 
     def _create(self) -> None:
@@ -276,6 +285,8 @@ class Worker:
         for run, (name, code) in self.execs.items():
             problems += self._settle_exec(run, name, code)
         self.execs.clear()
+        problems = [f"{problem}; before: {', '.join(self.history)}" for problem in problems]
+        self.history.append("crash")
         problems += self._settle_brief()
         for kind, ledger in (("volumes", self.volumes), ("images", self.images)):
             for name, states in list(ledger.items()):
@@ -302,7 +313,11 @@ class Worker:
             return [] if MISSING in box.states else [f"{box.name} is missing, expected {sorted(box.states)}"]
         seen = self.client.inspect(box.name)
         state = seen["State"]["Status"]
-        problems = [] if state in box.states else [f"{box.name} is {state}, expected {sorted(box.states)}"]
+        problems = (
+            []
+            if state in box.states
+            else [f"{box.name} is {state}, expected {sorted(box.states)}: {box}, {seen['State']}"]
+        )
         if box.identifier and box.identifier != seen["Id"]:
             problems.append(f"{box.name} has the id {seen['Id']}, acknowledged was {box.identifier}")
         if box.pid and state in (RUNNING, PAUSED) and seen["State"]["Pid"] != box.pid:
@@ -392,8 +407,14 @@ class Load:
         if not boxes:
             return ""
         box = dice.choice(boxes)
-        with open(f"/proc/{box.pid}/stat") as file:
-            monitor = int(file.read().rpartition(")")[2].split()[1])
+        try:
+            ours = box.identifier in Path(f"/proc/{box.pid}/cgroup").read_text()
+            monitor = int(Path(f"/proc/{box.pid}/stat").read_text().rpartition(")")[2].split()[1])
+            ours = ours and box.identifier in Path(f"/proc/{monitor}/cmdline").read_text()
+        except OSError:
+            ours = False
+        if not ours:  # it has ended by itself
+            return ""
         which = dice.choice(("conmon", "process"))
         os.kill(monitor if which == "conmon" else box.pid, signal.SIGKILL)
         box.pid, box.states, box.codes = 0, {EXITED}, {137}

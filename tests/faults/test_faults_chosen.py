@@ -153,6 +153,50 @@ def _load(client: Client) -> None:
     assert "Loaded image" in str(lines), lines
 
 
+def _import(client: Client) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("file")
+        entry.size = 3
+        tar.addfile(entry, io.BytesIO(b"new"))
+    client.call("POST", "/images/create", buffer.getvalue(), fromSrc="-", repo="loaded", tag="1")
+
+
+def _run_and_remove(client: Client) -> None:
+    with contextlib.suppress(Refused):
+        client.remove("one")  # what an earlier try left
+    client.create("one", ["true"], Volumes={"/x": {}}, HostConfig={"AutoRemove": True, "NetworkMode": "net"}, Tty=True)
+    client.post("/containers/one/start")
+    eventually(lambda: _gone("/containers/one/json")(client), 10, "it is removed")
+
+
+def _prepare_restarting(client: Client) -> None:
+    script = "while ! [ -e /go ]; do sleep 0.02; done; rm /go; exit 3"
+    client.run("one", ["sh", "-c", script], HostConfig={"RestartPolicy": {"Name": "always"}})
+
+
+def _end_once(client: Client) -> None:
+    """Let the container end; it comes back by its policy."""
+    count = client.inspect("one")["RestartCount"]
+    pid = eventually(lambda: client.state("one")["Pid"], 10, "it runs")
+    client.exec("one", ["touch", "/go"])
+
+    def back() -> bool:
+        seen = client.inspect("one")
+        return seen["RestartCount"] > count and seen["State"]["Pid"] not in (0, pid)
+
+    eventually(back, 10, "it is restarted")
+
+
+def _upload(client: Client) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("new")
+        entry.size = 3
+        tar.addfile(entry, io.BytesIO(b"new"))
+    client.call("PUT", "/containers/one/archive", buffer.getvalue(), path="/tmp")
+
+
 SCENARIOS = (
     Scenario("create", _prepare_network, _create, _exists("/containers/one/json")),
     Scenario("start", _prepare_created, lambda c: c.post("/containers/one/start"), _has_status("running")),
@@ -195,6 +239,25 @@ SCENARIOS = (
         lambda c: c.delete("/volumes/vol"),
         _gone("/volumes/vol"),
     ),
+    Scenario(
+        "commit",
+        _prepare_plain,
+        lambda c: c.post("/commit", {}, container="one", repo="loaded", tag="1"),
+        _exists("/images/loaded:1/json"),
+    ),
+    Scenario("import", _nothing, _import, _exists("/images/loaded:1/json")),
+    Scenario(
+        "tag",
+        _nothing,
+        lambda c: c.post("/images/busybox/tag", repo="loaded", tag="1"),
+        _exists("/images/loaded:1/json"),
+    ),
+    Scenario(
+        "prune", lambda c: c.create("one", LONG), lambda c: c.post("/containers/prune"), _gone("/containers/one/json")
+    ),
+    Scenario("run and remove", _prepare_network, _run_and_remove, _gone("/containers/one/json")),
+    Scenario("restart policy", _prepare_restarting, _end_once, lambda c: c.inspect("one")["RestartCount"] > 0),
+    Scenario("upload", _prepare_running, _upload, lambda c: c.exec("one", ["cat", "/tmp/new"]) == (0, "new")),
     Scenario("load", _nothing, _load, _exists("/images/loaded:1/json")),
     Scenario("remove image", _load, lambda c: c.delete("/images/loaded:1"), _gone("/images/loaded:1/json")),
 )
@@ -209,8 +272,8 @@ def _clean(box: Instance) -> None:
     for volume in client.get("/volumes")["Volumes"] or ():
         client.delete(f"/volumes/{volume['Name']}")
     for image in client.get("/images/json"):
-        if image["RepoTags"] != ["busybox:latest"]:
-            client.delete(f"/images/{image['Id']}", force=1)
+        for name in set(image["RepoTags"] or [image["Id"]]) - {"busybox:latest"}:
+            client.delete(f"/images/{name}", force=1)
 
 
 def _killed(box: Instance, scenario: Scenario, number: int) -> tuple[bool, bool]:

@@ -48,8 +48,11 @@ def _one_kill(box: Instance, load: Load, dice: random.Random) -> str:
     if dice.random() < MONITORS:
         how += load.kill_something(dice)
     box.start()
-    load.settle()
-    invariants.check(box)
+    try:
+        load.settle()
+        invariants.check(box)
+    except AssertionError as error:
+        raise AssertionError(f"{how}: {error}") from error
     return f"{how}: {load.done - before} operations"
 
 
