@@ -221,6 +221,7 @@ class Execs:
             console_size=console_size if console_size != (0, 0) else spec.console_size,
             rights=rights,
             oom_score_adjustment=container.spec.oom_score_adjustment,
+            ulimits=container.spec.ulimits,
         )
 
     def _running(self, container_id: str) -> Container:

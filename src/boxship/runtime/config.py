@@ -45,19 +45,17 @@ def render(plan: Plan, layout: Layout) -> dict[str, Any]:
     devices = list(_devices(plan.rights))
     config: dict[str, Any] = {
         "ociVersion": OCI_VERSION,
-        "process": {
-            **process(
-                arguments,
-                plan.environment,
-                plan.working_directory,
-                plan.identity,
-                plan.rights,
-                tty=plan.tty,
-                console_size=plan.console_size,
-                oom_score_adjustment=plan.oom_score_adjustment,
-            ),
-            "rlimits": [_ulimit(limit) for limit in plan.ulimits],
-        },
+        "process": process(
+            arguments,
+            plan.environment,
+            plan.working_directory,
+            plan.identity,
+            plan.rights,
+            tty=plan.tty,
+            console_size=plan.console_size,
+            oom_score_adjustment=plan.oom_score_adjustment,
+            ulimits=plan.ulimits,
+        ),
         "root": {"path": plan.rootfs, "readonly": plan.read_only},
         "mounts": [_mount(mount) for mount in mounts(plan)],
         "linux": {
@@ -95,6 +93,7 @@ def process(
     tty: bool,
     console_size: tuple[int, int],
     oom_score_adjustment: int,
+    ulimits: Iterable[Ulimit],
 ) -> dict[str, Any]:
     """The process object, of a container and of an exec alike.
 
@@ -112,6 +111,7 @@ def process(
         "capabilities": {"bounding": capabilities, "effective": effective, "permitted": effective},
         "noNewPrivileges": rights.no_new_privileges,
         "oomScoreAdj": oom_score_adjustment,
+        "rlimits": [_ulimit(limit) for limit in ulimits],
     }
     if tty and all(console_size):
         described["consoleSize"] = {"height": console_size[0], "width": console_size[1]}

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from boxship.runtime.plan import Identity, Rights
+from boxship.spec.container import Ulimit
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -54,3 +55,4 @@ class ExecPlan(msgspec.Struct, frozen=True):
     console_size: tuple[int, int]
     rights: Rights
     oom_score_adjustment: int = 0
+    ulimits: tuple[Ulimit, ...] = ()

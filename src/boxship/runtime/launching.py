@@ -74,6 +74,7 @@ class Launching:
             tty=plan.tty,
             console_size=plan.console_size,
             oom_score_adjustment=plan.oom_score_adjustment,
+            ulimits=plan.ulimits,
         )
         described, warnings = ease_process(described)
         handle = msgspec.structs.replace(handle, warnings=warnings)
