@@ -74,6 +74,8 @@ def test_rights_are_the_containers(box: Box) -> None:
     assert execute(box, name, "sh", "-c", script)[1].split() == ["0" * 15 + "1"] * 2 + ["1", "2"]
     own = execute(box, name, "cat", "/proc/self/cgroup")[1]
     assert own == execute(box, name, "cat", "/proc/1/cgroup")[1]
+    limited = box.up("--ulimit", "nofile=90:95")
+    assert execute(box, limited, "sh", "-c", "ulimit -n; ulimit -Hn")[1].split() == ["90", "95"]
     plain = box.up()
     assert int(execute(box, "--privileged", plain, "sh", "-c", script)[1].split()[1], 16) > 0xA80425FB
 

@@ -131,7 +131,7 @@ def test_all_the_options_of_run(client: DockerClient, box: Box) -> None:
     assert words[:3] == ["web", "b", "1000"]
     assert "50" in words
     assert "/tmp" in words
-    # XX ulimits of execs
+    assert "100" in words
     assert "4321" in words
     assert "10.95.0.95/24" in words
     assert words[-3:] == ["4", "NoNewPrivs:", "1"]
