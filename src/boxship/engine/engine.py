@@ -63,7 +63,7 @@ class Engine:
         self._lives = lives = Lives()
         self._removal = removal = Removal(records, lives, snapshots, volumes, images, places, clock)
         self.execs = Execs(records, lives, driver, store, events, clock, guarded)
-        health = HealthMonitor(records, clock, self.execs.probe)
+        health = HealthMonitor(records, lives, clock, self.execs.probe)
         starter = Starter(records, snapshots, volumes, networks, driver, places, instance)
         self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, guarded)
         creation = Creation(records, images, snapshots, volumes, driver, removal, places, default_log, clock)

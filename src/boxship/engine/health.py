@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
+from boxship.engine.lives import Lives
 from boxship.engine.model import Container, Event, Health, Phase, ProbeResult
 from boxship.engine.records import Records
 from boxship.engine.states import with_state
@@ -61,8 +62,9 @@ def next_wait(health: Health, check: HealthCheck, since_start: int) -> int:
 class HealthMonitor:
     """One `watch` per running container with a check; the supervisor owns the tasks."""
 
-    def __init__(self, records: Records, clock: Clock, probe: Probe) -> None:
+    def __init__(self, records: Records, lives: Lives, clock: Clock, probe: Probe) -> None:
         self._records = records
+        self._lives = lives
         self._clock = clock
         self._probe = probe
 
@@ -105,15 +107,16 @@ class HealthMonitor:
         await self._record(container.id, result, self._clock.monotonic() - started)
 
     async def _record(self, container_id: str, result: ProbeResult, since_start: int) -> None:
-        container = self._records.find(container_id)
-        if container is None or container.health is None or container.state.phase is not Phase.RUNNING:
-            return
-        before = container.state.health or Health()
-        after = after_probe(before, result, container.health, since_start)
-        events: list[Event] = []
-        if after.status != before.status:
-            events.append(container_event(container, f"health_status: {after.status}", self._clock.now()))
-        try:
-            await self._records.save(with_state(container, health=after), *events)
-        except BoxshipError as error:
-            logger.warning("cannot record the health of container %s: %s", container_id[:12], error)
+        async with self._lives.of(container_id).lock:  # else a pause or a stop that is being stored would be undone
+            container = self._records.find(container_id)
+            if container is None or container.health is None or container.state.phase is not Phase.RUNNING:
+                return
+            before = container.state.health or Health()
+            after = after_probe(before, result, container.health, since_start)
+            events: list[Event] = []
+            if after.status != before.status:
+                events.append(container_event(container, f"health_status: {after.status}", self._clock.now()))
+            try:
+                await self._records.save(with_state(container, health=after), *events)
+            except BoxshipError as error:
+                logger.warning("cannot record the health of container %s: %s", container_id[:12], error)

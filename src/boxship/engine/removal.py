@@ -49,6 +49,8 @@ class Removal:
         """
         container = self._records.get(container_id)
         phase = container.state.phase
+        if phase is Phase.CREATING:  # it is not there before its creation has been answered
+            raise NotFound(f"No such container: {container.name}")
         if phase in ALIVE:  # "starting" under its lock is a start that could not even be taken back in the store
             state = "paused" if phase is Phase.PAUSED else "running"
             raise Conflict(
