@@ -261,3 +261,22 @@ def test_many_clients_start_stop_and_create_the_same(box: Instance) -> None:
     assert all(result.startswith("409") for result in results), results
     box.client.remove("same")
     invariants.check(box)
+
+
+def test_a_probe_never_undoes_what_a_client_did(box: Instance) -> None:
+    """Probes are recorded while clients pause and stop: the record must follow the clients."""
+    check = {"Test": ["CMD", "true"], "Interval": 1_000_000}
+    box.client.run("probed", ["sleep", "1000"], Healthcheck=check)
+    for _ in range(25):
+        box.client.post("/containers/probed/pause")
+        assert box.client.state("probed")["Status"] == "paused"
+        box.client.post("/containers/probed/unpause")
+    for _ in range(5):
+        box.client.post("/containers/probed/kill")
+        eventually(lambda: box.client.state("probed")["Status"] == "exited", DEADLINE, "it has ended")
+        box.client.post("/containers/probed/start")
+    box.client.post("/containers/probed/pause")
+    box.restart()
+    assert box.client.state("probed")["Status"] == "paused"
+    box.client.remove("probed")
+    invariants.check(box)

@@ -16,6 +16,7 @@ from faults_instance import Instance, Launcher, alive, eventually, instance
 
 from boxship.engine import restarts
 from boxship.engine.health import HealthMonitor
+from boxship.engine.lives import Lives
 from boxship.engine.model import Container, Phase, Process, State
 from boxship.spec.container import SECOND, ContainerSpec, HealthCheck
 
@@ -303,7 +304,7 @@ async def test_health_checks_do_not_follow_the_wall_clock(
             records.container = None
         return 1, b""
 
-    await HealthMonitor(records, clock, probe).watch("x")  # type: ignore[arg-type]
+    await HealthMonitor(records, Lives(), clock, probe).watch("x")  # type: ignore[arg-type]
     # In the start period of 60 s every 5 s, then every 30: whatever the wall clock says.
     assert clock.slept[:12] == [5 * SECOND] * 12
     assert set(clock.slept[12:]) == {30 * SECOND}
