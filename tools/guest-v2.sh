@@ -48,7 +48,7 @@ fill_root() {
     if [ -e $certificates ]; then install -D -m 644 $certificates "$root/opt/host-authorities.crt"; fi
     .venv/bin/python -c 'import sys, tomllib
 project = tomllib.load(sys.stdin.buffer)["project"]
-print("\n".join(project["dependencies"] + [p for p in project["optional-dependencies"]["dev"] if p.startswith("pytest")]))
+print("\n".join(project["dependencies"] + [p for p in project["optional-dependencies"]["dev"] if p.startswith(("pytest", "hypothesis"))]))
 ' <pyproject.toml >"$root/opt/requirements"
     say "installing the Python packages for the guest's Python"
     ROOT=$root unshare --mount bash -euc '
@@ -97,7 +97,7 @@ SCRIPT
 
 make_guest() {
     local made_for
-    made_for=$(cat "$0" pyproject.toml | sha256sum)
+    made_for=$(cat tools/guest-v2.sh pyproject.toml | sha256sum)
     [ "$(cat "$guest/made-for" 2>/dev/null)" != "$made_for" ] || return 0
     tools/setup.sh
     apt_refresh

@@ -64,7 +64,19 @@ class Host:
         """Start the daemon, in its service's cgroup as systemd would, and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BINARIES / "boxshipd", "--data-root", self.data, "--run-root", self.runs, "--host", self.url],
+                [
+                    "sh",
+                    "-c",
+                    'echo -500 >/proc/self/oom_score_adj; exec "$@"',
+                    "sh",
+                    BINARIES / "boxshipd",
+                    "--data-root",
+                    self.data,
+                    "--run-root",
+                    self.runs,
+                    "--host",
+                    self.url,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -421,7 +433,17 @@ def rights_of_real_root(host: Host) -> str:
     seen = host("run", "--rm", "--network", "none", "--oom-score-adj", "-500", "--ulimit", f"nofile={hard}:{hard}",
                 "busybox", "sh", "-c", "cat /proc/self/oom_score_adj; ulimit -n").split()  # fmt: skip
     same(seen, ["-500", str(hard)])
-    return " ".join(seen)
+    same(Path(f"/proc/{host.process.pid}/oom_score_adj").read_text().strip(), "-500", "the daemon's, as its unit says")
+    show = ("cat", "/proc/self/oom_score_adj")
+    execs: list[str] = []
+    for runtime in ("crun", "runc"):
+        host.run("--name", "score", "--runtime", runtime, "--oom-score-adj", "-300", *SLEEP)
+        execs.append(host("exec", "score", *show))  # crun 1.8.1 leaves what conmon gives: 0
+        host("rm", "-f", "score")
+        plain = host("run", "--rm", "--network", "none", "--runtime", runtime, "busybox", *show)
+        same(plain, "0", f"a container by {runtime}")
+    assert set(execs) <= {"-300", "0"}, execs
+    return f"{' '.join(seen)}; without a wish 0, though the daemon has -500; execs by crun and runc: {execs}"
 
 
 @check
@@ -432,7 +454,7 @@ def cgroup_parent(host: Host) -> str:
     same(value(group, "memory.max"), str(32 * MIB))
     host("rm", "-f", "child")
     assert not group.exists()
-    group.parent.rmdir()
+    assert not group.parent.exists(), "the parent that was made for the container is left"
     return f"{group.parent}/…"
 
 
@@ -543,8 +565,19 @@ def weight_by_bfq(host: Host) -> str:
         found.append(f"{before}; updated: {values(group, 'io.bfq.weight', 'io.weight')}")
     host("rm", "-f", "first", "second")
     Path("/sys/block/vda/queue/scheduler").write_text("none")
+    subprocess.run(["modprobe", "--remove", "bfq"], check=True)
     assert all("io.bfq.weight=default 300" in text and "io.bfq.weight=default 500" in text for text in found), found
     return " / ".join(found)
+
+
+@check
+def doctor(host: Host) -> str:
+    """Our own examination finds nothing missing."""
+    code, found, _ = host.client("doctor", code=None)
+    line = next(line for line in found.splitlines() if line.startswith("cgroups"))
+    same(code, 0, found)
+    assert "v2" in line, line
+    return " ".join(line.split())
 
 
 @check
