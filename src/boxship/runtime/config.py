@@ -98,7 +98,8 @@ def process(
     """The process object, of a container and of an exec alike.
 
     Only root gets the capabilities in force; for another user they bound what set-uid programs may gain. The OOM score
-    is always said, for a service manager may protect the daemon, and what it starts would inherit that.
+    is always said: a service manager may protect the daemon, and not every conmon takes that from what it starts.
+    In an exec crun 1.8 does not look at it; conmon 2.1.6 gives it 0 then.
     """
     capabilities = list(rights.capabilities)
     effective = capabilities if identity.uid == 0 else []
