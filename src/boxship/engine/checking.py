@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from boxship.engine.signals import signal_number
 from boxship.errors import Invalid, NotFound, Unsupported
 from boxship.logs.options import parse_options
 from boxship.spec import platform as platforms
@@ -36,9 +37,18 @@ def check_spec(spec: ContainerSpec, runtimes: Collection[str]) -> None:
         raise Invalid(f"the working directory '{spec.working_directory}' is invalid, it needs to be an absolute path")
     if spec.storage_options:
         raise Unsupported("unsupported: HostConfig.StorageOpt")
+    if spec.stop_signal:
+        signal_number(spec.stop_signal)
     parse_options(spec.log.driver, spec.log.options)
     _check_namespaces(spec)
     _check_health(spec)
+
+
+def ignored(spec: ContainerSpec) -> tuple[str, ...]:
+    """Warnings of what is given and has no effect, in Docker's words."""
+    if spec.network_mode == "host" and (spec.ports or spec.publish_all):
+        return ("Published ports are discarded when using host network mode",)
+    return ()
 
 
 def check_platform(wanted: str, image: str, offered: Platform) -> None:
@@ -69,10 +79,16 @@ def _check_namespaces(spec: ContainerSpec) -> None:
             "dns and the network mode": spec.dns or spec.dns_options or spec.dns_search,
             "port publishing and the container type network mode": spec.ports or spec.publish_all,
             "custom host-to-IP mapping and the network mode": spec.extra_hosts,
+            "mac-address and the network mode": spec.mac_address or any(join.mac_address for join in spec.endpoints),
         }
         for text, given in named.items():
             if given:
                 raise Invalid(f"conflicting options: {text}")
+    for join in spec.endpoints:
+        if join.network in ("none", "host") and join.ipv4_address:
+            raise Invalid("user specified IP address is supported on user defined networks only")
+        if join.network in ("none", "host") and join.aliases:
+            raise Invalid("network-scoped alias is supported only for containers in user defined networks")
     if spec.links:
         raise Unsupported("unsupported: HostConfig.Links; put both containers on one user-defined network")
     if spec.privileged and spec.userns_mode == "private":

@@ -70,7 +70,7 @@ class Creation:
         image = await self._images.resolve(spec.image)
         offered = Platform(image.config.architecture, image.config.os, image.config.variant)
         checking.check_platform(spec.platform, spec.image, offered)
-        warnings = limits.check(spec.resources, self._driver.host)
+        warnings = (*checking.ignored(spec), *limits.check(spec.resources, self._driver.host))
         spec = _completed(spec, self._driver.host.cgroup_version)
         container = self._record(spec, image, self._name(name))
         await self._records.insert(container)

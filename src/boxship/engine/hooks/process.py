@@ -2,6 +2,7 @@
 
 from boxship.engine import merging
 from boxship.engine.hooks import Draft, Pure, planned
+from boxship.runtime.plan import NEW
 from boxship.runtime.users import resolve_user
 
 
@@ -20,6 +21,6 @@ class ProcessHook(Pure):
             identity=identity,
             tty=container.spec.tty,
             console_size=container.spec.console_size,
-            init=bool(container.spec.init),
+            init=bool(container.spec.init) and draft.plan.namespaces.pid == NEW,  # elsewhere is one already
             annotations=container.spec.annotations,
         )
