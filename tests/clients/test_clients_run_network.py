@@ -362,6 +362,7 @@ def test_connecting_a_stopped_container_counts_at_its_start(box: Box) -> None:
 
 
 def test_no_network(box: Box) -> None:
+    assert "user defined networks only" in box.fails("run", "--rm", "--network", "none", "--ip", "1.2.3.4", "busybox")
     assert box.run("--network", "none", do="ls /sys/class/net; ip route") == "lo"
     assert (
         box.run("--network", "none", do="ping -c 1 -W 1 127.0.0.1 >/dev/null && echo loopback works")
@@ -370,6 +371,8 @@ def test_no_network(box: Box) -> None:
 
 
 def test_the_hosts_network(box: Box) -> None:
+    done = box.daemon.docker("run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true")
+    assert "Published ports are discarded when using host network mode" in done.stderr
     name = box.up("--network", "host", do="exec sleep 1000")
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

@@ -190,7 +190,9 @@ def test_a_terminal_is_one_with_the_clients_size(box: Box) -> None:
         terminal.type("while [ \"$(stty size)\" != '20 50' ]; do :; done; echo resi''zed\n")
         terminal.expect("resized\r\n")
         terminal.type("echo re''ady; cat\n")
-        terminal.expect("ready")
+        terminal.expect("ready\r\n")
+        terminal.type("there\n")
+        terminal.expect("there\r\nthere\r\n")  # from the terminal, and from cat
         terminal.type("\x03")
         terminal.expect("# ")
         terminal.type("exit 9\n")
@@ -263,6 +265,7 @@ def test_stop_signal_and_timeout(box: Box) -> None:
     box.docker("stop", name)
     assert box.shows(name, "{{.State.ExitCode}}") == "3"
     assert "usr1" in box.log(name)
+    assert "invalid signal: NONSENSE" in box.fails("create", "--stop-signal", "NONSENSE", "busybox")
     name = box.up("--stop-timeout", "1", do="trap : TERM; echo up; while :; do sleep 0.05; done")
     box.says(name, "up")
     start = time.monotonic()
