@@ -56,7 +56,9 @@ async def test_a_terminal(box: Box, runtime: str) -> None:
     plan = box.exec_plan(
         "sh",
         "-c",
-        "stty size; while [ \"$(stty size)\" = '20 70' ]; do sleep 0.01; done; stty size",
+        "size() { stty size 2>/dev/null; }; "
+        "for i in $(seq 500); do [ \"$(size)\" = '20 70' ] && break; sleep 0.01; done; "
+        "size; while [ \"$(size)\" = '20 70' ]; do sleep 0.01; done; size",
         tty=True,
         console_size=(20, 70),
     )
