@@ -54,7 +54,7 @@ def nanoseconds(text: str) -> int:
     assert match is not None
     *fields, fraction, zone = match.groups()
     try:
-        moment = datetime.datetime(*(int(field) for field in fields))  # type: ignore[arg-type]
+        moment = datetime.datetime(*(int(field) for field in fields))  # type: ignore[arg-type]  # there are six
     except ValueError:
         return nanoseconds(ZERO_TIME)
     seconds = calendar.timegm(moment.timetuple())

@@ -48,7 +48,7 @@ class _Header(tarfile.TarInfo):
         Python go around `frombuf`.)"""
         if self.type in EXTENDED and self.size > HEADER_LIMIT:
             raise Invalid("cannot read the archive: a header is too large")
-        return super()._proc_member(archive)  # type: ignore[misc]
+        return super()._proc_member(archive)  # type: ignore[misc]  # typeshed lacks it
 
 
 def open_tar(source: Reader) -> tarfile.TarFile:

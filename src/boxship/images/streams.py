@@ -173,7 +173,7 @@ class Inflated:
             return self._inflate(size)
         except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
             raise Invalid(f"cannot decompress {self.compression} data: {error}") from error
-        except Exception as error:
+        except Exception as error:  # its class is in a module that need not be there
             if type(error).__name__ == "ZstdError":
                 raise Invalid(f"cannot decompress zstd data: {error}") from error
             raise

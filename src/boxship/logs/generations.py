@@ -72,7 +72,7 @@ class Source:
         self.identity = self.inode
         if generation.compressed:
             self.identity = _named_inode(os.pread(self._descriptor, _HEADER_LIMIT, 0))
-            self._stream = gzip.GzipFile(fileobj=open(self._descriptor, "rb", closefd=False))  # noqa: SIM115
+            self._stream = gzip.GzipFile(fileobj=open(self._descriptor, "rb", closefd=False))  # noqa: SIM115  # `close` does
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end. A damaged compressed file ends where the damage is."""

@@ -123,7 +123,7 @@ class Connection(web.RequestHandler):
             self.data_received(held)
         return done
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # as the loop takes it
         if self._payload_parser is not None or not self._request_is_whole():
             return False
         self._client_gone()

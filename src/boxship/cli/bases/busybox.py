@@ -77,7 +77,7 @@ def check_static(program: bytes) -> None:
     order = "little" if program[5] == 1 else "big"
 
     def number(offset: int, size: int) -> int:
-        return int.from_bytes(program[offset : offset + size], order)  # type: ignore[arg-type]
+        return int.from_bytes(program[offset : offset + size], order)  # type: ignore[arg-type]  # one of two words
 
     table, size, count = number(32, 8), number(54, 2), number(56, 2)
     if any(number(table + size * index, 4) == SEGMENT_INTERPRETER for index in range(count)):

@@ -33,7 +33,7 @@ def run(call: Call) -> int:
         call.write(_verbose(usage))
         return 0
     columns = tuple(
-        Column(name, header, lambda row, name=name: row[name])  # type: ignore[misc]
+        Column(name, header, lambda row, name=name: row[name])  # type: ignore[misc]  # a bound default
         for name, header in (
             ("Type", "TYPE"),
             ("TotalCount", "TOTAL"),

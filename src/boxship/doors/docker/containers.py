@@ -147,15 +147,15 @@ async def selector(call: Call, filters: Filters) -> Callable[[Container], bool]:
         tests.append(lambda c: bool(c.state.finished_at) and state_word(c) == "exited" and c.state.exit_code in exits)
     for name in (*filters.get("before"), *filter(None, [call.text("before")])):
         limit = call.engine.containers.get(name).created_at
-        tests.append(lambda container, limit=limit: container.created_at < limit)  # type: ignore[misc]
+        tests.append(lambda container, limit=limit: container.created_at < limit)  # type: ignore[misc]  # a bound default
     for name in (*filters.get("since"), *filter(None, [call.text("since")])):
         limit = call.engine.containers.get(name).created_at
-        tests.append(lambda container, limit=limit: container.created_at > limit)  # type: ignore[misc]
+        tests.append(lambda container, limit=limit: container.created_at > limit)  # type: ignore[misc]  # a bound default
     for name in ("publish", "expose"):
         wanted = {port for value in filters.get(name) for port in _ports(name, value)}
         if wanted:
             ports = _published if name == "publish" else _exposed
-            tests.append(lambda container, wanted=wanted, ports=ports: bool(wanted & ports(container)))  # type: ignore[misc]
+            tests.append(lambda container, wanted=wanted, ports=ports: bool(wanted & ports(container)))  # type: ignore[misc]  # a bound default
     if "ancestor" in filters:
         ancestors = await _ancestors(call, filters.get("ancestor"))
         tests.append(lambda container: container.image_id in ancestors)

@@ -68,7 +68,7 @@ class Door:
             reply = await self._answer(request)
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # the border of a request: error_reply logs what is a mistake of ours
             reply = error_reply(error, request)
         if reply is None:
             return None

@@ -136,7 +136,7 @@ async def progress(call: Call, steps: AsyncIterator[LayerProgress | Loaded], *, 
             async for step in progressing:
                 for shown in [] if quiet and isinstance(step, LayerProgress) else step_lines(step):
                     yield line(shown, CRLF)
-    except Exception as error:
+    except Exception as error:  # the border of a request, whose head has gone out: the client reads it in the body
         body = error_reply(error, call.request).body
         assert isinstance(body, bytes)
         message = msgspec.json.decode(body)["message"] if body else str(error)
