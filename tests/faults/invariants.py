@@ -50,7 +50,8 @@ def check(box: Instance, seconds: float = SETTLE_SECONDS) -> None:
         if not problems:
             return
         if time.monotonic() > deadline:
-            raise AssertionError("\n".join([*problems, "the daemon's log:", box.log_end()]))
+            tasks = box.tasks() if seen.busy() else ""  # it may hang: where?
+            raise AssertionError("\n".join([*problems, tasks, "the daemon's log:", box.log_end()]))
         time.sleep(0.02)
 
 
