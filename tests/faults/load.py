@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from faults_client import Client, Lost, Refused
-from faults_instance import eventually
+from faults_instance import alive, eventually
 from test_faults_chosen import archive
 
 LONG = ["sh", "-c", "trap 'exit 7' TERM; echo ready; sleep 1000 & wait $!"]
@@ -416,7 +416,9 @@ class Load:
         if not ours:  # it has ended by itself
             return ""
         which = dice.choice(("conmon", "process"))
-        os.kill(monitor if which == "conmon" else box.pid, signal.SIGKILL)
+        killed = monitor if which == "conmon" else box.pid
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: not alive(killed), 10, f"process {killed} ends")
         box.pid, box.states, box.codes = 0, {EXITED}, {137}
         return f", {which} of {box.name}"
 

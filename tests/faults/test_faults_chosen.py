@@ -20,7 +20,7 @@ from faults_instance import Instance, Launcher, eventually, instance
 
 STEPS_LIMIT = 200  # an operation with more steps than this is a mistake of the test
 LONG = ["sh", "-c", "trap 'exit 7' TERM; echo ready; sleep 1000 & wait $!"]
-STRIDE = 5  # of the steps at which the quick test kills
+STRIDE = 8  # of the steps at which the quick test kills
 WITH_RUNC = ("start", "stop", "remove", "exec")
 
 
@@ -327,7 +327,7 @@ def _name(scenario: Scenario) -> str:
 
 
 def test_kill_at_some_steps(launcher: Launcher) -> None:
-    """Every operation, at every fifth of its steps."""
+    """Every operation, at every eighth of its steps."""
     with instance(launcher) as box:
         for number, scenario in enumerate(SCENARIOS):
             _kill_through(box, scenario, range(1 + number % STRIDE, STEPS_LIMIT, STRIDE))
