@@ -8,9 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from clients_box import SECONDS, Box
 
-from daemons import until
+from daemons import running_daemon, until
 
 RUNNING = "{{.State.Status}}"
 TRAP = "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done"
@@ -468,3 +469,18 @@ def test_long_lines_and_much_output(box: Box) -> None:
     assert len(lines[0]) == 300_000
     assert lines[1:] == [str(number) for number in range(1, 20001)]
     assert len(box.docker("logs", "-t", "--tail", "20001", name).splitlines()) == 20001
+
+
+def test_a_daemon_that_is_killed_leaves_shared_memory_to_join(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with running_daemon(tmp_path_factory.mktemp("killed")) as daemon:
+        daemon.docker("run", "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sleep", "1000")
+        daemon.docker("exec", "donor", "sh", "-c", "echo kept >/dev/shm/x")
+        daemon.kill()
+        daemon.start()
+        assert (
+            daemon.docker("run", "--rm", "--ipc", "container:donor", "busybox", "cat", "/dev/shm/x").stdout == "kept\n"
+        )
+        daemon.docker("rm", "-f", "donor")
+        assert list((daemon.run / "shm").iterdir()) == []

@@ -422,3 +422,28 @@ def test_many_clients_of_one_port(box: Box) -> None:
     for thread in threads:
         thread.join()
     assert seen == ["busy"] * 40
+
+
+def test_links_are_names_that_one_container_knows(box: Box) -> None:
+    network = box.network()
+    database, asks, other = box.up("--network", network), box.made(), box.up("--network", network)
+    box.docker("network", "connect", "--link", f"{database}:db", network, asks)
+    box.docker("start", asks)
+    assert resolves(box, asks, "db") == [box.address(database, network)]
+    assert resolves(box, other, "db") == []
+
+
+def test_the_gateway_is_the_one_of_highest_priority(box: Box) -> None:
+    first, second = box.network("--subnet", "10.91.11.0/24"), box.network("--subnet", "10.91.12.0/24")
+    name = box.up("--network", f"name={first},gw-priority=1", "--network", f"name={second},gw-priority=7")
+    assert "default via 10.91.12.1" in box.inside(name, "ip route")
+    box.docker("network", "disconnect", second, name)
+    assert "default via 10.91.11.1" in box.inside(name, "ip route")
+
+
+def test_options_of_a_connection_that_are_not_known(box: Box) -> None:
+    network, name = box.network(), box.up()
+    assert "unsupported: endpoint option" in box.fails("network", "connect", "--driver-opt", "a=b", network, name)
+    assert "v6" in box.fails("network", "connect", "--ip6", "fd00::5", network, name)
+    assert box.fails("network", "connect", "--link-local-ip", "169.254.3.3", network, name)
+    assert box.inside(name, "ls /sys/class/net").split() == ["eth0", "lo"]
