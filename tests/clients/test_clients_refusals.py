@@ -236,3 +236,11 @@ def test_unmodified_and_conflicts(box: Box) -> None:
     assert ask("GET", "/containers/no-such/json") == 404
     assert ask("PUT", f"/containers/{name}/json") == 404
     assert ask("GET", f"/containers/{name}/changes") == 200
+
+
+def test_an_order_is_carried_out_though_its_client_vanishes(box: Box) -> None:
+    name = box.made()
+    for path, state in (("start", "running"), ("pause", "paused"), ("unpause", "running"), ("kill", "exited")):
+        with Wire(box.daemon) as wire:
+            wire.say(f"POST /containers/{name}/{path} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n".encode())
+        box.becomes(name, "{{.State.Status}}", state)

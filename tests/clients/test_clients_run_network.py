@@ -68,7 +68,8 @@ def resolves(box: Box, name: str, wanted: str) -> list[str]:
 def test_the_default_bridge_gives_an_address_and_a_route(box: Box) -> None:
     name = box.up()
     address = box.address(name)
-    assert f"inet {address}/16" in box.inside(name, "ip -4 addr show eth0")
+    length = box.shows(name, "{{.NetworkSettings.IPPrefixLen}}")
+    assert f"inet {address}/{length} " in box.inside(name, "ip -4 addr show eth0")
     gateway = box.shows(name, "{{.NetworkSettings.Gateway}}")
     assert f"default via {gateway} dev eth0" in box.inside(name, "ip route")
     assert box.inside(name, f"ping -c 1 -W 2 {gateway} >/dev/null; echo $?") == "0"
