@@ -40,6 +40,15 @@ info --format {{.ServerVersion}}
 """
 
 
+TELLING = 28  # the first version of the stock client whose `inspect` shows what the daemon says, not what it knows
+
+
+@pytest.fixture(scope="module")
+def version() -> int:
+    text = subprocess.run([docker_program(), "--version"], capture_output=True, text=True, check=True).stdout
+    return int(text.split()[2].partition(".")[0])
+
+
 @pytest.fixture(scope="module")
 def shown(daemon: Daemon) -> Iterator[Daemon]:
     """A daemon with things to show, which no test changes."""
@@ -52,7 +61,10 @@ def shown(daemon: Daemon) -> Iterator[Daemon]:
 
 
 @pytest.mark.parametrize("words", SAME.splitlines())
-def test_prints_what_the_stock_client_prints(shown: Daemon, words: str) -> None:
+def test_prints_what_the_stock_client_prints(shown: Daemon, version: int, words: str) -> None:
+    if version < TELLING and "inspect " in words and "{{" not in words and not words.startswith("volume"):
+        pytest.skip(f"the stock client {version} prints its own selection of fields")
+
     def both() -> tuple[str, str]:
         stock = subprocess.run(
             [docker_program(), "-H", shown.url, *shlex.split(words)], capture_output=True, text=True, check=True
