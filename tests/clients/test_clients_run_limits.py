@@ -173,9 +173,15 @@ def test_block_weights(box: Box) -> None:
 
 
 def test_cgroup_parent(box: Box) -> None:
-    name = box.up("--cgroup-parent", "/boxship-test-parent")
+    parent = f"boxship-{box.name()}"
+    name = box.up("--cgroup-parent", f"/{parent}")
     pid = box.shows(name, "{{.State.Pid}}")
-    assert "/boxship-test-parent/" in Path(f"/proc/{pid}/cgroup").read_text()
+    assert f"/{parent}/" in Path(f"/proc/{pid}/cgroup").read_text()
+    box.docker("rm", "-f", name)
+    places = [path for depth in (parent, f"*/{parent}") for path in Path("/sys/fs/cgroup").glob(depth)]
+    assert places
+    for path in places:
+        path.rmdir()  # the user's parent stays, and is empty
 
 
 def test_stats(box: Box) -> None:
