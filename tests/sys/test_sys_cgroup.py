@@ -118,7 +118,7 @@ def path() -> Iterator[str]:
     path = f"/boxship-test{secrets.token_hex(4)}"
     for folder in cgroup.folders(layout, path):
         os.makedirs(f"{folder}/inner")
-        for name in ("cpuset.cpus", "cpuset.mems") if os.path.exists(f"{folder}/cpuset.cpus") else ():
+        for name in ("cpuset.cpus", "cpuset.mems") if os.path.exists(f"{folder}/../cpuset.cpus") else ():
             for each in ("", "/inner"):
                 Path(f"{folder}{each}/{name}").write_text(Path(f"{folder}/../{name}").read_text())
     yield path
