@@ -15,6 +15,7 @@ from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
+from boxship.engine.states import with_state
 from boxship.errors import Conflict, Invalid, NotFound
 from boxship.network.networks import Networks
 from boxship.runtime import limits
@@ -111,15 +112,19 @@ class Containers:
                 raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
             resources = limits.changed(container.spec.resources, changes)
             warnings = limits.check(resources, self._driver.host)
-            handle = self._lives.of(identifier).handle
-            if handle is not None and resources != container.spec.resources:
-                await self._driver.update(handle, container.spec.resources, resources)
             spec = msgspec.structs.replace(
                 container.spec, resources=resources, restart=restart or container.spec.restart
             )
-            await self._records.save(
-                msgspec.structs.replace(container, spec=spec), container_event(container, "update", self._clock.now())
-            )
+            changed = msgspec.structs.replace(container, spec=spec)
+            handle = self._lives.of(identifier).handle
+            if handle is not None and resources != container.spec.resources:
+                await self._records.save(with_state(changed, limits_before=container.spec.resources))
+                try:
+                    await self._driver.update(handle, container.spec.resources, resources)
+                except BaseException:
+                    await self._records.save(container)
+                    raise
+            await self._records.save(changed, container_event(container, "update", self._clock.now()))
             return warnings
 
     async def prune(self, keep: Callable[[Container], bool]) -> tuple[Sequence[str], int]:

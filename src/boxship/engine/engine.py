@@ -97,8 +97,8 @@ class Engine:
         await self.execs.load()
         await self._recovery.run()
         self._background = [
-            self._tasks.start(self._rotation.run(), "rotate logs"),
-            self._tasks.start(self._recovery.start_wanted(), "start containers with the daemon"),
+            self._tasks.start("rotate logs", self._rotation.run),
+            self._tasks.start("start containers with the daemon", self._recovery.start_wanted),
         ]
 
     async def stop(self) -> None:

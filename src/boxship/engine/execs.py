@@ -236,7 +236,7 @@ class Execs:
 
     def _watch(self, exec_id: str, handle: Handle) -> asyncio.Task[None]:
         self._handles[exec_id] = handle
-        task = self._tasks.start(self._until_end(exec_id, handle), f"record the end of exec {exec_id[:12]}")
+        task = self._tasks.start(f"record the end of exec {exec_id[:12]}", self._until_end, exec_id, handle)
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
         return task

@@ -5,7 +5,7 @@ import enum
 import msgspec
 
 from boxship.spec.attachment import Endpoint
-from boxship.spec.container import ContainerSpec, HealthCheck, PublishedPort
+from boxship.spec.container import ContainerSpec, HealthCheck, PublishedPort, Resources
 from boxship.spec.image import ExecutionConfig
 
 
@@ -65,6 +65,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     oom_killed: bool = False
     restart_count: int = 0
     stopped_by_user: bool = False  # "unless-stopped" asks for it
+    limits_before: Resources | None = None  # an update under way changes the kernel's limits from these to the spec's
     remove_volumes: bool = False  # a removal under way takes the anonymous volumes along
     health: Health | None = None
     warnings: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from boxship.engine.places import Places
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.start import Starter
-from boxship.engine.states import move
+from boxship.engine.states import move, with_state
 from boxship.engine.supervisor import KILLED_EXIT, Supervisor
 from boxship.errors import BoxshipError
 from boxship.network.networks import Networks
@@ -129,7 +129,7 @@ class Recovery:
         if isinstance(state, Running):
             if container.state.phase is Phase.STOPPING:  # the stop was never answered; the container goes on
                 container = await self._records.save(move(container, Phase.RUNNING))
-            container = await self._agree_on_networks(container)
+            container = await self._finish_update(await self._agree_on_networks(container), handle)
             # The crash may have come between the freezer and the record.
             if container.state.phase is Phase.PAUSED:
                 await self._driver.pause(handle)
@@ -140,6 +140,14 @@ class Recovery:
         self._lives.of(container.id).handle = handle
         ended = state or Exit(code=KILLED_EXIT, finished_at=self._clock.now(), monitor_lost=True, oom_killed=False)
         await self._supervisor.finish(container, ended)
+
+    async def _finish_update(self, container: Container, handle: Handle) -> Container:
+        """A live update that was begun is carried out."""
+        before = container.state.limits_before
+        if before is None:
+            return container
+        await self._driver.update(handle, before, container.spec.resources)
+        return await self._records.save(with_state(container, limits_before=None))
 
     async def _agree_on_networks(self, container: Container) -> Container:
         """A live connect that was never answered is undone, a disconnect that was begun is finished."""

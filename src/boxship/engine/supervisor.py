@@ -105,11 +105,11 @@ class Supervisor:
         live = self._lives.of(container.id)
         live.handle, live.begun = handle, self._clock.monotonic()
         live.tasks["supervise"] = self._tasks.start(
-            self._supervise(container.id, handle), f"record the end of container {container.id[:12]}"
+            f"record the end of container {container.id[:12]}", self._supervise, container.id, handle
         )
         if self._health.wanted(container):
             live.tasks["health"] = self._tasks.start(
-                self._health.watch(container.id), f"probe container {container.id[:12]}"
+                f"probe container {container.id[:12]}", self._health.watch, container.id
             )
 
     async def finish(self, container: Container, ended: Exit) -> None:
@@ -155,7 +155,7 @@ class Supervisor:
         live = self._lives.of(container.id)
         live.restart_delay = restarts.next_delay(live.restart_delay, ran_for)
         live.tasks["restart"] = self._tasks.start(
-            self._restart(container.id, live.restart_delay), f"restart container {container.id[:12]}"
+            f"restart container {container.id[:12]}", self._restart, container.id, live.restart_delay
         )
 
     async def settle(self, container: Container) -> None:
