@@ -56,9 +56,8 @@ async def test_a_terminal(box: Box, runtime: str) -> None:
     plan = box.exec_plan(
         "sh",
         "-c",
-        "size() { stty size 2>/dev/null; }; "
-        "for i in $(seq 500); do [ \"$(size)\" = '20 70' ] && break; sleep 0.01; done; "
-        "size; while [ \"$(size)\" = '20 70' ]; do sleep 0.01; done; size",
+        'size() { stty size 2>/dev/null; }; until_is() { for i in $(seq 500); do [ "$(size)" = "$1" ] && break; '
+        'sleep 0.01; done; size; }; until_is "20 70"; until_is "44 155"',
         tty=True,
         console_size=(20, 70),
     )
@@ -66,7 +65,8 @@ async def test_a_terminal(box: Box, runtime: str) -> None:
     assert attached is not None
     first = await anext(aiter(attached))
     assert first[1] == b"20 70\r\n"
-    await box.driver.resize(run, 44, 155)
+    for rows, columns in ((33, 99), (34, 100), (44, 155)):  # the last of many counts
+        await box.driver.resize(run, rows, columns)
     out, _ = await drain(attached)
     assert out.endswith(b"44 155\r\n")
     assert (await box.driver.exec_wait(run)).code == 0

@@ -189,6 +189,7 @@ class Driver:
 
     async def resize(self, handle: Handle, rows: int, columns: int) -> None:
         """Set the size of the terminal of a container or an exec."""
+        await conmon.settle(handle.bundle)  # of two messages that it reads together, conmon loses one
         conmon.control(handle.bundle, conmon.RESIZE, rows, columns)
 
     async def reopen_log(self, handle: Handle) -> None:

@@ -115,8 +115,6 @@ class Launching:
                         conmon.control(request.bundle, conmon.RESIZE, *console_size)
                     monitor.let_start()
                 pid = await monitor.process()
-                if request.attach and all(console_size):  # conmon drops what comes before it has the terminal
-                    conmon.control(request.bundle, conmon.RESIZE, *console_size)
         except BaseException as error:
             if attached is not None:
                 attached.close()
