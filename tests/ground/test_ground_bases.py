@@ -155,11 +155,12 @@ def test_only_the_release_itself_is_taken_with_another_suite_in_its_place() -> N
     assert debian.sources_for("sid", "bookworm", sources) == [("http://mirror.example/debian", "sid", MAIN[2])]
 
 
-def test_a_machine_that_is_no_debian_gets_debians_own_sources() -> None:
+def test_a_machine_that_is_no_debian_needs_a_mirror() -> None:
     for sources in ([], [("http://ubuntu.example/ubuntu", "noble", ("main",))]):
-        found = debian.sources_for("bookworm", "", sources)
-        assert [name for _, name, _ in found] == ["bookworm", "bookworm-updates", "bookworm-security"]
-    assert debian.render_sources(found).startswith("deb http://deb.debian.org/debian bookworm main\n")
+        with pytest.raises(Invalid, match="--mirror"):
+            debian.sources_for("bookworm", "", sources)
+        found = debian.sources_for("bookworm", "", sources, "http://mirror.example/debian")
+        assert debian.render_sources(found) == "deb http://mirror.example/debian bookworm main\n"
 
 
 def test_package_names_are_checked() -> None:

@@ -10,11 +10,6 @@ from boxship.errors import Invalid
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CHANGES = ('CMD ["bash"]', f"ENV PATH={PATH}")
-DEFAULT_SOURCES = (
-    ("http://deb.debian.org/debian", "{suite}", ("main",)),
-    ("http://deb.debian.org/debian", "{suite}-updates", ("main",)),
-    ("http://deb.debian.org/debian-security", "{suite}-security", ("main",)),
-)
 WITHOUT_UPDATES = frozenset({"sid", "unstable"})
 SUFFIXES = ("", "-updates", "-security")
 
@@ -84,15 +79,20 @@ def parse_stanzas(text: str) -> list[Source]:
     return found
 
 
-def sources_for(suite: str, machine_suite: str, sources: Sequence[Source]) -> list[Source]:
-    """The sources of `suite`, at the mirrors where the machine's own release comes from; Debian's own without those."""
+def sources_for(suite: str, machine_suite: str, sources: Sequence[Source], mirror: str = "") -> list[Source]:
+    """The sources of `suite`: `mirror` where one is named, else the mirrors of the machine's own release.
+
+    Raises Invalid where there is neither.
+    """
+    if mirror:
+        return [(mirror, suite, ("main",))]
     found: list[Source] = []
     for uri, name, components in sources:
         suffix = name.removeprefix(machine_suite)
         if machine_suite and name.startswith(machine_suite) and suffix in SUFFIXES:
             found.append((uri, suite + suffix, components))
     if not any(name == suite for _, name, _ in found):
-        found = [(uri, name.format(suite=suite), components) for uri, name, components in DEFAULT_SOURCES]
+        raise Invalid(f"cannot make debian:{suite}: this machine's apt names no Debian mirror; name one with --mirror")
     if suite in WITHOUT_UPDATES:
         found = [source for source in found if source[1] == suite]
     return list(dict.fromkeys(found))

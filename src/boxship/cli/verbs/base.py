@@ -19,6 +19,7 @@ COMMAND = Command(
     "busybox | debian[:SUITE]",
     (
         Flag("-i, --include list", "Debian: packages to install besides the base (separated by commas)"),
+        Flag("--mirror string", "Debian: URL of an archive to take the packages from (default: this machine's own)"),
         Flag("-t, --tag string", "Name of the image (default: what was asked for, busybox:latest)"),
         Flag("-o, --output string", "Write the tar stream to a file (- for stdout) instead of the daemon"),
         Flag("-q, --quiet", "Print only the image's id"),
@@ -37,11 +38,11 @@ def run(call: Call) -> int:
     kind, _, suite = call.arguments[0].partition(":")
     say = (lambda text: None) if call.options.on("quiet") else call.warn
     if kind == "busybox" and not suite:
-        if call.options.texts("include"):
-            raise Failure("cannot include packages in busybox: only debian has packages")
+        if call.options.texts("include") or call.options.text("mirror"):
+            raise Failure("cannot include packages in busybox, nor take it from a mirror: only debian has packages")
         chunks, changes = busybox(say)
     elif kind == "debian":
-        chunks, changes = debian(suite, call.options.texts("include"), say)
+        chunks, changes = debian(suite, call.options.texts("include"), call.options.text("mirror"), say)
     else:
         raise Failure(f"cannot make the base {call.arguments[0]}: it must be busybox, debian or debian:SUITE")
     output = call.options.text("output")
@@ -65,7 +66,9 @@ def busybox(say: Callable[[str], None]) -> tuple[Iterable[bytes], tuple[str, ...
     return tar_stream(entries(Path(program).read_bytes(), names)), CHANGES
 
 
-def debian(suite: str, include: list[str], say: Callable[[str], None]) -> tuple[Iterable[bytes], tuple[str, ...]]:
+def debian(
+    suite: str, include: list[str], mirror: str, say: Callable[[str], None]
+) -> tuple[Iterable[bytes], tuple[str, ...]]:
     """The tar stream of a Debian base, made while it is read, and the image's settings as Dockerfile lines."""
     from boxship.cli.bases import debian as plan
 
@@ -73,7 +76,7 @@ def debian(suite: str, include: list[str], say: Callable[[str], None]) -> tuple[
     machine = _machine_suite()
     suite = plan.check_suite(suite or machine or "stable")
     packages = plan.split_packages(include)
-    sources = plan.sources_for(suite, machine, _machine_sources())
+    sources = plan.sources_for(suite, machine, _machine_sources(), mirror)
     for uri, name, components in sources:
         say(f"debian: {uri} {name} {' '.join(components)}")
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout

@@ -94,7 +94,7 @@ def info_json(found: SystemInfo, now: int) -> dict[str, Any]:
         "OSVersion": found.os_version,
         "OSType": found.os_type,
         "Architecture": found.architecture,
-        "IndexServerAddress": "https://index.docker.io/v1/",
+        "IndexServerAddress": "",
         "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": None},
         "NCPU": found.cpus,
         "MemTotal": found.memory_total,
