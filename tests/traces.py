@@ -1,11 +1,14 @@
 """What tests could leave behind on the machine: processes, interfaces, rules, cgroups, mounts, network namespaces."""
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+# The machine's own view: a test may have put this process into a mount namespace of its own.
+MACHINE = Path(f"/proc/self/fd/{os.open('/sys/fs/cgroup', os.O_PATH)}")
 SETTLE_SECONDS = 15.0  # the kernel ends namespaces and their interfaces a little later than their processes
 PROGRAMS = (b"conmon", b"boxshipd", b"crun", b"runc", b"boxship")
 INTERFACES = ("bx", "br-", "veth")
@@ -47,13 +50,14 @@ def _tables() -> Iterator[str]:
 
 
 def _cgroups() -> Iterator[str]:
-    for folder in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
+    for folder in (MACHINE, *MACHINE.iterdir()):
         with contextlib.suppress(OSError):
-            yield from (f"cgroup {path}" for path in folder.iterdir() if path.name.startswith("boxship-"))
+            names = [path.name for path in folder.iterdir() if path.name.startswith("boxship-")]
+            yield from (f"cgroup {folder.name}/{name}" for name in names)
 
 
 def _mounts() -> Iterator[str]:
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in Path(f"/proc/{os.getppid()}/mountinfo").read_text().splitlines():
         yield f"mount {line.split()[4]}"
 
 

@@ -135,6 +135,7 @@ class Supervisor:
                 exit_code=ended.code,
                 oom_killed=ended.oom_killed,
                 error=error,
+                restart_count=state.restart_count + restart,  # counted when it is decided, as clients expect
                 health=_end_of_health(state.health),
             ),
             *self._end_events(container, ended, ran_for),
@@ -187,7 +188,7 @@ class Supervisor:
             container = self._records.find(container_id)
             if container is None or container.state.phase is not Phase.RESTARTING or self.closing:
                 return
-            count = container.state.restart_count + 1
+            count = container.state.restart_count
             try:
                 await self.launch(container, restart_count=count)
             except (BoxshipError, OSError) as error:
@@ -209,7 +210,7 @@ class Supervisor:
                 self._lives.of(container_id).ended(WaitResult(state.exit_code, state.error))
                 return True
             try:
-                await self._records.save(with_state(container, phase=Phase.RESTARTING, restart_count=count))
+                await self._records.save(with_state(container, phase=Phase.RESTARTING, restart_count=count + 1))
             except Exhausted as error:
                 logger.warning("cannot plan the restart of container %s yet: %s", container_id[:12], error)
                 return False
