@@ -128,7 +128,7 @@ class Recovery:
         handle = self._handle(container)
         if isinstance(state, Running):
             if container.state.phase is Phase.STOPPING:  # the stop was never answered; the container goes on
-                container = await self._records.save(move(container, Phase.RUNNING))
+                container = await self._records.save(move(container, Phase.RUNNING, stopped_by_user=False))
             container = await self._finish_update(await self._agree_on_networks(container), handle)
             # The crash may have come between the freezer and the record.
             if container.state.phase is Phase.PAUSED:
