@@ -1,0 +1,145 @@
+"""Decides what lives: a blob or an unpacked layer that somebody claims or leases stays, the rest goes.
+
+A claim is one use by a durable record: an image's, a repository's, a cached step's. Claims are counted in memory and
+counted again at each start from the records themselves, so they cannot drift. A lease keeps what is being made
+until a record claims it. What loses its last claim is queued, and one task removes it, one thing at a time: nobody has
+to stop for it, and space is free within moments. A key is a blob's digest, or `layer_key` of an unpacked layer.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from boxship.content.blobs import Content
+from boxship.errors import BoxshipError
+
+LAYER = "layer "
+
+log = logging.getLogger(__name__)
+
+
+def layer_key(chain_id: str) -> str:
+    """The key of an unpacked layer."""
+    return LAYER + chain_id
+
+
+class LayerShelf(Protocol):
+    """Where unpacked layers lie."""
+
+    def layers(self) -> list[str]: ...
+
+    async def remove_layer(self, chain_id: str) -> None: ...
+
+
+class Lease:
+    """What one operation keeps alive, by key."""
+
+    def __init__(self, garbage: "Garbage") -> None:
+        self._garbage = garbage
+        self.keys: list[str] = []
+
+    async def add(self, key: str) -> None:
+        """Keep one more; waits for a removal of it that has begun, so look whether it is there only afterwards."""
+        await self._garbage.removed(key)
+        self._garbage.leases[key] += 1
+        self.keys.append(key)
+
+
+class Garbage:
+    """Claims, leases and the queue of what may go. Belongs to the loop."""
+
+    def __init__(self, content: Content, layers: LayerShelf) -> None:
+        self._content = content
+        self._layers = layers
+        self.claims: Counter[str] = Counter()
+        self.leases: Counter[str] = Counter()
+        self._queue: deque[str] = deque()
+        self._queued: set[str] = set()
+        self._removing: dict[str, asyncio.Future[None]] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def claim(self, keys: Iterable[str]) -> None:
+        """Count one use of each; called in the same step of the loop in which their record shows, under a lease."""
+        self.claims.update(keys)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Take the uses back, after the record is gone; what nobody uses any more is queued."""
+        for key in keys:
+            count = self.claims[key] - 1
+            assert count >= 0, key
+            if count:
+                self.claims[key] = count
+            else:
+                del self.claims[key]
+                self._offer(key)
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Lease]:
+        """Keeps what is added until the end; what no record claims then is queued."""
+        lease = Lease(self)
+        try:
+            yield lease
+        finally:
+            for key in lease.keys:
+                self.leases[key] -= 1
+                if not self.leases[key]:
+                    del self.leases[key]
+                    self._offer(key)
+
+    async def removed(self, key: str) -> None:
+        """Returns once no removal of the key is under way."""
+        while (removing := self._removing.get(key)) is not None:
+            await asyncio.shield(removing)
+
+    async def sweep(self) -> None:
+        """At start, after every owner has claimed what its records name: queue the rest."""
+        for digest in await self._content.list():
+            self._offer(digest)
+        for chain_id in self._layers.layers():
+            self._offer(layer_key(chain_id))
+
+    async def settle(self) -> None:
+        """Returns once the queue is empty: everything that was without use is gone. Needs `run`."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """The collector; one task for as long as the daemon lives. A failure is logged, and the thing left for the next
+        start."""
+        while True:
+            await self._wake.wait()
+            while self._queue:
+                key = self._queue.popleft()
+                self._queued.discard(key)
+                if self._is_free(key):
+                    await self._remove(key)
+            self._wake.clear()
+            self._idle.set()
+
+    def _offer(self, key: str) -> None:
+        if self._is_free(key) and key not in self._queued:
+            self._queue.append(key)
+            self._queued.add(key)
+            self._idle.clear()
+            self._wake.set()
+
+    def _is_free(self, key: str) -> bool:
+        return not self.claims.get(key) and not self.leases.get(key)
+
+    async def _remove(self, key: str) -> None:
+        remove: Callable[[str], Awaitable[None]] = self._content.delete
+        name = key
+        if key.startswith(LAYER):
+            remove, name = self._layers.remove_layer, key.removeprefix(LAYER)
+        done = self._removing[key] = asyncio.get_running_loop().create_future()
+        try:
+            await remove(name)
+        except (BoxshipError, OSError) as error:
+            log.error("cannot remove %s: %s", key, error)
+        finally:
+            del self._removing[key]
+            done.set_result(None)
