@@ -10,7 +10,7 @@ from boxship.spec.image import Platform
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """Where the result goes. `kind`: image (named and kept), tar (files of the last stage), local (the same, unpacked
-    by whoever asked), oci or docker (an archive of the image), none (only the cache). `attributes` as given with --output:
+    by whoever asked), oci or docker (an archive of the image), none (only the cache). `attributes` are --output's:
     name, push, compression (uncompressed, gzip, zstd), rewrite-timestamp, annotation.*, …; unknown ones are refused."""
 
     kind: str = "image"
