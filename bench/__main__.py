@@ -11,10 +11,11 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import contexts
 from bench.cell import Cell, control_groups, remove_control_groups
 from bench.engines import ENGINES
 from bench.figures import summary, table, verdicts
-from bench.measures import MEASURES
+from bench.measures import MEASURES, NEEDS
 
 BUSY = 2.0  # a load above this makes figures doubtful
 
@@ -38,6 +39,8 @@ def main() -> int:
     try:
         program = str(Path(sys.executable).with_name("boxship"))
         image = folder / "image.tar"
+        if not options.measure or {NEEDS.get(name) for name in options.measure} & {"builds", "images"}:
+            contexts.write_all(folder / "contexts")
         subprocess.run([program, "base", "busybox", "--quiet", "--output", str(image)], check=True)
         for name in chosen:
             (folder / name).mkdir()
@@ -64,6 +67,8 @@ def take(cells: dict[str, Cell], measures: list[str], rounds: int) -> dict[str, 
     results: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for measure in measures:
         for name, cell in cells.items():
+            if NEEDS.get(measure, "containers") not in ENGINES[name].offers:
+                continue
             print(f"measuring {measure} on {name}", file=sys.stderr, flush=True)
             try:
                 series = cell.ask(measure, rounds)

@@ -2,16 +2,20 @@
 gives samples by series name: milliseconds, unless the name says otherwise. Each leaves the engine as it found it."""
 
 from bench.measures import (
+    blobs,
+    building,
     crowd,
     cycle,
     executing,
     first_byte,
     listing,
     memory,
+    moving,
     startup,
     stock_client,
     streams,
     traffic,
+    unpacking,
 )
 
 MEASURES = {
@@ -25,4 +29,11 @@ MEASURES = {
     "traffic": traffic.measure,
     "listing": listing.measure,
     "startup": startup.measure,
+    "building": building.measure,
+    "moving": moving.measure,
+    "unpacking": unpacking.measure,
+    "blobs": blobs.measure,
 }
+
+# What an engine must offer to be measured (see `Engine.offers`); containers, where nothing is said here.
+NEEDS = {"building": "builds", "moving": "images", "unpacking": "images", "blobs": "registry"}

@@ -1,0 +1,15 @@
+"""Taking in an image of 10,000 files from an archive, up to the moment in which a container could stand on it."""
+
+from bench.figures import Series, timed
+
+REPEATS = 3
+
+
+def measure(place, rounds: int) -> Series:
+    engine = place.engine
+    archive = engine.folder.parent / "contexts" / "tree.tar"
+    samples = []
+    for _ in range(REPEATS if rounds >= 20 else 1):
+        samples.append(timed(lambda: engine.load(archive)))
+        engine.remove_image("tree:latest")
+    return {"load of 10,000 files": samples}
