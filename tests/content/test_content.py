@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from boxship.content import Content, References
-from boxship.errors import Exhausted, Internal, Invalid, NotFound
+from boxship.errors import Conflict, Exhausted, Internal, Invalid, NotFound
 from boxship.spec import digest as digests
 from boxship.store import Put
 from boxship.store.memory import MemoryStore
@@ -67,9 +68,90 @@ async def test_what_is_not_expected_is_refused(content: Content) -> None:
     assert await content.list() == () and half_made(content) == []
 
 
-async def test_only_sha256_is_kept(content: Content) -> None:
-    with pytest.raises(Invalid, match="only sha256"):
-        content.path("sha512:" + "a" * 128)
+async def test_sha512_is_kept_beside_sha256(content: Content) -> None:
+    expected = "sha512:" + hashlib.sha512(b"abc").hexdigest()
+    assert await content.ingest(pieces(b"abc"), expected=expected) == (expected, 3)
+    assert content.path(expected) == content.root / "blobs/sha512" / digests.encoded(expected)
+    assert await content.read(expected, 3) == b"abc"
+    ingest = content.begin(algorithm="sha512")
+    ingest.write(b"abc")
+    assert ingest.finish() == expected
+    assert await content.list() == (expected,) and half_made(content) == []
+    await content.delete(expected)
+    assert not content.exists(expected)
+    with pytest.raises(Invalid, match="only sha256 and sha512"):
+        content.path("sha384:" + "a" * 96)
+    with pytest.raises(Invalid, match="only sha256 and sha512"):
+        content.begin(algorithm="md5")
+
+
+async def test_a_named_ingest_goes_on_where_it_stopped(content: Content) -> None:
+    ingest = content.begin("upload-1")
+    ingest.write(b"abc")
+    ingest.pause()
+    ingest.pause()
+    ingest.abandon()
+    [partial] = content.partials()
+    assert (partial.name, partial.size) == ("upload-1", 3)
+    ingest = content.begin("upload-1")  # the hash is still known
+    assert ingest.size == 3
+    ingest.write(b"def")
+    ingest.pause()
+    again = Content(content.root, MemoryStore())  # after a restart it is made again from the file
+    await again.recover()
+    ingest = again.begin("upload-1")
+    assert ingest.size == 6
+    ingest.write(b"ghi")
+    assert ingest.finish(digests.of_bytes(b"abcdefghi"), 9) == digests.of_bytes(b"abcdefghi")
+    assert again.partials() == () and half_made(again) == []
+    assert again.begin("upload-1").size == 0
+
+
+async def test_a_named_ingest_has_one_user(content: Content) -> None:
+    ingest = content.begin("one")
+    with pytest.raises(Conflict):
+        content.begin("one")
+    with pytest.raises(Conflict):
+        await content.drop_partial("one")
+    with pytest.raises(Invalid):
+        ingest.finish("sha256:" + "0" * 64)
+    assert content.partials() == ()
+    ingest = content.begin("one")
+    ingest.write(b"x")
+    ingest.pause()
+    await content.drop_partial("one")
+    assert content.partials() == ()
+    with pytest.raises(NotFound):
+        await content.drop_partial("one")
+    for name in ("../x", "a/b", ".", "..", "a" * 129, "ä"):
+        with pytest.raises(Invalid):
+            content.begin(name)
+
+
+async def test_old_partials_go(content: Content) -> None:
+    for name in ("old", "new", "open"):
+        ingest = content.begin(name)
+        ingest.write(b"x")
+        if name != "open":
+            ingest.pause()
+    for name in ("old", "open"):
+        os.utime(content.root / "partials" / name, (1, 1))
+    await content.drop_old_partials()
+    assert [partial.name for partial in content.partials()] == ["new", "open"]
+    ingest.abandon()
+    os.utime(content.root / "partials" / "new", (1, 1))
+    await Content(content.root, MemoryStore()).recover()
+    assert content.partials() == ()
+
+
+async def test_a_paused_ingest_changed_behind_our_back_is_hashed_again(content: Content) -> None:
+    ingest = content.begin("one")
+    ingest.write(b"abc")
+    ingest.pause()
+    (content.root / "partials" / "one").write_bytes(b"abcd")
+    ingest = content.begin("one")
+    assert ingest.size == 4 and ingest.digest() == digests.of_bytes(b"abcd")
+    ingest.abandon()
 
 
 async def test_a_broken_or_cancelled_source_leaves_nothing(content: Content) -> None:
@@ -124,6 +206,15 @@ async def test_a_full_disk(content: Content, monkeypatch: pytest.MonkeyPatch) ->
             await content.put(b"abc")
         with pytest.raises(Exhausted):
             await content.ingest(pieces(b"abc"))
+    paused = content.begin("one")
+    paused.write(b"ab")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(Exhausted):
+            paused.write(b"c")
+    paused.write(b"c")  # there is room again
+    assert paused.finish() == digests.of_bytes(b"abc")
+    await content.delete(digests.of_bytes(b"abc"))
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(Exhausted):

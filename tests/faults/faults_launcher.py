@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from boxship.content.blobs import Content, Ingest
+from boxship.content import Content, Ingest
 from boxship.main import daemon
 from boxship.network.networks import Networks
 from boxship.runtime import clearing, launching

@@ -1,10 +1,12 @@
-"""Blobs by digest under one folder, and the durable records that name them.
+"""Blobs by digest under one folder, the durable records that name them, and what decides how long they live.
 
 A blob is visible only when it is whole, verified and on the disk: ingest writes to a file of its own, hashes on the
-way, synchronises, then renames. This room must never change a blob, and never takes one away unless it is told to.
+way, synchronises, then renames. This room must never change a blob, and never takes one away that somebody claims.
 """
 
-from boxship.content.blobs import Content, Ingest
+from boxship.content.blobs import Content
+from boxship.content.garbage import Garbage, Lease, layer_key
+from boxship.content.ingest import Ingest, Partial
 from boxship.content.references import References
 
-__all__ = ["Content", "Ingest", "References"]
+__all__ = ["Content", "Garbage", "Ingest", "Lease", "Partial", "References", "layer_key"]

@@ -1,75 +1,20 @@
-"""The blob folder: `blobs/sha256/<hex>` for what is whole, `ingest/` for what is being written."""
+"""The blob folders: `blobs/sha256/<hex>` and `blobs/sha512/<hex>` for what is whole, `ingest/` and `partials/` for what
+is being written (see `ingest`)."""
 
 import asyncio
-import contextlib
-import errno
 import hashlib
 import os
-import secrets
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf
 from boxship.content.references import References
-from boxship.errors import Exhausted, Internal, Invalid, NotFound
+from boxship.errors import Internal, Invalid, NotFound
 from boxship.spec import digest as digests
 from boxship.store import Store
 
 PIECE = 1024 * 1024  # bytes handed to the writing thread at once
-
-
-class Ingest:
-    """One blob on its way in. Synchronous, for use in a thread; `finish` or `abandon` must be called."""
-
-    def __init__(self, content: "Content") -> None:
-        self._content = content
-        self._path = content.root / "ingest" / secrets.token_hex(16)
-        self._hash = hashlib.sha256()
-        self.size = 0
-        with kernel(f"cannot write {self._path}"):
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Add data. Raises Exhausted on a full disk."""
-        self._hash.update(data)
-        view = memoryview(data)
-        self.size += len(view)
-        with kernel(f"cannot write {self._path}"):
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-
-    def digest(self) -> str:
-        """The digest of what has been written so far."""
-        return "sha256:" + self._hash.hexdigest()
-
-    def finish(self, expected: str | None = None, size: int | None = None) -> str:
-        """Make the blob visible and durable; its digest. Raises Invalid where it is not what was expected."""
-        digest = self.digest()
-        try:
-            if expected is not None and digest != expected:
-                raise Invalid(f"cannot store blob {expected}: the content has the digest {digest}")
-            if size is not None and size != self.size:
-                raise Invalid(f"cannot store blob {digest}: it has {self.size} bytes instead of {size}")
-            with kernel(f"cannot store blob {digest}"):
-                self._settle(digest)
-        finally:
-            self.abandon()
-        return digest
-
-    def _settle(self, digest: str) -> None:
-        target = self._content.place(digest)
-        if target.exists():
-            return
-        os.fchmod(self._descriptor, 0o400)
-        os.fsync(self._descriptor)
-        os.rename(self._path, target)
-        _synchronise(target.parent)
-
-    def abandon(self) -> None:
-        """Take back what is not finished; safe to call twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            self._path.unlink(missing_ok=True)
 
 
 class Content:
@@ -78,31 +23,47 @@ class Content:
     def __init__(self, root: Path, store: Store) -> None:
         self.root = root
         self.references = References(store)
-        self._blobs = root / "blobs" / "sha256"
+        self._blobs = root / "blobs"
+        self._shelf = Shelf(root, self._blobs)
 
     async def recover(self) -> None:
         """Make the folders, and remove what a crash left half-written. Before anything else; nothing may be in use."""
         await asyncio.to_thread(self._recover)
 
     def _recover(self) -> None:
-        for folder in (self._blobs, self.root / "ingest"):
-            folder.mkdir(parents=True, exist_ok=True)
+        for algorithm in ALGORITHMS:
+            (self._blobs / algorithm).mkdir(parents=True, exist_ok=True)
+        self._shelf.recover()
         self.root.chmod(0o700)
-        for path in (self.root / "ingest").iterdir():
-            path.unlink()
+        self._drop_old_partials()
 
-    def begin(self) -> Ingest:
-        """Start a blob; for use in a thread."""
-        return Ingest(self)
+    def begin(self, name: str = "", *, algorithm: str = "sha256") -> Ingest:
+        """Start a blob, or go on with one that was begun under that name; for use in a thread. Raises Conflict while
+        another has the name."""
+        return Ingest(self._shelf, name, algorithm)
+
+    def partials(self) -> tuple[Partial, ...]:
+        """The named ingests that are not finished, by name."""
+        return self._shelf.list()
+
+    async def drop_partial(self, name: str) -> None:
+        """Remove a paused ingest. Raises NotFound, or Conflict while it is being written."""
+        await asyncio.to_thread(self._shelf.drop, name)
+
+    async def drop_old_partials(self) -> None:
+        """Remove what was paused and never continued."""
+        await asyncio.to_thread(self._drop_old_partials)
+
+    def _drop_old_partials(self) -> None:
+        self._shelf.drop_old(time.time_ns() - PARTIAL_SECONDS * 10**9)
 
     async def ingest(
         self, source: AsyncIterator[bytes], *, expected: str | None = None, size: int | None = None
     ) -> tuple[str, int]:
         """Store what `source` gives; digest and size. Writing and hashing go on in a thread while the source is read.
         Raises Invalid where the blob is not what was expected, Exhausted on a full disk."""
-        if expected is not None:
-            digests.validate(expected)
-        ingest = await asyncio.to_thread(self.begin)
+        algorithm = self.place(expected).parent.name if expected is not None else ALGORITHMS[0]
+        ingest = await asyncio.to_thread(self.begin, algorithm=algorithm)
         writing: asyncio.Future[None] | None = None
         try:
             buffer = bytearray()
@@ -140,12 +101,12 @@ class Content:
         return digest if self.exists(digest) else await asyncio.to_thread(store)
 
     def place(self, digest: str) -> Path:
-        """Where the blob is, or would be. Raises Invalid for what is not a sha256 digest."""
+        """Where the blob is, or would be. Raises Invalid for what is not a digest, or one that we do not keep."""
         digests.validate(digest)
         algorithm, _, encoded = digest.partition(":")
-        if algorithm != "sha256":
-            raise Invalid(f"cannot store blob {digest}: only sha256 digests are kept")
-        return self._blobs / encoded
+        if algorithm not in ALGORITHMS:
+            raise Invalid(f"cannot store blob {digest}: only {' and '.join(ALGORITHMS)} digests are kept")
+        return self._blobs / algorithm / encoded
 
     def path(self, digest: str) -> Path:
         """The file of a blob that is there; it must only be read. Raises NotFound."""
@@ -172,7 +133,7 @@ class Content:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise Invalid(f"cannot read blob {digest}: it has more than {limit} bytes")
-        if digests.of_bytes(data) != digest:
+        if hashlib.new(digest.partition(":")[0], data, usedforsecurity=False).hexdigest() != digests.encoded(digest):
             raise Internal(f"cannot read blob {digest}: its content is damaged on the disk")
         return data
 
@@ -183,15 +144,21 @@ class Content:
 
     async def list(self) -> tuple[str, ...]:
         """The digests of all blobs, sorted."""
-        names = await asyncio.to_thread(os.listdir, self._blobs)
-        return tuple(sorted(f"sha256:{name}" for name in names))
+
+        def names() -> list[str]:
+            return [f"{kind}:{name}" for kind in ALGORITHMS for name in os.listdir(self._blobs / kind)]
+
+        return tuple(sorted(await asyncio.to_thread(names)))
 
     async def usage(self) -> int:
         """Bytes on the disk that all blobs take, as du counts them."""
 
         def count() -> int:
-            with os.scandir(self._blobs) as entries:
-                return sum(entry.stat().st_blocks * 512 for entry in entries)
+            total = 0
+            for kind in ALGORITHMS:
+                with os.scandir(self._blobs / kind) as entries:
+                    total += sum(entry.stat().st_blocks * 512 for entry in entries)
+            return total
 
         return await asyncio.to_thread(count)
 
@@ -199,21 +166,3 @@ class Content:
 def _end(ingest: Ingest, rest: bytearray, expected: str | None, size: int | None) -> str:
     ingest.write(rest)
     return ingest.finish(expected, size)
-
-
-@contextlib.contextmanager
-def kernel(what: str) -> Iterator[None]:
-    """Errors of the kernel as ours."""
-    try:
-        yield
-    except OSError as error:
-        kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
-        raise kind(f"{what}: {os.strerror(error.errno or 0)}") from error
-
-
-def _synchronise(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
