@@ -101,6 +101,10 @@ class Daemon:
         self.process.terminate()
         self.process.wait(STOP_DEADLINE)
 
+    def environment(self) -> dict[str, str]:
+        """What both clients are given: credentials of their own, and the builder that the socket has a door for."""
+        return {**os.environ, "DOCKER_CONFIG": str(self.home / "client"), "DOCKER_BUILDKIT": "0"}
+
     def docker(
         self, *arguments: str, check: bool = True, data: bytes | None = None, timeout: float = 60
     ) -> "subprocess.CompletedProcess[str]":
@@ -110,7 +114,7 @@ class Daemon:
             input=data,
             capture_output=True,
             timeout=timeout,
-            env={**os.environ, "DOCKER_CONFIG": str(self.home / "client")},
+            env=self.environment(),
             check=False,
         )
         result = subprocess.CompletedProcess(
@@ -129,6 +133,7 @@ class Daemon:
             input=data,
             capture_output=True,
             timeout=timeout,
+            env=self.environment(),
             check=False,
         )
         result = subprocess.CompletedProcess(
