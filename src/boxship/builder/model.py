@@ -77,6 +77,12 @@ class StepStarted(msgspec.Struct, frozen=True, tag=True):
     instruction: str = ""
 
 
+class Planned(msgspec.Struct, frozen=True, tag=True):
+    """All steps of the build in the order of the Dockerfile, sent once before the first of them starts."""
+
+    steps: tuple[StepStarted, ...]
+
+
 class StepOutput(msgspec.Struct, frozen=True, tag=True):
     step: str
     stream: int
@@ -128,7 +134,7 @@ class OutputData(msgspec.Struct, frozen=True, tag=True):
     data: bytes
 
 
-BuildEvent = StepStarted | StepOutput | StepProgress | StepFinished | Noticed | Built | OutputData
+BuildEvent = Planned | StepStarted | StepOutput | StepProgress | StepFinished | Noticed | Built | OutputData
 
 
 class CacheRecord(msgspec.Struct, frozen=True, kw_only=True):
