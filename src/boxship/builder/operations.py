@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from boxship.content.garbage import Lease
 from boxship.errors import BoxshipError
 from boxship.images.model import Layer
 from boxship.spec.container import Resources, Ulimit
@@ -147,19 +148,23 @@ class Agents(Protocol):
 
 class Executor(Protocol):
     """Carries operations out. Each returns the new layer, or None where the step changed no file. `base` is what the
-    step stands on. Raises StepFailed for a command's exit code, Invalid for what the user named wrongly."""
+    step stands on; the new blob and layer are added to `lease` before they show. Raises StepFailed for a command's
+    exit code, Invalid for what the user named wrongly."""
 
-    async def copy(self, base: LayerTree, operation: CopyOperation) -> Layer | None: ...
+    async def copy(self, base: LayerTree, operation: CopyOperation, lease: Lease) -> Layer | None: ...
 
-    async def folder(self, base: LayerTree, operation: FolderOperation) -> Layer | None: ...
+    async def folder(self, base: LayerTree, operation: FolderOperation, lease: Lease) -> Layer | None: ...
 
     async def run(
-        self, base: LayerTree, operation: RunOperation, said: Said, agents: Agents | None
+        self, base: LayerTree, operation: RunOperation, said: Said, agents: Agents | None, lease: Lease
     ) -> Layer | None: ...
 
     async def checksum(self, source: CopySource, *, parents: bool) -> str:
         """The digest of what a copy of the source would bring: names, kinds, modes, owners, links, contents; no times.
         Raises NotFound where a path without wildcards matches nothing."""
+
+    async def listing(self, source: CopySource, *, parents: bool) -> dict[str, str]:
+        """What `checksum` counts, file by file: a short digest for each path. For explanations, after a miss only."""
 
     async def read(self, tree: Tree, path: str, limit: int) -> bytes:
         """One file of a tree. Raises NotFound, Invalid above `limit` bytes."""
