@@ -65,6 +65,7 @@ class Carrier(Protocol):
 
     gone: asyncio.Event
     body_stall_seconds: float
+    local: bool  # a unix socket: the client is on this machine, and root's equal
 
     def body(self) -> AsyncIterator[bytes]: ...
 
@@ -103,6 +104,11 @@ class Request:
     def client_gone(self) -> asyncio.Event:
         """Set when the client closed its side; a handler that waits long may watch it."""
         return self._carrier.gone
+
+    @property
+    def local(self) -> bool:
+        """Whether the client is on this machine and may do what root may: it came over a unix socket."""
+        return self._carrier.local
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Canceled where it breaks off."""

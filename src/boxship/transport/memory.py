@@ -124,6 +124,7 @@ class MemoryCarrier:
     """Carrier of a request made in memory."""
 
     body_stall_seconds = 5.0
+    local = True
 
     def __init__(self, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
         self.gone = asyncio.Event()

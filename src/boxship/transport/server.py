@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
@@ -129,6 +130,8 @@ class SocketCarrier:
         self._request = request
         self._connection = _connection_of(request)
         self.gone = self._connection.gone
+        plain = request.transport.get_extra_info("socket") if request.transport is not None else None
+        self.local = plain is not None and plain.family == socket.AF_UNIX
         self._limits = limits
         self._stream: asyncio.Task[Any] | None = None
         self.begun = False
