@@ -63,31 +63,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     checks_only: bool = False
 
 
-class PlannedStep(msgspec.Struct, frozen=True):
-    """One step that is going to be looked at. `step` names it in this build; `name` is what people read ("[web 2/5]
-    RUN make"); `stage` and `number`/`total` say where it belongs, number 0 for what only changes the config (ENV, CMD);
-    `inputs` are the steps that it waits for; `instruction` is its keyword, "" for what no instruction asks for."""
-
-    step: str
-    name: str
-    stage: str = ""
-    number: int = 0
-    total: int = 0
-    location: Location | None = None
-    inputs: tuple[str, ...] = ()
-    instruction: str = ""
-    text: str = ""  # the instruction as it was written, continuation lines joined
-
-
-class Planned(msgspec.Struct, frozen=True, tag=True):
-    """The whole plan, in the order of the Dockerfile, once the images it stands on are known; then steps start."""
-
-    steps: tuple[PlannedStep, ...]
-
-
 class StepStarted(msgspec.Struct, frozen=True, tag=True):
     """A step begins. `step` names it in this build; `name` is what people read ("[web 2/5] RUN make"); `stage` and
-    `number`/`total` say where it belongs; `inputs` are the steps that it waits for."""
+    `number`/`total` say where it belongs, number 0 for what only changes the config (ENV, CMD); `inputs` are the steps
+    that it waits for; `instruction` is its keyword, "" for what no instruction asks for, and `text` how it is written."""
 
     step: str
     name: str
@@ -97,6 +76,7 @@ class StepStarted(msgspec.Struct, frozen=True, tag=True):
     location: Location | None = None
     inputs: tuple[str, ...] = ()
     instruction: str = ""
+    text: str = ""
 
 
 class Planned(msgspec.Struct, frozen=True, tag=True):
