@@ -66,7 +66,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 class StepStarted(msgspec.Struct, frozen=True, tag=True):
     """A step begins. `step` names it in this build; `name` is what people read ("[web 2/5] RUN make"); `stage` and
     `number`/`total` say where it belongs, number 0 for what only changes the config (ENV, CMD); `inputs` are the steps
-    that it waits for; `instruction` is its keyword, "" for what no instruction asks for, and `text` how it is written."""
+    that it waits for; `instruction` is how it was written, "" for what no instruction asks for."""
 
     step: str
     name: str
@@ -76,7 +76,6 @@ class StepStarted(msgspec.Struct, frozen=True, tag=True):
     location: Location | None = None
     inputs: tuple[str, ...] = ()
     instruction: str = ""
-    text: str = ""
 
 
 class Planned(msgspec.Struct, frozen=True, tag=True):
