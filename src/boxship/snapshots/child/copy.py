@@ -120,9 +120,21 @@ class _ArchiveUnpacker(Unpacker):
         return open_in_root(self._root, path, os.O_PATH | os.O_DIRECTORY)
 
 
+class _Allowance:
+    """Counts the plain bytes of an archive, which may be compressed to nearly nothing."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    def take(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise Invalid(f"cannot unpack the archive: longer than {self._limit} bytes")
+
+
 def put(job: dict[str, Any]) -> None:
     """Unpack the archive on descriptor 0 into an existing folder of the root."""
-    source = open_source(0)
+    source = open_source(0, _Allowance(job["limit"]).take if job["limit"] else None)
     root = _enter(job)
     path = job["path"]
     try:
