@@ -38,16 +38,20 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     annotations: dict[str, str] | None = None
     platform: Platform | None = None
     artifactType: str = ""
+    urls: tuple[str, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One image for one platform: its config and its layers, lowest first (OCI image manifest)."""
+    """One image for one platform: its config and its layers, lowest first (OCI image manifest). An artifact has a type
+    of its own; a `subject` is what it is about."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     mediaType: str = MEDIA_MANIFEST
     annotations: dict[str, str] | None = None
     schemaVersion: int = 2
+    artifactType: str = ""
+    subject: Descriptor | None = None
 
 
 class Index(msgspec.Struct, frozen=True, omit_defaults=True):
