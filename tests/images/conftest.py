@@ -14,5 +14,5 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     store = MemoryStore()
     made = await Room(tmp_path, store).open()
     yield made
-    await made.layers.close()
+    await made.close()
     await store.close()

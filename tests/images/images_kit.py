@@ -1,5 +1,6 @@
 """An images room on real blobs and a real store; archives made by the tests themselves."""
 
+import asyncio
 import contextlib
 import gzip
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
-from boxship.content import Content
+from boxship.content import Content, Garbage
 from boxship.images import Image, Images, Loaded
 from boxship.snapshots import Snapshots
 from boxship.store import Store
@@ -28,9 +29,17 @@ class Room:
         self.layers = Snapshots(self.root / "snapshots")
         await self.layers.recover(())
         await self.content.recover()
-        self.images = Images(self.content, self.layers)
+        self.garbage = Garbage(self.content, self.layers)
+        self.images = Images(self.content, self.layers, self.garbage)
         await self.images.recover(tuple(uses))
+        await self.garbage.sweep()
+        self.collector = asyncio.create_task(self.garbage.run())
         return self
+
+    async def close(self) -> None:
+        self.collector.cancel()
+        await asyncio.wait([self.collector])
+        await self.layers.close()
 
     async def load(self, data: bytes, **options: Any) -> list[Loaded]:
         return [step async for step in self.images.load(chunks(data), **options) if isinstance(step, Loaded)]
@@ -41,8 +50,15 @@ class Room:
     async def names(self) -> dict[str, tuple[str, ...]]:
         return {image.id: image.references for image in await self.images.list()}
 
+    async def kept(self) -> tuple[list[str], list[str]]:
+        """The blobs and unpacked layers that are there once everything without use is gone."""
+        await self.garbage.settle()
+        return list(await self.content.list()), self.layers.layers()
+
     async def assert_no_waste(self) -> None:
         """Every blob and layer belongs to an image, and every image has all of its own."""
+        await self.garbage.settle()
+        assert not self.garbage.leases
         images: list[Image] = await self.images.list()
         blobs = {image.id for image in images} | {image.manifest for image in images}
         blobs |= {layer.blob for image in images for layer in image.layers}

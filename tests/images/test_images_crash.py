@@ -34,5 +34,5 @@ async def check(root: Path, answered: list[list[str]]) -> None:
         await room.images.resolve(name)
     for image in await room.images.list():
         await room.images.resolve(image.id)
-    await room.layers.close()
+    await room.close()
     await store.close()

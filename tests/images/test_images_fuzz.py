@@ -32,12 +32,13 @@ async def load_damaged(data: bytes) -> None:
                 pass
         except BoxshipError as error:
             assert str(error)
+        await room.garbage.settle()
         for image in await room.images.list():
             assert all(room.layers.has_layer(item.chain_id) for item in image.layers)
         if not await room.images.list():
             assert await room.content.list() == () and room.layers.layers() == []
         assert not list((room.root / "content/ingest").iterdir())
-        await room.layers.close()
+        await room.close()
 
 
 @settings(max_examples=60, deadline=None)

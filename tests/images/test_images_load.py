@@ -159,14 +159,14 @@ async def test_platform_choice(room: Room) -> None:
     await room.images.remove("app:1")
     for image in await room.images.list():
         await room.images.remove(image.id)
-    assert await room.content.list() == () and room.layers.layers() == []
+    assert await room.kept() == ([], [])
 
 
 async def test_docker_archive_for_another_platform_is_refused_if_asked(room: Room) -> None:
     data, _ = simple()
     with pytest.raises(NotFound):
         await room.load(data, platform=platforms.parse("linux/arm64"))
-    assert await room.content.list() == ()
+    assert await room.kept() == ([], [])
 
 
 BASE = layer("base")
@@ -223,7 +223,7 @@ async def test_wrong_archives_are_refused_and_leave_nothing(room: Room, name: st
     with pytest.raises((Invalid, NotFound)) as caught:
         await room.load(wrong_archives()[name])
     assert str(caught.value)
-    assert await room.images.list() == [] and await room.content.list() == () and room.layers.layers() == []
+    assert await room.images.list() == [] and await room.kept() == ([], [])
     data, identifier = simple()
     await room.load(data)
     assert await room.names() == {identifier: ("app:1",)}
@@ -250,7 +250,7 @@ async def test_a_client_that_goes_away_leaves_nothing(room: Room) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await room.content.list() == () and not list((room.root / "content/ingest").iterdir())
+    assert await room.kept() == ([], []) and not list((room.root / "content/ingest").iterdir())
 
 
 async def test_an_error_of_the_client_is_passed_on(room: Room) -> None:
@@ -261,13 +261,13 @@ async def test_an_error_of_the_client_is_passed_on(room: Room) -> None:
     with pytest.raises(Canceled):
         async for _ in room.images.load(broken()):
             pass
-    assert await room.content.list() == ()
+    assert await room.kept() == ([], [])
 
 
 async def test_a_load_that_is_not_read_to_its_end_leaves_nothing(room: Room) -> None:
     async with closing(room.images.load(chunks(simple()[0]))) as steps:
         await anext(steps)
-    assert await room.images.list() == [] and await room.content.list() == () and room.layers.layers() == []
+    assert await room.images.list() == [] and await room.kept() == ([], [])
 
 
 async def test_loads_and_removals_at_the_same_time(room: Room) -> None:
@@ -282,7 +282,7 @@ async def test_loads_and_removals_at_the_same_time(room: Room) -> None:
             await room.images.remove(name)
 
     await asyncio.gather(*(one(data, f"app:{index}") for index, (data, _) in enumerate(archives)))
-    assert await room.images.list() == [] and await room.content.list() == () and room.layers.layers() == []
+    assert await room.images.list() == [] and await room.kept() == ([], [])
 
 
 async def test_after_a_crash_half_made_things_are_gone_and_images_are_there(room: Room) -> None:
@@ -295,7 +295,7 @@ async def test_after_a_crash_half_made_things_are_gone_and_images_are_there(room
     (room.root / "content/ingest/half").write_bytes(b"half")
     again = await Room(room.root, room.store).open()
     assert await again.names() == {identifier: ("app:1",)}
-    assert not again.content.exists(stray)
+    assert stray not in (await again.kept())[0]
     await again.assert_no_waste()
 
 
@@ -307,4 +307,4 @@ async def test_a_full_disk_is_said(room: Room, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(os, "write", full)
         with pytest.raises(Exhausted, match="No space left"):
             await room.load(simple()[0])
-    assert await room.content.list() == ()
+    assert await room.kept() == ([], [])

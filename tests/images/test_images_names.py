@@ -102,7 +102,7 @@ async def test_the_last_name_takes_the_image_with_it(room: Room) -> None:
         Removal("Deleted", identifier),
         *(Removal("Deleted", item.chain_id) for item in reversed(image.layers)),
     )
-    assert await room.content.list() == () and room.layers.layers() == []
+    assert await room.kept() == ([], [])
     again = await Room(room.root, room.store).open()
     assert await again.images.list() == []
 
@@ -166,18 +166,18 @@ async def test_force_takes_the_name_of_a_running_container_but_not_its_image(roo
 
 async def test_force_under_a_stopped_container_keeps_its_layers(room: Room) -> None:
     identifier = await loaded(room)
-    kept = set(room.layers.layers())
+    kept = set((await room.kept())[1])
     uses = used(identifier, False)
     assert Removal("Deleted", identifier) in await room.images.remove(identifier, force=True, uses=uses)
-    assert await room.images.list() == [] and set(room.layers.layers()) == kept
+    assert await room.images.list() == [] and set((await room.kept())[1]) == kept
     with pytest.raises(NotFound):
         await room.images.resolve(identifier)
     again = await Room(room.root, room.store).open(uses)
-    assert set(again.layers.layers()) == kept
+    assert set((await again.kept())[1]) == kept
     await again.images.collect(uses)
-    assert set(again.layers.layers()) == kept
+    assert set((await again.kept())[1]) == kept
     await again.images.collect(())
-    assert again.layers.layers() == [] and await again.content.list() == ()
+    assert await again.kept() == ([], [])
 
 
 async def test_an_image_removed_by_force_can_come_back(room: Room) -> None:
@@ -202,7 +202,7 @@ async def test_parents_and_history(room: Room) -> None:
     assert await room.images.remove("app:1") == (Removal("Untagged", "app:1"),)
     await room.images.remove(child.id)
     await room.images.remove(parent.id)
-    assert await room.content.list() == ()
+    assert await room.kept() == ([], [])
 
 
 async def test_prune(room: Room) -> None:
@@ -216,7 +216,7 @@ async def test_prune(room: Room) -> None:
     assert set(await room.names()) == {named, in_use, kept}
     steps, _ = await room.images.prune(lambda image: True, everything=True)
     assert Removal("Untagged", "app:1") in steps
-    assert await room.content.list() == () and room.layers.layers() == []
+    assert await room.kept() == ([], [])
 
 
 async def test_disk_space(room: Room) -> None:
@@ -261,7 +261,7 @@ async def test_import_of_garbage(room: Room, data: bytes) -> None:
         await room.images.import_tar(chunks(data), references.parse("x"))
     with pytest.raises(Invalid):
         await room.images.import_tar(chunks(layer("a")), None, changes=["FROM x"])
-    assert await room.content.list() == () and room.layers.layers() == []
+    assert await room.kept() == ([], [])
 
 
 async def test_commit_with_changes_and_a_name(room: Room) -> None:

@@ -17,6 +17,7 @@ from boxship.content.blobs import Content
 from boxship.errors import BoxshipError
 
 LAYER = "layer "
+EXPIRY_SECONDS = 3600.0  # between two looks for what was begun and never finished
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Garbage:
         self.leases: Counter[str] = Counter()
         self._queue: deque[str] = deque()
         self._queued: set[str] = set()
+        self._offered: dict[str, asyncio.Future[None]] = {}  # from the queue to the end of the removal
         self._removing: dict[str, asyncio.Future[None]] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -85,7 +87,7 @@ class Garbage:
         try:
             yield lease
         finally:
-            for key in lease.keys:
+            for key in reversed(lease.keys):  # a layer goes before the one that it stands on
                 self.leases[key] -= 1
                 if not self.leases[key]:
                     del self.leases[key]
@@ -103,13 +105,19 @@ class Garbage:
         for chain_id in self._layers.layers():
             self._offer(layer_key(chain_id))
 
-    async def settle(self) -> None:
-        """Returns once the queue is empty: everything that was without use is gone. Needs `run`."""
-        await self._idle.wait()
+    async def settle(self, keys: Iterable[str] | None = None) -> None:
+        """Returns once the queue is empty: everything that was without use is gone. With `keys`, once this is so of
+        each of them, whatever others add meanwhile. Needs `run`."""
+        if keys is None:
+            await self._idle.wait()
+            return
+        for key in keys:
+            while (offered := self._offered.get(key)) is not None:
+                await asyncio.shield(offered)
 
     async def run(self) -> None:
-        """The collector; one task for as long as the daemon lives. A failure is logged, and the thing left for the next
-        start."""
+        """The collector; one task for as long as the daemon lives, begun after `sweep`: before it some owners may not
+        have claimed yet. A failure is logged, and the thing left for the next start."""
         while True:
             await self._wake.wait()
             while self._queue:
@@ -117,13 +125,24 @@ class Garbage:
                 self._queued.discard(key)
                 if self._is_free(key):
                     await self._remove(key)
+                if key not in self._queued:  # else it was used and let go meanwhile
+                    self._offered.pop(key).set_result(None)
             self._wake.clear()
             self._idle.set()
+
+    async def expire(self) -> None:
+        """Remove what was begun under a name and not continued, once an hour; one task for as long as the daemon
+        lives."""
+        while True:
+            await asyncio.sleep(EXPIRY_SECONDS)
+            await self._content.drop_old_partials()
 
     def _offer(self, key: str) -> None:
         if self._is_free(key) and key not in self._queued:
             self._queue.append(key)
             self._queued.add(key)
+            if key not in self._offered:
+                self._offered[key] = asyncio.get_running_loop().create_future()
             self._idle.clear()
             self._wake.set()
 
@@ -140,6 +159,8 @@ class Garbage:
             await remove(name)
         except (BoxshipError, OSError) as error:
             log.error("cannot remove %s: %s", key, error)
+        except Exception:  # the border of a task: a mistake here must not end all collection
+            log.exception("cannot remove %s", key)
         finally:
             del self._removing[key]
             done.set_result(None)

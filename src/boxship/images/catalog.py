@@ -1,7 +1,7 @@
 """All images and their names, in memory as they are stored: what lookups and lists are answered from.
 
-A change is durable before it shows here. The catalog also counts which layers and blobs are used, so that a removal
-knows what it sets free without searching.
+A change is durable before it shows here. In the same step of the loop the catalog claims the blobs and unpacked layers
+that a record or a name needs, and gives back those of what went.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from boxship.content import References
+from boxship.content import Garbage, References, layer_key
 from boxship.images.documents import nanoseconds
 from boxship.images.model import Image, Layer, Record, Target
 from boxship.spec import digest as digests
@@ -25,18 +25,18 @@ _write = msgspec.json.Encoder().encode
 
 
 class Catalog:
-    """Belongs to the loop; changes must not run beside each other (the room's lock sees to it). `blob_users` and
-    `chain_users` count the images (and for blobs also the names) that need a blob or an unpacked layer."""
+    """Belongs to the loop; changes must not run beside each other (the room's lock sees to it). `chain_users` counts
+    the images that need an unpacked layer."""
 
-    def __init__(self, durable: References) -> None:
+    def __init__(self, durable: References, garbage: Garbage) -> None:
         self._durable = durable
+        self._garbage = garbage
         self._records: dict[str, Record] = {}
         self._configs: dict[str, ImageConfig] = {}
         self._views: dict[str, Image] = {}
         self._names: dict[str, Target] = {}
         self._names_of: dict[str, set[str]] = {}
         self._children: dict[str, set[str]] = {}
-        self.blob_users: Counter[str] = Counter()
         self.chain_users: Counter[str] = Counter()
 
     @staticmethod
@@ -54,10 +54,14 @@ class Catalog:
     def fill(
         self, records: Mapping[str, Record], names: Mapping[str, Target], configs: Mapping[str, ImageConfig]
     ) -> None:
-        """Take over what `read` gave, at start; images without a config in `configs` are left out."""
-        for identifier, config in configs.items():
-            self._put_record(records[identifier], config)
+        """Take over what `read` gave, at start; images without a config in `configs` are not shown, but what they are
+        made of stays."""
+        for identifier, record in records.items():
+            self._garbage.claim(keys_of(record))
+            if identifier in configs:
+                self._put_record(record, configs[identifier])
         for name, target in names.items():
+            self._garbage.claim((target.digest,))
             if target.image in self._records:
                 self._put_name(name, target)
 
@@ -73,12 +77,17 @@ class Catalog:
         for name, target in names.items():
             stored[NAMES + name] = _write(target) if target else None
         await self._durable.change(stored)
+        for pair in records.values():
+            self._garbage.claim(keys_of(pair[0]) if pair else ())
+        self._garbage.claim(target.digest for target in names.values() if target)
         for name, target in names.items():
-            self._drop_name(name)
+            dropped = self._drop_name(name)
+            self._garbage.release((dropped.digest,) if dropped else ())
             if target:
                 self._put_name(name, target)
         for identifier, pair in records.items():
-            self._drop_record(identifier)
+            gone = self._drop_record(identifier)
+            self._garbage.release(keys_of(gone) if gone else ())
             if pair:
                 self._put_record(*pair)
 
@@ -156,34 +165,32 @@ class Catalog:
         self._configs[record.id] = config
         if record.parent:
             self._children.setdefault(record.parent, set()).add(record.id)
-        self.blob_users.update(blobs_of(record))
         self.chain_users.update(layer.chain_id for layer in record.layers)
 
-    def _drop_record(self, identifier: str) -> None:
+    def _drop_record(self, identifier: str) -> Record | None:
         record = self._records.pop(identifier, None)
         self._views.pop(identifier, None)
         self._configs.pop(identifier, None)
         if record is None:
-            return
+            return None
         if record.parent:
             self._children[record.parent].discard(identifier)
         for child in self._children.get(identifier, ()):
             self._views.pop(child, None)
-        self.blob_users.subtract(blobs_of(record))
         self.chain_users.subtract(layer.chain_id for layer in record.layers)
+        return record
 
     def _put_name(self, name: str, target: Target) -> None:
         self._names[name] = target
         self._names_of.setdefault(target.image, set()).add(name)
         self._views.pop(target.image, None)
-        self.blob_users[target.digest] += 1
 
-    def _drop_name(self, name: str) -> None:
+    def _drop_name(self, name: str) -> Target | None:
         target = self._names.pop(name, None)
         if target is not None:
             self._names_of[target.image].discard(name)
             self._views.pop(target.image, None)
-            self.blob_users[target.digest] -= 1
+        return target
 
 
 def blobs_of(record: Record) -> Iterator[str]:
@@ -192,3 +199,10 @@ def blobs_of(record: Record) -> Iterator[str]:
     yield record.manifest
     for layer in record.layers:
         yield layer.blob
+
+
+def keys_of(record: Record) -> Iterator[str]:
+    """What an image claims: its blobs and its unpacked layers, the topmost first."""
+    for layer in reversed(record.layers):
+        yield layer_key(layer.chain_id)
+    yield from blobs_of(record)

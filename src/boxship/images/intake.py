@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from boxship.content import Content
+from boxship.content import Content, Lease
 from boxship.errors import Invalid
 from boxship.images.documents import DOCUMENT_LIMIT
-from boxship.images.holds import Hold
 from boxship.images.streams import PIECE, Bridge, Inflated, Reader
 from boxship.spec import digest as digests
 
@@ -70,14 +69,14 @@ class Archive:
         self._links: dict[str, str] = {}
         self._held = 0
 
-    def take(self, bridge: Bridge, hold: Hold) -> None:
+    def take(self, bridge: Bridge, lease: Lease) -> None:
         """Read the whole stream. Raises Invalid for what is no archive, Exhausted on a full disk."""
         try:
             with open_tar(Inflated(bridge)) as tar:
                 for count, member in enumerate(tar):
                     if count >= MEMBER_LIMIT:
                         raise Invalid(f"cannot load images: the archive has more than {MEMBER_LIMIT} members")
-                    self._take_member(tar, member, lambda key: bridge.call(hold.add(key)))
+                    self._take_member(tar, member, lambda key: bridge.call(lease.add(key)))
                     tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
         except (tarfile.TarError, EOFError) as error:
             raise Invalid(f"cannot read the archive: {error}") from error

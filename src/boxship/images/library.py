@@ -1,30 +1,30 @@
 """Images: the one face of the room. It orders the steps of each operation and holds the lock under which names change.
 
 Every operation is safe against a crash in one way: parts are durable before a record names them, and a record is gone
-before its parts are; what a crash leaves in between is swept at the next start.
+before its parts are; what a crash leaves in between is swept at the next start. Parts are leased while an image is
+being made; taking away what no record claims is the business of `Garbage`.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from boxship.content import Content
+from boxship.content import Content, Garbage, Lease, layer_key
 from boxship.errors import BoxshipError, Invalid
 from boxship.images import deletion, making, saving
 from boxship.images.accounting import history_of, usage_of
-from boxship.images.catalog import Catalog, blobs_of
+from boxship.images.catalog import Catalog, keys_of
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
-from boxship.images.garbage import Collector
-from boxship.images.holds import Hold, layer_key
 from boxship.images.loading import Ready, prepare, take
 from boxship.images.lookup import find, missing, target_of
 from boxship.images.model import (
     HistoryEntry,
     Image,
+    Layer,
     LayerProgress,
     Layers,
     Loaded,
@@ -47,23 +47,22 @@ log = logging.getLogger(__name__)
 class Images:
     """All images of an instance. `recover` comes first."""
 
-    def __init__(self, content: Content, layers: Layers) -> None:
+    def __init__(
+        self, content: Content, layers: Layers, garbage: Garbage, remote: None = None, trust: None = None
+    ) -> None:
         self._content = content
         self._layers = layers
-        self._catalog = Catalog(content.references)
-        self._garbage = Collector(content, layers, self._catalog)
+        self._garbage = garbage
+        self._catalog = Catalog(content.references, garbage)
         self._changing = asyncio.Lock()
         self._intakes = asyncio.Semaphore(INTAKE_LIMIT)
 
     async def recover(self, uses: Collection[Use] = ()) -> None:
-        """Read what is stored, and sweep what no image needs. `uses` are the containers that exist."""
+        """Read what is stored and claim what it needs. `uses` are the containers that exist."""
         records, names = await Catalog.read(self._content.references)
         configs = await asyncio.to_thread(_read_configs, self._content, records.values())
         self._catalog.fill(records, names, configs)
         await self._drop_hidden(uses)
-        blobs = {blob for record in records.values() for blob in blobs_of(record)}
-        chains = {layer.chain_id for record in records.values() for layer in record.layers}
-        await self._garbage.sweep(blobs | {target.digest for target in names.values()}, chains)
 
     # looking
 
@@ -102,11 +101,9 @@ class Images:
             return self._catalog.image(identifier)
 
     async def _name(self, identifier: str, names: dict[str, Target]) -> None:
-        """Under the lock: point names at an image, durably, and free the index that a name stood for before."""
-        before = [known.digest for name in names if (known := self._catalog.target(name))]
+        """Under the lock: point names at an image, durably."""
         record = msgspec.structs.replace(self._catalog.record(identifier), tagged_at=time.time_ns())
         await self._catalog.change({identifier: (record, self._catalog.config(identifier))}, names)
-        await self._garbage.collect(before, ())
 
     # bringing in
 
@@ -115,10 +112,10 @@ class Images:
     ) -> AsyncGenerator[LayerProgress | Loaded, None]:
         """Take an archive of images (Docker's of any age, or an OCI layout; plain or compressed) off a stream.
         Raises Invalid for what is none, NotFound where it has nothing for the platform, Exhausted on a full disk."""
-        async with self._intakes, self._garbage.making() as hold:
-            for found in await take(self._content, hold, source, platform):
+        async with self._intakes, self._garbage.lease() as lease:
+            for found in await take(self._content, lease, source, platform):
                 async with contextlib.aclosing(
-                    prepare(self._content, self._layers, hold, found, self._catalog.layers())
+                    prepare(self._content, self._layers, lease, found, self._catalog.layers())
                 ) as steps:
                     async for step in steps:
                         yield await self._settle(step) if isinstance(step, Ready) else step
@@ -137,12 +134,10 @@ class Images:
                 known_record = self._catalog.record(identifier)
                 if target.digest == record.manifest:
                     target = Target(known_record.manifest, identifier)
-                record = msgspec.structs.replace(known_record, hidden=False)
+                record = msgspec.structs.replace(known_record, hidden=known_record.hidden and record.hidden)
             if ready.names:
                 record = msgspec.structs.replace(record, tagged_at=time.time_ns())
-            before = [known.digest for name in ready.names if (known := self._catalog.target(name))]
             await self._catalog.change({identifier: (record, ready.config)}, dict.fromkeys(ready.names, target))
-            await self._garbage.collect(before, ())
         return Loaded(identifier, tuple(references.parse(name).familiar for name in ready.names), replaced)
 
     async def import_tar(
@@ -157,10 +152,10 @@ class Images:
         """Make an image of one layer from a tar, plain or compressed. `changes` are Dockerfile instructions."""
         name = check_tag(reference) if reference else None
         config = making.changed(None, changes)
-        async with self._intakes, self._garbage.making() as hold:
-            blob = await making.take_tar(self._content, hold, source)
+        async with self._intakes, self._garbage.lease() as lease:
+            blob = await making.take_tar(self._content, lease, source)
             draft = making.import_config(config, blob, message, platform or platforms.host())
-            return await self._make(hold, draft, (), name, "")
+            return await self._make(lease, draft, (), name, "")
 
     async def commit(
         self,
@@ -179,21 +174,21 @@ class Images:
         `changes` are Dockerfile instructions on top of it."""
         name = check_tag(reference) if reference else None
         config = making.changed(config, changes)
-        async with self._intakes, self._garbage.making() as hold:
-            blob = await making.take_tar(self._content, hold, diff)
+        async with self._intakes, self._garbage.lease() as lease:
+            blob = await making.take_tar(self._content, lease, diff)
             below = parent.layers if parent else ()
             for layer in below:  # the parent may be removed while we work; its parts stay
-                await hold.add(layer.blob)
-                await hold.add(layer_key(layer.chain_id))
+                await lease.add(layer.blob)
+                await lease.add(layer_key(layer.chain_id))
             draft = making.commit_config(
                 parent, config, blob, author, comment, created_by, platform or platforms.host()
             )
-            return await self._make(hold, draft, below, name, parent.id if parent else "")
+            return await self._make(lease, draft, below, name, parent.id if parent else "")
 
     async def _make(
-        self, hold: Hold, draft: making.Draft, below: Sequence[making.Layer], name: str | None, parent: str
+        self, lease: Lease, draft: making.Draft, below: Sequence[making.Layer], name: str | None, parent: str
     ) -> Image:
-        record, config = await making.build(self._content, self._layers, hold, draft, below)
+        record, config = await making.build(self._content, self._layers, lease, draft, below)
         parent = parent if self._catalog.shows(parent) and parent != record.id else ""
         target = Target(record.manifest, record.id)
         await self._settle(
@@ -201,23 +196,44 @@ class Images:
         )
         return self._catalog.image(record.id)
 
+    async def assemble(
+        self,
+        config: ImageConfig,
+        layers: Sequence[Layer],
+        *,
+        names: Sequence[Reference] = (),
+        parent: str = "",
+        hidden: bool = False,
+        annotations: Mapping[str, str] = {},
+    ) -> Image:
+        """Make an image of layers that are unpacked and whose blobs are stored already, under the caller's lease.
+        `parent` is the id of the image that it was made from; a `hidden` one nobody sees, and it stays only as long
+        as a container has it. Raises Invalid where config and layers do not fit together."""
+        checked = tuple(check_tag(name) for name in names)
+        async with self._garbage.lease() as lease:
+            record = await making.assemble(self._content, lease, config, layers, annotations)
+            parent = parent if self._catalog.shows(parent) and parent != record.id else ""
+            record = msgspec.structs.replace(record, parent=parent, hidden=hidden)
+            await self._settle(Ready(record, config, checked, Target(record.manifest, record.id)))
+        return self._catalog.image(record.id)
+
     # taking out
 
     def save(self, names: Sequence[str], platform: Platform | None = None) -> AsyncGenerator[bytes, None]:
         """A tar of images in the combined layout of Docker 25 and OCI. Raises NotFound at once, before any byte."""
-        return saving.stream(self._content, self._garbage.holds, saving.select(self._catalog, names, platform))
+        return saving.stream(self._content, self._garbage, saving.select(self._catalog, names, platform))
 
     # removing
 
     async def remove(self, reference: str, *, force: bool = False, uses: Collection[Use] = ()) -> tuple[Removal, ...]:
-        """Take a name away, and the image where it was the last; `uses` are the containers that exist. Raises NotFound
-        or Conflict."""
+        """Take a name away, and the image where it was the last; `uses` are the containers that exist. What nothing
+        needs any more is gone when this returns. Raises NotFound or Conflict."""
         async with self._changing:
             identifier = find(self._catalog, reference)
             plan = deletion.plan(self._catalog, reference, identifier, force, list(uses))
-            steps, blobs, chains = await self._carry_out(plan)
-            await self._drop_hidden(uses)
-        await self._garbage.collect(blobs, chains)
+            steps, keys = await self._carry_out(plan)
+            hidden = await self._drop_hidden(uses)
+        await self._garbage.settle((*keys, *hidden))
         return steps
 
     async def prune(
@@ -226,6 +242,7 @@ class Images:
         """Remove images without a name (`everything`: also with one) that no container uses and `wanted` accepts;
         the steps, and the bytes of layers set free."""
         steps: list[Removal] = []
+        keys: list[str] = []
         before = self._catalog.layers()
         for image in await self.list():
             if (image.references and not everything) or not wanted(image):
@@ -236,12 +253,13 @@ class Images:
                 plan = deletion.plan_prune(self._catalog, image.id, list(uses))
                 if plan is None:
                     continue
-                done, blobs, chains = await self._carry_out(plan)
+                done, gone = await self._carry_out(plan)
             steps += done
-            await self._garbage.collect(blobs, chains)
+            keys += gone
         async with self._changing:
-            await self._drop_hidden(uses)
-        freed = sum(layer.size for chain_id, layer in before.items() if not self._catalog.chain_users[chain_id])
+            keys += await self._drop_hidden(uses)
+        await self._garbage.settle(keys)
+        freed = sum(layer.size for chain_id, layer in before.items() if not self._layers.has_layer(chain_id))
         return tuple(steps), freed
 
     async def collect(self, uses: Collection[Use]) -> None:
@@ -250,8 +268,8 @@ class Images:
             async with self._changing:
                 await self._drop_hidden(uses)
 
-    async def _carry_out(self, plan: deletion.Plan) -> tuple[tuple[Removal, ...], Sequence[str], Sequence[str]]:
-        """Make a plan durable; its steps, and the blobs and layers that may be free now."""
+    async def _carry_out(self, plan: deletion.Plan) -> tuple[tuple[Removal, ...], Sequence[str]]:
+        """Make a plan durable; its steps, and the keys that may be free now."""
         record = self._catalog.record(plan.image)
         targets = [known.digest for name in plan.untag if (known := self._catalog.target(name))]
         steps = [Removal("Untagged", references.parse(name).familiar) for name in plan.untag]
@@ -261,20 +279,23 @@ class Images:
         records = {plan.image: kept} if plan.delete else {}
         await self._catalog.change(records, dict.fromkeys(plan.untag))
         if not plan.delete:
-            return tuple(steps), targets, []
+            return tuple(steps), targets
         steps.append(Removal("Deleted", record.id))
         chains = [layer.chain_id for layer in reversed(record.layers)]
-        steps += [Removal("Deleted", chain_id) for chain_id in chains if not self._catalog.chain_users[chain_id]]
-        return tuple(steps), [*targets, *blobs_of(record)], chains
+        steps += [Removal("Deleted", chain_id) for chain_id in chains if not self._garbage.claims[layer_key(chain_id)]]
+        return tuple(steps), [*targets, *keys_of(record)]
 
-    async def _drop_hidden(self, uses: Collection[Use]) -> None:
-        """Under the lock: forget images that were removed by force and that no container needs any more."""
+    async def _drop_hidden(self, uses: Collection[Use]) -> Sequence[str]:
+        """Under the lock: forget images that were removed by force and that no container needs any more; the keys that
+        may be free now."""
+        keys: Sequence[str] = ()
         needed = {use.image_id for use in uses}
         for identifier in self._catalog.hidden():
             if identifier not in needed:
                 record = self._catalog.record(identifier)
                 await self._catalog.change({identifier: None}, {})
-                await self._garbage.collect(blobs_of(record), [layer.chain_id for layer in reversed(record.layers)])
+                keys = (*keys, *keys_of(record))
+        return keys
 
 
 def _read_configs(content: Content, records: Iterable[Record]) -> dict[str, ImageConfig]:

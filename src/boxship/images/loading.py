@@ -1,14 +1,13 @@
 """Loading images from an archive: take it in, find what is in it, unpack, and only then name it."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 import msgspec
 
-from boxship.content import Content
+from boxship.content import Content, Lease
 from boxship.errors import Invalid
 from boxship.images.documents import parse_config
-from boxship.images.holds import Hold
 from boxship.images.intake import Archive
 from boxship.images.layouts import Found, find
 from boxship.images.model import Layer, LayerProgress, Layers, Record, Target
@@ -27,20 +26,20 @@ class Ready(msgspec.Struct, frozen=True):
     target: Target
 
 
-async def take(content: Content, hold: Hold, source: AsyncIterator[bytes], platform: Platform | None) -> list[Found]:
+async def take(content: Content, lease: Lease, source: AsyncIterator[bytes], platform: Platform | None) -> list[Found]:
     """Read an archive to its end; the images in it. Raises Invalid, NotFound (platform), Exhausted or Canceled."""
     bridge = Bridge(source)
     archive = Archive(content)
 
     def work() -> list[Found]:
-        archive.take(bridge, hold)
+        archive.take(bridge, lease)
         return find(archive, platform)
 
     return await bridge.run(work)
 
 
 async def prepare(
-    content: Content, layers: Layers, hold: Hold, found: Found, known: Mapping[str, Layer]
+    content: Content, layers: Layers, lease: Lease, found: Found, known: Mapping[str, Layer]
 ) -> AsyncGenerator[LayerProgress | Ready, None]:
     """Store and unpack the parts of one image: progress, then what is ready to be named. `known` are the layers of the
     images that are here."""
@@ -48,34 +47,38 @@ async def prepare(
     diff_ids = config.rootfs.diff_ids
     if len(diff_ids) != len(found.layers):
         raise Invalid(f"invalid manifest, layers length mismatch: expected {len(found.layers)}, got {len(diff_ids)}")
-    identifier = await store(content, hold, found.config)
+    identifier = await store(content, lease, found.config)
     made: list[Layer] = []
     for blob, place in zip(found.layers, places(diff_ids), strict=True):
         yield LayerProgress(place.diff_id, len(made) + 1, len(diff_ids), blob.size)
-        await hold.add(blob.digest)
-        made.append(await unpack(content, layers, hold, blob, place, known))
+        await lease.add(blob.digest)
+        made.append(await unpack(content, layers, lease, blob, place, known))
     manifest = found.manifest
     if manifest:
-        await hold.add(manifest)
+        await lease.add(manifest)
     else:
-        manifest = await store(content, hold, manifest_of(identifier, len(found.config), made))
+        manifest = await store(content, lease, manifest_of(identifier, len(found.config), made))
     if found.target:
-        await hold.add(found.target)
+        await lease.add(found.target)
     record = Record(identifier, manifest, tuple(made), time.time_ns())
     yield Ready(record, config, found.names, Target(found.target or manifest, identifier))
 
 
-async def store(content: Content, hold: Hold, data: bytes) -> str:
-    """Put a small blob under a hold; its digest."""
-    await hold.add(digests.of_bytes(data))
+async def store(content: Content, lease: Lease, data: bytes) -> str:
+    """Put a small blob under a lease; its digest."""
+    await lease.add(digests.of_bytes(data))
     return await content.put(data)
 
 
-def manifest_of(identifier: str, config_size: int, layers: list[Layer]) -> bytes:
+def manifest_of(
+    identifier: str, config_size: int, layers: Sequence[Layer], annotations: Mapping[str, str] = {}
+) -> bytes:
     """A manifest for an image that came without one."""
-    return msgspec.json.encode(
-        Manifest(
-            config=Descriptor(MEDIA_CONFIG, identifier, config_size),
-            layers=tuple(Descriptor(layer.media_type, layer.blob, layer.blob_size) for layer in layers),
-        )
+    manifest = Manifest(
+        config=Descriptor(MEDIA_CONFIG, identifier, config_size),
+        layers=tuple(Descriptor(layer.media_type, layer.blob, layer.blob_size) for layer in layers),
+        annotations=dict(sorted(annotations.items())) or None,
     )
+    # Registries insist on the two that are our structs' defaults.
+    document = {"schemaVersion": manifest.schemaVersion, "mediaType": manifest.mediaType}
+    return msgspec.json.encode(document | msgspec.to_builtins(manifest))

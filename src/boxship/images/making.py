@@ -1,15 +1,14 @@
-"""New images: from a tar (import) and from a container's changes (commit)."""
+"""New images: from a tar (import), from a container's changes (commit), from layers that are here (assemble)."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
-from boxship.content import Content
+from boxship.content import Content, Lease
 from boxship.errors import Invalid
 from boxship.images.changes import apply
 from boxship.images.documents import LAYER_LIMIT, timestamp
-from boxship.images.holds import Hold
 from boxship.images.intake import Blob
 from boxship.images.loading import manifest_of, store
 from boxship.images.model import Image, Layer, Layers, Record
@@ -18,7 +17,17 @@ from boxship.images.unpack import places, unpack
 from boxship.spec import digest as digests
 from boxship.spec.image import ExecutionConfig, History, ImageConfig, Platform, RootFs
 
-__all__ = ["Draft", "ExecutionConfig", "Layer", "build", "changed", "commit_config", "import_config", "take_tar"]
+__all__ = [
+    "Draft",
+    "ExecutionConfig",
+    "Layer",
+    "assemble",
+    "build",
+    "changed",
+    "commit_config",
+    "import_config",
+    "take_tar",
+]
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -33,7 +42,7 @@ def changed(config: ExecutionConfig | None, changes: Sequence[str]) -> Execution
     return apply(config or ExecutionConfig(), changes)
 
 
-async def take_tar(content: Content, hold: Hold, source: AsyncIterator[bytes]) -> Blob:
+async def take_tar(content: Content, lease: Lease, source: AsyncIterator[bytes]) -> Blob:
     """Store a tar from a stream, uncompressed. Raises Invalid where there is none, Exhausted on a full disk."""
     bridge = Bridge(source)
 
@@ -47,7 +56,7 @@ async def take_tar(content: Content, hold: Hold, source: AsyncIterator[bytes]) -
                 raise Invalid("cannot read the archive: it is empty")
             while bridge.read(PIECE):
                 pass
-            bridge.call(hold.add(ingest.digest()))
+            bridge.call(lease.add(ingest.digest()))
             return Blob(ingest.finish(), ingest.size)
         finally:
             ingest.abandon()
@@ -104,13 +113,31 @@ def commit_config(
 
 
 async def build(
-    content: Content, layers: Layers, hold: Hold, draft: Draft, below: Sequence[Layer]
+    content: Content, layers: Layers, lease: Lease, draft: Draft, below: Sequence[Layer]
 ) -> tuple[Record, ImageConfig]:
     """Unpack the new layer on those below, store config and manifest: an image without a name yet."""
     made = list(below)
     if draft.blob is not None:
-        made.append(await unpack(content, layers, hold, draft.blob, places(draft.config.rootfs.diff_ids)[-1]))
-    data = msgspec.json.encode(draft.config)
-    identifier = await store(content, hold, data)
-    manifest = await store(content, hold, manifest_of(identifier, len(data), made))
-    return Record(identifier, manifest, tuple(made), time.time_ns()), draft.config
+        made.append(await unpack(content, layers, lease, draft.blob, places(draft.config.rootfs.diff_ids)[-1]))
+    return await assemble(content, lease, draft.config, made), draft.config
+
+
+async def assemble(
+    content: Content,
+    lease: Lease,
+    config: ImageConfig,
+    layers: Sequence[Layer],
+    annotations: Mapping[str, str] = {},
+) -> Record:
+    """Store config and manifest of layers that are here: an image without a name yet. Raises Invalid where the config
+    names other layers, or one is not under a lease of the caller's."""
+    if tuple(layer.diff_id for layer in layers) != config.rootfs.diff_ids:
+        raise Invalid("cannot make an image: its config names other layers than it is made of")
+    if len(layers) > LAYER_LIMIT:
+        raise Invalid(f"cannot make an image: it would have more than {LAYER_LIMIT} layers")
+    for layer in layers:
+        content.path(layer.blob)
+    data = msgspec.json.encode(config)
+    identifier = await store(content, lease, data)
+    manifest = await store(content, lease, manifest_of(identifier, len(data), layers, annotations))
+    return Record(identifier, manifest, tuple(layers), time.time_ns())

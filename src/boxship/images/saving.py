@@ -12,10 +12,9 @@ from typing import Any
 
 import msgspec
 
-from boxship.content import Content
+from boxship.content import Content, Garbage
 from boxship.errors import BoxshipError, Invalid, NotFound
 from boxship.images.catalog import Catalog, blobs_of
-from boxship.images.holds import Holds
 from boxship.images.layouts import IMAGE_NAME, REFERENCE_NAME
 from boxship.images.lookup import find
 from boxship.images.model import Record
@@ -110,12 +109,12 @@ def blob_path(digest: str) -> str:
     return "blobs/" + digest.replace(":", "/", 1)
 
 
-async def stream(content: Content, holds: Holds, selected: Sequence[Selected]) -> AsyncGenerator[bytes, None]:
+async def stream(content: Content, garbage: Garbage, selected: Sequence[Selected]) -> AsyncGenerator[bytes, None]:
     """The tar. Raises NotFound where an image was removed before the first byte."""
-    async with holds.open() as hold:
+    async with garbage.lease() as lease:
         blobs = dict.fromkeys(blob for image in selected for blob in blobs_of(image.record))
         for blob in blobs:
-            await hold.add(blob)
+            await lease.add(blob)
         sizes = {blob: content.size(blob) for blob in blobs}
         yield _folder("blobs") + _folder("blobs/sha256")
         for blob, size in sizes.items():

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from boxship.content import Content
+from boxship.content import Content, Lease, layer_key
 from boxship.errors import Invalid
-from boxship.images.holds import Hold, layer_key
 from boxship.images.intake import Blob
 from boxship.images.model import Layer, Layers
 from boxship.images.streams import PIECE, Inflated, beginning, compression
@@ -36,14 +35,14 @@ def places(diff_ids: tuple[str, ...]) -> list[Place]:
 async def unpack(
     content: Content,
     layers: Layers,
-    hold: Hold,
+    lease: Lease,
     blob: Blob,
     place: Place,
     known: Mapping[str, Layer] = {},
 ) -> Layer:
     """Unpack one layer if it is not there yet. `known` are the layers of images that are here, by chain id. Raises
     Invalid where the blob is another layer than the config names: nothing is taken on trust."""
-    await hold.add(layer_key(place.chain_id))
+    await lease.add(layer_key(place.chain_id))
     path = content.path(blob.digest)
     kind = compression(await asyncio.to_thread(beginning, path))
     if not kind and blob.digest != place.diff_id:

@@ -17,12 +17,13 @@ from pathlib import Path
 import uvloop
 
 from boxship import __version__
-from boxship.content.blobs import Content
+from boxship.content import Content, Garbage
 from boxship.doors.docker.door import Door
 from boxship.engine import Engine
 from boxship.engine.clock import SystemClock
 from boxship.engine.places import Places
 from boxship.engine.system import Facts
+from boxship.engine.tasks import Tasks
 from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.images.library import Images
 from boxship.main.options import Options, parse_arguments, parse_pool
@@ -142,7 +143,8 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
         snapshots = Snapshots(data / "snapshots")
         snapshots.check()
         volumes = Volumes(data / "volumes", store)
-        images = Images(content, snapshots)
+        garbage = Garbage(content, snapshots)
+        images = Images(content, snapshots, garbage)
         driver = Driver(
             run_root,
             instance=instance,
@@ -185,9 +187,19 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             tasks=tasks,
         )
         await engine.start()
+        # Every owner of blobs or layers recovers before this line, and so has claimed what its records name: the
+        # images in engine.start(); then the registry; then the builder's cache.
+        await garbage.sweep()
+        guarded = Tasks(tasks)
+        collecting = [
+            guarded.start("collect garbage", garbage.run),
+            guarded.start("remove what was never finished", garbage.expire),
+        ]
         try:
             yield engine
         finally:
+            for task in collecting:
+                task.cancel()
             await engine.stop()
             await networks.close()
             await driver.close()
