@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxship.errors import Denied, Exists, Invalid, NotFound
-from boxship.pki import authority, certificates
+from boxship.pki import authority, certificates, places
 from boxship.pki.names import subject_for
 from boxship.pki.verify import Finding, verify
 
@@ -58,11 +58,11 @@ def test_issued_certificates_are_listed_and_check_well(folder: Path) -> None:
     opened = authority.open_authority(folder)
     opened.issue_server(subject_for("web", ("localhost", "127.0.0.1", "::1", "*.example.org")), NOW)
     opened.issue_client(subject_for("alice", ()), NOW, days=10)
-    found = {summary.name: summary for summary in authority.summaries(folder)}
+    found = {summary.name: summary for summary in places.summaries(folder)}
     assert [summary.kind for summary in found.values()] == ["root", "intermediate", "client", "server"]
     assert found["web"].places == ("localhost", "*.example.org", "127.0.0.1", "::1")
     assert found["alice"].ends == NOW + datetime.timedelta(days=10)
-    assert states(verify(folder, NOW))["alice/cert.pem"] == "warning"  # ends soon
+    assert states(verify(folder, NOW + datetime.timedelta(days=7)))["alice/cert.pem"] == "warning"  # ends soon
     assert states(verify(folder, NOW))["web/cert.pem"] == "good"
     assert states(verify(folder, NOW + datetime.timedelta(days=11)))["alice/cert.pem"] == "bad"
     assert states(verify(folder, NOW - datetime.timedelta(days=1)))["web/cert.pem"] == "bad"
@@ -105,12 +105,12 @@ def test_a_passphrase_that_others_can_read_is_refused(folder: Path) -> None:
 
 def test_no_certificate_outlives_its_issuer(folder: Path) -> None:
     opened = authority.open_authority(folder)
-    issued = opened.issue_client(subject_for("long", ()), NOW, days=certificates.MAXIMUM_DAYS)
+    issued = opened.issue_client(subject_for("long", ()), NOW, days=certificates.MOST_LIFE.days)
     limit = opened.intermediate.certificate.not_valid_after_utc
-    assert authority.one_certificate(issued / "cert.pem").not_valid_after_utc == limit
+    assert places.one_certificate(issued / "cert.pem").not_valid_after_utc == limit
     with pytest.raises(Invalid, match="ended on"):
         opened.issue_client(subject_for("late", ()), limit + datetime.timedelta(days=1))
-    for days in (0, -1, certificates.MAXIMUM_DAYS + 1, 10**12):
+    for days in (0, -1, certificates.MOST_LIFE.days + 1, 10**12):
         with pytest.raises(Invalid):
             opened.issue_client(subject_for("odd", ()), NOW, days=days)
 
@@ -140,7 +140,7 @@ def test_damage_is_found(folder: Path, tmp_path: Path) -> None:
 
 
 def test_without_an_authority_every_question_says_so(tmp_path: Path) -> None:
-    for ask in (authority.open_authority, authority.summaries, lambda folder: verify(folder, NOW)):
+    for ask in (authority.open_authority, places.summaries, lambda folder: verify(folder, NOW)):
         with pytest.raises(NotFound, match="there is none"):
             ask(tmp_path)
 

@@ -1,7 +1,7 @@
 """What stands in a certificate: pure functions of keys, names and a time. No file is read or written here.
 
-Keys are ECDSA on P-256. A root signs one intermediate; the intermediate signs servers and clients, so the root's key
-can be taken off the machine. A server certificate cannot be used as a client's, nor the other way round.
+A root signs one intermediate; the intermediate signs the rest, so the root's key can be taken off the machine. A
+certificate serves one use: a server's cannot be used as a client's, nor either to sign messages.
 """
 
 import datetime
@@ -10,21 +10,25 @@ import ipaddress
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from boxship.errors import Denied, Invalid
+from boxship.errors import Invalid
+from boxship.pki.keys import Key, PublicKey, kind_of, signature_hash
 from boxship.pki.names import Subject
 
-ROOT_DAYS = 3650
-INTERMEDIATE_DAYS = 1825
+ROOT_LIFE = datetime.timedelta(days=3650)
+INTERMEDIATE_LIFE = datetime.timedelta(days=1825)
 LEAF_DAYS = 397
+LEAF_LIFE = datetime.timedelta(days=LEAF_DAYS)
+LEAST_LIFE = datetime.timedelta(seconds=1)
+MOST_LIFE = datetime.timedelta(days=36500)  # a longer one could overflow a date
 CLOCK_SKEW = datetime.timedelta(minutes=5)  # certificates hold on machines whose clock is a little behind
 ORGANISATION = "Boxship"
-# A self-signed certificate may not run longer than this, so that "days" cannot overflow a date.
-MAXIMUM_DAYS = 36500
-
-Key = ec.EllipticCurvePrivateKey
+USAGES = {
+    "server": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "signer": ExtendedKeyUsageOID.EMAIL_PROTECTION,  # signs messages and has messages encrypted to it
+}
 
 
 class Issuer(msgspec.Struct, frozen=True):
@@ -32,33 +36,6 @@ class Issuer(msgspec.Struct, frozen=True):
 
     certificate: x509.Certificate
     key: Key
-
-
-def new_key() -> Key:
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def dump_key(key: Key, passphrase: bytes | None) -> bytes:
-    """PKCS#8 PEM; encrypted where a passphrase is given."""
-    protection: serialization.KeySerializationEncryption = (
-        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-    )
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-
-
-def load_key(data: bytes, passphrase: bytes | None, name: str) -> Key:
-    """The key in a PEM text. Raises Denied for a wrong passphrase, Invalid for what is no such key."""
-    try:
-        key = serialization.load_pem_private_key(data, passphrase)
-    except TypeError as error:
-        raise Denied(f"cannot open the key {name}: {error}") from error
-    except ValueError as error:
-        if passphrase is not None and b"ENCRYPTED" in data:
-            raise Denied(f"cannot open the key {name}: wrong passphrase") from error
-        raise Invalid(f"cannot read the key {name}: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Invalid(f"cannot use the key {name}: not an elliptic curve key")
-    return key
 
 
 def dump_certificates(*certificates: x509.Certificate) -> bytes:
@@ -76,95 +53,144 @@ def load_certificates(data: bytes, name: str) -> tuple[x509.Certificate, ...]:
 def make_root(name: str, key: Key, now: datetime.datetime) -> x509.Certificate:
     """A self-signed root that may have one authority below it."""
     subject = _name(f"{name} root")
-    builder = _builder(subject, subject, key.public_key(), now, now + datetime.timedelta(days=ROOT_DAYS))
-    return _authority(builder, key.public_key(), path_length=1).sign(key, hashes.SHA256())
+    builder = _builder(subject, subject, key.public_key(), now, now + ROOT_LIFE)
+    return _authority(builder, key.public_key(), path_length=1).sign(key, _hash(key))
 
 
-def make_intermediate(name: str, key: Key, root: Issuer, now: datetime.datetime) -> x509.Certificate:
+def make_intermediate(name: str, public: PublicKey, root: Issuer, now: datetime.datetime) -> x509.Certificate:
     """An authority below the root that may sign leaves only."""
-    end = _end(now, INTERMEDIATE_DAYS, root)
-    builder = _builder(_name(f"{name} intermediate"), root.certificate.subject, key.public_key(), now, end)
-    builder = _authority(builder, key.public_key(), path_length=0)
-    return builder.add_extension(_signed_by(root), critical=False).sign(root.key, hashes.SHA256())
+    return _intermediate(_name(f"{name} intermediate"), public, root, now)
 
 
-def make_server(subject: Subject, key: Key, issuer: Issuer, now: datetime.datetime, days: int) -> x509.Certificate:
-    """A certificate for a TLS server that is reached under the subject's hosts and addresses."""
+def renew_intermediate(
+    old: x509.Certificate, public: PublicKey, root: Issuer, now: datetime.datetime
+) -> x509.Certificate:
+    """The same authority with the same key and a new life: what it has signed goes on to hold."""
+    return _intermediate(old.subject, public, root, now)
+
+
+def _intermediate(subject: x509.Name, public: PublicKey, root: Issuer, now: datetime.datetime) -> x509.Certificate:
+    end = _end(now, INTERMEDIATE_LIFE, root)
+    builder = _builder(subject, root.certificate.subject, public, now, end)
+    builder = _authority(builder, public, path_length=0)
+    return builder.add_extension(signed_by(root), critical=False).sign(root.key, _hash(root.key))
+
+
+def make_leaf(
+    kind: str, subject: Subject, public: PublicKey, issuer: Issuer, now: datetime.datetime, life: datetime.timedelta
+) -> x509.Certificate:
+    """A certificate of the kind "server" (reached under the subject's hosts and addresses), "client" (known by its
+    name) or "signer". Raises Invalid."""
     places: list[x509.GeneralName] = [x509.DNSName(host) for host in subject.hosts]
     places += [x509.IPAddress(ipaddress.ip_address(address)) for address in subject.addresses]
-    if not places:
+    if kind not in USAGES:
+        raise Invalid(f"cannot issue a certificate of the kind {kind!r}: it is one of {', '.join(USAGES)}")
+    if kind == "server" and not places:
         raise Invalid(f"cannot issue a certificate for the server {subject.name}: it needs a host name or address")
-    return _leaf(subject.name, key, issuer, now, days, ExtendedKeyUsageOID.SERVER_AUTH, places)
+    return _leaf(_name(subject.name), public, issuer, now, life, [USAGES[kind]], places)
 
 
-def make_client(subject: Subject, key: Key, issuer: Issuer, now: datetime.datetime, days: int) -> x509.Certificate:
-    """A certificate for a TLS client, known by its name."""
-    return _leaf(subject.name, key, issuer, now, days, ExtendedKeyUsageOID.CLIENT_AUTH, [])
+def renew_leaf(
+    old: x509.Certificate, public: PublicKey, issuer: Issuer, now: datetime.datetime, life: datetime.timedelta
+) -> x509.Certificate:
+    """The same holder, use and places with a new life, and maybe a new key."""
+    places: list[x509.GeneralName] = []
+    usages: list[x509.ObjectIdentifier] = []
+    for extension in old.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            places = list(extension.value)
+        elif isinstance(extension.value, x509.ExtendedKeyUsage):
+            usages = list(extension.value)
+    return _leaf(old.subject, public, issuer, now, life, usages, places)
+
+
+def days_of(count: int) -> datetime.timedelta:
+    """A life of so many days. Raises Invalid for one that no date can hold."""
+    if not 1 <= count <= MOST_LIFE.days:
+        raise Invalid(f"cannot issue for {count} days: 1 to {MOST_LIFE.days}")
+    return datetime.timedelta(days=count)
+
+
+def life_of(certificate: x509.Certificate) -> datetime.timedelta:
+    return certificate.not_valid_after_utc - certificate.not_valid_before_utc
+
+
+def kind_of_certificate(certificate: x509.Certificate) -> str:
+    """The use that a certificate has: a key of USAGES, or "" for none of ours."""
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.ExtendedKeyUsage):
+            return next((kind for kind, usage in USAGES.items() if usage in extension.value), "")
+    return ""
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else certificate.subject.rfc4514_string()
 
 
 def _leaf(
-    name: str,
-    key: Key,
+    subject: x509.Name,
+    public: PublicKey,
     issuer: Issuer,
     now: datetime.datetime,
-    days: int,
-    usage: x509.ObjectIdentifier,
+    life: datetime.timedelta,
+    usages: list[x509.ObjectIdentifier],
     places: list[x509.GeneralName],
 ) -> x509.Certificate:
-    public = key.public_key()
-    builder = _builder(_name(name), issuer.certificate.subject, public, now, _end(now, days, issuer))
+    builder = _builder(subject, issuer.certificate.subject, public, now, _end(now, life, issuer))
+    is_signer = USAGES["signer"] in usages
+    use = _key_usage(
+        digital_signature=True,
+        key_agreement=is_signer and kind_of(public) == "ec",
+        key_encipherment=kind_of(public) == "rsa",
+    )
     builder = (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(use, critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(_signed_by(issuer), critical=False)
+        .add_extension(signed_by(issuer), critical=False)
     )
     if places:
         builder = builder.add_extension(x509.SubjectAlternativeName(places), critical=False)
-    return builder.sign(issuer.key, hashes.SHA256())
+    return builder.sign(issuer.key, _hash(issuer.key))
 
 
-def _end(now: datetime.datetime, days: int, issuer: Issuer) -> datetime.datetime:
+def _end(now: datetime.datetime, life: datetime.timedelta, issuer: Issuer) -> datetime.datetime:
     """The last moment: never after the issuer's own. Raises Invalid where nothing would be left."""
-    if not 1 <= days <= MAXIMUM_DAYS:
-        raise Invalid(f"cannot issue for {days} days: 1 to {MAXIMUM_DAYS}")
+    if not LEAST_LIFE <= life <= MOST_LIFE:
+        raise Invalid(f"cannot issue for {life}: at least 1 second, at most {MOST_LIFE.days} days")
     limit = issuer.certificate.not_valid_after_utc
     if limit <= now:
         raise Invalid(f"cannot issue: the authority's certificate ended on {limit:%Y-%m-%d}")
-    return min(now + datetime.timedelta(days=days), limit)
+    return min(now + life, limit)
 
 
-def _name(common_name: str) -> x509.Name:
+def _name(name: str) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
         ]
     )
 
 
 def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    public: ec.EllipticCurvePublicKey,
-    now: datetime.datetime,
-    end: datetime.datetime,
+    subject: x509.Name, issuer: x509.Name, public: PublicKey, now: datetime.datetime, end: datetime.datetime
 ) -> x509.CertificateBuilder:
+    """The serial number is random (159 bits): unique without a counter that a crash could set back."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_before(now - min(CLOCK_SKEW, (end - now) / 10))
         .not_valid_after(end)
     )
 
 
-def _authority(
-    builder: x509.CertificateBuilder, public: ec.EllipticCurvePublicKey, path_length: int
-) -> x509.CertificateBuilder:
+def _authority(builder: x509.CertificateBuilder, public: PublicKey, path_length: int) -> x509.CertificateBuilder:
     return (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
@@ -172,20 +198,31 @@ def _authority(
     )
 
 
-def _signed_by(issuer: Issuer) -> x509.AuthorityKeyIdentifier:
+def signed_by(issuer: Issuer) -> x509.AuthorityKeyIdentifier:
     identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
+def _hash(key: Key) -> hashes.SHA256 | None:
+    found = signature_hash(key)
+    assert found is None or isinstance(found, hashes.SHA256)
+    return found
+
+
 def _key_usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+    *,
+    digital_signature: bool = False,
+    key_agreement: bool = False,
+    key_encipherment: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
 ) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=key_encipherment,
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=key_agreement,
         key_cert_sign=key_cert_sign,
         crl_sign=crl_sign,
         encipher_only=False,

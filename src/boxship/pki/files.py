@@ -4,20 +4,23 @@ A crash in the middle of a write leaves the old file or none, never half a key. 
 """
 
 import contextlib
+import fcntl
 import os
+import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from boxship.errors import Denied, Exists, Internal, NotFound
 
 PRIVATE = 0o600
 PUBLIC = 0o644
+UNFINISHED = ".new"
 
 
 def write_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Put `data` at `path` in one step, durable when this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = _beside(path)
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
@@ -35,9 +38,14 @@ def write_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
         raise Internal(f"cannot write {path}: {error.strerror}") from error
 
 
+def _beside(path: Path) -> Path:
+    """The name under which something is made before it gets its own; `sweep` knows it."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{UNFINISHED}")
+
+
 def write_folder(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     """Make the folder `path` (mode 0700) with files of name → (data, mode) in one step. Raises Exists."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = _beside(path)
     try:
         temporary.mkdir(mode=0o700)
         for name, (data, mode) in files.items():
@@ -50,6 +58,30 @@ def write_folder(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
         raise Internal(f"cannot make {path}: {error.strerror}") from error
     finally:
         remove_folder(temporary)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Change a folder alone: other processes that use this wait. The lock goes with its holder, also by a kill."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Internal(f"cannot open {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Under the lock: take away what a crash left half-made in a folder."""
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        if path.name.startswith(".") and path.name.endswith(UNFINISHED):
+            if path.is_dir():
+                remove_folder(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def remove_folder(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from boxship.cli.call import Call, Failure
 from boxship.cli.flags import Command, Flag
 from boxship.cli.table import align
-from boxship.pki import authority, files, verify
+from boxship.pki import authority, files, places, verify
 from boxship.pki.certificates import LEAF_DAYS
 from boxship.pki.names import check_name, subject_for
 
@@ -52,7 +52,7 @@ def _init(call: Call) -> int:
     authority.create(folder, call.options.text("name"), _now(), _passphrase(call))
     call.line(f"made the authority in {folder}")
     if not call.options.given("passphrase-file"):
-        call.line(f"its passphrase is in {folder / authority.PASSPHRASE}: keep a copy, and guard it")
+        call.line(f"its passphrase is in {folder / places.PASSPHRASE}: keep a copy, and guard it")
     return 0
 
 
@@ -75,7 +75,7 @@ def _issue(call: Call) -> int:
 
 
 def _show(call: Call) -> int:
-    found = authority.summaries(_folder(call))
+    found = places.summaries(_folder(call))
     if call.options.text("format") == "json":
         for summary in found:
             call.line(
