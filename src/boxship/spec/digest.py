@@ -19,6 +19,12 @@ def of_bytes(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def matches(digest: str, data: bytes) -> bool:
+    """Whether the digest is that of the data."""
+    algorithm, _, wanted = digest.partition(":")
+    return algorithm in HEX_LENGTHS and hashlib.new(algorithm, data).hexdigest() == wanted
+
+
 def validate(text: str) -> str:
     """The digest itself. Raises Invalid with the texts that Docker's clients know."""
     if not _FORM.fullmatch(text):
