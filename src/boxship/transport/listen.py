@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -22,12 +23,35 @@ class UnixAddress(msgspec.Struct, frozen=True):
     group: int | None = None
 
 
+class TlsSource(Protocol):
+    """Certificates that change while the server runs: each connection begins with what holds then. `version` grows
+    with each change."""
+
+    @property
+    def version(self) -> int: ...
+
+    def context(self) -> ssl.SSLContext: ...
+
+    def revoked(self, serial: int) -> bool:
+        """Whether the client's certificate of that serial number holds no longer: its connections are cut."""
+
+
 class TlsAddress(msgspec.Struct, frozen=True):
-    """A TCP port whose clients must show a certificate that `context` accepts. Port 0: any free one."""
+    """A TCP port whose clients must show a certificate that `context` accepts; with `clients` False they need none, for
+    a handler that knows its callers in another way. Port 0: any free one."""
 
     host: str
     port: int
-    context: ssl.SSLContext
+    context: ssl.SSLContext | TlsSource
+    clients: bool = True
+
+    def now(self) -> ssl.SSLContext:
+        """The context for a connection that begins now."""
+        return self.context if isinstance(self.context, ssl.SSLContext) else self.context.context()
+
+    @property
+    def source(self) -> TlsSource | None:
+        return None if isinstance(self.context, ssl.SSLContext) else self.context
 
 
 Address = UnixAddress | TlsAddress
@@ -78,8 +102,8 @@ def is_answered(path: Path) -> bool:
 
 
 def open_tls(address: TlsAddress) -> socket.socket:
-    """A bound TCP socket. Refuses a context that lets clients in without a certificate."""
-    if address.context.verify_mode is not ssl.CERT_REQUIRED:
+    """A bound TCP socket. Refuses a context that lets clients in without a certificate, where they must have one."""
+    if address.clients and address.now().verify_mode is not ssl.CERT_REQUIRED:
         raise Invalid(f"cannot listen on {address.host}:{address.port}: TCP is offered with client certificates alone")
     try:
         family, kind, number, _, place = socket.getaddrinfo(

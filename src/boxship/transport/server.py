@@ -63,7 +63,7 @@ class Server:
         inner = runner.server
         assert inner is not None
         return await asyncio.get_running_loop().create_server(
-            lambda: TlsConnection(address.context, inner), sock=open_tls(address), backlog=BACKLOG
+            lambda: TlsConnection(address.now(), inner, address.source), sock=open_tls(address), backlog=BACKLOG
         )
 
     @property

@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from boxship.transport.listen import TlsSource
+
 log = logging.getLogger("boxship.transport")
 HANDSHAKE_SECONDS = 10.0
 PIECE_BYTES = 64 * 1024
@@ -19,8 +21,12 @@ PIECE_BYTES = 64 * 1024
 class TlsConnection(asyncio.Protocol):
     """The protocol of the TCP connection. Makes the inner protocol when the handshake is done."""
 
-    def __init__(self, context: ssl.SSLContext, factory: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, factory: Callable[[], asyncio.Protocol], source: TlsSource | None = None
+    ) -> None:
         self._factory = factory
+        self._source = source
+        self._version = source.version if source is not None else 0
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -43,8 +49,24 @@ class TlsConnection(asyncio.Protocol):
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self.raw.abort)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_cut():
+            return
         self._incoming.write(data)
         self.advance()
+
+    def _is_cut(self) -> bool:
+        """End the connection of a client whose certificate was revoked meanwhile; whether that is so."""
+        source = self._source
+        if source is None or source.version == self._version or self.inner is None:
+            return False
+        self._version = source.version
+        serial = (self._tls.getpeercert() or {}).get("serialNumber")
+        if not isinstance(serial, str) or not source.revoked(int(serial, 16)):
+            return False
+        log.info("TLS connection is cut: the client's certificate %s was revoked", serial)
+        self.closing = True
+        self.raw.abort()
+        return True
 
     def eof_received(self) -> bool:
         if self.inner is not None:
@@ -112,7 +134,7 @@ class TlsConnection(asyncio.Protocol):
             self.raw.write(data)
 
     def write(self, data: bytes) -> None:
-        if self.closing or not data:
+        if self.closing or not data or self._is_cut():
             return
         try:
             self._tls.write(data)
