@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from daemons import PROJECT, Daemon, running_daemon, until
 
 DOCKERFILE = """FROM busybox
