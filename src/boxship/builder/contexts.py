@@ -1,0 +1,65 @@
+"""Build contexts that clients send: an archive is unpacked in a folder of its own, which lasts as long as its build.
+
+The unpacking is done by the child program that is confined to that folder. What a crash left is removed at the next
+start. A context that is read where the client has it never comes through here.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from boxship.builder.operations import FolderTree
+from boxship.errors import Timeout
+from boxship.snapshots import archive
+from boxship.snapshots.removal import remove_path
+
+CONTEXT_BYTES = 64 << 30  # unpacked; more is refused
+STALL_SECONDS = 300.0  # the next piece of a context has to come within
+
+
+class Contexts:
+    """The folder of all contexts that were sent."""
+
+    def __init__(self, root: Path, *, limit_bytes: int = CONTEXT_BYTES, stall_seconds: float = STALL_SECONDS) -> None:
+        self._root = root
+        self._limit = limit_bytes
+        self._stall = stall_seconds
+
+    async def recover(self) -> None:
+        """Remove what a crash left. Call it before the first build."""
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await asyncio.to_thread(self._clear)
+
+    def _clear(self) -> None:
+        for path in self._root.iterdir():
+            remove_path(path)
+
+    async def receive(self, chunks: AsyncIterator[bytes]) -> FolderTree:
+        """Unpack an archive (plain, gzip, bzip2, xz, zstd). Raises Invalid for what is none, for one that is cut off or
+        leads outside, and for one that is too long; Timeout where nothing comes. The caller drops the tree."""
+        folder = self._root / secrets.token_hex(8)
+        folder.mkdir(mode=0o755)
+        tree = FolderTree(folder)
+        try:
+            await archive.put(str(folder), "/", self._watched(chunks), limit_bytes=self._limit)
+        except BaseException:
+            await asyncio.shield(self.drop(tree))
+            raise
+        return tree
+
+    async def _watched(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        source = chunks.__aiter__()
+        while True:
+            try:
+                async with asyncio.timeout(self._stall):
+                    chunk = await anext(source)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise Timeout(f"cannot read the build context: nothing came for {self._stall:g} s") from None
+            yield chunk
+
+    async def drop(self, tree: FolderTree) -> None:
+        """Remove a context that came by `receive`."""
+        await asyncio.to_thread(remove_path, tree.path)
