@@ -27,7 +27,7 @@ class Heredoc(msgspec.Struct, frozen=True):
 
 class RunMount(msgspec.Struct, frozen=True, kw_only=True):
     """One --mount of RUN, as written: `kind` is bind, cache, secret, ssh or tmpfs; values are unexpanded text, "" where
-    not given; `options` are all keys as they came, for messages."""
+    not given; `options` are all keys as they came. `mounts.expanded` makes the same of it with variables put in."""
 
     kind: str = "bind"
     origin: str = ""  # from=
@@ -65,16 +65,20 @@ class Arg(Instruction, frozen=True, kw_only=True):
 
 
 class Env(Instruction, frozen=True, kw_only=True):
+    """`legacy`: written with a blank between name and value instead of an equals sign."""
+
     pairs: tuple[tuple[str, str], ...]
+    legacy: bool = False
 
 
 class Label(Instruction, frozen=True, kw_only=True):
     pairs: tuple[tuple[str, str], ...]
+    legacy: bool = False
 
 
 class Run(Instruction, frozen=True, kw_only=True):
     """`words` in the exec form, else `line` for the shell. With here-documents `line` is the first line, and they
-    follow in order; a line that is one here-document alone is a script."""
+    follow in order; a line that is one here-document alone is a script (see `heredocs.shell_text`)."""
 
     words: tuple[str, ...] | None = None
     line: str = ""
@@ -86,7 +90,8 @@ class Run(Instruction, frozen=True, kw_only=True):
 
 
 class Copy(Instruction, frozen=True, kw_only=True):
-    """COPY and ADD. A source that is a here-document is its content in `heredocs`, by name."""
+    """COPY and ADD. `sources` are paths and addresses; sources that are here-documents are in `heredocs` instead, with
+    the file's name and its content (tabs of `<<-` taken off already)."""
 
     sources: tuple[str, ...]
     destination: str
@@ -187,6 +192,7 @@ class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[Arg, ...]
     stages: tuple[Stage, ...]
     comments: dict[int, str] = {}  # by line
+    empty: dict[int, Location] = {}  # blank lines in the middle of an instruction, by line: the instruction's place
 
 
 class Finding(msgspec.Struct, frozen=True):
