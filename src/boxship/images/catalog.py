@@ -4,6 +4,7 @@ A change is durable before it shows here. In the same step of the loop the catal
 that a record or a name needs, and gives back those of what went.
 """
 
+import bisect
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
@@ -35,7 +36,8 @@ class Catalog:
         self._configs: dict[str, ImageConfig] = {}
         self._views: dict[str, Image] = {}
         self._names: dict[str, Target] = {}
-        self._names_of: dict[str, set[str]] = {}
+        self._names_of: dict[str, list[str]] = {}  # sorted
+        self._shown_of: dict[str, tuple[list[str], list[str]]] = {}  # tags and digests as people see them, sorted
         self._children: dict[str, set[str]] = {}
         self.chain_users: Counter[str] = Counter()
 
@@ -111,7 +113,7 @@ class Catalog:
 
     def names(self, identifier: str) -> list[str]:
         """The normalised names of an image, sorted."""
-        return sorted(self._names_of.get(identifier, ()))
+        return list(self._names_of.get(identifier, ()))
 
     def names_of_digest(self, digest: str) -> list[str]:
         """The normalised names that stand for a manifest or an index."""
@@ -139,11 +141,11 @@ class Catalog:
         return view
 
     def _view(self, record: Record, config: ImageConfig) -> Image:
-        names = [references.parse(name) for name in self._names_of.get(record.id, ())]
+        tags, by_digest = self._shown_of.get(record.id, ((), ()))
         return Image(
             id=record.id,
-            references=tuple(sorted(name.familiar for name in names if not name.digest)),
-            digests=tuple(sorted(name.familiar for name in names if name.digest)),
+            references=tuple(tags),
+            digests=tuple(by_digest),
             config=config,
             manifest=record.manifest,
             size=sum(layer.size for layer in record.layers),
@@ -182,15 +184,25 @@ class Catalog:
 
     def _put_name(self, name: str, target: Target) -> None:
         self._names[name] = target
-        self._names_of.setdefault(target.image, set()).add(name)
+        bisect.insort(self._names_of.setdefault(target.image, []), name)
+        reference = references.parse(name)
+        shown = self._shown_of.setdefault(target.image, ([], []))
+        bisect.insort(shown[bool(reference.digest)], reference.familiar)
         self._views.pop(target.image, None)
 
     def _drop_name(self, name: str) -> Target | None:
         target = self._names.pop(name, None)
         if target is not None:
-            self._names_of[target.image].discard(name)
+            _take_out(self._names_of[target.image], name)
+            reference = references.parse(name)
+            _take_out(self._shown_of[target.image][bool(reference.digest)], reference.familiar)
             self._views.pop(target.image, None)
         return target
+
+
+def _take_out(names: list[str], name: str) -> None:
+    """Remove a name from a sorted list that has it."""
+    del names[bisect.bisect_left(names, name)]
 
 
 def blobs_of(record: Record) -> Iterator[str]:

@@ -69,7 +69,9 @@ def _is_id(reference: str, identifier: str) -> bool:
 
 def _is_single(names: Sequence[str]) -> bool:
     """One tag, or none, and digests of the same repository."""
-    return sum("@" not in name for name in names) <= 1 and len({repository(name) for name in names}) <= 1
+    tags = (name for name in names if "@" not in name)
+    next(tags, None)
+    return next(tags, None) is None and len({repository(name) for name in names}) <= 1
 
 
 def _check(catalog: Catalog, identifier: str, uses: Sequence[Use], force: bool, several: bool = False) -> None:

@@ -39,6 +39,7 @@ from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
+NAMES_AT_ONCE = 1000  # taken away by one commit
 INTAKE_LIMIT = 16  # streams read at the same time, each in a thread; more wait
 
 log = logging.getLogger(__name__)
@@ -277,7 +278,10 @@ class Images:
         if plan.hide:
             kept = msgspec.structs.replace(record, hidden=True), self._catalog.config(record.id)
         records = {plan.image: kept} if plan.delete else {}
-        await self._catalog.change(records, dict.fromkeys(plan.untag))
+        for start in range(0, len(plan.untag) - NAMES_AT_ONCE, NAMES_AT_ONCE):
+            await self._catalog.change({}, dict.fromkeys(plan.untag[start : start + NAMES_AT_ONCE]))
+        rest = [name for name in plan.untag if self._catalog.target(name)]
+        await self._catalog.change(records, dict.fromkeys(rest))
         if not plan.delete:
             return tuple(steps), targets
         steps.append(Removal("Deleted", record.id))
