@@ -137,10 +137,21 @@ class Content:
             raise Internal(f"cannot read blob {digest}: its content is damaged on the disk")
         return data
 
-    async def delete(self, digest: str) -> None:
-        """Take a blob away; one that is not there is fine."""
-        path = self.place(digest)
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+    async def delete(self, *blobs: str) -> None:
+        """Take blobs away; what is not there is fine. Raises Internal for the first that resists, after the others."""
+        paths = [self.place(digest) for digest in blobs]
+
+        def unlink() -> None:
+            failure: OSError | None = None
+            for path in paths:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    failure = failure or error
+            if failure is not None:
+                raise Internal(f"cannot remove {failure.filename}: {failure.strerror}")
+
+        await asyncio.to_thread(unlink)
 
     async def list(self) -> tuple[str, ...]:
         """The digests of all blobs, sorted."""

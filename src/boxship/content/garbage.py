@@ -2,14 +2,14 @@
 
 A claim is one use by a durable record: an image's, a repository's, a cached step's. Claims are counted in memory and
 counted again at each start from the records themselves, so they cannot drift. A lease keeps what is being made
-until a record claims it. What loses its last claim is queued, and one task removes it, one thing at a time: nobody has
-to stop for it, and space is free within moments. A key is a blob's digest, or `layer_key` of an unpacked layer.
+until a record claims it. What loses its last claim is queued, and one task removes it in small steps: nobody has to
+stop for it, and space is free within moments. A key is a blob's digest, or `layer_key` of an unpacked layer.
 """
 
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from boxship.content.blobs import Content
 from boxship.errors import BoxshipError
 
 LAYER = "layer "
+STEP = 64  # things removed at once
 EXPIRY_SECONDS = 3600.0  # between two looks for what was begun and never finished
 
 log = logging.getLogger(__name__)
@@ -121,12 +122,12 @@ class Garbage:
         while True:
             await self._wake.wait()
             while self._queue:
-                key = self._queue.popleft()
-                self._queued.discard(key)
-                if self._is_free(key):
-                    await self._remove(key)
-                if key not in self._queued:  # else it was used and let go meanwhile
-                    self._offered.pop(key).set_result(None)
+                keys = [self._queue.popleft() for _ in range(min(len(self._queue), STEP))]
+                self._queued.difference_update(keys)
+                await self._remove([key for key in keys if self._is_free(key)])
+                for key in keys:
+                    if key not in self._queued:  # else it was used and let go meanwhile
+                        self._offered.pop(key).set_result(None)
             self._wake.clear()
             self._idle.set()
 
@@ -149,18 +150,27 @@ class Garbage:
     def _is_free(self, key: str) -> bool:
         return not self.claims.get(key) and not self.leases.get(key)
 
-    async def _remove(self, key: str) -> None:
-        remove: Callable[[str], Awaitable[None]] = self._content.delete
-        name = key
-        if key.startswith(LAYER):
-            remove, name = self._layers.remove_layer, key.removeprefix(LAYER)
-        done = self._removing[key] = asyncio.get_running_loop().create_future()
+    async def _remove(self, keys: Sequence[str]) -> None:
+        """Remove what nobody uses. Whoever wants one of them meanwhile waits until that is over."""
+        done = asyncio.get_running_loop().create_future()
+        self._removing.update(dict.fromkeys(keys, done))
         try:
-            await remove(name)
-        except (BoxshipError, OSError) as error:
-            log.error("cannot remove %s: %s", key, error)
-        except Exception:  # the border of a task: a mistake here must not end all collection
-            log.exception("cannot remove %s", key)
+            chains = [key.removeprefix(LAYER) for key in keys if key.startswith(LAYER)]
+            for chain_id in chains:
+                await self._try(chain_id, self._layers.remove_layer(chain_id))
+            blobs = [key for key in keys if not key.startswith(LAYER)]
+            if blobs:
+                await self._try(blobs[0], self._content.delete(*blobs))
         finally:
-            del self._removing[key]
+            for key in keys:
+                del self._removing[key]
             done.set_result(None)
+
+    @staticmethod
+    async def _try(what: str, removal: Awaitable[None]) -> None:
+        try:
+            await removal
+        except (BoxshipError, OSError) as error:
+            log.error("cannot remove %s: %s", what, error)
+        except Exception:  # the border of a task: a mistake here must not end all collection
+            log.exception("cannot remove %s", what)

@@ -3,11 +3,12 @@
 This room keeps them and changes several at once; what is in them is the business of the room above.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from boxship.store import Delete, Operation, Put, Store
 
-PREFIXES = ("references/", "images/")
+IMAGES = ("references/", "images/")
+PREFIXES = (*IMAGES, "transfers/")
 
 
 class References:
@@ -16,10 +17,10 @@ class References:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def load(self) -> dict[str, bytes]:
-        """All records."""
+    async def load(self, prefixes: Sequence[str] = IMAGES) -> dict[str, bytes]:
+        """All records of those kinds."""
         found: dict[str, bytes] = {}
-        for prefix in PREFIXES:
+        for prefix in prefixes:
             found.update({entry.key: entry.value for entry in (await self._store.list(prefix)).entries})
         return found
 
