@@ -35,7 +35,9 @@ GET /containers/abc/archive path
 PUT /containers/abc/archive path noOverwriteDirNonDir copyUIDGID
 POST /containers/prune filters
 GET /images/json all filters shared-size digests manifests
-POST /build
+POST /build dockerfile t extrahosts remote q nocache cachefrom pull rm forcerm memory
+POST /build memswap cpushares cpusetcpus cpuperiod cpuquota buildargs shmsize squash labels networkmode platform
+POST /build target outputs version
 POST /build/prune keep-storage reserved-space max-used-space min-free-space all filters
 POST /images/create fromImage fromSrc repo tag message changes platform
 GET /images/127.0.0.1:5000/a/b:tag/json manifests platform
@@ -117,7 +119,7 @@ POST /configs/abc/update
 GET /distribution/a/b:c/json
 POST /session
 POST /grpc
-POST /build/cancel
+POST /build/cancel id
 """
 ENDPOINTS = [line.split() for line in REFERENCE.strip().splitlines()]
 
@@ -138,7 +140,7 @@ def test_no_route_is_outside_the_reference() -> None:
     router = Router(ROUTES)
     used = {id(found[0]) for row in ENDPOINTS if (found := router.find(row[0], row[1], (1, 51)))}
     extra = [f"{route.method} {route.pattern}" for route in ROUTES if id(route) not in used]
-    assert extra == ["GET /networks/"]
+    assert [line for line in extra if " /boxship/" not in line] == ["GET /networks/"]
 
 
 def test_greedy_names_leave_what_follows() -> None:
@@ -240,6 +242,6 @@ async def test_an_engine_without_swarm_and_plugins() -> None:
         assert await desk.error("POST", "/swarm/leave") == (503, "This node is not part of a swarm")
         assert await desk.json("GET", "/plugins") == []
         assert await desk.error("GET", "/plugins/a/b:c/json") == (404, 'plugin "a/b:c" not found')
-        for path in ("/session", "/grpc", "/build", "/auth", "/images/a/b/push"):
+        for path in ("/session", "/grpc", "/auth", "/images/a/b/push"):
             assert (await desk.error("POST", path))[0] == 501
         assert await desk.json("POST", "/build/prune") == {"CachesDeleted": None, "SpaceReclaimed": 0}

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.decoding import decode
 from boxship.doors.docker.errors import JSON
 from boxship.engine import Engine
-from boxship.errors import Invalid
+from boxship.errors import Invalid, Unavailable
 from boxship.transport.exchange import Reply, Request
 
 Version = tuple[int, int]
@@ -25,10 +26,18 @@ _encode = msgspec.json.Encoder().encode
 class Call:
     """A request on its way through a handler."""
 
-    __slots__ = ("engine", "names", "request", "version")
+    __slots__ = ("_builds", "engine", "names", "request", "version")
 
-    def __init__(self, engine: Engine, request: Request, version: Version, names: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        version: Version,
+        names: Mapping[str, str],
+        builds: Builds | None = None,
+    ) -> None:
         self.engine = engine
+        self._builds = builds
         self.request = request
         self.version = version
         self.names = names
@@ -37,6 +46,17 @@ class Call:
     def id(self) -> str:
         """The `{id}` or `{name}` of the path."""
         return self.names["id"]
+
+    @property
+    def builds(self) -> Builds:
+        """The builder's side. Raises Unavailable where this daemon has none."""
+        if self._builds is None:
+            raise Unavailable("cannot build: this daemon has no builder")
+        return self._builds
+
+    @property
+    def can_build(self) -> bool:
+        return self._builds is not None
 
     # query parameters
 

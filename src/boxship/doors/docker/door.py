@@ -7,6 +7,9 @@ from boxship import __version__
 from boxship.doors.docker import (
     archive,
     attach,
+    build,
+    build_cache,
+    build_session,
     containers,
     events,
     execs,
@@ -18,6 +21,7 @@ from boxship.doors.docker import (
     system,
     volumes,
 )
+from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.call import Call, Version
 from boxship.doors.docker.errors import error_reply, message_reply
 from boxship.doors.docker.router import MAXIMUM, MINIMUM, Router, check_query, parse_version, split_version
@@ -34,6 +38,9 @@ NOUNS = (
     archive,
     execs,
     images,
+    build,
+    build_cache,
+    build_session,
     networks,
     volumes,
     system,
@@ -56,10 +63,12 @@ HEADERS = {
 
 
 class Door:
-    """Serves the Docker Engine API over one engine. `handle` is a transport handler."""
+    """Serves the Docker Engine API over one engine and, where there is one, its builder. `handle` is a transport
+    handler."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, builds: Builds | None = None) -> None:
         self._engine = engine
+        self._builds = builds
         self._router = Router(ROUTES)
 
     async def handle(self, request: Request) -> Reply | None:
@@ -93,4 +102,4 @@ class Door:
         route, names = found
         if route.refused:
             check_query(route, request.query)
-        return await route.handler(Call(self._engine, request, version, names))
+        return await route.handler(Call(self._engine, request, version, names, self._builds))

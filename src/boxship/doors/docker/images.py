@@ -1,4 +1,4 @@
-"""Images: list, inspect, history, tag, remove, prune, import, load, save, commit; pull, push and build come later."""
+"""Images: list, inspect, history, tag, remove, prune, import, load, save, commit; pull and push come later."""
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -24,7 +24,6 @@ LIST_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "
 PRUNE_FILTERS = ("dangling", "label", "label!", "until")
 CLOCK = SystemClock()
 CRLF = b"\r\n"
-BUILD_BODY_BYTES = 1 << 16
 NOT_YET = "This version of Boxship does not {0} images yet. Load them from an archive: docker load, docker import."
 
 
@@ -258,12 +257,6 @@ def not_yet(verb: str) -> Callable[[Call], Any]:
     return answer
 
 
-async def build_prune(call: Call) -> Reply:
-    """There is no build cache yet; `docker system prune` asks all the same."""
-    parse_filters(call.text("filters"), ("until", "id", "parent", "type", "description", "inuse", "shared", "private"))
-    return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
-
-
 ROUTES = (
     Route(
         "GET",
@@ -293,13 +286,5 @@ ROUTES = (
         "/commit",
         commit,
         query=("container", "repo", "tag", "comment", "author", "pause", "changes"),
-    ),
-    Route("POST", "/build", not_yet("build")),
-    Route("POST", "/build/cancel", not_yet("build")),
-    Route(
-        "POST",
-        "/build/prune",
-        build_prune,
-        query=("filters", "all", "keep-storage", "reserved-space", "max-used-space", "min-free-space"),
     ),
 )

@@ -4,6 +4,7 @@ from typing import Any
 
 from boxship import __version__
 from boxship.doors.docker import image_json
+from boxship.doors.docker.build_cache import records_json
 from boxship.doors.docker.call import Call, reply, rfc3339
 from boxship.doors.docker.container_json import summary_json
 from boxship.doors.docker.containers import ImageNames
@@ -171,9 +172,10 @@ async def usage(call: Call) -> Reply:
             for volume, size, users in found.volumes
         ]
     if "build-cache" in kinds:
-        shown["BuildCache"] = []
+        records = await records_json(call) if call.can_build else []
+        shown["BuildCache"] = records
         if not call.since(1, 42):
-            shown["BuilderSize"] = 0
+            shown["BuilderSize"] = sum(record["Size"] for record in records)
     return reply(shown)
 
 
