@@ -108,6 +108,11 @@ class Connection(web.RequestHandler):
         if end is not None and self.gone.is_set():
             end()
 
+    async def drain(self) -> None:
+        """Wait while the transport has more to send than it should."""
+        if self._paused:
+            await self._drain_helper()
+
     def _client_gone(self) -> None:
         self.gone.set()
         if self._end is not None:

@@ -5,6 +5,7 @@ Two things carry a request: a socket (`transport.server`) and memory (`transport
 """
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 from urllib.parse import parse_qs, unquote
@@ -24,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True):
     connections: int = 8192  # open at once, idle ones included
     idle_seconds: float = 3600.0  # a connection without a request
     body_stall_seconds: float = 60.0  # a small (JSON) body has to be whole by then
+    send_stall_seconds: float = 120.0  # a client that takes nothing of a file for so long is cut off
     discard_seconds: float = 2.0  # an unread body is thrown away for so long before the connection is closed
     stop_seconds: float = 5.0  # requests may take so long to end when the server stops
     held_bytes: int = 256 * KIBIBYTE  # read from a raw connection ahead of its reader
@@ -66,6 +68,8 @@ class Carrier(Protocol):
     gone: asyncio.Event
     body_stall_seconds: float
     local: bool  # a unix socket: the client is on this machine, and root's equal
+    peer: str  # the client's address, "" where it has none
+    secure: bool  # over TLS
 
     def body(self) -> AsyncIterator[bytes]: ...
 
@@ -110,6 +114,16 @@ class Request:
         """Whether the client is on this machine and may do what root may: it came over a unix socket."""
         return self._carrier.local
 
+    @property
+    def peer(self) -> str:
+        """The client's address; "" on a unix socket."""
+        return self._carrier.peer
+
+    @property
+    def secure(self) -> bool:
+        """Whether the client came over TLS."""
+        return self._carrier.secure
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Canceled where it breaks off."""
         return self._carrier.body()
@@ -141,13 +155,22 @@ class Request:
         return await self._carrier.websocket(headers or {})
 
 
+class FileBody(msgspec.Struct, frozen=True):
+    """A part of an open file as a body, sent without a copy in our memory. Sizes in bytes. The file may serve several
+    replies at once; it is read at places, never closed."""
+
+    file: io.FileIO
+    offset: int
+    size: int
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An answer. A body that is an iterator is sent in chunks as it comes, its head at once; the iterator is closed,
     and with it all it holds, when it ends, when the client goes and when the server stops."""
 
     status: int = 200
     headers: Mapping[str, str] = {}
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | FileBody | AsyncIterator[bytes] = b""
 
 
 Handler = Callable[[Request], Awaitable[Reply | None]]

@@ -1,6 +1,8 @@
-"""Where a server listens: unix sockets with mode and group, and TCP with mutual TLS. Plain TCP does not exist here."""
+"""Where a server listens: unix sockets with mode and group, TCP with TLS, and plain TCP, which stays on this machine
+unless it is asked for by name."""
 
 import contextlib
+import ipaddress
 import os
 import socket
 import ssl
@@ -54,7 +56,16 @@ class TlsAddress(msgspec.Struct, frozen=True):
         return None if isinstance(self.context, ssl.SSLContext) else self.context
 
 
-Address = UnixAddress | TlsAddress
+class PlainAddress(msgspec.Struct, frozen=True):
+    """A TCP port without TLS, for a handler that knows what it may tell whom. Only on this machine, unless `anywhere`.
+    Port 0: any free one."""
+
+    host: str
+    port: int
+    anywhere: bool = False
+
+
+Address = UnixAddress | TlsAddress | PlainAddress
 
 
 def open_unix(address: UnixAddress) -> socket.socket:
@@ -105,18 +116,34 @@ def open_tls(address: TlsAddress) -> socket.socket:
     """A bound TCP socket. Refuses a context that lets clients in without a certificate, where they must have one."""
     if address.clients and address.now().verify_mode is not ssl.CERT_REQUIRED:
         raise Invalid(f"cannot listen on {address.host}:{address.port}: TCP is offered with client certificates alone")
+    return _open_tcp(address.host, address.port)
+
+
+def open_plain(address: PlainAddress) -> socket.socket:
+    """A bound TCP socket. Refuses addresses that other machines can reach, where that was not asked for."""
+    opened = _open_tcp(address.host, address.port)
+    place = opened.getsockname()[0]
+    if not address.anywhere and not ipaddress.ip_address(place.partition("%")[0]).is_loopback:
+        opened.close()
+        raise Invalid(
+            f"cannot listen on {address.host}:{address.port}: without TLS only addresses of this machine serve"
+        )
+    return opened
+
+
+def _open_tcp(host: str, port: int) -> socket.socket:
     try:
         family, kind, number, _, place = socket.getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         opened = socket.socket(family, kind, number)
     except OSError as error:
-        raise Internal(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from error
+        raise Internal(f"cannot listen on {host}:{port}: {error.strerror}") from error
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(place)
     except OSError as error:
         opened.close()
-        raise Internal(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from error
+        raise Internal(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return opened

@@ -6,12 +6,14 @@ a taken-over connection carries bytes both ways with half-close, bodies come in 
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from boxship.errors import Canceled, Invalid
 from boxship.transport.exchange import (
     KIBIBYTE,
+    FileBody,
     Handler,
     RawStream,
     Reply,
@@ -107,7 +109,7 @@ class MemoryStream:
 class Answer:
     """What came back: a whole or streamed reply, or a connection taken over (then `raw` is the client's end)."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes | AsyncIterator[bytes]) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes | FileBody | AsyncIterator[bytes]) -> None:
         self.status = status
         self.headers = Headers(headers)
         self.body = body
@@ -117,6 +119,8 @@ class Answer:
         """The rest of the body."""
         if isinstance(self.body, bytes):
             return self.body
+        if isinstance(self.body, FileBody):
+            return os.pread(self.body.file.fileno(), self.body.size, self.body.offset)
         return b"".join([piece async for piece in self.body])
 
 
@@ -125,6 +129,8 @@ class MemoryCarrier:
 
     body_stall_seconds = 5.0
     local = True
+    peer = ""
+    secure = False
 
     def __init__(self, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
         self.gone = asyncio.Event()
@@ -184,7 +190,7 @@ class Client:
             carrier.gone.set()
             if answer is not None and answer.raw is not None:
                 await answer.raw.close()
-            if answer is not None and not isinstance(answer.body, bytes):
+            if answer is not None and not isinstance(answer.body, bytes | FileBody):
                 await close_stream(answer.body)
             with contextlib.suppress(asyncio.CancelledError, Canceled):
                 if not task.done():

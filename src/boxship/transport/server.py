@@ -2,7 +2,7 @@
 
 A handler's ordinary reply is finished even when its client has gone. A stream is not: its handler is cancelled and its
 body closed as soon as the client goes, and when the server stops.
-It must never offer plain TCP, run a handler twice, nor hold more than bounded bytes for a slow client.
+It must never run a handler twice, nor hold more than bounded bytes for a slow client.
 """
 
 import asyncio
@@ -20,10 +20,30 @@ from aiohttp import ClientPayloadError, WSMsgType, web
 
 from boxship.errors import BoxshipError, Canceled, Invalid
 from boxship.transport.connection import Connection
-from boxship.transport.exchange import Handler, Limits, RawStream, Reply, Request, WebSocket, client_gone, close_stream
-from boxship.transport.listen import BACKLOG, Address, TlsAddress, UnixAddress, open_tls, open_unix
+from boxship.transport.exchange import (
+    FileBody,
+    Handler,
+    Limits,
+    RawStream,
+    Reply,
+    Request,
+    WebSocket,
+    client_gone,
+    close_stream,
+)
+from boxship.transport.listen import (
+    BACKLOG,
+    Address,
+    PlainAddress,
+    TlsAddress,
+    UnixAddress,
+    open_plain,
+    open_tls,
+    open_unix,
+)
 from boxship.transport.raw import SocketStream
-from boxship.transport.tls import TlsConnection
+from boxship.transport.sending import FileSender, drained
+from boxship.transport.tls import TlsConnection, TlsTransport
 
 log = logging.getLogger("boxship.transport")
 WEBSOCKET_MESSAGE_BYTES = 1 << 20
@@ -40,6 +60,7 @@ class Server:
         self._paths: list[tuple[Path, int]] = []
         self._tls: list[asyncio.Server] = []
         self._stopping = False
+        self._sender = FileSender(self._limits.send_stall_seconds)
 
     async def start(self, addresses: Sequence[Address]) -> None:
         """Listen on all addresses or, with an error, on none."""
@@ -53,6 +74,8 @@ class Server:
                     opened = open_unix(address)
                     self._paths.append((address.path, os.stat(address.path).st_ino))
                     await web.SockSite(self._runner, opened, backlog=BACKLOG).start()
+                elif isinstance(address, PlainAddress):
+                    await web.SockSite(self._runner, open_plain(address), backlog=BACKLOG).start()
                 else:
                     self._tls.append(await self._listen_tls(address, self._runner))
         except BaseException:
@@ -88,6 +111,7 @@ class Server:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        self._sender.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         carrier = SocketCarrier(request, self._limits)
@@ -99,6 +123,8 @@ class Server:
                 return _Taken()
             if isinstance(reply.body, bytes):
                 return _whole(reply)
+            if isinstance(reply.body, FileBody):
+                return await carrier.send_file(request, reply, reply.body, self._sender)
             return await carrier.send_stream(request, reply, reply.body)
         except asyncio.CancelledError:
             if not carrier.gone.is_set() and not self._stopping:
@@ -132,6 +158,9 @@ class SocketCarrier:
         self.gone = self._connection.gone
         plain = request.transport.get_extra_info("socket") if request.transport is not None else None
         self.local = plain is not None and plain.family == socket.AF_UNIX
+        self.secure = isinstance(request.transport, TlsTransport)
+        name = request.transport.get_extra_info("peername") if request.transport is not None else None
+        self.peer = str(name[0]) if isinstance(name, tuple) else ""
         self._limits = limits
         self._stream: asyncio.Task[Any] | None = None
         self.begun = False
@@ -204,6 +233,37 @@ class SocketCarrier:
             self._stream = None
             self._connection.end_with(None)
             await close_stream(body)
+        return response
+
+    async def send_file(
+        self, request: web.BaseRequest, reply: Reply, body: FileBody, sender: FileSender
+    ) -> web.StreamResponse:
+        """Send the head, then the file's bytes. Ends early when the client goes."""
+        response = web.StreamResponse(status=reply.status, headers=reply.headers, reason=_reason(reply.status))
+        response.content_length = body.size
+        self._stream = asyncio.current_task()
+        self._connection.end_with(self.stop)
+        try:
+            self.begun = True
+            await response.prepare(request)
+            transport = request.transport
+            if transport is None:
+                raise client_gone()
+            if self.secure:
+                done = body.offset
+                while done < body.offset + body.size:
+                    piece = await sender.read(body, done)
+                    await response.write(piece)
+                    done += len(piece)
+            elif request.method != "HEAD" and body.size:
+                await drained(transport, self._connection.drain)
+                await sender.send(transport, body)
+            await response.write_eof()
+        except ConnectionError:
+            raise client_gone() from None
+        finally:
+            self._stream = None
+            self._connection.end_with(None)
         return response
 
     def stop(self) -> None:
