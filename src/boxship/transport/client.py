@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -99,7 +99,7 @@ class Answer:
         """Every field of that name."""
         return list(self._response.headers.getall(name, []))
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body. Raises Timeout where it stalls or drips, Unavailable where it breaks off."""
         loop = asyncio.get_running_loop()
         opened, received = loop.time(), 0
