@@ -34,6 +34,10 @@ from boxship.images.model import (
     Usage,
     Use,
 )
+from boxship.images.remote.client import Remote
+from boxship.images.remote.model import RemoteSettings
+from boxship.images.remote.pulling import Judge
+from boxship.images.remote.traffic import Traffic
 from boxship.spec import platform as platforms
 from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
@@ -49,7 +53,12 @@ class Images:
     """All images of an instance. `recover` comes first."""
 
     def __init__(
-        self, content: Content, layers: Layers, garbage: Garbage, remote: None = None, trust: None = None
+        self,
+        content: Content,
+        layers: Layers,
+        garbage: Garbage,
+        remote: Remote | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._content = content
         self._layers = layers
@@ -57,6 +66,19 @@ class Images:
         self._catalog = Catalog(content.references, garbage)
         self._changing = asyncio.Lock()
         self._intakes = asyncio.Semaphore(INTAKE_LIMIT)
+        self._traffic = Traffic(
+            content,
+            layers,
+            garbage,
+            self._catalog,
+            self._settle,
+            self._name_more,
+            remote or Remote(RemoteSettings()),
+            judge,
+        )
+        self.pull = self._traffic.pull
+        self.push = self._traffic.push
+        self.obtain = self._traffic.obtain
 
     async def recover(self, uses: Collection[Use] = ()) -> None:
         """Read what is stored and claim what it needs. `uses` are the containers that exist."""
@@ -64,6 +86,11 @@ class Images:
         configs = await asyncio.to_thread(_read_configs, self._content, records.values())
         self._catalog.fill(records, names, configs)
         await self._drop_hidden(uses)
+        await self._traffic.recover()
+
+    async def close(self) -> None:
+        """Pause what comes from registries."""
+        await self._traffic.close()
 
     # looking
 
@@ -105,6 +132,13 @@ class Images:
         """Under the lock: point names at an image, durably."""
         record = msgspec.structs.replace(self._catalog.record(identifier), tagged_at=time.time_ns())
         await self._catalog.change({identifier: (record, self._catalog.config(identifier))}, names)
+
+    async def _name_more(self, identifier: str, names: dict[str, Target]) -> None:
+        """What a push adds: names with the digest that the registry knows the image by. An image that was removed
+        meanwhile gets none."""
+        async with self._changing:
+            if self._catalog.has(identifier):
+                await self._name(identifier, names)
 
     # bringing in
 
