@@ -62,6 +62,7 @@ class Garbage:
         self._queued: set[str] = set()
         self._offered: dict[str, asyncio.Future[None]] = {}  # from the queue to the end of the removal
         self._removing: dict[str, asyncio.Future[None]] = {}
+        self._departures: list[asyncio.Queue[str]] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -98,6 +99,12 @@ class Garbage:
         """Returns once no removal of the key is under way."""
         while (removing := self._removing.get(key)) is not None:
             await asyncio.shield(removing)
+
+    def departures(self) -> asyncio.Queue[str]:
+        """A queue that gets every key once it is removed: for records about things that are not theirs to keep."""
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self._departures.append(queue)
+        return queue
 
     async def sweep(self) -> None:
         """At start, after every owner has claimed what its records name: queue the rest."""
@@ -164,6 +171,8 @@ class Garbage:
         finally:
             for key in keys:
                 del self._removing[key]
+                for queue in self._departures:
+                    queue.put_nowait(key)
             done.set_result(None)
 
     @staticmethod

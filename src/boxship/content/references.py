@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from boxship.store import Delete, Operation, Put, Store
 
 IMAGES = ("references/", "images/")
-PREFIXES = (*IMAGES, "transfers/")
+PREFIXES = (*IMAGES, "transfers/", "signatures/")
 
 
 class References:

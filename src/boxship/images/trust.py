@@ -1,0 +1,150 @@
+"""Who vouches for an image: the operator's policy, asked before a pulled image gets its name and before a container is
+made of one.
+
+The policy's file and the files of its keys are looked at for each question, so a change holds at once. A file that
+cannot be read refuses everything: a policy that is away must not mean that anything goes.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
+
+from boxship.errors import BoxshipError, Denied
+from boxship.images.catalog import Catalog
+from boxship.images.trust_signatures import Signatures
+from boxship.pki import policy as policies
+from boxship.pki.files import read_file
+from boxship.pki.policy import Policy, Rule, Signature
+from boxship.spec import digest as digests
+from boxship.spec import reference as references
+from boxship.spec.reference import Reference
+
+Fetch = Callable[[], Awaitable[Sequence[Signature]]]
+
+
+class Trust:
+    """One policy file; without one, everything is accepted."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._seen: tuple[object, ...] = ()
+        self._policy: Policy | None = None
+        self._broken = ""
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is a policy at all."""
+        return self._path is not None
+
+    async def check(self, reference: Reference, manifest_digest: str, signatures: Fetch, *, verb: str = "pull") -> None:
+        """Whether the image may be used under that name; `manifest_digest` is what the name stands for, and
+        `signatures` is only asked where a rule needs them. Raises Denied, which names the rule and the keys."""
+        if self._path is not None:
+            await self.judge(reference.name, reference.familiar, (manifest_digest,), signatures, verb)
+
+    async def judge(self, repository: str, shown: str, accepted: Collection[str], signatures: Fetch, verb: str) -> None:
+        """As `check`, for one of several digests that all stand for the same image."""
+        policy = await self._current(f"cannot {verb} {shown}")
+        if policy is None:
+            return
+        rule = policy.rule_for(repository) if repository else Rule("**", policy.default, "default")
+        if rule.action == "accept":
+            return
+        found: Sequence[Signature] = ()
+        if rule.action == "require":
+            try:
+                found = await signatures()
+            except BoxshipError as error:
+                raise Denied(
+                    f"cannot {verb} {shown}: the rule {rule.title} of {policy.name} requires signatures by "
+                    f"{', '.join(rule.keys)}, and they cannot be read: {error}"
+                ) from error
+        decision = policies.decide(policy, rule, repository, accepted, found)
+        if not decision.accepted:
+            raise Denied(f"cannot {verb} {shown}: refused by the rule {rule.title} of {policy.name}: {decision.text}")
+
+    async def _current(self, what: str) -> Policy | None:
+        """The policy as it is now. Raises Denied where it cannot be read."""
+        if self._path is None:
+            return None
+        seen = _versions((self._path, *(self._policy.files if self._policy else ())))
+        if seen != self._seen:
+            self._policy, self._broken = await asyncio.to_thread(_read, self._path)
+            self._seen = _versions((self._path, *(self._policy.files if self._policy else ())))
+        if self._policy is None:
+            raise Denied(f"{what}: no image can be trusted: {self._broken}")
+        return self._policy
+
+
+class Gate:
+    """The policy, asked about images that are here."""
+
+    def __init__(self, catalog: Catalog, signatures: Signatures, trust: Trust) -> None:
+        self._catalog = catalog
+        self.signatures = signatures
+        self.trust = trust
+
+    async def admit(self, text: str, identifier: str) -> None:
+        """Whether a container may be made of an image that a user called `text`. One that is called by its id must be
+        acceptable under each of its names. Raises Denied."""
+        if not self.trust.asked:
+            return
+        name = self.name_of(text, identifier)
+        names = [name] if name else [references.parse(known) for known in self._catalog.names(identifier)]
+        verb = "make a container of"
+        for known in names:
+            accepted = self.digests_of(identifier, known)
+            await self.trust.judge(known.name, known.familiar, accepted, self._reader(accepted), verb)
+        if not names:
+            accepted = self.digests_of(identifier, None)
+            await self.trust.judge("", digests.short(identifier), accepted, self._reader(accepted), verb)
+
+    def name_of(self, text: str, identifier: str) -> Reference | None:
+        """The name that a user meant, or None for an id."""
+        if digests.is_digest(text) or digests.is_digest(f"sha256:{text}"):
+            return None
+        try:
+            name = references.parse(text).with_default_tag()
+        except BoxshipError:
+            return None
+        mine = {references.parse(known).name for known in self._catalog.names(identifier)}
+        return name if name.name in mine else None
+
+    def digests_of(self, identifier: str, name: Reference | None) -> tuple[str, ...]:
+        """The digests that stand for an image under a name, what the registry knows it by first: the manifest or index
+        of the name, those that its repository called it by, and the image's own manifest."""
+        found: list[str] = []
+        if name is not None:
+            target = self._catalog.target(str(name))
+            known = [references.parse(text) for text in self._catalog.names(identifier)]
+            found += [other.digest for other in known if other.digest and other.name == name.name]
+            if target is not None and target.image == identifier:
+                found.insert(0 if not found or target.digest in found else len(found), target.digest)
+        found.append(self._catalog.record(identifier).manifest)
+        return tuple(dict.fromkeys(found))
+
+    def _reader(self, accepted: Sequence[str]) -> Fetch:
+        async def read() -> Sequence[Signature]:
+            return [entry for digest in accepted for entry in await self.signatures.read(digest)]
+
+        return read
+
+
+def _read(path: Path) -> tuple[Policy | None, str]:
+    try:
+        return policies.parse(read_file(path), path), ""
+    except BoxshipError as error:
+        return None, str(error)
+
+
+def _versions(paths: Sequence[Path]) -> tuple[object, ...]:
+    found: list[object] = []
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            found.append((str(path), error.errno))
+        else:
+            found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)
