@@ -68,6 +68,7 @@ class Creation:
         checking.check_spec(spec, self._driver.runtimes)
         self._driver.anticipate()
         image = await self._images.resolve(spec.image)
+        await self._images.admit(spec.image, image)
         offered = Platform(image.config.architecture, image.config.os, image.config.variant)
         checking.check_platform(spec.platform, spec.image, offered)
         warnings = (*checking.ignored(spec), *limits.check(spec.resources, self._driver.host))

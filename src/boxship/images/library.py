@@ -36,8 +36,10 @@ from boxship.images.model import (
 )
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import RemoteSettings
-from boxship.images.remote.pulling import Judge
 from boxship.images.remote.traffic import Traffic
+from boxship.images.trust import Gate, PullGate, Signed, Trust
+from boxship.images.trust_signatures import Signatures
+from boxship.pki.policy import Signature
 from boxship.spec import platform as platforms
 from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
@@ -58,14 +60,18 @@ class Images:
         layers: Layers,
         garbage: Garbage,
         remote: Remote | None = None,
-        judge: Judge | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._content = content
         self._layers = layers
         self._garbage = garbage
         self._catalog = Catalog(content.references, garbage)
+        self.signatures = Signatures(content, garbage)
+        trust = trust or Trust()
+        self.gate = Gate(self._catalog, self.signatures, trust)
         self._changing = asyncio.Lock()
         self._intakes = asyncio.Semaphore(INTAKE_LIMIT)
+        self.remote = remote or Remote(RemoteSettings())
         self._traffic = Traffic(
             content,
             layers,
@@ -73,8 +79,9 @@ class Images:
             self._catalog,
             self._settle,
             self._name_more,
-            remote or Remote(RemoteSettings()),
-            judge,
+            self.remote,
+            PullGate(trust, self.signatures, self.remote),
+            self.signatures,
         )
         self.pull = self._traffic.pull
         self.push = self._traffic.push
@@ -85,18 +92,32 @@ class Images:
         records, names = await Catalog.read(self._content.references)
         configs = await asyncio.to_thread(_read_configs, self._content, records.values())
         self._catalog.fill(records, names, configs)
+        await self.signatures.recover()
         await self._drop_hidden(uses)
         await self._traffic.recover()
 
     async def close(self) -> None:
         """Pause what comes from registries."""
         await self._traffic.close()
+        await self.remote.close()
 
     # looking
 
     async def resolve(self, reference: str) -> Image:
         """The image that a name, digest, id or the beginning of an id stands for. Raises NotFound or Invalid."""
         return self._catalog.image(find(self._catalog, reference))
+
+    async def admit(self, reference: str, image: Image) -> None:
+        """Whether a container may be made of an image that was asked for as `reference`. Raises Denied."""
+        await self.gate.admit(reference, image.id)
+
+    async def signed(self, reference: str) -> Signed:
+        """What is to be signed of an image, and its signatures. Raises NotFound or Invalid."""
+        return await self.gate.describe(reference, find(self._catalog, reference))
+
+    async def sign(self, reference: str, signature: Signature) -> str:
+        """Keep a signature of an image; the digest of what was stored. Raises NotFound, Invalid, Exhausted."""
+        return await self.gate.add(reference, find(self._catalog, reference), signature)
 
     async def beneath(self, identifier: str) -> Image:
         """The image under a container by its whole id, also where it was removed by force. Raises NotFound."""

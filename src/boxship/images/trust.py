@@ -6,19 +6,28 @@ cannot be read refuses everything: a policy that is away must not mean that anyt
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
-from boxship.errors import BoxshipError, Denied
+import msgspec
+
+from boxship.errors import BoxshipError, Denied, Invalid
 from boxship.images.catalog import Catalog
-from boxship.images.trust_signatures import Signatures
+from boxship.images.remote.client import Remote
+from boxship.images.remote.repository import Repository
+from boxship.images.trust_signatures import Signatures, fetch
 from boxship.pki import policy as policies
+from boxship.pki.cosign import read_payload
 from boxship.pki.files import read_file
 from boxship.pki.policy import Policy, Rule, Signature
 from boxship.spec import digest as digests
 from boxship.spec import reference as references
 from boxship.spec.reference import Reference
+
+log = logging.getLogger(__name__)
 
 Fetch = Callable[[], Awaitable[Sequence[Signature]]]
 
@@ -77,6 +86,60 @@ class Trust:
         return self._policy
 
 
+class PullGate:
+    """The policy, asked about images that are to be pulled, and their signatures, which come along."""
+
+    def __init__(self, trust: Trust, signatures: Signatures, remote: Remote) -> None:
+        self._trust = trust
+        self._signatures = signatures
+        self._remote = remote
+
+    async def admit(
+        self, reference: Reference, manifest_digest: str, repositories: Sequence[Repository]
+    ) -> Sequence[Signature] | None:
+        """The signatures, where the policy asked for them. Raises Denied."""
+        found: list[Sequence[Signature]] = []
+
+        async def look() -> Sequence[Signature]:
+            found.append(await self._fetch(manifest_digest, repositories))
+            return found[0]
+
+        await self._trust.check(reference, manifest_digest, look)
+        return found[0] if found else None
+
+    async def keep(
+        self, manifest_digest: str, repositories: Sequence[Repository], found: Sequence[Signature] | None
+    ) -> None:
+        """Keep the signatures of what is here now. A registry that cannot tell them is no reason to fail a pull."""
+        try:
+            found = await self._fetch(manifest_digest, repositories) if found is None else found
+            await self._signatures.keep(manifest_digest, found)
+        except BoxshipError as error:
+            log.warning("the signatures of %s are not kept: %s", manifest_digest, error)
+
+    async def _fetch(self, digest: str, repositories: Sequence[Repository]) -> Sequence[Signature]:
+        """From the mirrors and the registry alike: a mirror need not have them, and cannot make them up."""
+        found: dict[Signature, None] = {}
+        problem: BoxshipError | None = None
+        for repository in repositories:
+            try:
+                found.update(dict.fromkeys(await self._remote.retried(partial(fetch, repository, digest))))
+            except BoxshipError as error:
+                problem = error
+        if problem is not None and not found:
+            raise problem
+        return tuple(found)
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What stands for an image under a name: `digest` is the one to sign, `digests` are all that count."""
+
+    reference: str  # the repository, as signatures name it
+    digest: str
+    digests: tuple[str, ...]
+    signatures: tuple[Signature, ...]
+
+
 class Gate:
     """The policy, asked about images that are here."""
 
@@ -99,6 +162,24 @@ class Gate:
         if not names:
             accepted = self.digests_of(identifier, None)
             await self.trust.judge("", digests.short(identifier), accepted, self._reader(accepted), verb)
+
+    async def describe(self, text: str, identifier: str) -> Signed:
+        """What is to be signed of an image that a user called `text`, and what it is signed with."""
+        name = self.name_of(text, identifier)
+        known = [references.parse(other) for other in self._catalog.names(identifier)]
+        if name is None:
+            name = known[0] if known else None
+        accepted = self.digests_of(identifier, name)
+        signatures = [entry for digest in accepted for entry in await self.signatures.read(digest)]
+        return Signed(name.name if name else "", accepted[0], accepted, tuple(signatures))
+
+    async def add(self, text: str, identifier: str, signature: Signature) -> str:
+        """Keep a signature. Raises Invalid where it is for something else than that image."""
+        described = await self.describe(text, identifier)
+        digest = read_payload(signature.payload).digest
+        if digest not in described.digests:
+            raise Invalid(f"cannot keep the signature of {text}: it is for {digest}, not for {described.digest}")
+        return await self.signatures.add(digest, signature)
 
     def name_of(self, text: str, identifier: str) -> Reference | None:
         """The name that a user meant, or None for an id."""

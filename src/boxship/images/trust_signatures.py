@@ -153,7 +153,7 @@ class Signatures:
 
             await repository.upload_rest(await repository.begin_upload(), digest, pieces, len(data))
 
-    async def give(self, own: OwnRegistry, reference: Reference, subject: str, who: Credentials | None) -> int:
+    async def give(self, own: OwnRegistry, reference: Reference, subject: str, who: Credentials) -> int:
         """Put the signatures into our own registry, which has the blobs already; how many there are."""
         records = list(self._known.get(subject, {}).values())
         for record in records:

@@ -3,22 +3,25 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import msgspec
 
 from boxship import __version__
 from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Unsupported
+from boxship.images.documents import DOCUMENT_LIMIT, parse_config
 from boxship.images.remote.authorization import Authorizer
-from boxship.images.remote.connection import Connection
+from boxship.images.remote.connection import MOVED, REDIRECTS, Connection
 from boxship.images.remote.endpoints import Endpoint, check_mirror, endpoints
 from boxship.images.remote.failures import ERROR_BYTES, failure
-from boxship.images.remote.model import Credentials, OwnRegistry, RemoteSettings
+from boxship.images.remote.manifests import CONFIGS, INDEXES, is_offer, read_index, read_manifest
+from boxship.images.remote.model import Credentials, Document, OwnRegistry, RemoteSettings
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.retrying import Sleep, retried
+from boxship.spec.image import Platform
 from boxship.spec.reference import DEFAULT_DOMAIN, Reference
 from boxship.transport.client import Answer, HttpClient, Trust
 
@@ -103,6 +106,19 @@ class Remote:
                 raise failure(answer.status, answer.reason, said)
             yield answer
 
+    async def download(self, url: str) -> AsyncGenerator[bytes, None]:
+        """A file that a user asked for by its address; a few redirects are followed."""
+        for _ in range(REDIRECTS + 1):
+            async with self._http.request("GET", url) as answer:
+                if answer.status not in MOVED:
+                    if answer.status != 200:
+                        raise failure(answer.status, answer.reason, await answer.read(ERROR_BYTES))
+                    async for data in answer.chunks():
+                        yield data
+                    return
+                url = urljoin(url, answer.headers.get("Location", ""))
+        raise Invalid(f"cannot read {url}: more than {REDIRECTS} redirects")
+
     async def login(self, domain: str, credentials: Credentials) -> None:
         """Whether the registry knows us. Raises Unauthenticated with its words."""
         endpoint = (await asyncio.to_thread(endpoints, self.settings, domain, mirrors=False))[-1]
@@ -125,6 +141,22 @@ class Remote:
             raise Unsupported(f"unsupported: search at {domain}: the registry has none") from error
         results = found.get("results") or []
         return [entry for entry in results if isinstance(entry, dict)]
+
+    async def distribution(
+        self, reference: Reference, credentials: Credentials | None
+    ) -> tuple[Document, tuple[Platform, ...]]:
+        """What a name stands for, and the platforms that it is for."""
+        reference = reference.with_default_tag()
+        repositories = await self.repositories(reference, credentials)
+        document = await self.first(repositories, lambda place: place.manifest(reference.digest or reference.tag))
+        if document.media_type in INDEXES:
+            entries = read_index(document).manifests
+            return document, tuple(entry.platform for entry in entries if entry.platform and is_offer(entry))
+        part = read_manifest(document).config
+        if part.mediaType not in CONFIGS or part.size > DOCUMENT_LIMIT:
+            return document, ()
+        config = parse_config(await self.first(repositories, lambda place: place.small_blob(part.digest, part.size)))
+        return document, (Platform(config.architecture, config.os, config.variant),)
 
     async def close(self) -> None:
         await self._http.close()

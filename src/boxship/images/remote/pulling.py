@@ -29,6 +29,7 @@ from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
 from boxship.images.unpack import Place as LayerPlace
 from boxship.images.unpack import places, unpack
+from boxship.pki.policy import Signature
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
 from boxship.spec.image import Descriptor, ImageConfig, Manifest, Platform
@@ -39,9 +40,16 @@ Tell = Callable[[PullStep | Pulled], None]
 
 
 class Judge(Protocol):
-    """Says whether an image may be used. `signatures` is given later by who knows the repository."""
+    """Says whether an image may be used, and keeps its signatures when it is here."""
 
-    async def admit(self, reference: Reference, manifest_digest: str, repositories: Sequence[Repository]) -> None: ...
+    async def admit(
+        self, reference: Reference, manifest_digest: str, repositories: Sequence[Repository]
+    ) -> Sequence[Signature] | None:
+        """The signatures, where they had to be looked for. Raises Denied."""
+
+    async def keep(
+        self, manifest_digest: str, repositories: Sequence[Repository], found: Sequence[Signature] | None
+    ) -> None: ...
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -71,7 +79,7 @@ class Puller:
         catalog: Catalog,
         settle: Callable[[Ready], Awaitable[Loaded]],
         remote: Remote,
-        judge: Judge | None,
+        judge: Judge,
     ) -> None:
         self._content = content
         self._layers = layers
@@ -121,8 +129,7 @@ class Puller:
         if not reference.digest:
             names.insert(0, str(reference))
         known = self._catalog.target(names[0])
-        if self._judge is not None:
-            await self._judge.admit(reference, chosen.digest, repositories)
+        signatures = await self._judge.admit(reference, chosen.digest, repositories)
         async with self._garbage.lease() as lease:
             pull = _Image(self, lease, repositories, tell, reference.domain)
             try:
@@ -134,6 +141,7 @@ class Puller:
                 await self.keeper.drop(pull.kept)  # a second try would find the same
                 raise
             await self.keeper.drop(pull.kept)
+            await self._judge.keep(chosen.digest, repositories, signatures)
         newer = known is None or known.digest != chosen.digest or known.image != loaded.image_id
         tell(PullStep(f"Digest: {chosen.digest}"))
         word = "Downloaded newer image" if newer else "Image is up to date"

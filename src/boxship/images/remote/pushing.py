@@ -6,6 +6,7 @@ it. To the registry of this very daemon nothing is sent: it shares our blobs.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -19,7 +20,7 @@ from boxship.images.remote.client import Remote
 from boxship.images.remote.compressing import Compressor
 from boxship.images.remote.endpoints import is_insecure
 from boxship.images.remote.manifests import INDEXES, encode, is_foreign, kind_of, read_index, read_manifest
-from boxship.images.remote.model import NOBODY, Credentials, Document, Pushed, PushedBlob, PushStep
+from boxship.images.remote.model import NOBODY, Credentials, Document, OwnRegistry, Pushed, PushedBlob, PushStep
 from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.uploading import HERE, Upload
@@ -31,6 +32,14 @@ from boxship.spec.reference import Reference
 
 Tell = Callable[[PushStep | Pushed], None]
 Name = Callable[[str, dict[str, Target]], Awaitable[None]]
+
+
+class KeptSignatures(Protocol):
+    """The signatures of what is here, which go along; each answers how many there are."""
+
+    async def send(self, repository: Repository, subject: str) -> int: ...
+
+    async def give(self, own: OwnRegistry, reference: Reference, subject: str, who: Credentials) -> int: ...
 
 
 class Parcel(msgspec.Struct, frozen=True):
@@ -48,12 +57,21 @@ class Parcel(msgspec.Struct, frozen=True):
 class Pusher:
     """Pushes for the images room. `name` gives an image further names, durably."""
 
-    def __init__(self, content: Content, garbage: Garbage, catalog: Catalog, name: Name, remote: Remote) -> None:
+    def __init__(
+        self,
+        content: Content,
+        garbage: Garbage,
+        catalog: Catalog,
+        name: Name,
+        remote: Remote,
+        signatures: KeptSignatures,
+    ) -> None:
         self._content = content
         self._garbage = garbage
         self._catalog = catalog
         self._name = name
         self._remote = remote
+        self._signatures = signatures
         self._compressor = Compressor(content)
 
     async def push(
@@ -235,6 +253,7 @@ class Pusher:
                 blobs = [PushedBlob(part.digest, part.size, part.mediaType) for part in parts]
             tag = reference.tag if document is parcel.documents[-1] else ""
             await own.accept(reference.path, tag, document.digest, document.media_type, blobs, credentials or NOBODY)
+            await self._signatures.give(own, reference, document.digest, credentials or NOBODY)
 
     async def _send(
         self, lease: Lease, repository: Repository, reference: Reference, parcel: Parcel, tell: Tell
@@ -252,6 +271,9 @@ class Pusher:
                 lambda wanted=wanted, document=document: repository.put_manifest(  # type: ignore[misc]
                     wanted, document.media_type, document.data
                 )
+            )
+            await self._remote.retried(
+                lambda document=document: self._signatures.send(repository, document.digest)  # type: ignore[misc]
             )
 
     async def _layer(

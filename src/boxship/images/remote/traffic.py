@@ -11,10 +11,11 @@ from boxship.images.loading import Ready
 from boxship.images.lookup import find
 from boxship.images.model import Image, Layers, Loaded
 from boxship.images.remote.client import Remote
+from boxship.images.remote.credentials import by_domain
 from boxship.images.remote.model import Credentials, Pulled, PullStep, Pushed, PushStep
 from boxship.images.remote.news import stream
 from boxship.images.remote.pulling import Judge, Puller
-from boxship.images.remote.pushing import Name, Pusher
+from boxship.images.remote.pushing import KeptSignatures, Name, Pusher
 from boxship.spec import platform as platforms
 from boxship.spec.image import Platform
 from boxship.spec.reference import Reference, parse
@@ -32,11 +33,12 @@ class Traffic:
         settle: Callable[[Ready], Awaitable[Loaded]],
         name: Name,
         remote: Remote,
-        judge: Judge | None = None,
+        judge: Judge,
+        signatures: KeptSignatures,
     ) -> None:
         self._catalog = catalog
         self._puller = Puller(content, layers, garbage, catalog, settle, remote, judge)
-        self._pusher = Pusher(content, garbage, catalog, name, remote)
+        self._pusher = Pusher(content, garbage, catalog, name, remote, signatures)
         self.recover = self._puller.keeper.recover
 
     def pull(
@@ -66,17 +68,19 @@ class Traffic:
         text: str,
         *,
         platform: Platform | None = None,
-        credentials: Mapping[str, Credentials] | None = None,
+        credentials: Mapping[str, Credentials | Mapping[str, object]] | None = None,
         always: bool = False,
         progress: Callable[[PullStep], None] | None = None,
     ) -> Image:
         """The image that a name stands for: the one that is here, where it fits the platform and nobody wants it
-        `always` fresh; else pulled. `credentials` are by the registry's domain."""
+        `always` fresh; else pulled. `credentials` are by the registry, as clients name it."""
         if not always and (here := self._here(text, platform)) is not None:
             return here
         reference = parse(text)
         identifier = ""
-        pulling = self.pull(reference, platform=platform, credentials=(credentials or {}).get(reference.domain))
+        pulling = self.pull(
+            reference, platform=platform, credentials=by_domain(credentials or {}).get(reference.domain)
+        )
         async with contextlib.aclosing(pulling) as steps:
             async for step in steps:
                 if isinstance(step, Pulled):
