@@ -1,7 +1,7 @@
 """Images as users handle them: the images room, with what containers use, and events."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import prune_event
@@ -10,12 +10,14 @@ from boxship.engine.model import ALIVE, Container, Event
 from boxship.engine.records import Records
 from boxship.images.library import Images
 from boxship.images.model import Image, LayerProgress, Loaded, Removal, Use
+from boxship.images.remote.model import Credentials, Document, Pulled, PullStep, Pushed, PushStep
+from boxship.spec.image import Platform
 from boxship.spec.platform import parse as parse_platform
 from boxship.spec.reference import parse
 
 
 class EngineImages:
-    """resolve, list, history, tag, remove, prune, load, save, import_."""
+    """resolve, list, history, tag, remove, prune, load, save, import_, pull, push, login, search, distribution."""
 
     def __init__(self, images: Images, records: Records, events: Events, clock: Clock) -> None:
         self._images = images
@@ -85,6 +87,52 @@ class EngineImages:
         )
         self._publish("import", image.id, reference or image.id)
         return image.id
+
+    # registries
+
+    async def pull(
+        self, ref: str, *, platform: str = "", credentials: Credentials | None = None, every_tag: bool = False
+    ) -> AsyncGenerator[PullStep | Pulled, None]:
+        """Fetch an image, or every tag of a repository: news on the way."""
+        reference = parse(ref)
+        wanted = parse_platform(platform) if platform else None
+        pulling = self._images.pull(reference, platform=wanted, credentials=credentials, every_tag=every_tag)
+        async with contextlib.aclosing(pulling) as steps:
+            async for step in steps:
+                if isinstance(step, Pulled):
+                    self._publish("pull", step.reference.familiar, step.reference.familiar_name)
+                yield step
+
+    async def push(
+        self, ref: str, *, platform: str = "", credentials: Credentials | None = None, every_tag: bool = False
+    ) -> AsyncGenerator[PushStep | Pushed, None]:
+        """Send an image, or every tag of a repository: news on the way."""
+        reference = parse(ref)
+        wanted = parse_platform(platform) if platform else None
+        pushing = self._images.push(reference, platform=wanted, credentials=credentials, every_tag=every_tag)
+        async with contextlib.aclosing(pushing) as steps:
+            async for step in steps:
+                if isinstance(step, Pushed):
+                    self._publish("push", step.reference.familiar, step.reference.familiar_name)
+                yield step
+
+    def download(self, url: str) -> AsyncIterator[bytes]:
+        """A file of a web server."""
+        return self._images.remote.download(url)
+
+    async def login(self, domain: str, credentials: Credentials) -> None:
+        """Ask a registry whether it knows us. Raises Unauthenticated."""
+        await self._images.remote.login(domain, credentials)
+
+    async def search(
+        self, domain: str, term: str, limit: int, credentials: Credentials | None
+    ) -> Sequence[Mapping[str, object]]:
+        """What a registry's own search finds. Raises Unsupported where it has none."""
+        return await self._images.remote.search(domain, term, limit, credentials)
+
+    async def distribution(self, ref: str, credentials: Credentials | None) -> tuple[Document, Sequence[Platform]]:
+        """What a name stands for in its registry, and for which platforms it is."""
+        return await self._images.remote.distribution(parse(ref), credentials)
 
     def _uses(self) -> tuple[Use, ...]:
         return uses_of(self._records)

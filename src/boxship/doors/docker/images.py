@@ -4,18 +4,17 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, cast
 
-import msgspec
-
 from boxship.doors.docker.bodies import ContainerBody
 from boxship.doors.docker.call import Call, reply
 from boxship.doors.docker.create_body import health, port_range, strings, words
-from boxship.doors.docker.errors import JSON, error_reply, missing
+from boxship.doors.docker.errors import JSON
 from boxship.doors.docker.filters import Filters, moment_or_age, parse_filters
 from boxship.doors.docker.image_json import inspect_json, labels_of, matches_reference, summary_json
+from boxship.doors.docker.registries import check_source, error_line, platform_of, pull
 from boxship.doors.docker.router import Route
 from boxship.engine.clock import SystemClock
 from boxship.engine.values import Image, LayerProgress, Loaded
-from boxship.errors import Invalid, Unsupported
+from boxship.errors import Invalid
 from boxship.spec.image import ExecutionConfig, ImageHealthCheck
 from boxship.transport.exchange import Reply
 from boxship.wire.ndjson import line
@@ -24,7 +23,6 @@ LIST_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "
 PRUNE_FILTERS = ("dangling", "label", "label!", "until")
 CLOCK = SystemClock()
 CRLF = b"\r\n"
-NOT_YET = "This version of Boxship does not {0} images yet. Load them from an archive: docker load, docker import."
 
 
 async def listed(call: Call) -> Reply:
@@ -136,10 +134,7 @@ async def progress(call: Call, steps: AsyncIterator[LayerProgress | Loaded], *, 
                 for shown in [] if quiet and isinstance(step, LayerProgress) else step_lines(step):
                     yield line(shown, CRLF)
     except Exception as error:  # the border of a request, whose head has gone out: the client reads it in the body
-        body = error_reply(error, call.request).body
-        assert isinstance(body, bytes)
-        message = msgspec.json.decode(body)["message"] if body else str(error)
-        yield line({"errorDetail": {"message": message}, "error": message}, CRLF)
+        yield error_line(error, call.request)
 
 
 def step_lines(step: LayerProgress | Loaded) -> list[dict[str, Any]]:
@@ -155,19 +150,6 @@ def step_lines(step: LayerProgress | Loaded) -> list[dict[str, Any]]:
     ]
     loaded = [f"Loaded image: {name}" for name in step.references] or [f"Loaded image ID: {step.image_id}"]
     return [{"stream": f"{text}\n"} for text in (*replaced, *loaded)]
-
-
-def platform_of(call: Call) -> str:
-    """ "os/architecture[/variant]" of the parameter, which is JSON, or that text itself."""
-    text = call.text("platform")
-    if not text.startswith("{"):
-        return text
-    try:
-        value: dict[str, Any] = msgspec.json.decode(text.encode(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise Invalid(f"failed to parse platform: {error}") from None
-    parts = [value.get("os"), value.get("architecture"), value.get("variant")]
-    return "/".join(str(part) for part in parts if part)
 
 
 async def save_one(call: Call) -> Reply:
@@ -187,12 +169,15 @@ async def saved(call: Call, names: list[str]) -> Reply:
 
 
 async def create(call: Call) -> Reply:
-    """An import (`fromSrc=-`); a pull (`fromImage`) is not there yet."""
+    """A pull (`fromImage`) or an import (`fromSrc`: - for the body, or an address)."""
+    if call.text("fromImage"):
+        return await pull(call)
     source = call.text("fromSrc")
-    if call.text("fromImage") or not source:
-        return missing(NOT_YET.format("pull"))
+    if not source:
+        raise Invalid("invalid parameter: neither fromImage nor fromSrc is given")
+    check_source(source)
     if source != "-":
-        raise Unsupported("unsupported: query parameter fromSrc with an address; send the archive as the body")
+        return await import_from(call, source)
     identifier = await call.engine.images.import_(
         call.request.chunks(),
         reference=reference_of(call),
@@ -201,6 +186,27 @@ async def create(call: Call) -> Reply:
         platform=platform_of(call),
     )
     return Reply(200, JSON, line({"status": identifier}, CRLF))
+
+
+async def import_from(call: Call, source: str) -> Reply:
+    """An import from an address: the address, then the image's id or the error."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield line({"status": f"Downloading from {source}"}, CRLF)
+        try:
+            identifier = await call.engine.images.import_(
+                call.engine.images.download(source),
+                reference=reference_of(call),
+                changes=call.texts("changes"),
+                message=call.text("message") or f"Imported from {source}",
+                platform=platform_of(call),
+            )
+            yield line({"status": identifier}, CRLF)
+        except Exception as error:  # the border of a request, whose head has gone out
+            yield error_line(error, call.request)
+
+    reference_of(call)
+    return Reply(200, JSON, lines())
 
 
 async def commit(call: Call) -> Reply:
@@ -250,13 +256,6 @@ def commit_config(body: ContainerBody) -> ExecutionConfig | None:
     return None if config == ExecutionConfig() else config
 
 
-def not_yet(verb: str) -> Callable[[Call], Any]:
-    async def answer(call: Call) -> Reply:
-        return missing(NOT_YET.format(verb))
-
-    return answer
-
-
 ROUTES = (
     Route(
         "GET",
@@ -265,7 +264,6 @@ ROUTES = (
         query=("all", "filters", "filter", "shared-size", "digests"),
         refused=("manifests",),
     ),
-    Route("GET", "/images/search", not_yet("search")),
     Route("GET", "/images/get", save, query=("names", "platform")),
     Route(
         "POST",
@@ -278,7 +276,6 @@ ROUTES = (
     Route("GET", "/images/{id*}/get", save_one, query=("platform",)),
     Route("GET", "/images/{id*}/history", history, refused=("platform",)),
     Route("GET", "/images/{id*}/json", inspect, refused=("manifests", "platform")),
-    Route("POST", "/images/{id*}/push", not_yet("push")),
     Route("POST", "/images/{id*}/tag", tag, query=("repo", "tag")),
     Route("DELETE", "/images/{id*}", remove, query=("force", "noprune"), refused=("platforms",)),
     Route(

@@ -44,10 +44,6 @@ async def no_session(call: Call) -> Reply:
     return missing("This version of Boxship does not build images yet: there is no BuildKit session.")
 
 
-async def no_distribution(call: Call) -> Reply:
-    return missing("This version of Boxship does not ask registries yet.")
-
-
 MANAGER = (
     ("GET", "/swarm"),
     ("POST", "/swarm/update"),
@@ -95,7 +91,6 @@ ROUTES = (
     Route("POST", "/plugins/{id*}/push", no_such_plugin),
     Route("POST", "/plugins/{id*}/set", no_such_plugin),
     Route("DELETE", "/plugins/{id*}", no_such_plugin),
-    Route("GET", "/distribution/{id*}/json", no_distribution, minimum=(1, 30)),
     Route("POST", "/session", no_session),
     Route("POST", "/grpc", no_session),
 )

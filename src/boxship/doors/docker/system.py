@@ -1,4 +1,4 @@
-"""The engine as a whole: ping, version, info, df, auth."""
+"""The engine as a whole: ping, version, info, df."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from boxship.doors.docker.build_cache import records_json
 from boxship.doors.docker.call import Call, reply, rfc3339
 from boxship.doors.docker.container_json import summary_json
 from boxship.doors.docker.containers import ImageNames
-from boxship.doors.docker.errors import missing
 from boxship.doors.docker.router import MAXIMUM, MINIMUM, Route
 from boxship.doors.docker.volumes import volume_json
 from boxship.engine.clock import SystemClock
@@ -179,15 +178,10 @@ async def usage(call: Call) -> Reply:
     return reply(shown)
 
 
-async def auth(call: Call) -> Reply:
-    return missing("This version of Boxship does not speak to registries yet.")
-
-
 ROUTES = (
     Route("GET", "/_ping", ping),
     Route("HEAD", "/_ping", ping),
     Route("GET", "/version", version),
     Route("GET", "/info", info),
     Route("GET", "/system/df", usage, query=("type", "verbose")),
-    Route("POST", "/auth", auth),
 )
