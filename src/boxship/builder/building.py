@@ -1,0 +1,209 @@
+"""One build from its request to its end: read the Dockerfile, find its base images, plan, solve, hand out."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from boxship.builder.channel import Channel
+from boxship.builder.composing import compose
+from boxship.builder.dockerfile.arguments import EPOCH
+from boxship.builder.dockerfile.parse import parse
+from boxship.builder.dockerfile.problems import DockerfileError
+from boxship.builder.dockerfile.syntax import Dockerfile, Finding, Location
+from boxship.builder.exporting import Exporter
+from boxship.builder.failures import BuildFailed
+from boxship.builder.graph import Graph, ImageSource
+from boxship.builder.loading import Loader, progress_of
+from boxship.builder.model import BuildRequest, Noticed, Planned, StepFinished, StepStarted
+from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
+from boxship.builder.planner import Base, image_name, missing_bases, plan
+from boxship.builder.solve import Solver, StepError, Workshop, started
+from boxship.builder.stages import Failure
+from boxship.content import Lease
+from boxship.errors import BoxshipError, Invalid, NotFound
+from boxship.spec import platform as platforms
+from boxship.spec.image import ExecutionConfig
+
+DOCKERFILE_BYTES = 4 << 20
+IGNORE_BYTES = 1 << 20
+DEFINITION = "[internal] load build definition from "
+EPOCH_LIMIT = 1 << 35  # seconds: beyond every date that a tar can hold
+METADATA = "[internal] load metadata for "
+
+T = TypeVar("T")
+
+
+class Build:
+    """One build. `run` once."""
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        workshop: Workshop,
+        loader: Loader,
+        exporter: Exporter,
+        channel: Channel,
+        agents: Agents | None,
+        fresh: str,
+    ) -> None:
+        self._request = request
+        self._workshop = workshop
+        self._loader = loader
+        self._exporter = exporter
+        self._channel = channel
+        self._agents = agents
+        self._fresh = fresh
+        self._lines: tuple[str, ...] = ()
+
+    async def run(self) -> None:
+        """Carry the build out. Raises BuildFailed, or other kinds for a request that no Dockerfile explains."""
+        cache = self._workshop.cache
+        async with self._workshop.garbage.lease() as lease:
+            try:
+                dockerfile = await self._internal(f"{DEFINITION}{self._request.dockerfile}", self._read())
+                graph = await self._planned(dockerfile, lease)
+                await self._solved(graph, lease)
+            except Failure as failure:
+                raise self._failed(failure.reason, failure.instruction.location) from failure
+            except DockerfileError as error:
+                reason = f"dockerfile parse error on line {error.location.first}: {error.reason}"
+                raise self._failed(Invalid(reason), error.location) from error
+            except StepError as error:
+                raise self._failed(error.reason, error.step.location, error.step.id, error.step.command) from error
+            finally:
+                await asyncio.shield(cache.flush())
+
+    def _failed(
+        self, reason: BoxshipError, location: Location | None, step: str = "", command: str = ""
+    ) -> BuildFailed:
+        text, code = str(reason), 0
+        if isinstance(reason, DockerfileError):
+            text = reason.reason
+        elif isinstance(reason, StepFailed):
+            code = reason.code
+        return BuildFailed(text, step=step, code=code, command=command, location=location, lines=self._lines)
+
+    async def _internal(self, name: str, work: Awaitable[T]) -> T:
+        """Something that no instruction asks for, shown as a step."""
+        began = time.monotonic()
+        self._channel.tell(StepStarted(name, name))
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            self._channel.tell(StepFinished(name, seconds=time.monotonic() - began, error="canceled"))
+            raise
+        except BoxshipError as error:
+            self._channel.tell(StepFinished(name, seconds=time.monotonic() - began, error=str(error)))
+            raise
+        self._channel.tell(StepFinished(name, seconds=time.monotonic() - began))
+        return result
+
+    async def _read(self) -> Dockerfile:
+        """The Dockerfile, and the request completed by what stands beside it."""
+        request, executor = self._request, self._workshop.executor
+        data = request.dockerfile_text
+        context = request.context
+        if data is None:
+            if context is None:
+                raise Invalid("cannot build: there is neither a context nor a Dockerfile")
+            data = await read_dockerfile(executor, context, request.dockerfile)
+        self._lines = tuple(data.decode(errors="replace").splitlines())
+        dockerfile = parse(data, request.dockerfile)
+        if context is not None and not context.patterns:
+            patterns = await ignore_patterns(executor, context, request.dockerfile)
+            request = msgspec.structs.replace(request, context=msgspec.structs.replace(context, patterns=patterns))
+        if request.epoch is None and (text := request.arguments.get(EPOCH)):
+            request = msgspec.structs.replace(request, epoch=epoch_of(text))
+        self._request = request
+        self._loader.use(request)
+        return dockerfile
+
+    async def _planned(self, dockerfile: Dockerfile, lease: Lease) -> Graph:
+        """The graph, once every base image is known."""
+        host = platforms.host()
+        known: dict[ImageSource, Base] = {}
+        while missing := missing_bases(dockerfile, self._request, host, known):
+            found = await _together(self._base(source, lease) for source in missing)
+            known |= dict(zip(missing, found, strict=True))
+        agents = self._agents
+        graph = plan(dockerfile, self._request, host, known, agents.offers if agents is not None else _offers_nothing)
+        self._channel.tell(Planned(tuple(started(step) for step in graph.steps.values())))
+        if graph.unused:
+            text = f"[Warning] One or more build-args [{' '.join(graph.unused)}] were not consumed"
+            self._channel.tell(Noticed(Finding("", text, dockerfile.stages[-1].origin.location)))
+        return graph
+
+    async def _base(self, source: ImageSource, lease: Lease) -> Base:
+        name = METADATA + image_name(source)
+        image = await self._internal(name, self._loader.image(source, progress_of(name, self._channel.tell), lease))
+        digest = next((known.rpartition("@")[2] for known in image.digests), "")
+        return Base(image.config.config or ExecutionConfig(), digest, image.config.author)
+
+    async def _solved(self, graph: Graph, lease: Lease) -> None:
+        request = self._request
+        solver = Solver(
+            graph,
+            self._workshop,
+            self._loader,
+            lease,
+            self._channel.tell,
+            agents=self._agents,
+            name=request.tags[0] if request.tags else "",
+            fresh=self._fresh,
+        )
+        try:
+            results = await solver.solve()
+            composed = compose(graph, results, request)
+            exported = await self._exporter.export(request, composed, self._channel, lease, self._internal)
+        finally:
+            self._workshop.cache.let_go(solver.held)
+        counted = [step.id for step in graph.steps.values() if step.number]
+        cached = sum(results[name].cached for name in counted)
+        self._channel.tell(msgspec.structs.replace(exported, steps=len(counted), cached=cached))
+
+
+def _offers_nothing(identifier: str) -> bool:
+    return False
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All at once; the first failure ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(item) for item in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return [task.result() for task in tasks]
+
+
+async def read_dockerfile(executor: Executor, context: FolderTree, path: str) -> bytes:
+    """The Dockerfile of a context, also where .dockerignore leaves it out. Raises Invalid."""
+    try:
+        return await executor.read(msgspec.structs.replace(context, patterns=()), path, DOCKERFILE_BYTES)
+    except NotFound:
+        raise Invalid(f"failed to read dockerfile: open {path}: no such file or directory") from None
+
+
+async def ignore_patterns(executor: Executor, context: FolderTree, dockerfile: str) -> tuple[str, ...]:
+    """The lines of the Dockerfile's own ignore file, else of the context's."""
+    for path in (f"{dockerfile}.dockerignore", ".dockerignore"):
+        try:
+            data = await executor.read(context, path, IGNORE_BYTES)
+        except NotFound:
+            continue
+        return tuple(data.decode(errors="surrogateescape").removeprefix("\ufeff").splitlines())
+    return ()
+
+
+def epoch_of(text: str) -> int:
+    """SOURCE_DATE_EPOCH. Raises Invalid."""
+    try:
+        epoch = int(text)
+    except ValueError:
+        raise Invalid(f"invalid SOURCE_DATE_EPOCH: {text}") from None
+    if not 0 <= epoch < EPOCH_LIMIT:
+        raise Invalid(f"invalid SOURCE_DATE_EPOCH: {text}")
+    return epoch

@@ -1,0 +1,212 @@
+"""The build cache: what each step made, by the step's key. Durable; a record claims its blob and its layer.
+
+A layer is durable before its record is, and a record is gone before its layer may go, so a crash leaves at most what
+the collector removes at the next start. When a record was last used is written now and then: a crash may forget it.
+"""
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from boxship.builder.keys import Parts
+from boxship.content import Content, Garbage, layer_key
+from boxship.images.model import Layer, Layers
+from boxship.store import Delete, Put, Store
+
+PREFIX = "build-cache/"
+PRUNED_LIMIT = 1000  # keys that are remembered as pruned
+BATCH = 200  # records of one commit
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one step made: a layer, or nothing. Times in nanoseconds. `slot` says where in which build it was asked for;
+    `files` is the blob that lists the copied files, "" for none."""
+
+    key: str
+    layer: Layer | None
+    description: str
+    created: int
+    used: int
+    slot: str = ""
+    parts: Parts = {}
+    files: str = ""
+    uses: int = 1
+    kind: str = "regular"
+    base: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk: unpacked, and as a blob."""
+        return self.layer.size + self.layer.blob_size if self.layer else 0
+
+
+def _essence(parts: Parts) -> list[tuple[str, str]]:
+    return sorted((name, value) for name, value in parts.items() if name != "base" and not name.startswith("source "))
+
+
+def claims_of(record: Record) -> list[str]:
+    """The keys that a record keeps alive."""
+    found = [record.files] if record.files else []
+    return [*found, record.layer.blob, layer_key(record.layer.chain_id)] if record.layer else found
+
+
+class Cache:
+    """All records, in memory and in the store. Belongs to the loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        content: Content,
+        garbage: Garbage,
+        layers: Layers,
+        *,
+        limit_bytes: int = 0,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._store = store
+        self._content = content
+        self._garbage = garbage
+        self._layers = layers
+        self._limit = limit_bytes
+        self._clock = clock
+        self._records: dict[str, Record] = {}
+        self._slots: dict[str, str] = {}  # slot: the key that was last made there
+        self._touched: set[str] = set()
+        self._total = 0
+        self.held: Counter[str] = Counter()  # keys of records that running builds use
+        self.pruned: OrderedDict[str, None] = OrderedDict()
+
+    async def recover(self) -> None:
+        """Read the records and claim what they name; those whose parts are lost go. Before the collector's sweep."""
+        snapshot = await self._store.list(PREFIX)
+        lost = []
+        for entry in snapshot.entries:
+            try:
+                record = msgspec.json.decode(entry.value, type=Record)
+            except msgspec.MsgspecError:
+                lost.append(entry.key)
+                continue
+            if self._is_whole(record):
+                self._enter(record)
+            else:
+                lost.append(entry.key)
+        for start in range(0, len(lost), BATCH):
+            await self._store.commit(*(Delete(key) for key in lost[start : start + BATCH]))
+
+    def _is_whole(self, record: Record) -> bool:
+        if record.files and not self._content.exists(record.files):
+            return False
+        layer = record.layer
+        return layer is None or (self._content.exists(layer.blob) and self._layers.has_layer(layer.chain_id))
+
+    def _enter(self, record: Record) -> None:
+        known = self._records.get(record.key)
+        self._garbage.claim(claims_of(record))
+        self._records[record.key] = record
+        self._total += record.size
+        if known is not None:
+            self._total -= known.size
+            self._garbage.release(claims_of(known))
+        latest = self._records.get(self._slots.get(record.slot, ""))
+        if record.slot and (latest is None or latest.created <= record.created):
+            self._slots[record.slot] = record.key
+
+    # using
+
+    def find(self, key: str) -> Record | None:
+        return self._records.get(key)
+
+    def at(self, slot: str) -> Record | None:
+        """What was last made at a place of a build."""
+        return self._records.get(self._slots.get(slot, ""))
+
+    def like(self, parts: Parts) -> Record | None:
+        """The latest record that does the same on another base, or from other files."""
+        essence = _essence(parts)
+        found = [record for record in self._records.values() if _essence(record.parts) == essence]
+        return max(found, key=lambda record: record.created, default=None)
+
+    def all(self) -> tuple[Record, ...]:
+        return tuple(self._records.values())
+
+    @property
+    def total(self) -> int:
+        """Bytes of all records; what several share counts each time."""
+        return self._total
+
+    def touch(self, key: str, slot: str) -> None:
+        """Note a use."""
+        record = self._records.get(key)
+        if record is None:
+            return
+        changed = msgspec.structs.replace(record, used=self._clock(), uses=record.uses + 1, slot=slot or record.slot)
+        self._records[key] = changed
+        self._slots[changed.slot] = key
+        self._touched.add(key)
+
+    async def put(self, record: Record) -> None:
+        """Keep what a step made; its parts are under the caller's lease. Durable when this returns."""
+        await self._store.commit(Put(PREFIX + record.key, msgspec.json.encode(record)))
+        self._enter(record)
+        self.pruned.pop(record.key, None)
+
+    async def flush(self) -> None:
+        """Write down uses, and free what is above the limit."""
+        touched, self._touched = self._touched, set()
+        records = [self._records[key] for key in touched if key in self._records]
+        for start in range(0, len(records), BATCH):
+            await self._store.commit(
+                *(Put(PREFIX + record.key, msgspec.json.encode(record)) for record in records[start : start + BATCH])
+            )
+        for record in records:
+            if record.key not in self._records:  # removed while it was being written
+                await self._store.commit(Delete(PREFIX + record.key))
+        if self._limit and self._total > self._limit:
+            await self.shrink(self._limit)
+
+    # freeing
+
+    async def shrink(self, limit: int) -> list[Record]:
+        """Remove the records that were used longest ago until at most `limit` bytes are left."""
+        removed: list[Record] = []
+        total = self._total
+        for record in sorted(self._records.values(), key=lambda record: record.used):
+            if total <= limit:
+                break
+            if record.size and not self.held[record.key]:
+                removed.append(record)
+                total -= record.size
+        return await self.remove(removed)
+
+    async def remove(self, records: Sequence[Record]) -> list[Record]:
+        """Remove records that no build uses; those that were removed."""
+        free = [record for record in records if not self.held[record.key] and record.key in self._records]
+        for start in range(0, len(free), BATCH):
+            batch = free[start : start + BATCH]
+            keys = [record.key for record in batch]
+            gone = [self._forget(key) for key in keys]
+            await self._store.commit(*(Delete(PREFIX + key) for key in keys))
+            self._garbage.release(claim for record in gone for claim in claims_of(record))
+        return free
+
+    def _forget(self, key: str) -> Record:
+        record = self._records.pop(key)
+        self._total -= record.size
+        if self._slots.get(record.slot) == key:
+            del self._slots[record.slot]
+        self._touched.discard(key)
+        self.pruned[key] = None
+        while len(self.pruned) > PRUNED_LIMIT:
+            self.pruned.popitem(last=False)
+        return record
+
+    def hold(self, keys: Iterable[str]) -> None:
+        self.held.update(keys)
+
+    def let_go(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.held[key] -= 1
+            if self.held[key] <= 0:
+                del self.held[key]

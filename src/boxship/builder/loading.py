@@ -1,0 +1,106 @@
+"""Brings what a build stands on and copies from: images, contexts, fetched files, repositories."""
+
+import base64
+from collections.abc import Callable, Mapping
+
+from boxship.builder.graph import ContextSource, HttpSource, ImageSource, Source
+from boxship.builder.model import BuildRequest, StepProgress
+from boxship.builder.operations import FolderTree, LayerTree
+from boxship.builder.solve import Loaded, Tell
+from boxship.builder.sources import BuildImages, Fetched
+from boxship.content import Lease, layer_key
+from boxship.errors import Conflict, Invalid, NotFound
+from boxship.images.model import Image
+from boxship.images.remote.model import Credentials, PullStep
+from boxship.spec.reference import DEFAULT_DOMAIN
+
+ATTEMPTS = 3  # to lease an image that somebody removes meanwhile
+HUB = "index." + DEFAULT_DOMAIN
+
+
+def credentials_of(entries: Mapping[str, Mapping[str, str]]) -> dict[str, Credentials]:
+    """Credentials by domain, from the entries of X-Registry-Config."""
+    found = {}
+    for address, entry in entries.items():
+        domain = address.partition("://")[2] or address
+        domain = domain.partition("/")[0]
+        name, password = entry.get("username", ""), entry.get("password", "")
+        if not name and entry.get("auth"):
+            name, _, password = base64.b64decode(entry["auth"]).decode(errors="replace").partition(":")
+        found[DEFAULT_DOMAIN if domain == HUB else domain] = Credentials(
+            name, password, entry.get("identitytoken", ""), entry.get("registrytoken", "")
+        )
+    return found
+
+
+class Loader:
+    """The sources of one build. Images are obtained once, however often they are named."""
+
+    def __init__(self, request: BuildRequest, images: BuildImages, fetched: Fetched | None) -> None:
+        self._request = request
+        self._images = images
+        self._fetched = fetched
+        self._credentials = credentials_of(request.credentials)
+        self._known: dict[ImageSource, Image] = {}
+
+    def use(self, request: BuildRequest) -> None:
+        """The request is complete now: what stands in the context's .dockerignore is known."""
+        self._request = request
+
+    async def image(self, source: ImageSource, progress: Callable[[PullStep], None] | None, lease: Lease) -> Image:
+        """An image whose parts stay as long as the lease. Raises NotFound, Denied, Unavailable."""
+        known = self._known.get(source)
+        if known is not None:
+            return known
+        for _ in range(ATTEMPTS):
+            image = await self._images.obtain(
+                source.reference,
+                platform=source.platform,
+                credentials=self._credentials,
+                always=source.always,
+                progress=progress,
+            )
+            for layer in image.layers:
+                await lease.add(layer.blob)
+                await lease.add(layer_key(layer.chain_id))
+            if await self._is_there(image):
+                self._known[source] = image
+                return image
+        raise Conflict(f"cannot use image {source.reference}: it is being removed")
+
+    async def _is_there(self, image: Image) -> bool:
+        """Whether nobody removed it before its parts were leased."""
+        try:
+            return (await self._images.resolve(image.id)).layers == image.layers
+        except NotFound:
+            return False
+
+    async def load(self, source: Source, step: str, tell: Tell, lease: Lease) -> Loaded:
+        """What a step needs."""
+        if isinstance(source, ImageSource):
+            before = source in self._known
+            image = await self.image(source, progress_of(step, tell), lease)
+            return Loaded(LayerTree(image.layers), image, cached=before)
+        if isinstance(source, ContextSource):
+            return Loaded(self._context(source.name), cached=True)
+        if self._fetched is None:
+            raise Invalid("cannot fetch: this builder has no way to the network")
+        if isinstance(source, HttpSource):
+            return await self._fetched.file(source, lease)
+        return await self._fetched.repository(source, lease)
+
+    def _context(self, name: str) -> FolderTree:
+        tree = self._request.contexts[name] if name else self._request.context
+        if not isinstance(tree, FolderTree):
+            raise Invalid(f"cannot use build context {name}: it is no folder")
+        return tree
+
+
+def progress_of(step: str, tell: Tell) -> Callable[[PullStep], None]:
+    """Steps of a pull, told as the progress of a step."""
+
+    def told(pulled: PullStep) -> None:
+        if pulled.total:
+            tell(StepProgress(step, pulled.id or pulled.status, pulled.current, pulled.total))
+
+    return told

@@ -1,0 +1,329 @@
+"""Carries a graph out: every step in a task of its own that waits for its inputs alone.
+
+A step's key comes from the content of its inputs. What the cache has is taken from there; what another build is just
+making is waited for; the rest is executed, a bounded number at a time. When the caller goes, everything is cancelled,
+and what was running has ended before this returns.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from boxship.builder import keys
+from boxship.builder.cache import Cache, Record
+from boxship.builder.explaining import FILES_LIMIT, difference, pack_files, unpack_files
+from boxship.builder.flights import Flights
+from boxship.builder.graph import Configure, CopyAction, FolderAction, Graph, Load, RunAction, Source, Step
+from boxship.builder.layering import chain_of
+from boxship.builder.model import BuildEvent, StepFinished, StepOutput, StepStarted
+from boxship.builder.operations import (
+    Agents,
+    CopyOperation,
+    CopySource,
+    Executor,
+    FolderOperation,
+    FolderTree,
+    LayerTree,
+    Operation,
+    Said,
+    Selection,
+    Tree,
+)
+from boxship.content import Garbage, Lease, layer_key
+from boxship.errors import BoxshipError
+from boxship.images.model import Image, Layer
+
+Tell = Callable[[BuildEvent], None]
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What a load brought: files, and the image where they are one's."""
+
+    tree: Tree
+    image: Image | None = None
+    cached: bool = False
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a step left. `layer` is what it added, with the time in nanoseconds when that was first made and the key
+    under which the cache has it."""
+
+    tree: Tree
+    layer: Layer | None = None
+    created: int = 0
+    key: str = ""
+    cached: bool = False
+    image: Image | None = None
+
+
+class Loader(Protocol):
+    """Brings what comes from outside the build."""
+
+    async def load(self, source: Source, step: str, tell: Tell, lease: Lease) -> Loaded: ...
+
+
+class Sums(Protocol):
+    """Digests of what a copy would bring; what layers hold need not be read twice."""
+
+    async def checksum(self, source: CopySource, *, parents: bool) -> str: ...
+
+
+class StepError(Exception):
+    """A step failed, for a reason that is told."""
+
+    def __init__(self, step: Step, reason: BoxshipError) -> None:
+        super().__init__(str(reason))
+        self.step = step
+        self.reason = reason
+
+
+class Workshop(msgspec.Struct, frozen=True):
+    """What all builds share."""
+
+    executor: Executor
+    cache: Cache
+    garbage: Garbage
+    flights: Flights[Record]
+    places: asyncio.Semaphore  # steps that are executed at the same time, over all builds
+    sums: Sums
+    rebase: Callable[[Layer, LayerTree, Lease], Awaitable[Layer]]
+    store_files: Callable[[bytes, Lease], Awaitable[str]]
+    read_files: Callable[[str], Awaitable[dict[str, str]]]
+
+
+class Solver:
+    """One graph of one build."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        workshop: Workshop,
+        loader: Loader,
+        lease: Lease,
+        tell: Tell,
+        *,
+        agents: Agents | None = None,
+        name: str = "",
+        fresh: str = "",
+    ) -> None:
+        self._graph = graph
+        self._workshop = workshop
+        self._loader = loader
+        self._lease = lease
+        self._tell = tell
+        self._agents = agents
+        self._name = name  # of what is built, to find an earlier build of it again
+        self._fresh = fresh  # sets apart what must not be shared with other builds
+        self._tasks: dict[str, asyncio.Task[Result]] = {}
+        self.held: list[str] = []
+
+    async def solve(self) -> dict[str, Result]:
+        """Carry out every step; the results by step. Raises StepError."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in self._graph.steps.values():
+                    self._tasks[step.id] = group.create_task(self._watched(step))
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from failures
+        return {name: task.result() for name, task in self._tasks.items()}
+
+    async def _watched(self, step: Step) -> Result:
+        """One step, with its events."""
+        for name in step.inputs:
+            await self._tasks[name]
+        self._tell(started(step))
+        began = time.monotonic()
+        reason: list[str] = []
+        try:
+            result = await self._result(step, reason)
+        except asyncio.CancelledError:
+            self._tell(StepFinished(step.id, seconds=time.monotonic() - began, error="canceled"))
+            raise
+        except BoxshipError as error:
+            self._tell(StepFinished(step.id, seconds=time.monotonic() - began, error=str(error)))
+            raise StepError(step, error) from error
+        seconds = time.monotonic() - began
+        self._tell(StepFinished(step.id, result.cached, seconds, "".join(reason)))
+        return result
+
+    def _of(self, name: str) -> Result:
+        return self._tasks[name].result()
+
+    def _base(self, step: Step) -> LayerTree:
+        """The files that a step stands on."""
+        tree = self._of(step.base).tree if step.base else LayerTree()
+        assert isinstance(tree, LayerTree)  # folders are made layers before steps stand on them
+        return tree
+
+    async def _result(self, step: Step, reason: list[str]) -> Result:
+        action = step.action
+        if isinstance(action, Configure):
+            return Result(self._base(step), cached=True)
+        if isinstance(action, Load):
+            return await self._load(step, action)
+        base = self._base(step)
+        operation, digests = await self._bound(action)
+        parts = keys.operation_parts(operation, base, digests)
+        wanted = Wanted(keys.key_of(parts), parts, f"{self._name}/{step.stage}/{step.number}", base, operation)
+        record = None if step.no_cache else self._workshop.cache.find(wanted.key)
+        if record is not None:
+            await self._keep(record)
+            return await self._taken(wanted, record, cached=True)
+        files = await listed(self._workshop, operation)
+        reason.append(await explained(self._workshop, wanted, files, step.no_cache))
+        record = await self._make(step, wanted, files)
+        return await self._taken(wanted, record, cached=False)
+
+    async def _load(self, step: Step, action: Load) -> Result:
+        if action.source is None:
+            return Result(LayerTree(), cached=True)
+        loaded = await self._loader.load(action.source, step.id, self._tell, self._lease)
+        return Result(loaded.tree, image=loaded.image, cached=loaded.cached)
+
+    async def _bound(self, action: CopyAction | RunAction | FolderAction) -> tuple[Operation, tuple[str, ...]]:
+        """The operation with its trees, and a digest of each input."""
+        if isinstance(action, FolderAction):
+            return action.operation, ()
+        if isinstance(action, CopyAction):
+            parents = action.operation.parents
+            sources = [
+                msgspec.structs.replace(source, tree=self._of(name).tree) if name else source
+                for source, name in zip(action.operation.sources, action.inputs, strict=True)
+            ]
+            digests = await asyncio.gather(*(self._digest(source, parents) for source in sources))
+            return msgspec.structs.replace(action.operation, sources=tuple(sources)), tuple(digests)
+        mounts = [
+            msgspec.structs.replace(mount, tree=self._of(name).tree) if name else mount
+            for mount, name in zip(action.operation.mounts, action.inputs, strict=True)
+        ]
+        wanted = [
+            CopySource(mount.tree, Selection((mount.source,), wildcards=False)) if mount.tree is not None else None
+            for mount in mounts
+        ]
+        found = await asyncio.gather(*(self._digest(source, False) for source in wanted))
+        return msgspec.structs.replace(action.operation, mounts=tuple(mounts)), tuple(found)
+
+    async def _digest(self, source: CopySource | None, parents: bool) -> str:
+        if source is None:
+            return ""
+        if source.inline is not None:
+            return keys.inline_digest(source)
+        return await self._workshop.sums.checksum(source, parents=parents)
+
+    async def _make(self, step: Step, wanted: "Wanted", files: bytes) -> Record:
+        """Execute a step, or wait for another build that does."""
+        workshop = self._workshop
+
+        async def work(said: Said, land: Callable[[Record], Awaitable[None]]) -> None:
+            async with workshop.garbage.lease() as lease:
+                async with workshop.places:
+                    layer = await self._execute(step, wanted, said, lease)
+                now = time.time_ns()
+                record = Record(
+                    key=wanted.key,
+                    layer=layer,
+                    description=step.name,
+                    created=now,
+                    used=now,
+                    slot=wanted.slot,
+                    parts=wanted.parts,
+                    files=await workshop.store_files(files, lease) if files else "",
+                )
+                await workshop.cache.put(record)
+                await land(record)
+
+        flight = f"{wanted.key} {self._fresh}" if step.no_cache else wanted.key
+        record, _ = await workshop.flights.share(flight, work, self._said(step), self._keep)
+        return record
+
+    async def _execute(self, step: Step, wanted: "Wanted", said: Said, lease: Lease) -> Layer | None:
+        executor, operation = self._workshop.executor, wanted.operation
+        if isinstance(operation, CopyOperation):
+            return await executor.copy(wanted.base, operation, lease)
+        if isinstance(operation, FolderOperation):
+            return await executor.folder(wanted.base, operation, lease)
+        assert isinstance(step.action, RunAction)
+        hidden = msgspec.structs.replace(operation, secrets=step.action.proxies | operation.secrets)
+        return await executor.run(wanted.base, hidden, said, self._agents, lease)
+
+    async def _keep(self, record: Record) -> None:
+        """Nothing that this build uses may go before it ends."""
+        self._workshop.cache.hold([record.key])
+        self.held.append(record.key)
+        if record.layer is not None:
+            await self._lease.add(record.layer.blob)
+            await self._lease.add(layer_key(record.layer.chain_id))
+
+    async def _taken(self, wanted: "Wanted", record: Record, *, cached: bool) -> Result:
+        if cached:
+            self._workshop.cache.touch(record.key, wanted.slot)
+        layer, base = record.layer, wanted.base
+        if layer is None:
+            return Result(base, key=record.key, created=record.created, cached=cached)
+        if layer.chain_id != chain_of(base.chain_id, layer.diff_id):
+            layer = await self._workshop.rebase(layer, base, self._lease)
+        return Result(LayerTree((*base.layers, layer)), layer, record.created, record.key, cached)
+
+    def _said(self, step: Step) -> Said:
+        return lambda stream, data: self._tell(StepOutput(step.id, stream, data))
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A step that is looked for in the cache."""
+
+    key: str
+    parts: keys.Parts
+    slot: str
+    base: LayerTree
+    operation: Operation
+
+
+async def listed(workshop: Workshop, operation: Operation) -> bytes:
+    """The files that a COPY from a folder brings, for later explanations; b"" where there are none or too many."""
+    if not isinstance(operation, CopyOperation):
+        return b""
+    found: dict[str, str] = {}
+    for source in operation.sources:
+        if isinstance(source.tree, FolderTree):
+            found |= await workshop.executor.listing(source, parents=operation.parents)
+    return pack_files(found) if len(found) <= FILES_LIMIT else b""
+
+
+async def explained(workshop: Workshop, wanted: Wanted, files: bytes, unused: bool) -> str:
+    """Why the cache did not have it."""
+    if unused:
+        return "the cache is not used"
+    cache = workshop.cache
+    if wanted.key in cache.pruned:
+        return "it was pruned"
+    previous = cache.at(wanted.slot) or cache.like(wanted.parts)
+    if previous is None:
+        return "never built before"
+    before = await workshop.read_files(previous.files) if previous.files and files else {}
+    return difference(previous.parts, wanted.parts, before, unpack_files(files) if before else {})
+
+
+def started(step: Step) -> StepStarted:
+    """The event that a step begins; also how it is announced."""
+    return StepStarted(
+        step=step.id,
+        name=step.name,
+        stage=step.stage,
+        number=step.number,
+        total=step.total,
+        location=step.location,
+        inputs=step.inputs,
+        instruction=step.instruction,
+    )
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that ended the build; what waited for it failed the same way."""
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            return _first(failure)
+        return failure
+    raise AssertionError  # a group has members
