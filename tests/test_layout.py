@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[int, set[str]]] = {
     "registry": (4, {"content", "store"}),
     "cli": (4, {"transport", "compose", "pki", "wire"}),
     "engine": (5, {"store", "content", "images", "snapshots", "runtime", "network", "volumes", "logs"}),
-    "builder": (5, {"content", "images", "snapshots", "runtime", "network"}),
+    "builder": (5, {"store", "content", "images", "snapshots", "runtime", "network", "sys"}),
     "functions": (6, {"store", "engine"}),
     "cluster": (6, {"store", "pki", "engine", "network", "wire", "transport"}),
     "doors/docker": (7, {"wire", "transport", "engine", "builder"}),
