@@ -95,6 +95,11 @@ class Garbage:
                     del self.leases[key]
                     self._offer(key)
 
+    @property
+    def waiting(self) -> int:
+        """How many things wait to be removed."""
+        return len(self._queue)
+
     async def removed(self, key: str) -> None:
         """Returns once no removal of the key is under way."""
         while (removing := self._removing.get(key)) is not None:

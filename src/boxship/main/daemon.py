@@ -26,7 +26,10 @@ from boxship.engine.system import Facts
 from boxship.engine.tasks import Tasks
 from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.images.library import Images
+from boxship.images.remote.client import Remote
 from boxship.main.options import Options, parse_arguments, parse_pool
+from boxship.main.remotes import remote_settings
+from boxship.main.registry import registry_role
 from boxship.network.model import AddressPool, Settings
 from boxship.network.networks import Networks
 from boxship.pki.context import server_context
@@ -144,7 +147,7 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
         snapshots.check()
         volumes = Volumes(data / "volumes", store)
         garbage = Garbage(content, snapshots)
-        images = Images(content, snapshots, garbage)
+        images = Images(content, snapshots, garbage, Remote(remote_settings(options, os.environ)))
         driver = Driver(
             run_root,
             instance=instance,
@@ -187,6 +190,9 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             tasks=tasks,
         )
         await engine.start()
+        registry = registry_role(options, data, content, garbage, store)
+        if registry is not None:
+            await registry.recover()
         # Every owner of blobs or layers recovers before this line, and so has claimed what its records name: the
         # images in engine.start(); then the registry; then the builder's cache.
         await garbage.sweep()
@@ -196,10 +202,15 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             guarded.start("remove what was never finished", garbage.expire),
         ]
         try:
+            if registry is not None:
+                await registry.start(guarded)
             yield engine
         finally:
+            if registry is not None:
+                await registry.stop()
             for task in collecting:
                 task.cancel()
+            await images.close()
             await engine.stop()
             await networks.close()
             await driver.close()

@@ -45,6 +45,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     add_runtime: dict[str, str] = {}
     mtu: int = 0
     label: tuple[str, ...] = ()
+    registry: str = ""
+    registry_name: tuple[str, ...] = ()
+    registry_tls_cert: str = ""
+    registry_tls_key: str = ""
+    registry_plain_http: bool = False
+    registry_auth: str = ""
+    registry_token: bool = False
+    registry_policy: str = ""
+    registry_metrics: bool = False
 
 
 class AddressPoolOption(msgspec.Struct, frozen=True):
@@ -118,6 +127,7 @@ def check(options: Options) -> Options:
             ipaddress.ip_address(server)
         except ValueError as error:
             raise Invalid(f"cannot use dns {server}: {error}") from error
+    _check_registry(options)
     parse_options(options.log_driver, options.log_opt)
     return msgspec.structs.replace(options, host=hosts)
 
@@ -133,6 +143,23 @@ def _check_host(host: str, options: Options) -> None:
             )
         return
     raise Invalid(f"cannot listen on {host}: write unix:///PATH or tcp://ADDRESS:PORT{'' if separator else ' in full'}")
+
+
+def _check_registry(options: Options) -> None:
+    """The options of the registry role, one with another."""
+    if not options.registry:
+        for name in Options.__struct_fields__:
+            if name.startswith("registry_") and getattr(options, name):
+                raise Invalid(f"cannot use {name.replace('_', '-')}: there is no registry without registry HOST:PORT")
+        return
+    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:/\[\]]*):\d{1,5}", options.registry):
+        raise Invalid(f"cannot use registry {options.registry}: write HOST:PORT")
+    if bool(options.registry_tls_cert) != bool(options.registry_tls_key):
+        raise Invalid("cannot use registry-tls-cert and registry-tls-key: give both")
+    if options.registry_plain_http and options.registry_tls_cert:
+        raise Invalid("cannot use registry-plain-http: with registry-tls-cert the registry speaks TLS")
+    if options.registry_token and not options.registry_auth:
+        raise Invalid("cannot use registry-token: tokens are for users, give registry-auth FILE")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -153,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
         "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
         "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
         "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),
+        "http-proxy": ("URL", "proxy for plain HTTP to registries (default: HTTP_PROXY)"),
+        "https-proxy": ("URL", "proxy for TLS to registries (default: HTTPS_PROXY)"),
+        "push-compression": ("KIND", "of layers built here: auto (gzip, but none to loopback), none, gzip or zstd"),
+        "registry": ("HOST:PORT", "serve the registry here, from the engine's own content store"),
+        "registry-tls-cert": ("FILE", "the registry's certificate, with its intermediates; read again when it changes"),
+        "registry-tls-key": ("FILE", "the registry's key"),
+        "registry-auth": ("FILE", "users of the registry: an htpasswd file with bcrypt hashes"),
+        "registry-policy": ("FILE", "rights, immutable tags, quotas, retention and caches of the registry (TOML)"),
     }
     for name, (metavar, text) in single.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
@@ -162,9 +197,22 @@ def _parser() -> argparse.ArgumentParser:
         "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
         "dns": ("ADDRESS", "name server for containers"),
         "label": ("KEY=VALUE", "label of this engine, shown by info"),
+        "registry-mirror": ("URL", "ask this registry before the default one"),
+        "mirror": ("DOMAIN=URL", "ask this registry before that of DOMAIN"),
+        "insecure-registry": ("DOMAIN", "plain HTTP and unknown certificates are accepted from this registry"),
+        "registry-ca": ("FILE", "authority that registries' certificates may come from"),
+        "no-proxy": ("HOST", "reach this host without the proxy (default: NO_PROXY)"),
+        "registry-name": ("HOST[:PORT]", "further name under which the registry is known"),
     }
     for name, (metavar, text) in repeated.items():
         parser.add_argument(f"--{name}", action="append", metavar=metavar, help=f"{text} (repeatable)")
+    switches = {
+        "registry-plain-http": "serve the registry without TLS to other machines too",
+        "registry-token": "ask the registry's clients for bearer tokens, which it gives out itself",
+        "registry-metrics": "Prometheus metrics of the registry at /metrics",
+    }
+    for name, text in switches.items():
+        parser.add_argument(f"--{name}", action="store_const", const=True, help=text)
     parser.add_argument("--log-opt", action=_Pairs, metavar="KEY=VALUE", help="option of the log driver (repeatable)")
     parser.add_argument("--add-runtime", action=_Pairs, metavar="NAME=PATH", help="a further OCI runtime (repeatable)")
     return parser

@@ -1,0 +1,101 @@
+"""Joins the registry role: the room, its door, its listener, and the engine's images beside what was pushed."""
+
+import asyncio
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+
+from boxship.content import Content, Garbage
+from boxship.doors.oci.door import Door
+from boxship.doors.oci.gate import Gate
+from boxship.engine.tasks import Tasks
+from boxship.errors import Invalid
+from boxship.main.options import Options
+from boxship.registry import Registry
+from boxship.registry.access import Access
+from boxship.registry.logins import Users
+from boxship.registry.policy import Policy, read_policy
+from boxship.registry.tokens import KEY_BYTES, Tokens
+from boxship.store import Store
+from boxship.transport.listen import Address, PlainAddress
+from boxship.transport.server import Server
+
+TOKEN_KEY = "registry-token.key"
+
+
+class RegistryRole:
+    """The registry of one daemon. `recover` comes before the collector's sweep, `start` after it."""
+
+    def __init__(self, options: Options, data: Path, content: Content, garbage: Garbage, store: Store) -> None:
+        """Raises Invalid where a file that the options name cannot be used."""
+        policy = _policy(options.registry_policy)
+        users = Users(Path(options.registry_auth)) if options.registry_auth else None
+        tokens = Tokens(_token_key(data / TOKEN_KEY), options.registry) if options.registry_token else None
+        self.registry = Registry(content, garbage, store, policy=policy)
+        gate = Gate(Access(policy, closed=users is not None), users, tokens)
+        self._server = Server(Door(self.registry, gate, shows_metrics=options.registry_metrics).handle)
+        self._address = _address(options)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def recover(self) -> None:
+        await self.registry.recover()
+
+    async def start(self, tasks: Tasks) -> None:
+        self._tasks.append(tasks.start("end what the registry keeps for a time", self.registry.run))
+        await self._server.start([self._address])
+
+    async def stop(self) -> None:
+        await self._server.stop()
+        for task in self._tasks:
+            task.cancel()
+
+
+def registry_role(
+    options: Options, data: Path, content: Content, garbage: Garbage, store: Store
+) -> RegistryRole | None:
+    """The role, where it is asked for."""
+    return RegistryRole(options, data, content, garbage, store) if options.registry else None
+
+
+def own_names(options: Options) -> frozenset[str]:
+    """The addresses under which the registry is known; on this machine it has the machine's own names too."""
+    host, _, port = options.registry.rpartition(":")
+    names = {options.registry, *options.registry_name}
+    if host in ("", "0.0.0.0", "[::]", "localhost") or _is_loopback(host):
+        names |= {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")}
+    return frozenset(names)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _address(options: Options) -> Address:
+    host, _, port = options.registry.rpartition(":")
+    return PlainAddress(host.strip("[]"), int(port), anywhere=options.registry_plain_http)
+
+
+def _policy(path: str) -> Policy:
+    if not path:
+        return Policy()
+    try:
+        return read_policy(Path(path).read_text(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"cannot read {path}: {error}") from error
+
+
+def _token_key(path: Path) -> bytes:
+    """The key of the registry's tokens: made once, kept, readable by root alone."""
+    if not path.exists():
+        staged = path.with_suffix(".new")
+        staged.unlink(missing_ok=True)
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            os.fsync(file.fileno())
+        staged.rename(path)
+    return path.read_bytes()

@@ -1,0 +1,100 @@
+"""The registry: the one face of the room, and the task that lets things end with time."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from boxship.content import Content, Garbage
+from boxship.errors import BoxshipError
+from boxship.registry import removal
+from boxship.registry.deleting import Deleting
+from boxship.registry.local import LocalImages
+from boxship.registry.model import SECOND, Settings, Totals
+from boxship.registry.policy import Policy
+from boxship.registry.pushing import Pushing
+from boxship.registry.reading import Reading
+from boxship.registry.repositories import Repositories
+from boxship.registry.repository import Repository
+from boxship.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """All repositories of one instance: `reading`, `pushing` and `deleting` are its operations. `recover` comes first,
+    before the collector's sweep; `run` goes on beside."""
+
+    def __init__(
+        self,
+        content: Content,
+        garbage: Garbage,
+        store: Store,
+        settings: Settings | None = None,
+        *,
+        policy: Policy | None = None,
+        local: LocalImages | None = None,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.policy = policy or Policy()
+        self._now = now
+        self._garbage = garbage
+        self.repositories = Repositories(store, garbage)
+        self.reading = Reading(content, self.repositories, self.settings, local, now)
+        self.pushing = Pushing(content, garbage, self.repositories, self.reading, self.settings, self.policy, now)
+        self.deleting = Deleting(self.repositories, self.reading, self.policy)
+
+    async def recover(self) -> None:
+        """Read what is stored and claim what it names; find the uploads that can go on."""
+        await self.repositories.load()
+        await self.pushing.uploads.recover()
+
+    async def run(self) -> None:
+        """One task for as long as the daemon lives: what was kept for a time ends when that is over."""
+        while True:
+            await asyncio.sleep(self.settings.look_seconds)
+            try:
+                await self.expire()
+            except BoxshipError as error:
+                log.error("cannot take away what is over: %s", error)
+
+    async def expire(self) -> None:
+        """Take away what was kept for a time that is over now."""
+        await self.pushing.uploads.forget_old()
+        for repository in self.repositories:
+            await self._expire(repository)
+
+    async def _expire(self, repository: Repository) -> None:
+        now = self._now()
+        if repository.pushed_at + int(self.settings.touch_seconds * SECOND) <= now:
+            repository.touches.expire(now)
+        keep = self.policy.of(repository.name).keep_lapsed
+        lapsed = now - (int(self.settings.lapsed_seconds * SECOND) if keep is None else keep)
+        fresh = now - int(self.settings.fresh_seconds * SECOND)
+        try:
+            async with repository.lock:
+                change = removal.plan_lapsed(repository, lapsed)
+                if repository.pushed_at <= fresh:
+                    over = [digest for digest, blob in repository.fresh.items() if blob.pushed_at <= fresh]
+                    change.fresh = dict.fromkeys(over)
+                for step in removal.steps(change):
+                    await self.repositories.commit(repository, step)
+        finally:
+            self.repositories.tidy(repository)
+
+    def totals(self) -> Totals:
+        """What there is, for metrics."""
+        own = list(self.repositories)
+        return Totals(
+            uploads=len(self.pushing.uploads),
+            repositories=sum(repository.shows() for repository in own),
+            tags=sum(len(repository.tags) for repository in own),
+            manifests=sum(len(repository.manifests) for repository in own),
+            blobs=sum(repository.blobs for repository in own),
+            fresh=sum(len(repository.fresh) for repository in own),
+            size=sum(repository.size for repository in own),
+            waiting=self._garbage.waiting,
+            deleted_manifests=self.repositories.deleted_manifests,
+            deleted_tags=self.repositories.deleted_tags,
+        )
