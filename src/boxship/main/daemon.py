@@ -28,8 +28,8 @@ from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.images.library import Images
 from boxship.images.remote.client import Remote
 from boxship.main.options import Options, parse_arguments, parse_pool
-from boxship.main.remotes import remote_settings
 from boxship.main.registry import registry_role
+from boxship.main.remotes import remote_settings
 from boxship.network.model import AddressPool, Settings
 from boxship.network.networks import Networks
 from boxship.pki.context import server_context

@@ -22,6 +22,7 @@ DEFAULT_POOLS = (
     "192.168.0.0/16:20",
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
+REMOTE = ("registry_mirror", "registry_ca")  # these are about registries of others
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambda name: name.replace("_", "-")):
@@ -45,6 +46,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     add_runtime: dict[str, str] = {}
     mtu: int = 0
     label: tuple[str, ...] = ()
+    registry_mirror: tuple[str, ...] = ()
+    mirror: tuple[str, ...] = ()
+    insecure_registry: tuple[str, ...] = ()
+    registry_ca: tuple[str, ...] = ()
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    push_compression: str = "auto"
     registry: str = ""
     registry_name: tuple[str, ...] = ()
     registry_tls_cert: str = ""
@@ -149,7 +158,7 @@ def _check_registry(options: Options) -> None:
     """The options of the registry role, one with another."""
     if not options.registry:
         for name in Options.__struct_fields__:
-            if name.startswith("registry_") and getattr(options, name):
+            if name.startswith("registry_") and name not in REMOTE and getattr(options, name):
                 raise Invalid(f"cannot use {name.replace('_', '-')}: there is no registry without registry HOST:PORT")
         return
     if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:/\[\]]*):\d{1,5}", options.registry):
