@@ -26,13 +26,14 @@ from boxship.engine.system import Facts
 from boxship.engine.tasks import Tasks
 from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.images.library import Images
+from boxship.images.trust import Trust
 from boxship.images.remote.client import Remote
+from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.options import Options, parse_arguments, parse_pool
 from boxship.main.registry import registry_role
 from boxship.main.remotes import remote_settings
 from boxship.network.model import AddressPool, Settings
 from boxship.network.networks import Networks
-from boxship.pki.context import server_context
 from boxship.runtime.driver import Driver
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import LogPolicy
@@ -118,7 +119,8 @@ def instance_name(data: Path) -> str:
 
 
 async def _serve(options: Options, data: Path, run_root: Path) -> None:
-    addresses = [_address(host, options) for host in options.host]  # wrong certificates are told before anything starts
+    certificates = Certificates(options, tls_hosts(options))  # wrong ones are told before anything starts
+    addresses = [_address(host, options, certificates) for host in options.host]
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,11 +129,13 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
         engine = await stack.enter_async_context(_engine(options, data, run_root, tasks))
         server = Server(Door(engine).handle)
         await server.start(addresses)
+        keeping = Tasks(tasks).start("keep certificates", certificates.renewal().run)
         gc.collect()
         gc.freeze()  # what start-up made stays: the collector need not walk it in the middle of a request
         logger.info("boxshipd %s serves on %s", __version__, ", ".join(options.host))
         await stopped.wait()
         logger.info("boxshipd stops; containers go on")
+        keeping.cancel()
         await server.stop()
         await stack.aclose()
 
@@ -147,7 +151,8 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
         snapshots.check()
         volumes = Volumes(data / "volumes", store)
         garbage = Garbage(content, snapshots)
-        images = Images(content, snapshots, garbage, Remote(remote_settings(options, os.environ)))
+        trust = Trust(Path(options.trust_policy) if options.trust_policy else None)
+        images = Images(content, snapshots, garbage, Remote(remote_settings(options, os.environ)), trust)
         driver = Driver(
             run_root,
             instance=instance,
@@ -200,6 +205,7 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
         collecting = [
             guarded.start("collect garbage", garbage.run),
             guarded.start("remove what was never finished", garbage.expire),
+            guarded.start("forget signatures of what is gone", images.signatures.run),
         ]
         try:
             if registry is not None:
@@ -220,13 +226,12 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
         await store.close()
 
 
-def _address(host: str, options: Options) -> Address:
+def _address(host: str, options: Options, certificates: Certificates) -> Address:
     kind, _, rest = host.partition("://")
     if kind == "unix":
         return UnixAddress(Path(rest), int(options.socket_mode, 8), _group(options.socket_group))
     name, _, port = rest.rpartition(":")
-    context = server_context(Path(options.tls_cert), Path(options.tls_key), Path(options.tls_ca))
-    return TlsAddress(name.strip("[]"), int(port), context)
+    return TlsAddress(name.strip("[]"), int(port), certificates.listener(clients=True))
 
 
 def _group(name: str) -> int | None:

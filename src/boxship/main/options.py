@@ -15,6 +15,7 @@ import msgspec
 from boxship import __version__
 from boxship.errors import Invalid, Unsupported
 from boxship.logs.options import parse_options
+from boxship.spec.duration import SECOND, parse_duration
 
 DEFAULT_CONFIG = Path("/etc/boxship/boxshipd.toml")
 DEFAULT_POOLS = (
@@ -36,6 +37,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     tls_ca: str = ""
     tls_cert: str = ""
     tls_key: str = ""
+    tls_crl: str = ""
+    tls_name: tuple[str, ...] = ()
+    tls_life: str = "2160h"
+    pki: str = ""
+    pki_passphrase_file: str = ""
+    trust_policy: str = ""
     log_level: str = "info"
     address_pool: tuple[str, ...] = DEFAULT_POOLS
     bridge_subnet: str = ""
@@ -117,6 +124,7 @@ def check(options: Options) -> Options:
     hosts = options.host or (f"unix://{options.run_root}/boxship.sock",)
     for host in hosts:
         _check_host(host, options)
+    _check_certificates(options)
     if not re.fullmatch(r"0?[0-7]{3}", options.socket_mode):
         raise Invalid(f"cannot use socket-mode {options.socket_mode}: write three octal digits such as 0660")
     if options.log_level not in LOG_LEVELS:
@@ -146,9 +154,9 @@ def _check_host(host: str, options: Options) -> None:
     if kind == "unix" and rest.startswith("/"):
         return
     if kind == "tcp" and re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:/]*):\d{1,5}", rest):
-        if not (options.tls_ca and options.tls_cert and options.tls_key):
+        if not options.pki and not (options.tls_ca and options.tls_cert and options.tls_key):
             raise Unsupported(
-                f"unsupported: plain TCP ({host}): give tls-ca, tls-cert and tls-key; `boxship pki` makes them"
+                f"unsupported: plain TCP ({host}): give pki, or tls-ca, tls-cert and tls-key; `boxship pki` makes them"
             )
         return
     raise Invalid(f"cannot listen on {host}: write unix:///PATH or tcp://ADDRESS:PORT{'' if separator else ' in full'}")
@@ -171,6 +179,17 @@ def _check_registry(options: Options) -> None:
         raise Invalid("cannot use registry-token: tokens are for users, give registry-auth FILE")
 
 
+def _check_certificates(options: Options) -> None:
+    """Certificates come from files or from the authority; a list of revoked ones needs the files."""
+    files = [name for name in ("tls_ca", "tls_cert", "tls_key", "tls_crl") if getattr(options, name)]
+    if options.pki and files:
+        raise Invalid(f"cannot use {files[0].replace('_', '-')} with pki: the authority has its own")
+    if not options.pki and (options.tls_name or options.pki_passphrase_file):
+        raise Invalid("cannot use tls-name and pki-passphrase-file without pki")
+    if parse_duration(options.tls_life) < SECOND:
+        raise Invalid(f"cannot use tls-life {options.tls_life}: write at least 1s")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="boxshipd", description="The Boxship daemon: containers behind the Docker Engine API."
@@ -185,6 +204,11 @@ def _parser() -> argparse.ArgumentParser:
         "tls-ca": ("FILE", "authority that signed the clients' certificates"),
         "tls-cert": ("FILE", "the daemon's certificate"),
         "tls-key": ("FILE", "the daemon's key"),
+        "tls-crl": ("FILE", "list of revoked certificates; read again when it changes"),
+        "tls-life": ("DURATION", "how long the certificates hold that the daemon gets itself from pki (2160h)"),
+        "pki": ("DIR", "authority of `boxship pki`: the daemon gets its certificates there and renews them"),
+        "pki-passphrase-file": ("FILE", "passphrase of the authority's keys (default: DIR/passphrase)"),
+        "trust-policy": ("FILE", "which images may be pulled and run, by whose signature (TOML)"),
         "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
         "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
         "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
@@ -206,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
         "dns": ("ADDRESS", "name server for containers"),
         "label": ("KEY=VALUE", "label of this engine, shown by info"),
+        "tls-name": ("HOST", "host name or address for the daemon's certificate from pki"),
         "registry-mirror": ("URL", "ask this registry before the default one"),
         "mirror": ("DOMAIN=URL", "ask this registry before that of DOMAIN"),
         "insecure-registry": ("DOMAIN", "plain HTTP and unknown certificates are accepted from this registry"),

@@ -1,0 +1,71 @@
+"""The daemon's certificates as its options say: from files (tls-*), or from the machine's authority (pki), which issues
+and renews them itself."""
+
+import contextlib
+import datetime
+import os
+from pathlib import Path
+
+from boxship.errors import BoxshipError, Invalid
+from boxship.main.options import Options
+from boxship.pki.files import read_passphrase
+from boxship.pki.live import LiveTls, Renewal, TlsFiles, ensure_server
+from boxship.pki.names import subject_for
+from boxship.spec.duration import SECOND, parse_duration
+
+NAME = "boxshipd"  # of the daemon's own certificate in its authority
+ALWAYS = ("localhost", "127.0.0.1", "::1")
+EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+class Certificates:
+    """Makes the listeners' certificates; `renewal` keeps them. Reading and making them blocks for some milliseconds,
+    which is why it is done before anything else starts."""
+
+    def __init__(self, options: Options, listeners: tuple[str, ...]) -> None:
+        """`listeners` are the hosts that TLS is served on. Raises what the files deserve."""
+        self._options = options
+        self._files = self._find(listeners)
+        self._sources: list[LiveTls] = []
+
+    def _find(self, listeners: tuple[str, ...]) -> TlsFiles | None:
+        options = self._options
+        if options.pki:
+            names = (*listeners, *options.tls_name, *ALWAYS, *_own_name())
+            places = tuple(dict.fromkeys(name.strip("[]") for name in names if name.strip("[]") not in EVERYWHERE))
+            life = datetime.timedelta(seconds=parse_duration(options.tls_life) / SECOND)
+            now = datetime.datetime.now(datetime.UTC)
+            return ensure_server(Path(options.pki), self._passphrase(), NAME, places, now, life)
+        if not options.tls_cert:
+            return None
+        revoked = Path(options.tls_crl) if options.tls_crl else None
+        return TlsFiles(Path(options.tls_cert), Path(options.tls_key), Path(options.tls_ca), revoked)
+
+    def listener(self, *, clients: bool) -> LiveTls:
+        """For one listener; with `clients` each client must show a certificate. Raises Invalid without certificates."""
+        if self._files is None:
+            raise Invalid("cannot serve TLS: give pki, or tls-cert and tls-key")
+        source = LiveTls(self._files, clients=clients)
+        self._sources.append(source)
+        return source
+
+    def renewal(self) -> Renewal:
+        """To be run for as long as the listeners made so far."""
+        names = (NAME,) if self._options.pki else ()
+        return Renewal(Path(self._options.pki), self._passphrase(), names, tuple(self._sources))
+
+    def _passphrase(self) -> bytes | None:
+        path = self._options.pki_passphrase_file
+        return read_passphrase(Path(path)) if path else None
+
+
+def _own_name() -> tuple[str, ...]:
+    """The machine's name, where it can stand in a certificate."""
+    with contextlib.suppress(BoxshipError):
+        return subject_for(NAME, (os.uname().nodename,)).hosts
+    return ()
+
+
+def tls_hosts(options: Options) -> tuple[str, ...]:
+    """The hosts that the daemon listens on with TLS."""
+    return tuple(host.partition("://")[2].rpartition(":")[0] for host in options.host if host.startswith("tcp://"))
