@@ -7,6 +7,7 @@ This module must never read the environment: proxies and certificates are values
 
 import asyncio
 import ipaddress
+import os
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -309,8 +310,11 @@ def _failure(what: str, host: str, error: Exception) -> BoxshipError:
             return NotTls(f"{what} http: server gave HTTP response to HTTPS client")
         return WrongCertificate(f"{what} tls: {error}")
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = (error.os_error.strerror or str(error.os_error)).lower()
-        return Refused(f"{what} dial tcp {host}: {reason}")
+        number = error.os_error.errno or 0
+        if number < 0:  # of the resolver
+            return Refused(f"{what} dial tcp: lookup {host.rpartition(':')[0] or host}: no such host")
+        reason = os.strerror(number).lower() if number else str(error.os_error)
+        return Refused(f"{what} dial tcp {host}: connect: {reason}")
     if isinstance(error, aiohttp.ClientPayloadError):
         return Unavailable(f"{what} unexpected EOF")
     if isinstance(error, aiohttp.ServerDisconnectedError):
