@@ -49,6 +49,17 @@ class Certificates:
         self._sources.append(source)
         return source
 
+    def registry(self) -> LiveTls | None:
+        """For the registry, whose clients need no certificate; None where it is to be served without TLS."""
+        options = self._options
+        if options.registry_plain_http or not (options.registry_tls_cert or options.pki):
+            return None
+        if not options.registry_tls_cert:
+            return self.listener(clients=False)
+        source = LiveTls(TlsFiles(Path(options.registry_tls_cert), Path(options.registry_tls_key)), clients=False)
+        self._sources.append(source)
+        return source
+
     def renewal(self) -> Renewal:
         """To be run for as long as the listeners made so far."""
         names = (NAME,) if self._options.pki else ()
@@ -68,4 +79,6 @@ def _own_name() -> tuple[str, ...]:
 
 def tls_hosts(options: Options) -> tuple[str, ...]:
     """The hosts that the daemon listens on with TLS."""
-    return tuple(host.partition("://")[2].rpartition(":")[0] for host in options.host if host.startswith("tcp://"))
+    places = [host.partition("://")[2] for host in options.host if host.startswith("tcp://")]
+    places += [options.registry, *options.registry_name]
+    return tuple(place.rpartition(":")[0] if ":" in place else place for place in places if place)

@@ -126,7 +126,7 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        engine = await stack.enter_async_context(_engine(options, data, run_root, tasks))
+        engine = await stack.enter_async_context(_engine(options, data, run_root, tasks, certificates))
         server = Server(Door(engine).handle)
         await server.start(addresses)
         keeping = Tasks(tasks).start("keep certificates", certificates.renewal().run)
@@ -141,7 +141,9 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.TaskGroup) -> AsyncIterator[Engine]:
+async def _engine(
+    options: Options, data: Path, run_root: Path, tasks: asyncio.TaskGroup, certificates: Certificates
+) -> AsyncIterator[Engine]:
     """The rooms, built from the ground up and closed in reverse."""
     instance = instance_name(data)
     store = await SqliteStore.open(data / "state.db")
@@ -195,7 +197,7 @@ async def _engine(options: Options, data: Path, run_root: Path, tasks: asyncio.T
             tasks=tasks,
         )
         await engine.start()
-        registry = registry_role(options, data, content, garbage, store)
+        registry = registry_role(options, data, content, garbage, store, certificates)
         if registry is not None:
             await registry.recover()
         # Every owner of blobs or layers recovers before this line, and so has claimed what its records name: the

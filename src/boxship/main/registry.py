@@ -11,6 +11,7 @@ from boxship.doors.oci.door import Door
 from boxship.doors.oci.gate import Gate
 from boxship.engine.tasks import Tasks
 from boxship.errors import Invalid
+from boxship.main.certificates import Certificates
 from boxship.main.options import Options
 from boxship.registry import Registry
 from boxship.registry.access import Access
@@ -18,7 +19,7 @@ from boxship.registry.logins import Users
 from boxship.registry.policy import Policy, read_policy
 from boxship.registry.tokens import KEY_BYTES, Tokens
 from boxship.store import Store
-from boxship.transport.listen import Address, PlainAddress
+from boxship.transport.listen import Address, PlainAddress, TlsAddress
 from boxship.transport.server import Server
 
 TOKEN_KEY = "registry-token.key"
@@ -27,7 +28,15 @@ TOKEN_KEY = "registry-token.key"
 class RegistryRole:
     """The registry of one daemon. `recover` comes before the collector's sweep, `start` after it."""
 
-    def __init__(self, options: Options, data: Path, content: Content, garbage: Garbage, store: Store) -> None:
+    def __init__(
+        self,
+        options: Options,
+        data: Path,
+        content: Content,
+        garbage: Garbage,
+        store: Store,
+        certificates: Certificates,
+    ) -> None:
         """Raises Invalid where a file that the options name cannot be used."""
         policy = _policy(options.registry_policy)
         users = Users(Path(options.registry_auth)) if options.registry_auth else None
@@ -35,7 +44,7 @@ class RegistryRole:
         self.registry = Registry(content, garbage, store, policy=policy)
         gate = Gate(Access(policy, closed=users is not None), users, tokens)
         self._server = Server(Door(self.registry, gate, shows_metrics=options.registry_metrics).handle)
-        self._address = _address(options)
+        self._address = _address(options, certificates)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def recover(self) -> None:
@@ -52,10 +61,10 @@ class RegistryRole:
 
 
 def registry_role(
-    options: Options, data: Path, content: Content, garbage: Garbage, store: Store
+    options: Options, data: Path, content: Content, garbage: Garbage, store: Store, certificates: Certificates
 ) -> RegistryRole | None:
     """The role, where it is asked for."""
-    return RegistryRole(options, data, content, garbage, store) if options.registry else None
+    return RegistryRole(options, data, content, garbage, store, certificates) if options.registry else None
 
 
 def own_names(options: Options) -> frozenset[str]:
@@ -74,8 +83,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _address(options: Options) -> Address:
+def _address(options: Options, certificates: Certificates) -> Address:
+    """With certificates the registry speaks TLS, and knows its clients by name and password."""
     host, _, port = options.registry.rpartition(":")
+    source = certificates.registry()
+    if source is not None:
+        return TlsAddress(host.strip("[]"), int(port), source, clients=False)
     return PlainAddress(host.strip("[]"), int(port), anywhere=options.registry_plain_http)
 
 

@@ -32,11 +32,11 @@ RENEW_AT = 2 / 3  # of a certificate's life
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
-    """The files of a listener. `revoked` may be missing; `authority` is not needed without client certificates."""
+    """The files of a listener. `revoked` may be missing; `authority` is only needed where clients show certificates."""
 
     certificate: Path
     key: Path
-    authority: Path
+    authority: Path = Path()
     revoked: Path | None = None
 
 
