@@ -26,8 +26,8 @@ from boxship.engine.system import Facts
 from boxship.engine.tasks import Tasks
 from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.images.library import Images
-from boxship.images.trust import Trust
 from boxship.images.remote.client import Remote
+from boxship.images.trust import Trust
 from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.options import Options, parse_arguments, parse_pool
 from boxship.main.registry import registry_role
