@@ -5,7 +5,6 @@ here; times of files never do, because sources count by their content.
 """
 
 import hashlib
-from typing import Any
 
 import msgspec
 
@@ -32,13 +31,13 @@ def tree_identity(tree: LayerTree) -> str:
 
 def operation_parts(operation: Operation, base: LayerTree, inputs: tuple[str, ...]) -> Parts:
     """The parts of a bound operation. `inputs` are the digests of its sources or of its mounts' trees, in order."""
-    fields: dict[str, Any] = msgspec.to_builtins(operation)
     parts = {"kind": type(operation).__name__}
     if not isinstance(operation, CopyOperation) or not operation.link:
         parts["base"] = tree_identity(base)
-    for name, value in fields.items():
-        if name not in UNCOUNTED and value not in (None, "", [], {}, False, 0):
-            parts[name] = _text(value)
+    for name in operation.__struct_fields__:
+        value = getattr(operation, name)
+        if name not in UNCOUNTED and (value or value == 0) and value is not False:
+            parts[name] = _text(msgspec.to_builtins(value))
     if isinstance(operation, RunOperation):
         parts |= _run_parts(operation, inputs)
     elif isinstance(operation, CopyOperation):
