@@ -12,7 +12,7 @@ from boxship.images.intake import Archive
 from boxship.images.layouts import Found, find
 from boxship.images.model import Layer, LayerProgress, Layers, Record, Target
 from boxship.images.streams import Bridge
-from boxship.images.unpack import places, unpack
+from boxship.images.unpack import places, unpack_all
 from boxship.spec import digest as digests
 from boxship.spec.image import MEDIA_CONFIG, Descriptor, ImageConfig, Manifest, Platform
 
@@ -48,11 +48,10 @@ async def prepare(
     if len(diff_ids) != len(found.layers):
         raise Invalid(f"invalid manifest, layers length mismatch: expected {len(found.layers)}, got {len(diff_ids)}")
     identifier = await store(content, lease, found.config)
-    made: list[Layer] = []
-    for blob, place in zip(found.layers, places(diff_ids), strict=True):
-        yield LayerProgress(place.diff_id, len(made) + 1, len(diff_ids), blob.size)
-        await lease.add(blob.digest)
-        made.append(await unpack(content, layers, lease, blob, place, known))
+    wanted = list(zip(found.layers, places(diff_ids), strict=True))
+    for index, (blob, place) in enumerate(wanted):
+        yield LayerProgress(place.diff_id, index + 1, len(wanted), blob.size)
+    made = await unpack_all(content, layers, lease, wanted, known)
     manifest = found.manifest
     if manifest:
         await lease.add(manifest)

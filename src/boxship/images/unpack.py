@@ -1,14 +1,19 @@
-"""From a layer's blob to an unpacked layer, with the proof that the blob is the layer that the config names."""
+"""From layers' blobs to unpacked layers, with the proof that each blob is the layer that the config names.
+
+The layers of an image are unpacked side by side; the room that does it sees to it that one is not there before the one
+that it stands on.
+"""
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from boxship.content import Content, Lease, layer_key
-from boxship.errors import Invalid
+from boxship.errors import Conflict, Invalid, NotFound
 from boxship.images.intake import Blob
 from boxship.images.model import Layer, Layers
 from boxship.images.streams import PIECE, Inflated, beginning, compression
@@ -32,6 +37,26 @@ def places(diff_ids: tuple[str, ...]) -> list[Place]:
     return [Place(*item) for item in zip(diff_ids, chain, (None, *chain[:-1]), strict=True)] if chain else []
 
 
+async def unpack_all(
+    content: Content,
+    layers: Layers,
+    lease: Lease,
+    wanted: Sequence[tuple[Blob, Place]],
+    known: Mapping[str, Layer] = {},
+) -> list[Layer]:
+    """Unpack layers, lowest first, as far as they are not there. `known` are the layers of images that are here, by
+    chain id. Raises Invalid where a blob is another layer than the config names: nothing is taken on trust."""
+    kinds = []
+    for blob, place in wanted:
+        await lease.add(blob.digest)
+        await lease.add(layer_key(place.chain_id))
+        kinds.append(await _kind(content, layers, blob, place, known))
+    steps = list(zip(wanted, kinds, strict=True))
+    missing = [(pair, kind) for pair, kind in steps if not layers.has_layer(pair[1].chain_id)]
+    await _together([partial(_apply, content, layers, *pair, kind) for pair, kind in missing])
+    return [await _layer(layers, *pair, kind) for pair, kind in steps]
+
+
 async def unpack(
     content: Content,
     layers: Layers,
@@ -39,23 +64,71 @@ async def unpack(
     blob: Blob,
     place: Place,
     known: Mapping[str, Layer] = {},
+    begun: "asyncio.Future[None] | None" = None,
 ) -> Layer:
-    """Unpack one layer if it is not there yet. `known` are the layers of images that are here, by chain id. Raises
-    Invalid where the blob is another layer than the config names: nothing is taken on trust."""
+    """As `unpack_all`, for one. From when `begun` is set the next layer may be unpacked beside this one. Raises
+    Conflict where the layer below was given up: it is to be unpacked first, and this one again."""
+    await lease.add(blob.digest)
     await lease.add(layer_key(place.chain_id))
+    kind = await _kind(content, layers, blob, place, known)
+    try:
+        async with asyncio.TaskGroup() as group:
+            if not layers.has_layer(place.chain_id):
+                group.create_task(_apply(content, layers, blob, place, kind))
+                await asyncio.sleep(0)  # it takes its place before it waits for anything
+            if begun is not None and not begun.done():
+                begun.set_result(None)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return await _layer(layers, blob, place, kind)
+
+
+async def _apply(content: Content, layers: Layers, blob: Blob, place: Place, kind: str) -> None:
+    proven = not kind and blob.digest == place.diff_id
+    diff_id = "" if proven else place.diff_id
+    await layers.apply(place.chain_id, place.parent, content.path(blob.digest), diff_id=diff_id)
+
+
+async def _layer(layers: Layers, blob: Blob, place: Place, kind: str) -> Layer:
+    media_type = MEDIA_TYPES.get(kind, f"{MEDIA_LAYER}+{kind}")
+    size = await layers.layer_usage(place.chain_id)
+    return Layer(blob.digest, blob.size, place.diff_id, place.chain_id, size, media_type)
+
+
+async def _together(works: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Do works side by side that each need the one before. One that failed because another operation took back what
+    it had begun is done again, in order."""
+
+    async def attempt(work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except (Conflict, NotFound):
+            again.append(work)
+
+    again: list[Callable[[], Awaitable[None]]] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(attempt(work))
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    for work in works:
+        if work in again:
+            await work()
+
+
+async def _kind(content: Content, layers: Layers, blob: Blob, place: Place, known: Mapping[str, Layer]) -> str:
+    """The compression of a layer's blob; proves the blob where the layer is unpacked already."""
     path = content.path(blob.digest)
     kind = compression(await asyncio.to_thread(beginning, path))
-    if not kind and blob.digest != place.diff_id:
+    proven = not kind and blob.digest == place.diff_id
+    if not kind and not proven and blob.digest.startswith("sha256:"):
         raise _other(blob, place.diff_id, blob.digest)
-    if layers.has_layer(place.chain_id):
+    if not proven and layers.has_layer(place.chain_id):
         before = known.get(place.chain_id)
-        if kind and (before is None or before.blob != blob.digest):
+        if before is None or before.blob != blob.digest:
             await asyncio.to_thread(_verify, path, blob, place.diff_id)
-        size = await layers.layer_usage(place.chain_id)
-    else:
-        size = await layers.apply(place.chain_id, place.parent, path, diff_id=place.diff_id if kind else "")
-    media_type = MEDIA_TYPES.get(kind, f"{MEDIA_LAYER}+{kind}")
-    return Layer(blob.digest, blob.size, place.diff_id, place.chain_id, size, media_type)
+    return kind
 
 
 def _verify(path: Path, blob: Blob, diff_id: str) -> None:

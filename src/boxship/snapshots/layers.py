@@ -4,20 +4,33 @@ Nothing here mounts, and nothing here may wait for a disk on the loop.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from boxship.errors import Exhausted, Internal, NotFound
+from boxship.errors import Conflict, Exhausted, Internal, NotFound
 from boxship.snapshots.layout import LayerRecord, Layout
 from boxship.snapshots.places import make_places
 from boxship.snapshots.program import run_job
 from boxship.snapshots.removal import remove_path
 from boxship.sys.path import sync_filesystem
+
+
+class _Unpacking:
+    """A layer on its way: its folder, and whether it got there, once that is known."""
+
+    def __init__(self, folder: str, parent: str | None) -> None:
+        loop = asyncio.get_running_loop()
+        self.folder = folder
+        self.parent = parent
+        self.unpacked: asyncio.Future[bool] = loop.create_future()
+        self.published: asyncio.Future[bool] = loop.create_future()
 
 
 class Layers:
@@ -27,6 +40,10 @@ class Layers:
         self._layout = layout
         self._cleaner = cleaner
         self._applying: dict[str, asyncio.Lock] = {}
+        self._unpacking: dict[str, _Unpacking] = {}
+        self._gate = asyncio.Semaphore((os.cpu_count() or 1) + 1)
+        self._synchronising = asyncio.Lock()
+        self._unsynchronised = self._synchronised = 0  # counts of layers
 
     def has_layer(self, chain_id: str) -> bool:
         """Whether the layer is unpacked."""
@@ -41,8 +58,9 @@ class Layers:
     ) -> int:
         """Unpack one layer (tar, also compressed) on top of `parent`; bytes on the device. Idempotent.
 
-        With `diff_id` ("sha256:…") the uncompressed stream must have that digest. Invalid names the entry that is
-        wrong, and leaves nothing; once this returns, the layer survives a power failure.
+        The parent may still be on its way, by a call that began before: then the two go on side by side. Conflict where
+        the parent fails then. With `diff_id` ("sha256:…") the uncompressed stream must have that digest. Invalid names
+        the entry that is wrong, and leaves nothing; once this returns, the layer survives a power failure.
         """
         lock = self._applying.setdefault(chain_id, asyncio.Lock())
         try:
@@ -55,7 +73,7 @@ class Layers:
 
     async def _apply(self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, diff_id: str) -> int:
         final = self._layout.layer(chain_id)
-        lower = self._layout.folders(parent)
+        lower, below = self._below(parent)
         staged = self._layout.unique(self._layout.staging, final.name)
         (staged / "fs").mkdir(parents=True, mode=0o755)
         os.chmod(staged / "fs", 0o755)
@@ -63,27 +81,68 @@ class Layers:
             "kind": "unpack-layer",
             "what": f"unpack layer {chain_id}",
             "root": f"{staged}/fs",
-            "lower": lower,
+            "lower": lower,  # a layer on its way may get to its final place meanwhile
             "digest": diff_id,
+            "wait": bool(below),
         }
+        ours = self._unpacking[chain_id] = _Unpacking(f"{staged}/fs", parent)
         try:
-            answer = await run_job(job, tar)
+            async with self._gate:
+                answer = await _run_above(job, tar, [layer.unpacked for layer in below])
+            ours.unpacked.set_result(True)
             record = LayerRecord(parent, answer["size"])
             (staged / "layer.json").write_bytes(msgspec.json.encode(record))
+            await self._synchronise()
+            if below and not await asyncio.shield(below[0].published):
+                raise Conflict(f"cannot unpack layer {chain_id}: the layer below it was not unpacked")
             await asyncio.to_thread(self._publish, staged, final)
+            ours.published.set_result(True)
         except OSError as error:
             kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
             raise kind(f"cannot unpack layer {chain_id}: {error.strerror}") from error
         finally:
+            del self._unpacking[chain_id]
+            for outcome in (ours.unpacked, ours.published):
+                if not outcome.done():
+                    outcome.set_result(False)
             if staged.exists():
                 self._cleaner.submit(remove_path, staged)
         return record.size
 
-    def _publish(self, staged: Path, final: Path) -> None:
-        """Make a staged layer durable, then visible."""
+    def _below(self, parent: str | None) -> "tuple[list[tuple[str, ...]], list[_Unpacking]]":
+        """Where the folders of the chain from `parent` down are or will be, and its layers that are on their way, both
+        topmost first."""
+        folders: list[tuple[str, ...]] = []
+        below: list[_Unpacking] = []
+        while parent is not None and (layer := self._unpacking.get(parent)) is not None:
+            folders.append((layer.folder, f"{self._layout.layer(parent)}/fs"))
+            below.append(layer)
+            parent = layer.parent
+        if parent is not None or not folders:
+            folders += [(folder,) for folder in self._layout.folders(parent)]
+        return folders, below
+
+    async def _synchronise(self) -> None:
+        """Make all that was unpacked so far durable. Who comes while that is done waits for one more, all together."""
+        self._unsynchronised += 1
+        mine = self._unsynchronised
+        async with self._synchronising:
+            if self._synchronised < mine:
+                covered = self._unsynchronised
+                await asyncio.to_thread(self._sync)
+                self._synchronised = covered
+
+    def _sync(self) -> None:
         descriptor = os.open(self._layout.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sync_filesystem(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _publish(self, staged: Path, final: Path) -> None:
+        """Make a staged layer, which is durable, visible."""
+        descriptor = os.open(self._layout.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
             try:
                 os.rename(staged, final)
             except OSError as error:
@@ -120,3 +179,29 @@ class Layers:
             remove_path(staged)
             if error.errno != errno.ENOTEMPTY:  # else another snapshot's preparation was first
                 raise
+
+
+async def _run_above(
+    job: dict[str, Any], tar: AsyncIterator[bytes] | Path, below: "Sequence[asyncio.Future[bool]]"
+) -> Any:
+    """Run a job that may have to wait for the layers below, which get ready meanwhile."""
+    if not below:
+        return await run_job(job, tar)
+    read, descriptor = os.pipe2(os.O_CLOEXEC)
+    write = os.fdopen(descriptor, "wb", buffering=0)
+
+    async def tell() -> None:
+        if all([await asyncio.shield(ready) for ready in below]):
+            with contextlib.suppress(BrokenPipeError):  # it did not need to know
+                write.write(b"+")
+        else:
+            write.close()
+
+    telling = asyncio.ensure_future(tell())
+    try:
+        return await run_job(job, tar, signal_from=read)
+    finally:
+        os.close(read)
+        telling.cancel()
+        await asyncio.wait([telling])
+        write.close()

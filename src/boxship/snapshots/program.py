@@ -89,7 +89,9 @@ def _memory_file(name: str, content: bytes = b"") -> int:
 class Job:
     """One run of the child program; use `run_job` or `stream_job`."""
 
-    def __init__(self, job: dict[str, Any], stdin: int | None, *, output: bool) -> None:
+    def __init__(
+        self, job: dict[str, Any], stdin: int | None, *, output: bool, program: str = _CHILD, signal_from: int = -1
+    ) -> None:
         self._what = str(job["what"])
         self.output = -1
         result_read, result_write = os.pipe()
@@ -97,10 +99,12 @@ class Job:
         files = {2: self._errors, 3: _memory_file("job", marshal.dumps(job)), 4: result_write}
         if stdin is not None:
             files[0] = stdin
+        if signal_from >= 0:
+            files[5] = signal_from
         if output:
             self.output, files[1] = os.pipe()
             _widen(self.output)
-        argv = [sys.executable, "-I", "-S", "-X", "utf8", _CHILD]
+        argv = [sys.executable, "-I", "-S", "-X", "utf8", program]
         try:
             self._pid = spawn(argv, env=_ENVIRONMENT, files=files)
         except BaseException:
@@ -111,7 +115,7 @@ class Job:
             raise
         finally:
             for target, descriptor in files.items():
-                if target not in (0, 2):
+                if target not in (0, 2, 5):
                     os.close(descriptor)
         self._process = open_pidfd(self._pid)
         self._reader = _Reader(result_read, _RESULT_LIMIT_BYTES)
@@ -177,30 +181,40 @@ async def _feed(descriptor: int, source: AsyncIterator[bytes]) -> None:
         os.close(descriptor)
 
 
-async def run_job(job: dict[str, Any], source: "AsyncIterator[bytes] | Path | None" = None) -> Any:
-    """Do a job; `source` is the archive that it reads. An error of the source itself goes on to the caller."""
+async def run_job(
+    job: dict[str, Any],
+    source: "AsyncIterator[bytes] | Path | None" = None,
+    *,
+    program: str = _CHILD,
+    signal_from: int = -1,
+) -> Any:
+    """Do a job; `source` is the archive that it reads. An error of the source itself goes on to the caller.
+
+    `program` is another entry of the same kind (see `child.__main__`), with jobs of its own. `signal_from` is a pipe
+    that the job may wait for, as its descriptor 5; it stays the caller's.
+    """
     if isinstance(source, Path):
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            running = Job(job, descriptor, output=False)
+            running = Job(job, descriptor, output=False, signal_from=signal_from)
         finally:
             os.close(descriptor)
         source = None
     elif source is None:
-        running = Job(job, None, output=False)
+        running = Job(job, None, output=False, program=program)
     else:
-        return await _run_fed(job, source)
+        return await _run_fed(job, source, signal_from)
     try:
         return await running.result()
     finally:
         running.close()
 
 
-async def _run_fed(job: dict[str, Any], source: AsyncIterator[bytes]) -> Any:
+async def _run_fed(job: dict[str, Any], source: AsyncIterator[bytes], signal_from: int) -> Any:
     read, write = os.pipe()
     _widen(write)
     try:
-        running = Job(job, read, output=False)
+        running = Job(job, read, output=False, signal_from=signal_from)
     except BaseException:
         os.close(write)
         raise
@@ -218,9 +232,45 @@ async def _run_fed(job: dict[str, Any], source: AsyncIterator[bytes]) -> Any:
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def stream_job(job: dict[str, Any]) -> AsyncIterator[bytes]:
+async def pump_job(job: dict[str, Any], write: Callable[[bytes], None], *, program: str = _CHILD) -> Any:
+    """Do a job whose archive goes to `write`, which is called in a thread; the job's value. What `write` raises ends
+    the job."""
+    running = Job(job, None, output=True, program=program)
+    descriptor, running.output = running.output, -1  # the thread's own, which closes it
+
+    def pump() -> None:
+        try:
+            while chunk := os.read(descriptor, _PIPE_BYTES):
+                write(chunk)
+        finally:
+            os.close(descriptor)
+
+    pumping = asyncio.ensure_future(asyncio.to_thread(pump))
+    try:
+        await asyncio.shield(pumping)
+        return await running.result()
+    finally:
+        running.close()  # a child that is killed ends the thread
+        await _settled(pumping)
+
+
+async def _settled(task: "asyncio.Future[None]") -> None:
+    """Wait for the end of what cannot be cancelled, whatever its outcome, also while we are cancelled ourselves."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if not task.cancelled():
+        task.exception()
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+async def stream_job(job: dict[str, Any], *, program: str = _CHILD) -> AsyncIterator[bytes]:
     """The archive that a job writes; raises what the child reported, at the end if it failed on the way."""
-    running = Job(job, None, output=True)
+    running = Job(job, None, output=True, program=program)
     try:
         os.set_blocking(running.output, False)
         while True:

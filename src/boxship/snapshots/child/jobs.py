@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from boxship.errors import Invalid
+from boxship.errors import Conflict, Invalid
 from boxship.snapshots.child.compare import Comparison, disk_usage
 from boxship.snapshots.child.layer import LayerUnpacker
 from boxship.snapshots.child.pack import Packer
@@ -37,7 +37,8 @@ def mount_view(mounts: Sequence[tuple[str, str, str, Sequence[str]]]) -> None:
 
 
 def unpack_layer(job: dict[str, Any]) -> dict[str, Any]:
-    """Unpack one layer into the folder `root`; `lower` are the folders of the layers below, topmost first."""
+    """Unpack one layer into the folder `root`; `lower` are the folders of the layers below, topmost first, each where
+    it may be found. With `wait` they are still being unpacked: a byte on descriptor 5 says that they are whole."""
     update = None
     digest = None
     if job["digest"]:
@@ -46,13 +47,23 @@ def unpack_layer(job: dict[str, Any]) -> dict[str, Any]:
         digest = _hashlib.openssl_sha256(usedforsecurity=False)
         update = digest.update
     source = open_source(0, update)
-    lower = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in job["lower"]]
+    lower = [_open_first(paths) for paths in job["lower"]]
     confine(job["root"])
-    LayerUnpacker(lower).run(source)
+    LayerUnpacker(lower, 5 if job["wait"] else -1).run(source)
     if digest is not None and f"sha256:{digest.hexdigest()}" != job["digest"]:
         raise Invalid(f"cannot unpack the layer: its content is sha256:{digest.hexdigest()}, not {job['digest']}")
     root = os.open("/", _LOOK)
     return {"size": disk_usage(root)}
+
+
+def _open_first(paths: Sequence[str]) -> int:
+    """The first of the folders that is there. Raises Conflict where none is any more."""
+    for path in paths:
+        try:
+            return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+    raise Conflict(f"cannot unpack the layer: {paths[0]} below it is gone")
 
 
 def pack_tree(job: dict[str, Any]) -> None:
@@ -62,6 +73,21 @@ def pack_tree(job: dict[str, Any]) -> None:
     writer = Writer(1)
     Packer(writer, layer=job["layer"]).folder(os.open("/", _LOOK), "", named=False)
     writer.close()
+
+
+def pack_layer(job: dict[str, Any]) -> dict[str, Any]:
+    """Make the folder `root` fit to be a layer on `lower` (folders, topmost first), and write its archive."""
+    from boxship.snapshots.child.layerpack import LayerPacker
+
+    lower = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in job["lower"]]
+    confine(job["root"])
+    writer = Writer(1)
+    packer = LayerPacker(writer, lower, job["epoch"])
+    root = os.open("/", _LOOK)
+    packer.folder(root, "", named=False)
+    writer.close()
+    os.close(1)
+    return {"entries": packer.entries, "size": disk_usage(root)}
 
 
 def compare(job: dict[str, Any]) -> list[tuple[int, str]]:
@@ -109,6 +135,7 @@ def archive_put(job: dict[str, Any]) -> None:
 JOBS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "unpack-layer": unpack_layer,
     "pack-tree": pack_tree,
+    "pack-layer": pack_layer,
     "compare": compare,
     "usage": usage,
     "archive-stat": archive_stat,

@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 
-from boxship.errors import Invalid
+from boxship.errors import Conflict, Invalid
 from boxship.snapshots.child.tarread import Entry, Reader
 from boxship.snapshots.child.unpack import Unpacker
 
@@ -28,13 +28,19 @@ def is_opaque(path: str | int) -> bool:
 
 
 class LowerLayers:
-    """The layers below, topmost first, as descriptors of their folders. Links are never followed here."""
+    """The layers below, topmost first, as descriptors of their folders. Links are never followed here. A byte from
+    `signal_from` (-1: nothing to wait for) says that they are whole; nothing is looked up before."""
 
-    def __init__(self, descriptors: list[int]) -> None:
+    def __init__(self, descriptors: list[int], signal_from: int = -1) -> None:
         self._descriptors = descriptors
+        self._signal_from = signal_from
 
     def find(self, path: str) -> tuple[os.stat_result, str] | None:
         """What the merged layers have at `path` (no link on the way), with the target of a symlink; None if nothing."""
+        if self._signal_from >= 0:
+            if not os.read(self._signal_from, 1):
+                raise Conflict(f"cannot unpack {path!r}: the layer below was not unpacked")
+            self._signal_from = -1
         for layer in self._descriptors:
             outcome = self._in_layer(layer, path.split("/"))
             if outcome == "hidden":
@@ -42,6 +48,29 @@ class LowerLayers:
             if isinstance(outcome, tuple):
                 return outcome
         return None
+
+    def resolve(self, path: str) -> str:
+        """Where a path leads when its links are followed, as text without a leading slash; what is missing is kept.
+        OSError where links go round."""
+        rest = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        done: list[str] = []
+        links = 0
+        while rest:
+            part = rest.pop()
+            if part == "..":
+                del done[-1:]
+                continue
+            found = self.find("/".join((*done, part)))
+            if found is None or not stat.S_ISLNK(found[0].st_mode):
+                done.append(part)
+                continue
+            links += 1
+            if links > _MAXIMUM_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            if found[1].startswith("/"):
+                done = []
+            rest += [each for each in reversed(found[1].split("/")) if each not in ("", ".")]
+        return "/".join(done)
 
     @staticmethod
     def _in_layer(layer: int, parts: list[str]) -> tuple[os.stat_result, str] | str | None:
@@ -75,9 +104,9 @@ class LowerLayers:
 class LayerUnpacker(Unpacker):
     """Unpacks one layer into its own, empty folder, which is our root."""
 
-    def __init__(self, lower: list[int]) -> None:
+    def __init__(self, lower: list[int], signal_from: int = -1) -> None:
         super().__init__()
-        self._lower = LowerLayers(lower)
+        self._lower = LowerLayers(lower, signal_from)
 
     def place(self, entry: Entry, name: str, reader: Reader) -> None:
         last = name.rpartition("/")[2]
