@@ -2,7 +2,8 @@
 
     layers/<chain id hex>/{fs, layer.json}    finished layers; layer.json names the parent
     places/<chain id hex>                      mount points that the image of these layers lacks (see `places`)
-    active/<key>/{upper, work, merged, parent} writable roots; `parent` is a link to the layer below
+    active/<key>/{upper, work, merged, parent} writable roots; `parent` is a link to the layer below; `places`, where
+                                               it is there, has mount points of this one snapshot alone
     staging/                                   half-made things, worthless after a crash
     trash/                                     things on their way out
     empty/                                     the layer below a snapshot that stands on nothing
@@ -98,6 +99,12 @@ class Layout:
         folders = self.folders(chain_id)
         places = self.places_of(chain_id)
         return [str(places), *folders] if os.path.isdir(places) else folders
+
+    def lower_of(self, key: str) -> list[str]:
+        """What lies below a writable snapshot."""
+        lower = self.lower(self.parent_of(key))
+        own = self.snapshot(key) / "places"
+        return [str(own), *lower] if own.is_dir() else lower
 
     def places_of(self, chain_id: str | None) -> Path:
         """Where the mount points that the image lacks lie."""

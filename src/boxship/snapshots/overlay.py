@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from boxship.errors import Exhausted, Internal, Invalid, Unsupported
-from boxship.snapshots.layers import Layers
 from boxship.snapshots.layout import Layout
-from boxship.snapshots.places import MOUNT_POINTS
+from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
+from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
 from boxship.snapshots.program import plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
@@ -26,12 +26,10 @@ from boxship.sys.mount import detach_held, mounted_under, unmount
 from boxship.sys.mount import mount as make_mount
 from boxship.sys.overlay import MAXIMUM_LAYERS
 
-# Renamed folders and files that were only chmodded must be whole in the upper folder, or they could not be exported.
-OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
 _LOOP_LAYERS = 32  # a mount of more layers takes longer than the loop may wait
 
 
-class Snapshots(Layers):
+class Snapshots(LayerMaking):
     """All layers and writable snapshots under one folder. One instance for a folder."""
 
     def __init__(self, root: Path, *, mount_points: Sequence[tuple[str, str]] = MOUNT_POINTS) -> None:
@@ -44,7 +42,7 @@ class Snapshots(Layers):
         """Take back what a crash left: half-made layers, trash, snapshots that are not in `keep`, and all mounts but
         those of the keys in `mounted`."""
         wanted = {str(self.rootfs(key)) for key in mounted if key in keep}
-        for info in mounted_under(self._layout.active):
+        for info in mounted_under(self._layout.root):
             if info.target not in wanted:
                 unmount(info.target)
         for key in self._layout.snapshot_keys():
@@ -100,6 +98,11 @@ class Snapshots(Layers):
             kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
             raise kind(f"cannot prepare snapshot {key}: {error.strerror}") from error
 
+    async def add_places(self, key: str, wanted: Sequence[tuple[str, str]]) -> list[str]:
+        """Mount points (path, "folder" or "file") of a snapshot that is not mounted yet, in no layer of it: what is
+        missing is made, and none of it is ever in a layer that the snapshot becomes. The paths, with links followed."""
+        return await asyncio.to_thread(add_places, self._layout, key, wanted)
+
     def rootfs(self, key: str) -> Path:
         """Where the snapshot is mounted."""
         return self._layout.snapshot(key) / "merged"
@@ -110,9 +113,8 @@ class Snapshots(Layers):
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """The mount that shows the snapshot."""
-        parent = self._layout.parent_of(key)
         folder = self._layout.snapshot(key)
-        options = self._options(self._layout.lower(parent), folder)
+        options = self._options(self._layout.lower_of(key), folder)
         return (Mount("overlay", "overlay", f"{folder}/merged", options),)
 
     def view(self, key: str) -> tuple[str, tuple[Mount, ...]]:
@@ -155,6 +157,14 @@ class Snapshots(Layers):
     def _ended(self, key: str, done: "Future[None]") -> None:
         if self._ending.get(key) is done:
             del self._ending[key]
+
+    async def take(self, key: str) -> Draft | None:
+        """A snapshot's changes as a layer in the making; the snapshot ends with this. None where nothing changed."""
+        await self.unmount(key)
+        ending = self._ending.get(key)
+        if ending is not None:
+            await asyncio.wrap_future(ending)
+        return await self.draft_of(key)
 
     async def remove(self, key: str) -> None:
         """Take a snapshot away: gone from its place at once, deleted in the background; idempotent."""
@@ -227,6 +237,17 @@ class Snapshots(Layers):
         job = {"kind": "usage", "what": "measure snapshots", "paths": [str(folder) for folder in folders]}
         layers, active, *other = await run_job(job)
         return {"layers": layers, "active": active, "other": sum(other)}
+
+
+def add_places(layout: Layout, key: str, wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """See `Snapshots.add_places`. Blocks."""
+    lower = layout.lower(layout.parent_of(key))
+    resolved, missing = find_missing(lower, wanted)
+    if missing:
+        folder = layout.snapshot(key) / "places"
+        folder.mkdir(mode=0o755)
+        make_places(folder, lower, missing)
+    return resolved
 
 
 def clear_volatile_mark(folder: Path) -> None:

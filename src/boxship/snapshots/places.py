@@ -56,12 +56,30 @@ def make_places(folder: Path, lower: Sequence[str], wanted: Sequence[tuple[str, 
             os.close(descriptor)
 
 
+def find_missing(lower: Sequence[str], wanted: Sequence[tuple[str, str]]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The wanted paths with the layers' links followed (absolute), and those that no layer has. OSError where links go
+    round in a circle."""
+    descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in lower]
+    try:
+        layers = LowerLayers(descriptors)
+        resolved = [layers.resolve(path) for path, _ in wanted]
+        missing = [
+            (path, kind) for path, (_, kind) in zip(resolved, wanted, strict=True) if path and layers.find(path) is None
+        ]
+        return ["/" + path for path in resolved], sorted(set(missing))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
 def _make_parent(folder: Path, parent: str, layers: LowerLayers, made: dict[str, os.stat_result | None]) -> bool:
-    """Make sure of the one folder above; False where the image has something else than a folder there."""
+    """Make sure of the folders above; False where the image has something else than a folder there."""
     if not parent or parent in made:
         return True
     below = layers.find(parent)
     if below is not None and not stat.S_ISDIR(below[0].st_mode):
+        return False
+    if not _make_parent(folder, parent.rpartition("/")[0], layers, made):
         return False
     os.mkdir(folder / parent, 0o755)
     made[parent] = below[0] if below is not None else None

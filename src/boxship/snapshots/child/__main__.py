@@ -52,9 +52,9 @@ def _read_all(descriptor: int) -> bytes:
     return b"".join(parts)
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
+def run(job: dict[str, Any], jobs: dict[str, Callable[[dict[str, Any]], Any]]) -> dict[str, Any]:
     """The result of a job as plain values."""
-    work: Callable[[dict[str, Any]], Any] = JOBS[job["kind"]]
+    work = jobs[job["kind"]]
     try:
         return {"value": work(job)}
     except BoxshipError as error:
@@ -78,15 +78,15 @@ def raise_limits() -> None:
     sys.setrecursionlimit(_FRAMES)
 
 
-def main() -> int:
+def main(jobs: dict[str, Callable[[dict[str, Any]], Any]]) -> None:
+    """Do the job, and end the process."""
     raise_limits()
-    answer = (to_json(run(marshal.loads(_read_all(JOB_FD)))) + "\n").encode()
+    answer = (to_json(run(marshal.loads(_read_all(JOB_FD)), jobs)) + "\n").encode()
     view = memoryview(answer)
     while view:
         view = view[os.write(RESULT_FD, view) :]
-    return 0
+    os._exit(0)  # nothing to tidy, and the interpreter's own end takes as long as a small job
 
 
 if __name__ == "__main__":
-    main()
-    os._exit(0)  # nothing to tidy, and the interpreter's own end takes as long as a small job
+    main(JOBS)

@@ -58,9 +58,8 @@ class Packer:
             raise Invalid(f"cannot pack {prefix!r}: folders nested deeper than {_DEPTH_LIMIT}")
         os.fchdir(descriptor)
         for name in sorted(os.listdir(descriptor)):
-            try:
-                info = os.lstat(name)
-            except FileNotFoundError:
+            info = self.look(name, prefix)
+            if info is None:
                 continue
             if not stat.S_ISDIR(info.st_mode):
                 self.file(name, prefix + name, info)
@@ -77,6 +76,13 @@ class Packer:
             finally:
                 os.close(below)
             os.fchdir(descriptor)
+
+    def look(self, last: str, prefix: str) -> os.stat_result | None:
+        """What stands at a name of the working folder; None leaves it out."""
+        try:
+            return os.lstat(last)
+        except FileNotFoundError:
+            return None
 
     def file(self, last: str, name: str, info: os.stat_result) -> None:
         """One file of the working folder that is no folder, as `name`."""

@@ -40,6 +40,15 @@ class Source:
         parts = list(self.pieces(size, empty_is_end=True))
         return b"".join(parts)
 
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, which stay; fewer where the stream ends before."""
+        while len(self._buffer) < size:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            self._buffer = memoryview(bytes(self._buffer) + chunk)
+        return bytes(self._buffer[:size])
+
     def pieces(self, size: int, *, empty_is_end: bool = False) -> Iterator[memoryview]:
         """Exactly `size` bytes in pieces; Truncated where the stream ends before."""
         left = size

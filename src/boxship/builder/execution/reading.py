@@ -1,0 +1,211 @@
+"""Checksums of what steps read, single files, and exports.
+
+What a checksum of a folder has read is remembered in a table by the child program; what a checksum of layers gave is
+kept for good, for a chain of layers never changes. Checksums of one folder that are asked for together are counted by
+one child. All of it is only memory: it may be deleted at any time.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from boxship import errors
+from boxship.builder.execution.trees import PROGRAM, Trees, plain_selection
+from boxship.builder.operations import CopySource, FolderTree, InlineFile, LayerTree, Tree
+from boxship.snapshots.program import pump_job, run_job, stream_job
+
+TABLES = 64  # folders whose files are remembered
+TABLE_BYTES = 256 << 20  # of all tables together
+SUMS = 4096  # checksums of layers that are kept
+REMEMBERED = 1024  # checksums of folders that copies are compared with
+
+
+class _Wanted:
+    """One checksum that somebody waits for."""
+
+    def __init__(self, selection: dict[str, Any], parents: bool, lines: bool) -> None:
+        self.selection = selection
+        self.parents = parents
+        self.lines = lines
+        self.answer: dict[str, Any] | None = None
+
+
+class Reading:
+    """Reads trees by child programs. `root` is the builder's folder."""
+
+    def __init__(self, root: Path, trees: Trees) -> None:
+        self._scans = root / "scans"
+        self._sums = root / "sums"
+        self._trees = trees
+        self._locks: dict[tuple[str, ...], asyncio.Lock] = {}
+        self._waiting: dict[tuple[str, ...], list[_Wanted]] = {}
+        self._known: OrderedDict[str, str] = OrderedDict()  # checksums of layers
+        self._counted: OrderedDict[Any, tuple[CopySource, str]] = OrderedDict()  # checksums of folders
+
+    async def recover(self) -> None:
+        """Delete what is too much, and what a crash left half-written."""
+        await asyncio.to_thread(self._prune)
+
+    def _prune(self) -> None:
+        for path in self._scans.glob("*.new"):
+            path.unlink(missing_ok=True)
+        _keep_newest(self._scans, TABLES, TABLE_BYTES)
+        _keep_newest(self._sums, SUMS, TABLE_BYTES)
+
+    def table(self, tree: FolderTree) -> str:
+        """Where the digests of a folder's files are remembered."""
+        return str(self._scans / hashlib.sha256(os.fsencode(tree.path)).hexdigest()[:32])
+
+    def expected(self, source: CopySource, *, parents: bool) -> str:
+        """The checksum that was last given out for a source; "" where there is none."""
+        for key in _keys(source, parents):
+            known = self._counted.get(key)
+            if known is not None:
+                return known[1]
+        return ""
+
+    async def checksum(self, source: CopySource, *, parents: bool) -> str:
+        """See `operations.Executor`. Raises NotFound, Invalid, or Conflict for a file that changed meanwhile."""
+        if source.tree is None:
+            return _inline_digest(source.inline)
+        if isinstance(source.tree, FolderTree):
+            digest: str = (await self._count(source, parents, lines=False))["digest"]
+            for key in _keys(source, parents):
+                self._counted[key] = (source, digest)
+                self._counted.move_to_end(key)
+            while len(self._counted) > REMEMBERED:
+                self._counted.popitem(last=False)
+            return digest
+        name = hashlib.sha256(
+            msgspec.json.encode([source.tree.chain_id, plain_selection(source.selection), parents])
+        ).hexdigest()
+        kept = self._known.get(name) or await asyncio.to_thread(_read_text, self._sums / name)
+        if not kept:
+            kept = (await self._count(source, parents, lines=False))["digest"]
+            await asyncio.to_thread(_write_text, self._sums / name, kept)
+        self._known[name] = kept
+        while len(self._known) > SUMS:
+            self._known.popitem(last=False)
+        return kept
+
+    async def listing(self, source: CopySource, *, parents: bool) -> dict[str, str]:
+        """What `checksum` counts, file by file."""
+        if source.tree is None:
+            return {source.inline.name if source.inline else "": _inline_digest(source.inline)[7:19]}
+        found: dict[str, str] = (await self._count(source, parents, lines=True))["lines"]
+        return found
+
+    async def _count(self, source: CopySource, parents: bool, *, lines: bool) -> dict[str, Any]:
+        """Count a selection together with what others want of the same tree now."""
+        tree = source.tree
+        assert tree is not None
+        key = (str(tree.path), *tree.patterns) if isinstance(tree, FolderTree) else (tree.chain_id or "",)
+        wanted = _Wanted(plain_selection(source.selection), parents, lines)
+        self._waiting.setdefault(key, []).append(wanted)
+        await asyncio.sleep(0)  # others who are about to ask are taken along
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                if wanted.answer is None:
+                    await self._count_all(key, tree)
+        finally:
+            if wanted.answer is None:
+                with contextlib.suppress(ValueError):
+                    self._waiting.get(key, []).remove(wanted)
+            if not lock.locked():
+                self._locks.pop(key, None)
+        answer = wanted.answer
+        assert answer is not None
+        if "error" in answer:
+            raise getattr(errors, answer["error"], errors.Internal)(answer["message"])
+        return answer
+
+    async def _count_all(self, key: tuple[str, ...], tree: Tree) -> None:
+        taken = self._waiting.pop(key)
+        job = {
+            "kind": "checksum",
+            "what": "count files",
+            "tree": self._trees.describe(tree),
+            "table": self.table(tree) if isinstance(tree, FolderTree) else "",
+            "selections": [(wanted.selection, wanted.parents) for wanted in taken],
+            "lines": any(wanted.lines for wanted in taken),
+        }
+        try:
+            answers = await run_job(job, program=PROGRAM)
+        except errors.BoxshipError as error:
+            answers = [{"error": type(error).__name__, "message": str(error)}] * len(taken)
+        except BaseException:
+            self._waiting.setdefault(key, []).extend(taken)  # the next one counts them
+            raise
+        for wanted, answer in zip(taken, answers, strict=True):
+            wanted.answer = answer
+
+    async def read(self, tree: Tree, path: str, limit: int) -> bytes:
+        """One file of a tree."""
+        gathered = bytearray()
+        job = {"kind": "read", "what": f"read {path}", "tree": self._trees.describe(tree), "path": path, "limit": limit}
+        await pump_job(job, gathered.extend, program=PROGRAM)
+        return bytes(gathered)
+
+    async def export(self, tree: LayerTree, folder: Path | None) -> AsyncIterator[bytes]:
+        """The files as a tar stream, or copied into `folder`."""
+        described = self._trees.describe(tree)
+        options = [f"lowerdir+={path}" for path in described["layers"]]
+        job = {
+            "kind": "pack-tree",
+            "what": "export the files",
+            "root": described["view"],
+            "layer": False,
+            "mounts": [("overlay", "overlay", described["view"], [*options, "index=off", "ro"])],
+        }
+        if folder is None:
+            return stream_job(job)
+        raise errors.Unsupported("unsupported: export to a folder")
+
+
+def _keys(source: CopySource, parents: bool) -> tuple[Any, ...]:
+    """How a source of a folder is remembered: by the very tree of one build, and by what it says."""
+    tree = source.tree
+    assert isinstance(tree, FolderTree)
+    return (id(tree), source.selection, parents), (tree, source.selection, parents)
+
+
+def _inline_digest(inline: InlineFile | None) -> str:
+    assert inline is not None
+    name = inline.name.encode("utf-8", "surrogateescape")
+    return "sha256:" + hashlib.sha256(b"%d %b %b" % (len(name), name, inline.content)).hexdigest()
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _write_text(path: Path, text: str) -> None:
+    staged = path.with_suffix(".new")
+    with contextlib.suppress(OSError):
+        staged.write_text(text)
+        staged.rename(path)
+
+
+def _keep_newest(folder: Path, count: int, size: int) -> None:
+    """Delete the oldest files where there are too many, or too big ones."""
+    found = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+    total = 0
+    for number, entry in enumerate(found):
+        total += entry.stat().st_size
+        if number >= count or total > size:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)

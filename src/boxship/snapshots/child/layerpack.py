@@ -1,0 +1,44 @@
+"""The upper folder of a writable snapshot becomes a layer: what must not be in one is taken out of it, late times are
+set back, and its archive is written on the way. So folder and archive are the same layer, and stay the same."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from boxship.snapshots.child.layer import LowerLayers, is_whiteout
+from boxship.snapshots.child.pack import Packer
+from boxship.snapshots.child.tarwrite import Writer
+
+_SECOND = 1_000_000_000
+
+
+class LayerPacker(Packer):
+    """Packs the folder that is our root. `lower` are the layers of the image below, topmost first."""
+
+    def __init__(self, writer: Writer, lower: list[int], epoch: int | None) -> None:
+        super().__init__(writer, layer=True)
+        self._lower = LowerLayers(lower)
+        self._latest = None if epoch is None else epoch * _SECOND
+        self.entries = 0
+
+    def look(self, last: str, prefix: str) -> os.stat_result | None:
+        info = super().look(last, prefix)
+        if info is None:
+            return None
+        # A whiteout of nothing hid a mount point that the image lacks; a socket is something that no archive holds.
+        if stat.S_ISSOCK(info.st_mode) or (is_whiteout(info) and self._lower.find(prefix + last) is None):
+            _take_out(last)
+            return None
+        if self._latest is not None and info.st_mtime_ns > self._latest:
+            os.utime(last, ns=(self._latest, self._latest), follow_symlinks=False)
+            info = os.lstat(last)
+        self.entries += 1
+        return info
+
+
+def _take_out(last: str) -> None:
+    """Delete a file of the working folder, whose own time stays."""
+    folder = os.stat(".")
+    os.unlink(last)
+    os.utime(".", ns=(folder.st_atime_ns, folder.st_mtime_ns))
