@@ -18,6 +18,7 @@ import uvloop
 
 from boxship import __version__
 from boxship.content import Content, Garbage
+from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.door import Door
 from boxship.engine import Engine
 from boxship.engine.clock import SystemClock
@@ -28,6 +29,7 @@ from boxship.errors import BoxshipError, Conflict, Invalid
 from boxship.images.library import Images
 from boxship.images.remote.client import Remote
 from boxship.images.trust import Trust
+from boxship.main.building import building
 from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.options import Options, parse_arguments, parse_pool
 from boxship.main.registry import registry_role
@@ -126,8 +128,8 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        engine = await stack.enter_async_context(_engine(options, data, run_root, tasks, certificates))
-        server = Server(Door(engine).handle)
+        engine, builds = await stack.enter_async_context(_engine(options, data, run_root, tasks, certificates))
+        server = Server(Door(engine, builds).handle)
         await server.start(addresses)
         keeping = Tasks(tasks).start("keep certificates", certificates.renewal().run)
         gc.collect()
@@ -143,7 +145,7 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
 @contextlib.asynccontextmanager
 async def _engine(
     options: Options, data: Path, run_root: Path, tasks: asyncio.TaskGroup, certificates: Certificates
-) -> AsyncIterator[Engine]:
+) -> AsyncIterator[tuple[Engine, Builds]]:
     """The rooms, built from the ground up and closed in reverse."""
     instance = instance_name(data)
     store = await SqliteStore.open(data / "state.db")
@@ -200,6 +202,23 @@ async def _engine(
         registry = registry_role(options, data, content, garbage, store, certificates)
         if registry is not None:
             await registry.recover()
+        stack = contextlib.AsyncExitStack()
+        builds = await stack.enter_async_context(
+            building(
+                options,
+                data,
+                run_root,
+                instance=instance,
+                store=store,
+                content=content,
+                garbage=garbage,
+                images=images,
+                snapshots=snapshots,
+                driver=driver,
+                networks=networks,
+                tasks=tasks,
+            )
+        )
         # Every owner of blobs or layers recovers before this line, and so has claimed what its records name: the
         # images in engine.start(); then the registry; then the builder's cache.
         await garbage.sweep()
@@ -212,8 +231,9 @@ async def _engine(
         try:
             if registry is not None:
                 await registry.start(guarded)
-            yield engine
+            yield engine, builds
         finally:
+            await stack.aclose()
             if registry is not None:
                 await registry.stop()
             for task in collecting:

@@ -1,0 +1,68 @@
+"""The builder with what it stands on: its executor, its cache, the contexts that clients send."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from boxship.builder.builder import Builder, BuilderSettings
+from boxship.builder.contexts import Contexts
+from boxship.builder.execution import Execution
+from boxship.builder.execution.settings import Settings
+from boxship.content import Content, Garbage
+from boxship.doors.docker.builds import Builds
+from boxship.images import Images
+from boxship.main.options import Options
+from boxship.network.networks import Networks
+from boxship.runtime.driver import Driver
+from boxship.snapshots.overlay import Snapshots
+from boxship.store import Store
+
+
+@contextlib.asynccontextmanager
+async def building(
+    options: Options,
+    data: Path,
+    run_root: Path,
+    *,
+    instance: str,
+    store: Store,
+    content: Content,
+    garbage: Garbage,
+    images: Images,
+    snapshots: Snapshots,
+    driver: Driver,
+    networks: Networks,
+    tasks: asyncio.TaskGroup,
+) -> AsyncIterator[Builds]:
+    """Recover the builder, after the engine and before the collector's sweep; at the end its builds are ended."""
+    root = data / "builder"
+    root.mkdir(exist_ok=True, mode=0o700)
+    contexts = Contexts(root / "contexts")
+    await contexts.recover()
+    execution = Execution(
+        root,
+        run_root,
+        content=content,
+        snapshots=snapshots,
+        driver=driver,
+        networks=networks,
+        instance=instance,
+        settings=Settings(),
+    )
+    await execution.recover()
+    builder = Builder(
+        store=store,
+        content=content,
+        garbage=garbage,
+        images=images,
+        layers=snapshots,
+        executor=execution,
+        tasks=tasks,
+        settings=BuilderSettings(),
+    )
+    await builder.recover()
+    try:
+        yield Builds(builder, contexts)
+    finally:
+        await builder.close()
