@@ -25,6 +25,9 @@ class EngineImages:
         self._events = events
         self._clock = clock
         self.resolve = images.resolve
+        self.signed = images.signed
+        self.sign = images.sign
+        self.push_signatures = images.push_signatures
         self.list = images.list
         self.history = images.history
 

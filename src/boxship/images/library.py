@@ -115,9 +115,13 @@ class Images:
         """What is to be signed of an image, and its signatures. Raises NotFound or Invalid."""
         return await self.gate.describe(reference, find(self._catalog, reference))
 
-    async def sign(self, reference: str, signature: Signature) -> str:
+    async def sign(self, reference: str, payload: bytes, signature: str) -> str:
         """Keep a signature of an image; the digest of what was stored. Raises NotFound, Invalid, Exhausted."""
-        return await self.gate.add(reference, find(self._catalog, reference), signature)
+        return await self.gate.add(reference, find(self._catalog, reference), Signature(payload, signature))
+
+    async def push_signatures(self, reference: str, credentials: Credentials | None = None) -> int:
+        """Send the signatures of an image to its registry, which has the image; how many there are."""
+        return await self.gate.push(reference, find(self._catalog, reference), self.remote, credentials)
 
     async def beneath(self, identifier: str) -> Image:
         """The image under a container by its whole id, also where it was removed by force. Raises NotFound."""

@@ -17,6 +17,7 @@ import msgspec
 from boxship.errors import BoxshipError, Denied, Invalid
 from boxship.images.catalog import Catalog
 from boxship.images.remote.client import Remote
+from boxship.images.remote.model import NOBODY, Credentials
 from boxship.images.remote.repository import Repository
 from boxship.images.trust_signatures import Signatures, fetch
 from boxship.pki import policy as policies
@@ -180,6 +181,24 @@ class Gate:
         if digest not in described.digests:
             raise Invalid(f"cannot keep the signature of {text}: it is for {digest}, not for {described.digest}")
         return await self.signatures.add(digest, signature)
+
+    async def push(self, text: str, identifier: str, remote: Remote, credentials: Credentials | None) -> int:
+        """Send what an image is signed with to the registry of its name; how many signatures there are."""
+        name = self.name_of(text, identifier)
+        if name is None:
+            raise Invalid(f"cannot push the signatures of {text}: name the image as its registry does")
+        own = remote.own
+        to_own = own is not None and own.serves(name.domain)
+        repository = await remote.repository(name, credentials)
+        count = 0
+        for digest in self.digests_of(identifier, name):
+            if not self.signatures.has(digest):
+                continue
+            if to_own and own is not None:
+                count += await self.signatures.give(own, name, digest, credentials or NOBODY)
+            else:
+                count += await remote.retried(partial(self.signatures.send, repository, digest))
+        return count
 
     def name_of(self, text: str, identifier: str) -> Reference | None:
         """The name that a user meant, or None for an id."""

@@ -88,6 +88,10 @@ class Signatures:
             await self._content.references.change({_key(record): None for record in records.values()})
             self._garbage.release(key for record in records.values() for key in record.keys)
 
+    def has(self, subject: str) -> bool:
+        """Whether there is any signature of it."""
+        return bool(self._known.get(subject))
+
     async def read(self, subject: str) -> tuple[Signature, ...]:
         """All signatures of a manifest or index."""
         found = []
