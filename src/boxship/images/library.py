@@ -35,7 +35,7 @@ from boxship.images.model import (
     Use,
 )
 from boxship.images.remote.client import Remote
-from boxship.images.remote.model import RemoteSettings
+from boxship.images.remote.model import Credentials, RemoteSettings
 from boxship.images.remote.traffic import Traffic
 from boxship.images.trust import Gate, PullGate, Signed, Trust
 from boxship.images.trust_signatures import Signatures
