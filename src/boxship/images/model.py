@@ -11,12 +11,19 @@ from boxship.spec.image import MEDIA_LAYER, ImageConfig
 
 class Layers(Protocol):
     """Unpacked layers by chain id, as the images room uses them. `apply` takes a tar, also a compressed one; it is
-    atomic, refuses one whose uncompressed digest is not `diff_id` (where given), and returns the bytes it takes."""
+    atomic, refuses one whose uncompressed digest is not `diff_id` (where given) or whose files have more than
+    `limit_bytes` (0: any), and returns the bytes it takes. A layer's parent may still be on its way."""
 
     def has_layer(self, chain_id: str) -> bool: ...
 
     async def apply(
-        self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, *, diff_id: str = ""
+        self,
+        chain_id: str,
+        parent: str | None,
+        tar: AsyncIterator[bytes] | Path,
+        *,
+        diff_id: str = "",
+        limit_bytes: int = 0,
     ) -> int: ...
 
     async def remove_layer(self, chain_id: str) -> None: ...

@@ -22,6 +22,9 @@ from boxship.spec.image import MEDIA_LAYER, MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD
 
 MEDIA_TYPES = {"": MEDIA_LAYER, "gzip": MEDIA_LAYER_GZIP, "zstd": MEDIA_LAYER_ZSTD}
 
+LARGEST_RATIO = 200  # bytes of files to a byte of the layer's blob; more, and it is a bomb
+SMALLEST_LIMIT = 4 << 30  # bytes of files that any layer may have
+
 
 class Place(msgspec.Struct, frozen=True):
     """Where a layer belongs: what it is, and on which other one it lies."""
@@ -86,7 +89,8 @@ async def unpack(
 async def _apply(content: Content, layers: Layers, blob: Blob, place: Place, kind: str) -> None:
     proven = not kind and blob.digest == place.diff_id
     diff_id = "" if proven else place.diff_id
-    await layers.apply(place.chain_id, place.parent, content.path(blob.digest), diff_id=diff_id)
+    limit = blob.size * LARGEST_RATIO + SMALLEST_LIMIT
+    await layers.apply(place.chain_id, place.parent, content.path(blob.digest), diff_id=diff_id, limit_bytes=limit)
 
 
 async def _layer(layers: Layers, blob: Blob, place: Place, kind: str) -> Layer:

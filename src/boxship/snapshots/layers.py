@@ -54,24 +54,33 @@ class Layers:
         return self._layout.layer_ids()
 
     async def apply(
-        self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, *, diff_id: str = ""
+        self,
+        chain_id: str,
+        parent: str | None,
+        tar: AsyncIterator[bytes] | Path,
+        *,
+        diff_id: str = "",
+        limit_bytes: int = 0,
     ) -> int:
         """Unpack one layer (tar, also compressed) on top of `parent`; bytes on the device. Idempotent.
 
         The parent may still be on its way, by a call that began before: then the two go on side by side. Conflict where
         the parent fails then. With `diff_id` ("sha256:…") the uncompressed stream must have that digest. Invalid names
-        the entry that is wrong, and leaves nothing; once this returns, the layer survives a power failure.
+        the entry that is wrong, and leaves nothing, also where its files would have more than `limit_bytes` (0: any),
+        holes not counted. Once this returns, the layer survives a power failure.
         """
         lock = self._applying.setdefault(chain_id, asyncio.Lock())
         try:
             async with lock:
                 known = self._layout.record(chain_id)
-                return known.size if known else await self._apply(chain_id, parent, tar, diff_id)
+                return known.size if known else await self._apply(chain_id, parent, tar, diff_id, limit_bytes)
         finally:
             if not lock.locked():
                 self._applying.pop(chain_id, None)
 
-    async def _apply(self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, diff_id: str) -> int:
+    async def _apply(
+        self, chain_id: str, parent: str | None, tar: AsyncIterator[bytes] | Path, diff_id: str, limit_bytes: int
+    ) -> int:
         final = self._layout.layer(chain_id)
         lower, below = self._below(parent)
         staged = self._layout.unique(self._layout.staging, final.name)
@@ -84,6 +93,7 @@ class Layers:
             "lower": lower,  # a layer on its way may get to its final place meanwhile
             "digest": diff_id,
             "wait": bool(below),
+            "limit": limit_bytes,
         }
         ours = self._unpacking[chain_id] = _Unpacking(f"{staged}/fs", parent)
         try:

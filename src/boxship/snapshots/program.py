@@ -7,6 +7,8 @@ container; that is the child's work (see `child`).
 import asyncio
 import contextlib
 import fcntl
+import functools
+import importlib.util
 import json
 import marshal
 import os
@@ -78,6 +80,14 @@ async def _ready(descriptor: int, *, to_write: bool) -> None:
         remove(descriptor)
 
 
+@functools.cache
+def _packages() -> str:
+    """The folder of our packages, from which the program loads a codec where it needs one; "" for none."""
+    found = importlib.util.find_spec("backports")
+    places = list(found.submodule_search_locations or ()) if found else []
+    return str(Path(places[0]).parent) if places else ""
+
+
 def _memory_file(name: str, content: bytes = b"") -> int:
     descriptor = os.memfd_create(name)
     if content:
@@ -104,7 +114,7 @@ class Job:
         if output:
             self.output, files[1] = os.pipe()
             _widen(self.output)
-        argv = [sys.executable, "-I", "-S", "-X", "utf8", program]
+        argv = [sys.executable, "-I", "-S", "-X", "utf8", program, _packages()]
         try:
             self._pid = spawn(argv, env=_ENVIRONMENT, files=files)
         except BaseException:

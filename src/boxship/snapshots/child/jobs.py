@@ -49,7 +49,7 @@ def unpack_layer(job: dict[str, Any]) -> dict[str, Any]:
     source = open_source(0, update)
     lower = [_open_first(paths) for paths in job["lower"]]
     confine(job["root"])
-    LayerUnpacker(lower, 5 if job["wait"] else -1).run(source)
+    LayerUnpacker(lower, 5 if job["wait"] else -1, job["limit"]).run(source)
     if digest is not None and f"sha256:{digest.hexdigest()}" != job["digest"]:
         raise Invalid(f"cannot unpack the layer: its content is sha256:{digest.hexdigest()}, not {job['digest']}")
     root = os.open("/", _LOOK)

@@ -104,8 +104,8 @@ class LowerLayers:
 class LayerUnpacker(Unpacker):
     """Unpacks one layer into its own, empty folder, which is our root."""
 
-    def __init__(self, lower: list[int], signal_from: int = -1) -> None:
-        super().__init__()
+    def __init__(self, lower: list[int], signal_from: int = -1, limit_bytes: int = 0) -> None:
+        super().__init__(limit_bytes=limit_bytes)
         self._lower = LowerLayers(lower, signal_from)
 
     def place(self, entry: Entry, name: str, reader: Reader) -> None:

@@ -7,6 +7,7 @@ that is asked for. It must never hold more than a few chunks in memory.
 from __future__ import annotations
 
 import os
+import sys
 
 from boxship.errors import Invalid, Unsupported
 
@@ -125,6 +126,9 @@ def _decompressed(descriptor: int, first: bytes) -> Iterator[bytes]:
 
         return _members(raw, decoder, "xz", (lzma.LZMAError,))
     if first[:4] == b"\x28\xb5\x2f\xfd" or (first[1:4] == b"\x2a\x4d\x18" and 0x50 <= first[0] <= 0x5F):
+        codec = _zstd_codec()
+        if codec is not None:
+            return _members(raw, codec.ZstdDecompressor, "zstd", (codec.ZstdError,))
         return _zstd(raw)
     return raw
 
@@ -179,6 +183,19 @@ def _members(
             pending = rest if rest or not (decoder.eof or decoder.needs_input) else None
     if not decoder.eof:
         raise Truncated
+
+
+def _zstd_codec() -> Any:
+    """Python's own module for zstd, or its backport from the daemon's packages; None where there is neither."""
+    import importlib
+
+    sys.path += sys.argv[1:2]
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
 
 
 def _zstd(raw: Iterator[bytes]) -> Iterator[bytes]:

@@ -18,6 +18,9 @@ _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLE_BYTES = 1 << 16
 _ZEROS = bytes(_HOLE_BYTES)
+_ENTRY_LIMIT = 3_000_000  # of one archive
+_FOLDER_LIMIT = 500_000  # of one archive: they are kept in memory to the end
+_FOLDER_BYTES = 256 << 20  # of their names and attributes
 _DEPTH_LIMIT = 800  # folders within folders that are removed at once
 _USER_ERROR_NAMES = "EEXIST ENOENT ENOTDIR EISDIR EINVAL ENAMETOOLONG ELOOP EPERM ENOTEMPTY EMLINK EXDEV EBUSY EFBIG"
 _USER_ERRORS = frozenset(getattr(errno, name) for name in _USER_ERROR_NAMES.split())
@@ -54,12 +57,21 @@ def clean_name(name: str) -> str:
 class Unpacker:
     """Unpacks below the folder `base` of the root ("" for the root itself)."""
 
-    def __init__(self, base: str = "", *, strict_kinds: bool = False, owner: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        base: str = "",
+        *,
+        strict_kinds: bool = False,
+        owner: tuple[int, int] | None = None,
+        limit_bytes: int = 0,
+    ) -> None:
         self._base = base.strip("/")
         self._strict = strict_kinds
         self._owner = owner
         self._current: str | None = None  # the folder, from the root, that we stand in
         self.folders: dict[str, Entry] = {}  # finished at the end
+        self._folder_bytes = 0
+        self._allowance = _Allowance(limit_bytes)
 
     # what subclasses and the archive job decide
 
@@ -89,8 +101,12 @@ class Unpacker:
         reader = Reader(source)
         name = ""
         try:
-            for entry in reader:
+            for count, entry in enumerate(reader):
                 name = entry.name
+                if count >= _ENTRY_LIMIT:
+                    raise Invalid(f"cannot unpack the archive: it has more than {_ENTRY_LIMIT} entries")
+                if entry.kind == "5":
+                    self._count_folder(entry)
                 self.place(entry, clean_name(name), reader)
                 reader.finish()
             name = ""
@@ -101,6 +117,11 @@ class Unpacker:
         except OSError as error:
             raise refusal(error, f"cannot unpack {name!r}" if name else "cannot read the archive") from error
         self._finish_folders()
+
+    def _count_folder(self, entry: Entry) -> None:
+        self._folder_bytes += len(entry.name) + sum(map(len, entry.xattrs.values()))
+        if len(self.folders) >= _FOLDER_LIMIT or self._folder_bytes > _FOLDER_BYTES:
+            raise Invalid(f"cannot unpack the archive: it has too many folders (at {entry.name!r})")
 
     def full(self, name: str) -> str:
         """A clean name as a path from the root."""
@@ -190,9 +211,9 @@ class Unpacker:
         descriptor = os.open(last, _NEW_FILE, 0o600)
         try:
             if entry.sparse is not None:
-                _write_sparse(descriptor, entry, reader)
+                _write_sparse(descriptor, entry, reader, self._allowance)
             else:
-                _write_plain(descriptor, entry, reader)
+                _write_plain(descriptor, entry, reader, self._allowance)
             os.fchown(descriptor, *self.owner_of(entry))
             if entry.xattrs:
                 _set_xattrs(descriptor, entry.xattrs)
@@ -276,9 +297,23 @@ def _set_xattrs(target: int | str, xattrs: dict[str, bytes]) -> None:
                 raise
 
 
-def _write_plain(descriptor: int, entry: Entry, reader: Reader) -> None:
+class _Allowance:
+    """Counts what is written, without holes, against a limit (0: none): an archive may be compressed to nearly
+    nothing."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    def take(self, size: int) -> None:
+        self._left -= size
+        if self._limit and self._left < 0:
+            raise Invalid(f"cannot unpack the archive: its files have more than {self._limit} bytes")
+
+
+def _write_plain(descriptor: int, entry: Entry, reader: Reader, allowance: _Allowance) -> None:
     """The data, with holes where it has 64 KiB of zeros."""
     if entry.size < _HOLE_BYTES:
+        allowance.take(entry.size)
         for piece in reader.data():
             _write(descriptor, piece)
         return
@@ -290,6 +325,7 @@ def _write_plain(descriptor: int, entry: Entry, reader: Reader) -> None:
             if hole:
                 os.lseek(descriptor, _HOLE_BYTES, os.SEEK_CUR)
             else:
+                allowance.take(len(part))
                 _write(descriptor, part)
     if hole:
         os.ftruncate(descriptor, entry.size)
@@ -300,7 +336,8 @@ def _write(descriptor: int, data: memoryview) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _write_sparse(descriptor: int, entry: Entry, reader: Reader) -> None:
+def _write_sparse(descriptor: int, entry: Entry, reader: Reader, allowance: _Allowance) -> None:
+    allowance.take(entry.stored)
     pieces = iter(entry.sparse or ())
     left = 0
     for data in reader.data():
