@@ -1,5 +1,5 @@
 """A builder on real blobs, real layers and a real images room, whose steps are carried out by a fake: a RUN makes a
-file of its command, a COPY puts whole files of a folder into the layer. The fake counts, and does what its test says."""
+file of its command, a COPY puts whole files of a folder into the layer. The fake counts, and does as told."""
 
 import asyncio
 import fnmatch
@@ -153,13 +153,26 @@ class FakeExecutor:
         return data
 
     async def export(self, tree: LayerTree, folder: Path | None) -> AsyncIterator[bytes]:
-        yield tar_of(self.files(tree))
+        async def pieces() -> AsyncIterator[bytes]:
+            yield tar_of(self.files(tree))
+
+        return pieces()
 
 
 async def fails(operation: RunOperation, said: Said) -> None:
     """A command that ends with code 7."""
     said(2, b"no luck\n")
     raise StepFailed(" ".join(operation.arguments), 7)
+
+
+class NoVolumes:
+    """No cache volumes."""
+
+    async def list(self, *, sizes: bool = True) -> list[Any]:
+        return []
+
+    async def remove(self, name: str) -> int:
+        raise NotFound(name)
 
 
 class Workplace:
@@ -196,6 +209,7 @@ class Workplace:
                 images=self.images,
                 layers=self.layers,
                 executor=self.executor,
+                volumes=NoVolumes(),
                 tasks=tasks,
                 settings=self.settings,
             )

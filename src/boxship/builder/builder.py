@@ -1,30 +1,30 @@
 """The builder's one face: builds, the cache of all builds, checks."""
 
 import asyncio
-import logging
+import contextlib
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
 from boxship.builder.building import Build
-from boxship.builder.cache import Cache, Record
+from boxship.builder.cache import Cache, Record, claims_of
 from boxship.builder.channel import Channel
 from boxship.builder.exporting import Exporter
 from boxship.builder.flights import Flights
 from boxship.builder.layering import Shelf, Sums
 from boxship.builder.loading import Loader
-from boxship.builder.model import BuildEvent, BuildRequest
+from boxship.builder.model import BuildEvent, BuildRequest, CacheRecord
 from boxship.builder.operations import Agents, Executor
+from boxship.builder.records import SHORT, VOLUME, Volumes, chosen, freed_bytes, shown, shown_volume
 from boxship.builder.solve import Workshop
 from boxship.builder.sources import BuildImages, Fetched
 from boxship.content import Content, Garbage
+from boxship.errors import Conflict, NotFound
 from boxship.images.model import Layers
 from boxship.store import Store
 
 STEPS_LIMIT = 16  # steps executed at the same time, over all builds
-
-log = logging.getLogger(__name__)
 
 
 class BuilderSettings(msgspec.Struct, frozen=True):
@@ -50,11 +50,14 @@ class Builder:
         layers: Layers,
         executor: Executor,
         tasks: asyncio.TaskGroup,
+        volumes: Volumes,
         fetched: Fetched | None = None,
         settings: BuilderSettings = DEFAULTS,
     ) -> None:
         self._images = images
         self._executor = executor
+        self._garbage = garbage
+        self._volumes = volumes
         self._fetched = fetched
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
@@ -103,6 +106,51 @@ class Builder:
             task.cancel()
             await asyncio.wait([task])
             self._running.discard(task)
+
+    # the cache
+
+    async def cache_records(self) -> tuple[CacheRecord, ...]:
+        """Everything in the cache, the longest unused first."""
+        found = [shown(record, self.cache, self._garbage) for record in self.cache.all()]
+        found += [shown_volume(volume) for volume in await self._volumes.list()]
+        return tuple(sorted(found, key=lambda record: (record.used, record.id)))
+
+    async def prune(
+        self,
+        *,
+        everything: bool = False,
+        keep_bytes: int = 0,
+        until_ns: int = 0,
+        filters: Mapping[str, Sequence[str]] = {},
+    ) -> tuple[tuple[str, ...], int]:
+        """Remove what no build uses: the ids, and the bytes set free when this returns. `until_ns` leaves what was used
+        since. Raises Invalid for a wrong filter."""
+        records = chosen(
+            await self.cache_records(),
+            everything=everything,
+            keep_bytes=keep_bytes,
+            until_ns=until_ns,
+            filters=filters,
+        )
+        keys = {record.key[:SHORT]: record for record in self.cache.all()}
+        removed = await self.cache.remove([keys[record.id] for record in records if record.id in keys])
+        gone = {record.key[:SHORT] for record in removed}
+        for record in records:
+            if record.kind == VOLUME:
+                with contextlib.suppress(NotFound, Conflict):  # it is gone, or a step has begun to use it
+                    await self._volumes.remove(record.id)
+                    gone.add(record.id)
+        await self._garbage.settle([claim for record in removed for claim in claims_of(record)])
+        found = [record for record in records if record.id in gone]
+        return tuple(record.id for record in found), freed_bytes(found)
+
+    async def remove_cache_volume(self, identifier: str) -> int:
+        """Remove one cache volume by its id, its beginning, or the id= of its mounts; the bytes set free. Raises
+        NotFound, Conflict."""
+        for volume in await self._volumes.list(sizes=False):
+            if identifier == volume.identifier or (identifier and volume.id.startswith(identifier)):
+                return await self._volumes.remove(volume.id)
+        raise NotFound(f"cannot remove cache {identifier}: there is none")
 
 
 async def _run(build: Build, channel: Channel, outcome: asyncio.Future[None]) -> None:

@@ -34,7 +34,6 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     files: str = ""
     uses: int = 1
     kind: str = "regular"
-    base: str = ""
 
     @property
     def size(self) -> int:
@@ -72,6 +71,7 @@ class Cache:
         self._limit = limit_bytes
         self._clock = clock
         self._records: dict[str, Record] = {}
+        self._makers: dict[str, str] = {}  # chain id: the key that made it
         self._slots: dict[str, str] = {}  # slot: the key that was last made there
         self._touched: set[str] = set()
         self._total = 0
@@ -109,6 +109,8 @@ class Cache:
         if known is not None:
             self._total -= known.size
             self._garbage.release(claims_of(known))
+        if record.layer is not None:
+            self._makers[record.layer.chain_id] = record.key
         latest = self._records.get(self._slots.get(record.slot, ""))
         if record.slot and (latest is None or latest.created <= record.created):
             self._slots[record.slot] = record.key
@@ -130,6 +132,10 @@ class Cache:
 
     def all(self) -> tuple[Record, ...]:
         return tuple(self._records.values())
+
+    def parent_of(self, record: Record) -> str:
+        """The key of the record that made what this one stands on; "" where that is an image's."""
+        return self._makers.get(record.parts.get("base", ""), "")
 
     @property
     def total(self) -> int:
@@ -194,6 +200,8 @@ class Cache:
     def _forget(self, key: str) -> Record:
         record = self._records.pop(key)
         self._total -= record.size
+        if record.layer is not None and self._makers.get(record.layer.chain_id) == key:
+            del self._makers[record.layer.chain_id]
         if self._slots.get(record.slot) == key:
             del self._slots[record.slot]
         self._touched.discard(key)

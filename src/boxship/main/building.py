@@ -58,6 +58,7 @@ async def building(
         images=images,
         layers=snapshots,
         executor=execution,
+        volumes=execution.caches,
         tasks=tasks,
         settings=BuilderSettings(),
     )
