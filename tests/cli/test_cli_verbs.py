@@ -142,7 +142,6 @@ def test_mistakes_name_themselves(boxship: Run, words: list[str], code: int, tex
     [
         ("/images/create", ["pull", "x"]),
         ("/images/x/push", ["push", "x"]),
-        ("/build", ["build", "."]),
         ("/auth", ["login"]),
     ],
 )
@@ -245,10 +244,10 @@ def test_prune_asks_first(fake: FakeDaemon, boxship: Run, monkeypatch: pytest.Mo
 
 
 def test_system_prune_does_all_kinds(fake: FakeDaemon, boxship: Run) -> None:
-    kinds = ("containers", "networks", "volumes", "images")
+    kinds = ("containers", "networks", "volumes", "images", "build")
     for kind in kinds:
         fake.answers[f"POST /{kind}/prune"] = (200, {"SpaceReclaimed": 1000})
-    assert boxship("system", "prune", "-f", "--volumes", "-a")[1] == "Total reclaimed space: 3kB\n"
+    assert boxship("system", "prune", "-f", "--volumes", "-a")[1] == "Total reclaimed space: 4kB\n"
     assert fake.paths() == [f"POST /{kind}/prune" for kind in kinds]
 
 

@@ -7,16 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors_building import (
-    IMAGE,
-    BuildDesk,
-    lines_of,
-    planned,
-    registry_header,
-    steps,
-    streams,
-    tar_of,
-)
+from doors_building import BuildDesk, lines_of, registry_header, streams, tar_of
 
 from boxship.builder.dockerfile.syntax import Finding, Location
 from boxship.builder.failures import BuildFailed
@@ -25,6 +16,7 @@ from boxship.doors.docker.build_classic import container_of
 from boxship.errors import Invalid, NotFound
 from boxship.spec.container import Resources, Ulimit
 from boxship.spec.image import Platform
+from fake_builder import IMAGE, planned, steps
 
 DOCKERFILE = tar_of({"Dockerfile": "FROM busybox\n"})
 

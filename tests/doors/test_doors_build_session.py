@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from doors_building import IMAGE, BuildDesk, contents, finding, planned, steps, tar_of
+from doors_building import BuildDesk, tar_of
 
 from boxship.builder.dockerfile.syntax import Location
 from boxship.builder.failures import BuildFailed
@@ -19,6 +19,7 @@ from boxship.errors import Unavailable
 from boxship.spec.container import Resources, Ulimit
 from boxship.transport.memory import MemoryCarrier
 from boxship.wire.channels import DATA, END, MESSAGE, OPEN, ChannelReader, frame
+from fake_builder import IMAGE, contents, finding, planned, steps
 
 
 class Speaker:

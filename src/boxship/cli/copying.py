@@ -75,20 +75,20 @@ def pack(path: str, name: str, *, follow: bool) -> Iterator[bytes]:
     # The archive object only makes headers; the stream is written here, piece by piece.
     with tarfile.open(mode="w", fileobj=io.BytesIO()) as archive:
         top = os.path.realpath(path) if follow or wants_contents(path) or path.endswith("/") else path
-        yield from _pack_one(archive, top, name)
+        yield from pack_one(archive, top, name)
         for folder, folders, files in os.walk(top):
             folders.sort()
             inner = os.path.normpath(os.path.join(name, os.path.relpath(folder, top)))
             links = [entry for entry in folders if os.path.islink(os.path.join(folder, entry))]
             for entry in sorted([*files, *links]):
-                yield from _pack_one(archive, os.path.join(folder, entry), os.path.join(inner, entry))
+                yield from pack_one(archive, os.path.join(folder, entry), os.path.join(inner, entry))
             for entry in folders:
                 if entry not in links:
-                    yield from _pack_one(archive, os.path.join(folder, entry), os.path.join(inner, entry))
+                    yield from pack_one(archive, os.path.join(folder, entry), os.path.join(inner, entry))
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _pack_one(archive: tarfile.TarFile, path: str, name: str) -> Iterator[bytes]:
+def pack_one(archive: tarfile.TarFile, path: str, name: str) -> Iterator[bytes]:
     member = archive.gettarinfo(path, name)
     if member is None:
         return  # a socket: it means nothing elsewhere

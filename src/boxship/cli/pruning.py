@@ -42,6 +42,19 @@ def prune_images(call: Call, filters: Filters, *, unused: bool) -> int:
     return _reclaimed(answer)
 
 
+def prune_builds(call: Call, filters: Filters, *, everything: bool, kept: int = 0) -> int:
+    """`everything` takes all of the build cache, not what nothing needs alone; `kept` bytes may stay."""
+    query = {
+        "all": everything or None,
+        "filters": encode_filters(filters),
+        "reserved-space": kept or None,
+        "keep-storage": kept or None,
+    }
+    answer: Object = call.daemon.post("/build/prune", query) or {}
+    _write_list(call, "Deleted build cache objects:", answer.get("CachesDeleted"))
+    return _reclaimed(answer)
+
+
 def _prune(call: Call, kind: str, filters: Filters) -> Object:
     answer: Object = call.daemon.post(f"/{kind}/prune", {"filters": encode_filters(filters)}) or {}
     return answer

@@ -5,6 +5,7 @@ the exit code. It is imported when the verb is called, never for another verb.
 """
 
 GROUPS: dict[str, str] = {
+    "builder": "Manage builds and their cache",
     "container": "Manage containers",
     "image": "Manage images",
     "network": "Manage networks",
@@ -21,7 +22,10 @@ VERBS: tuple[tuple[str, ...], ...] = (
         "container attach",
     ),
     ("base", "Make a base image from the distribution's packages", "base"),
-    ("build", "Build an image from a Dockerfile", "build", "image build"),
+    ("build", "Build an image from a Dockerfile", "build", "builder build", "image build"),
+    ("builder_cache", "List or remove cache volumes of RUN steps", "builder cache"),
+    ("builder_du", "Show what the build cache holds", "builder du", "builder ls"),
+    ("builder_prune", "Remove build cache", "builder prune"),
     ("commit", "Create a new image from a container's changes", "commit", "container commit"),
     ("complete", "Say what could come next on a command line", "__complete"),
     ("completion", "Print a completion script for a shell", "completion"),

@@ -8,6 +8,7 @@ from boxship.cli.pruning import (
     FILTER_FLAG,
     FORCE_FLAG,
     agreed,
+    prune_builds,
     prune_containers,
     prune_filters,
     prune_images,
@@ -38,6 +39,9 @@ def run(call: Call) -> int:
     if options.on("volumes"):
         total += prune_volumes(call, filters)
     total += prune_images(call, filters, unused=options.on("all"))
+    # The cache knows no labels: with a label filter nothing of it is meant.
+    if not any(name.startswith("label") for name in filters):
+        total += prune_builds(call, filters, everything=options.on("all"))
     write_total(call, total)
     return 0
 
@@ -49,6 +53,8 @@ def _warning(every: bool, volumes: bool, filters: dict[str, dict[str, bool]]) ->
     lines.append(
         "  - all images without at least one container associated to them" if every else "  - all dangling images"
     )
+    if not any(name.startswith("label") for name in filters):
+        lines.append("  - all build cache" if every else "  - unused build cache")
     if filters:
         lines += ["", "  Items to be pruned will be filtered with:"]
         lines += [f"  - {name}={value}" for name, values in sorted(filters.items()) for value in values]

@@ -1,0 +1,164 @@
+"""Progress on a terminal: stages and their steps as a tree that is drawn over itself, with times, what running steps
+say, and what came from the cache. When all is over the whole tree stands once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boxship.cli.building.plain import amount, notice_text
+from boxship.cli.building.steps import CACHED, DONE, FAILED, RUNNING, WAITING, Step, Steps
+from boxship.cli.daemon import Object
+from boxship.cli.text import visible
+
+MARKS = {WAITING: "·", RUNNING: "●", DONE: "✔", CACHED: "✔", FAILED: "✘"}
+COLORS = {WAITING: "2", RUNNING: "33", DONE: "32", CACHED: "36", FAILED: "31"}
+TAIL_LINES = 6  # of a running step's output
+TIME_WIDTH = 9
+FRAME_SECONDS = 0.08
+
+Line = tuple[str, str, str]  # color, text, what stands at the right
+
+
+class TreeShow:
+    """Draws. `size` gives rows and columns of the terminal at any moment."""
+
+    def __init__(
+        self,
+        steps: Steps,
+        write: Callable[[str], object],
+        size: Callable[[], tuple[int, int]],
+        title: str,
+        *,
+        explain: bool = False,
+        color: bool = True,
+    ) -> None:
+        self._steps = steps
+        self._write = write
+        self._size = size
+        self._title = title
+        self._explain = explain
+        self._color = color
+        self._began = steps.clock()
+        self._drawn = 0
+        self._last = 0.0
+        self._notices: list[str] = []
+
+    def take(self, kind: str, event: Object) -> None:
+        steps = self._steps
+        if kind == "Planned":
+            steps.plan(event)
+        elif kind == "StepStarted":
+            steps.begin(event)
+        elif kind == "StepOutput":
+            steps.say(event)
+        elif kind == "StepProgress":
+            steps.progress(event)
+        elif kind == "StepFinished":
+            step = steps.finish(event)
+            if step is not None:
+                step.finish_output()
+        elif kind == "Noticed":
+            self._notices.append(notice_text(event["finding"]))
+
+    def tick(self) -> None:
+        """Draw what stands now, if it was not drawn a moment ago."""
+        if self._steps.clock() - self._last < FRAME_SECONDS:
+            return
+        self._last = self._steps.clock()
+        rows, columns = self._size()
+        lines = self._lines(live=True)
+        self._draw(shortened(lines, (rows or 24) - 2), columns or 80)
+
+    def close(self) -> None:
+        """Draw the whole tree for good."""
+        columns = self._size()[1] or 80
+        self._draw(self._lines(live=False), columns)
+        self._drawn = 0
+        if self._notices:
+            self._write("".join(f"{notice}\n" for notice in self._notices))
+
+    def _draw(self, lines: list[Line], columns: int) -> None:
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        text = "".join(f"\r\x1b[2K{self._laid_out(line, columns)}\n" for line in lines)
+        self._write(f"{up}{text}\x1b[J")
+        self._drawn = len(lines)
+
+    def _laid_out(self, line: Line, columns: int) -> str:
+        color, text, right = line
+        room = columns - 1 - (max(len(right), TIME_WIDTH) + 1 if right else 0)
+        shown = fitted(text, max(room, 1))
+        if right:
+            shown += " " * (room - width(shown)) + right.rjust(columns - 1 - room)
+        return f"\x1b[{color}m{shown}\x1b[0m" if color and self._color else shown
+
+    def _lines(self, *, live: bool) -> list[Line]:
+        all_steps = list(self._steps.all.values())
+        over = sum(step.state in (DONE, CACHED, FAILED) for step in all_steps)
+        lines: list[Line] = [
+            ("1", f"{self._title}  {over}/{len(all_steps)}", f"{self._steps.clock() - self._began:.1f}s")
+        ]
+        stage = ""
+        several = len({step.stage for step in all_steps if step.stage}) > 1
+        for step in all_steps:
+            if several and step.stage != stage:
+                stage = step.stage
+                if stage:
+                    lines.append(("1", f" {visible(stage)}", ""))
+            lines += self._step_lines(step, "   " if several and stage else " ", live)
+        return lines
+
+    def _step_lines(self, step: Step, indent: str, live: bool) -> list[Line]:
+        right = ""
+        if step.state == CACHED:
+            right = "cached"
+        elif step.state != WAITING:
+            right = f"{self._steps.elapsed(step):.1f}s"
+        text = f"{indent}{MARKS[step.state]} {visible(step.name)}"
+        if step.parts and step.state != CACHED:
+            text += f"  {amount(step)}"
+        lines = [(COLORS[step.state], text, right)]
+        if live and step.state == RUNNING:
+            lines += [("2", f"{indent}    {visible(line)}", "") for line in step.tail[-TAIL_LINES:]]
+        if self._explain and step.reason and step.state in (DONE, FAILED):
+            lines.append(("2", f"{indent}    not cached: {visible(step.reason)}", ""))
+        return lines
+
+
+def shortened(lines: list[Line], rows: int) -> list[Line]:
+    """As many lines as there is room for: what is over goes first, from the top; the title stays."""
+    rows = max(rows, 3)
+    excess = len(lines) - rows
+    if excess <= 0:
+        return lines
+    ended = (COLORS[DONE], COLORS[CACHED])
+    kept = [lines[0]]
+    for line in lines[1:]:
+        if excess > 0 and line[0] in ended:
+            excess -= 1
+        else:
+            kept.append(line)
+    return kept if len(kept) <= rows else kept[:rows]
+
+
+def width(text: str) -> int:
+    """Columns that the text takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text cut to so many columns."""
+    text = text.expandtabs(4).replace("\n", " ")
+    if width(text) <= columns:
+        return text
+    shown = text[:columns]
+    while width(shown) > columns - 1:
+        shown = shown[:-1]
+    return f"{shown}…"
