@@ -22,7 +22,8 @@ _SPACE = re.compile(f"[{BLANKS}]+")
 
 class Expansion(msgspec.Struct, frozen=True):
     """What became of a text. `text` is one word with its blanks, `words` the same split at blanks that no quote or
-    escape protects. `used` and `undefined` are the names of variables that were asked for and were there, or not."""
+    escape protects. `used` and `undefined` are the names of variables that were asked for and were there,
+    or not (a modifier that says what an unset one stands for makes it no miss)."""
 
     text: str
     words: tuple[str, ...]
@@ -184,10 +185,11 @@ class _Run:
         self._position = match.end()
         return match[0]
 
-    def _value(self, name: str) -> str | None:
+    def _value(self, name: str, *, may_be_unset: bool = False) -> str | None:
         value = self._variables.get(name)
         if value is None:
-            self.undefined.add(name)
+            if not may_be_unset:
+                self.undefined.add(name)
             return None
         self.used.add(name)
         self._size += len(value)
@@ -236,7 +238,7 @@ class _Run:
         if operator not in MODIFIERS:
             raise Invalid(f"unsupported modifier ({written}) in substitution")
         word = self._part("}", keep_escapes=operator in "#%")
-        value = self._value(name)
+        value = self._value(name, may_be_unset=operator in "-+?")
         if value is None and self._reading.keep_unset:
             return f"${{{name}{written}{word}}}"
         return MODIFIERS[operator](name, value, word, written[0] == ":")
