@@ -103,6 +103,11 @@ class Images:
 
     # looking
 
+    @property
+    def catalog(self) -> Catalog:
+        """What lookups are answered from, to be read only."""
+        return self._catalog
+
     async def resolve(self, reference: str) -> Image:
         """The image that a name, digest, id or the beginning of an id stands for. Raises NotFound or Invalid."""
         return self._catalog.image(find(self._catalog, reference))

@@ -156,7 +156,9 @@ async def _engine(
         volumes = Volumes(data / "volumes", store)
         garbage = Garbage(content, snapshots)
         trust = Trust(Path(options.trust_policy) if options.trust_policy else None)
-        images = Images(content, snapshots, garbage, Remote(remote_settings(options, os.environ)), trust)
+        registry = registry_role(options, data, content, garbage, store, certificates, lambda: images)
+        remote = Remote(remote_settings(options, os.environ), own=registry.own if registry is not None else None)
+        images = Images(content, snapshots, garbage, remote, trust)
         driver = Driver(
             run_root,
             instance=instance,
@@ -199,7 +201,6 @@ async def _engine(
             tasks=tasks,
         )
         await engine.start()
-        registry = registry_role(options, data, content, garbage, store, certificates)
         if registry is not None:
             await registry.recover()
         stack = contextlib.AsyncExitStack()

@@ -4,6 +4,8 @@ import asyncio
 import ipaddress
 import os
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from boxship.content import Content, Garbage
@@ -11,8 +13,10 @@ from boxship.doors.oci.door import Door
 from boxship.doors.oci.gate import Gate
 from boxship.engine.tasks import Tasks
 from boxship.errors import Invalid
+from boxship.images.library import Images
 from boxship.main.certificates import Certificates
 from boxship.main.options import Options
+from boxship.main.own_registry import EngineImages, OwnRegistry, RemoteUpstream
 from boxship.registry import Registry
 from boxship.registry.access import Access
 from boxship.registry.logins import Users
@@ -36,13 +40,26 @@ class RegistryRole:
         garbage: Garbage,
         store: Store,
         certificates: Certificates,
+        images: Callable[[], Images],
     ) -> None:
-        """Raises Invalid where a file that the options name cannot be used."""
+        """`images` is asked while the registry serves. Raises Invalid where a file that the options name cannot be
+        used."""
         policy = _policy(options.registry_policy)
         users = Users(Path(options.registry_auth)) if options.registry_auth else None
         tokens = Tokens(_token_key(data / TOKEN_KEY), options.registry) if options.registry_token else None
-        self.registry = Registry(content, garbage, store, policy=policy)
-        gate = Gate(Access(policy, closed=users is not None), users, tokens)
+        names = own_names(options)
+        upstreams = {cache.prefix: RemoteUpstream(cache, lambda: images().remote) for cache in policy.caches}
+        self.registry = Registry(
+            content,
+            garbage,
+            store,
+            policy=policy,
+            local=EngineImages(names, content, images),
+            upstreams=upstreams,
+        )
+        access = Access(policy, closed=users is not None)
+        self.own = OwnRegistry(names, content, self.registry, access, users, tokens, time.time_ns)
+        gate = Gate(access, users, tokens)
         self._server = Server(Door(self.registry, gate, shows_metrics=options.registry_metrics).handle)
         self._address = _address(options, certificates)
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,10 +78,16 @@ class RegistryRole:
 
 
 def registry_role(
-    options: Options, data: Path, content: Content, garbage: Garbage, store: Store, certificates: Certificates
+    options: Options,
+    data: Path,
+    content: Content,
+    garbage: Garbage,
+    store: Store,
+    certificates: Certificates,
+    images: Callable[[], Images],
 ) -> RegistryRole | None:
     """The role, where it is asked for."""
-    return RegistryRole(options, data, content, garbage, store, certificates) if options.registry else None
+    return RegistryRole(options, data, content, garbage, store, certificates, images) if options.registry else None
 
 
 def own_names(options: Options) -> frozenset[str]:

@@ -7,11 +7,13 @@ import msgspec
 
 
 class LocalManifest(msgspec.Struct, frozen=True):
-    """A manifest or index of the engine's that has a name here. `since` is when it got it, in nanoseconds."""
+    """A manifest of the engine's that has a name here. `since` is when it got it, in nanoseconds; `index` is the index
+    that it was chosen from, where there was one."""
 
     digest: str
     media_type: str
     since: int = 0
+    index: str = ""
 
 
 class LocalImages(Protocol):
@@ -41,8 +43,8 @@ class Upstream(Protocol):
     Unauthenticated where it refuses us."""
 
     async def digest(self, repository: str, tag: str) -> str:
-        """What a tag stands for now."""
+        """What a tag stands for now; "" where it does not say without sending the manifest."""
 
     async def manifest(self, repository: str, reference: str) -> UpstreamManifest: ...
 
-    def blob(self, repository: str, digest: str, size: int) -> AsyncIterator[bytes]: ...
+    def blob(self, repository: str, digest: str) -> AsyncIterator[bytes]: ...

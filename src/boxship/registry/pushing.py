@@ -16,10 +16,12 @@ from boxship.registry.model import Actor, Fresh, Manifest, Pushed, Settings, Tag
 from boxship.registry.names import check_digest, check_name, check_tag, is_digest
 from boxship.registry.policy import Policy, matches
 from boxship.registry.reading import Reading
-from boxship.registry.refusals import DigestInvalid, PartUnknown, QuotaReached, SizeInvalid, TagKept
+from boxship.registry.refusals import DigestInvalid, PartUnknown, QuotaReached, ReadOnly, SizeInvalid, TagKept
 from boxship.registry.repositories import Repositories
 from boxship.registry.repository import Change, Repository
 from boxship.registry.uploads import Uploads
+
+Sizes = Callable[[str, str], int]  # bytes of a blob of a repository; raises NotFound
 
 
 class Pushing:
@@ -46,7 +48,7 @@ class Pushing:
 
     async def start_upload(self, name: str, algorithm: str = "sha256") -> str:
         """Begin an upload; its id."""
-        check_name(name)
+        self._check_writable(name)
         self._room(name, 0)
         return await self.uploads.start(name, algorithm)
 
@@ -82,7 +84,7 @@ class Pushing:
         self, name: str, digest: str, chunks: AsyncIterator[bytes], actor: Actor, length: int | None = None
     ) -> None:
         """A whole blob in one step."""
-        check_name(name)
+        self._check_writable(name)
         check_digest(digest)
         room = self._room(name, 0)
         async with self._garbage.lease() as lease:
@@ -95,7 +97,7 @@ class Pushing:
 
     async def mount(self, name: str, digest: str, source: str, actor: Actor) -> bool:
         """Make a blob of another repository part of this one, without moving a byte. False where that has none."""
-        check_name(name)
+        self._check_writable(name)
         check_digest(digest)
         async with self._garbage.lease() as lease:
             await lease.add(digest)
@@ -109,6 +111,22 @@ class Pushing:
     async def push_manifest(self, name: str, reference: str, media_type: str, data: bytes, actor: Actor) -> Pushed:
         """Store a manifest under its digest and, where `reference` is one, a tag. Raises ManifestInvalid, PartUnknown,
         DigestInvalid, TagKept, QuotaReached."""
+        self._check_writable(name)
+        return await self._push_manifest(name, reference, media_type, data, actor, self._find_part)
+
+    async def accept(self, name: str, reference: str, media_type: str, data: bytes, actor: Actor) -> Pushed:
+        """The same for the engine, all of whose blobs are ours already: nothing has to be pushed before."""
+        self._check_writable(name)
+        sizes: Sizes = lambda _, digest: self._content.size(digest)  # noqa: E731
+        return await self._push_manifest(name, reference, media_type, data, actor, sizes)
+
+    async def mirror(self, name: str, reference: str, media_type: str, data: bytes) -> Pushed:
+        """The same for what comes from another registry, whose blobs and manifests come when they are asked for."""
+        return await self._push_manifest(name, reference, media_type, data, Actor(), None)
+
+    async def _push_manifest(
+        self, name: str, reference: str, media_type: str, data: bytes, actor: Actor, sizes: Sizes | None
+    ) -> Pushed:
         check_name(name)
         algorithm = check_digest(reference).partition(":")[0] if is_digest(reference) else "sha256"
         tag = "" if is_digest(reference) else check_tag(reference)
@@ -119,17 +137,20 @@ class Pushing:
         async with self._garbage.lease() as lease:
             for key in (digest, *(part.digest for part in manifest.parts)):
                 await lease.add(key)
-            self._check_parts(name, manifest)
+            self._check_parts(name, manifest, sizes)
             await self._store_manifest(data, digest)
-            await self._publish(self._repositories.at(name), digest, manifest, tag, actor)
+            await self._publish(name, digest, manifest, tag, actor, sizes)
         return Pushed(digest, manifest.subject)
 
-    def _check_parts(self, name: str, manifest: Manifest) -> None:
-        """Whether all that a manifest names is in the repository, with the sizes that it names."""
+    def _check_parts(self, name: str, manifest: Manifest, sizes: Sizes | None) -> None:
+        """Whether all that a manifest names is there, with the sizes that it names; `sizes` finds them, None: they come
+        later."""
+        if sizes is None:
+            return
         repository = self._repositories.find(name)
         for part in manifest.parts:
             try:
-                size = self._reading.blob(name, part.digest)
+                size = sizes(name, part.digest)
             except NotFound:
                 raise PartUnknown(f"cannot store manifest: repository {name} has no blob {part.digest}") from None
             if size != part.size:
@@ -137,6 +158,15 @@ class Pushing:
         for child in manifest.children:
             if repository is None or child not in repository.manifests:
                 raise PartUnknown(f"cannot store manifest: repository {name} has no manifest {child}")
+
+    def _find_part(self, name: str, digest: str) -> int:
+        return self._reading.blob(name, digest)
+
+    def _check_writable(self, name: str) -> None:
+        """Raises ReadOnly where the repository comes from another registry."""
+        cache = self._policy.cache_of(check_name(name))
+        if cache is not None:
+            raise ReadOnly(f"cannot push to repository {name}: it comes from {cache.upstream}")
 
     async def _store_manifest(self, data: bytes, digest: str) -> None:
         def store() -> None:
@@ -150,11 +180,14 @@ class Pushing:
         if not self._content.exists(digest):
             await asyncio.to_thread(store)
 
-    async def _publish(self, repository: Repository, digest: str, manifest: Manifest, tag: str, actor: Actor) -> None:
+    async def _publish(
+        self, name: str, digest: str, manifest: Manifest, tag: str, actor: Actor, sizes: Sizes | None
+    ) -> None:
         """Record a manifest whose bytes and parts are leased."""
+        repository = self._repositories.at(name)
         try:
             async with repository.lock:
-                self._check_parts(repository.name, manifest)
+                self._check_parts(name, manifest, sizes)
                 change = self._addition(repository, digest, manifest, tag)
                 await self._repositories.commit(repository, change)
                 for part in manifest.parts:

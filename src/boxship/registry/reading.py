@@ -13,8 +13,9 @@ from collections.abc import Callable
 from boxship.content import Content
 from boxship.errors import NotFound
 from boxship.registry.local import LocalImages, LocalManifest
-from boxship.registry.model import SECOND, Actor, Found, Referrer, Settings
+from boxship.registry.model import SECOND, Actor, Found, Referrer, Settings, Tag
 from boxship.registry.names import check_digest, check_name, check_tag, is_digest
+from boxship.registry.policy import Policy, matches
 from boxship.registry.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from boxship.registry.repositories import Repositories
 from boxship.registry.repository import Repository
@@ -28,12 +29,14 @@ class Reading:
         content: Content,
         repositories: Repositories,
         settings: Settings,
+        policy: Policy,
         local: LocalImages | None,
         now: Callable[[], int],
     ) -> None:
         self._content = content
         self._repositories = repositories
         self._settings = settings
+        self._policy = policy
         self._now = now
         self._local = local
         self._files: weakref.WeakValueDictionary[str, io.FileIO] = weakref.WeakValueDictionary()
@@ -47,9 +50,9 @@ class Reading:
             digest = check_digest(reference)
         else:
             tag = repository.tags.get(check_tag(reference)) if repository else None
-            if tag is not None and (local is None or local.since <= tag.pushed_at):
+            if tag is not None and (local is None or self._outranks(name, reference, tag, local)):
                 local = None
-            digest = tag.digest if tag is not None and local is None else local.digest if local else ""
+            digest = local.digest if local is not None else tag.digest if tag is not None else ""
         manifest = repository.manifests.get(digest) if repository else None
         if manifest is not None:
             return Found(digest, manifest.media_type, manifest.size, manifest.subject)
@@ -59,6 +62,12 @@ class Reading:
         if (repository is None or not repository.shows()) and not self._is_local(name):
             raise NameUnknown(f"cannot find repository {name}")
         raise ManifestUnknown(f"cannot find manifest {reference} in repository {name}")
+
+    def _outranks(self, name: str, tag: str, pushed: Tag, local: LocalManifest) -> bool:
+        """Whether what was pushed counts, and not what the engine has under the same tag."""
+        if pushed.digest in (local.digest, local.index) or matches(self._policy.of(name).immutable, tag):
+            return True
+        return local.since <= pushed.pushed_at
 
     async def read(self, found: Found) -> bytes:
         """The manifest's bytes, verified. Raises ManifestUnknown where it has just been deleted."""

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from boxship.content import Content, Garbage
 from boxship.errors import BoxshipError
 from boxship.registry import removal
+from boxship.registry.caching import Caching
 from boxship.registry.deleting import Deleting
-from boxship.registry.local import LocalImages
+from boxship.registry.local import LocalImages, Upstream
 from boxship.registry.model import SECOND, Settings, Totals
 from boxship.registry.policy import Policy
 from boxship.registry.pushing import Pushing
@@ -34,6 +35,7 @@ class Registry:
         *,
         policy: Policy | None = None,
         local: LocalImages | None = None,
+        upstreams: Mapping[str, Upstream] | None = None,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.settings = settings or Settings()
@@ -41,8 +43,11 @@ class Registry:
         self._now = now
         self._garbage = garbage
         self.repositories = Repositories(store, garbage)
-        self.reading = Reading(content, self.repositories, self.settings, local, now)
+        self.reading = Reading(content, self.repositories, self.settings, self.policy, local, now)
         self.pushing = Pushing(content, garbage, self.repositories, self.reading, self.settings, self.policy, now)
+        self.caching = Caching(
+            content, garbage, self.repositories, self.reading, self.pushing, self.policy, upstreams or {}, now
+        )
         self.deleting = Deleting(self.repositories, self.reading, self.policy)
 
     async def recover(self) -> None:

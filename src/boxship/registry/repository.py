@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from boxship.content import Garbage
-from boxship.registry.model import Fresh, Manifest, Tag
+from boxship.registry.model import Fresh, Manifest, Part, Tag
 from boxship.registry.touches import Touches
 
 
@@ -76,6 +76,13 @@ class Repository:
         if digest not in self._users:
             return []
         return [name for name, manifest in self.manifests.items() if any(p.digest == digest for p in manifest.parts)]
+
+    def part(self, digest: str) -> Part | None:
+        """A blob as some manifest names it, whether it is here or not."""
+        if digest not in self._users:
+            return None
+        _, size = self._sizes[digest]
+        return Part(digest, size)
 
     def tags_of(self, digest: str) -> set[str]:
         return self._tags_of.get(digest, set())

@@ -62,9 +62,14 @@ class Call:
 
     async def manifest(self, reference: str) -> Found:
         """The manifest of a tag or digest of this repository."""
+        if self.registry.caching.covers(self.name):
+            return await self.registry.caching.find(self.name, reference)
         return self.registry.reading.find(self.name, reference)
 
     async def blob_size(self, digest: str, toucher: Actor | None = None) -> int:
+        """Bytes of a blob of this repository."""
+        if self.registry.caching.covers(self.name):
+            return await self.registry.caching.blob(self.name, digest)
         return self.registry.reading.blob(self.name, digest, toucher)
 
     async def chunks(self) -> AsyncIterator[bytes]:
