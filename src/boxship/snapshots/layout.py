@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from boxship.errors import Invalid, NotFound
+from boxship.sys.spreading import spread_subfolders
 
 _CHAIN = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _KEY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}\Z")
@@ -51,6 +52,8 @@ class Layout:
         """Make the folders that are missing."""
         for folder in (self.root, self.layers, self.places, self.active, self.staging, self.trash, self.empty):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.active, self.staging):  # trees begin here
+            spread_subfolders(folder)
 
     def unique(self, folder: Path, name: str) -> Path:
         """A path in staging or trash that nothing has."""
