@@ -10,7 +10,7 @@ import msgspec
 from boxship.builder.building import Build
 from boxship.builder.cache import Cache, Record, claims_of
 from boxship.builder.channel import Channel
-from boxship.builder.exporting import Exporter
+from boxship.builder.exporting import Exporter, check_outputs
 from boxship.builder.flights import Flights
 from boxship.builder.layering import Shelf, Sums
 from boxship.builder.loading import Loader
@@ -61,7 +61,7 @@ class Builder:
         self._fetched = fetched
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
-        self._exporter = Exporter(images)
+        self._exporter = Exporter(images, executor, content, garbage)
         shelf = Shelf(content, layers)
         self.cache = Cache(store, content, garbage, layers, limit_bytes=settings.cache_limit_bytes)
         flights: Flights[Record] = Flights(tasks)
@@ -92,6 +92,7 @@ class Builder:
     async def build(self, request: BuildRequest, *, agents: Agents | None = None) -> AsyncGenerator[BuildEvent, None]:
         """Build; the events as they come, Built at the end. Whoever stops reading ends the build: then nothing of it
         runs any more. Raises BuildFailed where a step failed, other kinds where the request is wrong."""
+        check_outputs(request)
         channel = Channel()
         loader = Loader(request, self._images, self._fetched)
         build = Build(request, self._workshop, loader, self._exporter, channel, agents, secrets.token_hex(8))

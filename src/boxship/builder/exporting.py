@@ -1,17 +1,40 @@
-"""Hands the result out: as a named image, or as an archive that streams to the caller."""
+"""Hands the result out: as a named image, pushed to registries, as an archive or a tree of files that streams to the
+caller. The same result and the same options give the same bytes."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from boxship.builder.channel import Channel
 from boxship.builder.composing import Composed
-from boxship.builder.model import BuildRequest, Built, Output
+from boxship.builder.loading import credentials_of
+from boxship.builder.model import BuildRequest, Built, Output, OutputData, StepProgress
+from boxship.builder.operations import Executor, LayerTree
 from boxship.builder.sources import BuildImages
-from boxship.content import Lease
-from boxship.errors import Unsupported
+from boxship.content import Content, Garbage, Lease
+from boxship.errors import Invalid, Unsupported
+from boxship.images import making, saving
+from boxship.images.model import Layer
+from boxship.images.remote.compressing import Compressor
+from boxship.images.remote.model import PushStep
 from boxship.spec import reference as references
+from boxship.spec.image import MEDIA_LAYER, Descriptor
+from boxship.spec.reference import Reference
 
 T = TypeVar("T")
+PIECE_BYTES = 256 * 1024
+COMPRESSIONS = ("uncompressed", "gzip", "zstd")
+TRUE, FALSE = ("true", "1"), ("false", "0", "")
+ANNOTATION = "annotation."
+IMAGE_ATTRIBUTES = ("name", "push", "compression", "oci-mediatypes", "store", "unpack", "rewrite-timestamp", "dest")
+TITLES = {
+    "image": "exporting to image",
+    "oci": "exporting to oci image format",
+    "docker": "exporting to docker image format",
+    "tar": "exporting to client tarball",
+    "local": "exporting to client directory",
+}
 
 
 class Internal(Protocol):
@@ -20,28 +43,142 @@ class Internal(Protocol):
     async def __call__(self, name: str, work: Awaitable[T]) -> T: ...
 
 
+class Options(msgspec.Struct, frozen=True):
+    """What --output says of an image."""
+
+    names: tuple[Reference, ...]
+    push: bool
+    compression: str
+    annotations: Mapping[str, str]
+
+
+def options_of(request: BuildRequest, output: Output) -> Options:
+    """Raises Invalid for wrong values, Unsupported for what we do not have."""
+    annotations = dict(request.annotations)
+    for name, value in output.attributes.items():
+        if name.startswith(ANNOTATION):
+            annotations[name.removeprefix(ANNOTATION)] = value
+        elif name not in IMAGE_ATTRIBUTES:
+            raise Unsupported(f"unsupported: output attribute {name}")
+    for name, fixed in (("oci-mediatypes", TRUE), ("store", TRUE)):
+        if output.attributes.get(name, "true") not in fixed:
+            raise Unsupported(f"unsupported: output attribute {name}={output.attributes[name]}")
+    compression = output.attributes.get("compression", "uncompressed")
+    if compression not in COMPRESSIONS:
+        raise Invalid(f"unsupported compression type {compression}")
+    tags = [*request.tags, *(name.strip() for name in output.attributes.get("name", "").split(",") if name.strip())]
+    names = dict.fromkeys(references.parse(tag).with_default_tag() for tag in tags)
+    push = switch(output, "push")
+    if push and not names:
+        raise Invalid("cannot push: the image has no name")
+    return Options(tuple(names), push, compression, annotations)
+
+
+def switch(output: Output, name: str) -> bool:
+    """An attribute that is true or false. Raises Invalid."""
+    value = output.attributes.get(name, "")
+    if value not in TRUE + FALSE:
+        raise Invalid(f"invalid value {value} for output attribute {name}")
+    return value in TRUE
+
+
+def check_outputs(request: BuildRequest) -> None:
+    """Refuse wrong outputs before anything is built. Raises Invalid, Unsupported."""
+    if request.squash:
+        raise Unsupported("unsupported: squash")
+    for output in request.outputs:
+        if output.kind in ("tar", "local"):
+            unknown = [name for name in output.attributes if name not in ("dest", "platform-split")]
+            if unknown:
+                raise Unsupported(f"unsupported: output attribute {unknown[0]}")
+        elif output.kind in ("image", "oci", "docker"):
+            options_of(request, output)
+        elif output.kind != "none":
+            raise Unsupported(f"unsupported: output type={output.kind}")
+
+
 class Exporter:
     """Every kind of output."""
 
-    def __init__(self, images: BuildImages) -> None:
+    def __init__(self, images: BuildImages, executor: Executor, content: Content, garbage: Garbage) -> None:
         self._images = images
+        self._executor = executor
+        self._content = content
+        self._garbage = garbage
+        self._compressor = Compressor(content)
 
     async def export(
         self, request: BuildRequest, composed: Composed, channel: Channel, lease: Lease, internal: Internal
     ) -> Built:
         """Hand out what was built, in every way that was asked for."""
         built = Built()
-        for output in request.outputs:
+        for index, output in enumerate(request.outputs):
             if output.kind == "image":
-                built = await internal("exporting to image", self._image(request, output, composed))
-            elif output.kind != "none":
-                raise Unsupported(f"unsupported: output type={output.kind}")
+                options = options_of(request, output)
+                built = await internal(TITLES["image"], self._image(composed, options, lease))
+                if options.push:
+                    await self._push(request, options, channel, internal)
+            elif output.kind in ("oci", "docker"):
+                work = self._archive(composed, options_of(request, output), index, channel, lease)
+                built = await internal(TITLES[output.kind], work)
+            elif output.kind in ("tar", "local"):
+                await internal(TITLES[output.kind], self._files(composed, index, channel))
         return built
 
-    async def _image(self, request: BuildRequest, output: Output, composed: Composed) -> Built:
-        names = tuple(references.parse(tag) for tag in request.tags)
+    async def _image(self, composed: Composed, options: Options, lease: Lease) -> Built:
+        layers = await self._compressed(composed.layers, options.compression, lease)
         image = await self._images.assemble(
-            composed.config, composed.layers, names=names, annotations=request.annotations
+            composed.config, layers, names=options.names, annotations=options.annotations
         )
-        shown = tuple(name.with_default_tag().familiar for name in names)
-        return Built(image.id, image.manifest, shown)
+        return Built(image.id, image.manifest, tuple(name.familiar for name in options.names))
+
+    async def _push(self, request: BuildRequest, options: Options, channel: Channel, internal: Internal) -> None:
+        credentials = credentials_of(request.credentials)
+        for name in options.names:
+            title = f"pushing {name.familiar}"
+
+            async def push(name: Reference = name, title: str = title) -> None:
+                async for step in self._images.push(name, credentials=credentials.get(name.domain)):
+                    if isinstance(step, PushStep) and step.total:
+                        channel.tell(StepProgress(title, step.id or step.status, step.current, step.total))
+
+            await internal(title, push())
+
+    async def _archive(self, composed: Composed, options: Options, index: int, channel: Channel, lease: Lease) -> Built:
+        layers = await self._compressed(composed.layers, options.compression, lease)
+        record = await making.assemble(self._content, lease, composed.config, layers, options.annotations)
+        selected = saving.Selected(record, composed.config, tuple(str(name) for name in options.names))
+        await _send(saving.stream(self._content, self._garbage, [selected]), index, channel)
+        return Built(record.id, record.manifest, tuple(name.familiar for name in options.names))
+
+    async def _files(self, composed: Composed, index: int, channel: Channel) -> None:
+        await _send(await self._executor.export(LayerTree(composed.layers), None), index, channel)
+
+    async def _compressed(self, layers: tuple[Layer, ...], kind: str, lease: Lease) -> tuple[Layer, ...]:
+        """The same layers with smaller blobs; those that came compressed stay as they are."""
+        if kind == "uncompressed":
+            return layers
+        found = []
+        for layer in layers:
+            if layer.media_type == MEDIA_LAYER:
+                plain = Descriptor(MEDIA_LAYER, layer.blob, layer.blob_size)
+                made = await self._compressor.describe(lease, plain, kind)
+                await lease.add(made.digest)
+                if not self._content.exists(made.digest):
+                    await self._compressor.make(lease, layer.blob, kind)
+                layer = msgspec.structs.replace(layer, blob=made.digest, blob_size=made.size, media_type=made.mediaType)
+            found.append(layer)
+        return tuple(found)
+
+
+async def _send(source: AsyncIterator[bytes], index: int, channel: Channel) -> None:
+    """A stream in pieces of a good size; an empty one ends it."""
+    buffer = bytearray()
+    async for data in source:
+        buffer += data
+        if len(buffer) >= PIECE_BYTES:
+            await channel.send(OutputData(index, bytes(buffer)))
+            buffer.clear()
+    if buffer:
+        await channel.send(OutputData(index, bytes(buffer)))
+    await channel.send(OutputData(index, b""))

@@ -11,7 +11,7 @@ from boxship.builder.graph import GitSource, HttpSource
 from boxship.builder.solve import Loaded
 from boxship.content import Lease
 from boxship.images.model import Image, Layer
-from boxship.images.remote.model import Credentials, PullStep
+from boxship.images.remote.model import Credentials, PullStep, Pushed, PushStep
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
@@ -28,6 +28,10 @@ class BuildImages(Protocol):
         always: bool = False,
         progress: Callable[[PullStep], None] | None = None,
     ) -> Image: ...
+
+    def push(
+        self, reference: Reference, *, credentials: Credentials | None = None
+    ) -> AsyncIterator[PushStep | Pushed]: ...
 
     async def resolve(self, reference: str) -> Image: ...
 
