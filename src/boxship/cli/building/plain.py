@@ -70,7 +70,7 @@ class PlainShow:
         if step.state == CACHED:
             self._write(f"#{step.number} CACHED\n")
         elif step.state == FAILED:
-            self._write(f"#{step.number} ERROR: {visible(step.error)}\n")
+            self._write(f"#{step.number} ERROR: {first_line(step.error)}\n")
         else:
             self._write(f"#{step.number} DONE {step.seconds:.1f}s\n")
         if self._explain and step.reason and step.state != CACHED:
@@ -81,6 +81,11 @@ class PlainShow:
 
     def close(self) -> None:
         self._leave()
+
+
+def first_line(text: str) -> str:
+    """The rest, such as lines of the Dockerfile, is told at the end of the build."""
+    return visible(text.partition("\n")[0])
 
 
 def amount(step: Step) -> str:

@@ -94,10 +94,10 @@ class Show:
         built = self.built
         names = ", ".join(visible(name) for name in built.get("names") or [])
         image = short_id(built.get("image") or "")
-        what = f"{names} ({image})" if names and image else names or image or "no image"
+        what = f" {names} ({image})" if names and image else f" {names or image}".rstrip()
         cached = built.get("cached") or 0
         seconds = time.monotonic() - self._began
-        write_all(f"Built {what}: {built.get('steps') or 0} steps, {cached} cached, {seconds:.1f} s\n")
+        write_all(f"Built{what}: {built.get('steps') or 0} steps, {cached} cached, {seconds:.1f} s\n")
 
     def write_failure(self, fields: Object) -> None:
         """What the failed step said last, and where it stands."""

@@ -36,7 +36,7 @@ class ClassicBody:
         self._contexts = contexts
         self._quiet = call.flag("q")
         keeps = call.text("rm") and not call.flag("rm") and not call.flag("forcerm")
-        self._writer = ClassicWriter(aux=call.since(1, 30), rm=not keeps)
+        self._writer = ClassicWriter(aux=call.since(1, 30), rm=not keeps, cache=not call.flag("nocache"))
         self._lines: deque[bytes] = deque()
         self._held: list[Line] = []
         self._held_bytes = 0

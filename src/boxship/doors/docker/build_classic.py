@@ -52,11 +52,14 @@ class _Step:
 
 
 class ClassicWriter:
-    """Events in, lines out. `rm` says whether to tell that intermediate containers are gone."""
+    """Events in, lines out. `rm` says whether to tell that intermediate containers are gone; `cache` whether there is
+    any for steps that only change the config: those have none here, but had one in the classic builder."""
 
-    def __init__(self, *, aux: bool = True, rm: bool = True) -> None:
+    def __init__(self, *, aux: bool = True, rm: bool = True, cache: bool = True) -> None:
         self._aux = aux
         self._rm = rm
+        self._cache = cache
+        self._missed: set[str] = set()  # stages of which a step was not cached
         self._steps: dict[str, _Step] = {}
         self._order: list[_Step] = []
         self._planned = False
@@ -120,7 +123,13 @@ class ClassicWriter:
     def _ending(self, step: _Step, event: StepFinished) -> list[Line]:
         lines = []
         word = step.started.instruction.split(None, 1)[0].upper()
-        if event.cached and word != "FROM":
+        cached = event.cached
+        if step.started.number:
+            if not cached and word != "FROM":
+                self._missed.add(step.started.stage)
+        elif not self._cache or step.started.stage in self._missed:
+            cached = False
+        if cached and word != "FROM":
             lines.append(text(" ---> Using cache\n"))
         elif word not in QUIET:
             if not step.running:
