@@ -209,7 +209,7 @@ async def _run_above(
 
     telling = asyncio.ensure_future(tell())
     try:
-        return await run_job(job, tar, signal_from=read)
+        return await run_job(job, tar, given=read)
     finally:
         os.close(read)
         telling.cancel()

@@ -100,7 +100,7 @@ class Job:
     """One run of the child program; use `run_job` or `stream_job`."""
 
     def __init__(
-        self, job: dict[str, Any], stdin: int | None, *, output: bool, program: str = _CHILD, signal_from: int = -1
+        self, job: dict[str, Any], stdin: int | None, *, output: bool, program: str = _CHILD, given: int = -1
     ) -> None:
         self._what = str(job["what"])
         self.output = -1
@@ -109,8 +109,8 @@ class Job:
         files = {2: self._errors, 3: _memory_file("job", marshal.dumps(job)), 4: result_write}
         if stdin is not None:
             files[0] = stdin
-        if signal_from >= 0:
-            files[5] = signal_from
+        if given >= 0:
+            files[5] = given
         if output:
             self.output, files[1] = os.pipe()
             _widen(self.output)
@@ -196,35 +196,35 @@ async def run_job(
     source: "AsyncIterator[bytes] | Path | None" = None,
     *,
     program: str = _CHILD,
-    signal_from: int = -1,
+    given: int = -1,
 ) -> Any:
     """Do a job; `source` is the archive that it reads. An error of the source itself goes on to the caller.
 
-    `program` is another entry of the same kind (see `child.__main__`), with jobs of its own. `signal_from` is a pipe
-    that the job may wait for, as its descriptor 5; it stays the caller's.
+    `program` is another entry of the same kind (see `child.__main__`), with jobs of its own. `given` is an open
+    file that the job gets as its descriptor 5; it stays the caller's too.
     """
     if isinstance(source, Path):
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            running = Job(job, descriptor, output=False, signal_from=signal_from)
+            running = Job(job, descriptor, output=False, given=given)
         finally:
             os.close(descriptor)
         source = None
     elif source is None:
-        running = Job(job, None, output=False, program=program)
+        running = Job(job, None, output=False, program=program, given=given)
     else:
-        return await _run_fed(job, source, signal_from)
+        return await _run_fed(job, source, given)
     try:
         return await running.result()
     finally:
         running.close()
 
 
-async def _run_fed(job: dict[str, Any], source: AsyncIterator[bytes], signal_from: int) -> Any:
+async def _run_fed(job: dict[str, Any], source: AsyncIterator[bytes], given: int) -> Any:
     read, write = os.pipe()
     _widen(write)
     try:
-        running = Job(job, read, output=False, signal_from=signal_from)
+        running = Job(job, read, output=False, given=given)
     except BaseException:
         os.close(write)
         raise

@@ -194,6 +194,18 @@ def bind(source: str | int, target: str | int, options: Iterable[str] = ("rbind"
         os.close(tree)
 
 
+def view_without_mounts(path: str) -> int:
+    """A folder as it is below everything that is mounted in it, open for reading; nobody else sees this view."""
+    try:
+        tree = _open_tree(path, recursive=False)
+    except OSError as error:
+        raise Internal(f"cannot look into {path}: {error.strerror}") from error
+    try:
+        return os.open(f"/proc/self/fd/{tree}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(tree)
+
+
 def _open_tree(source: str | int, recursive: bool) -> int:
     """A detached copy of the mount at `source`, cut at that folder or file."""
     folder, path, flags = (_AT_FDCWD, source, 0) if isinstance(source, str) else (source, "", _AT_EMPTY_PATH)

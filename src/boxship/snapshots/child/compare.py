@@ -9,7 +9,6 @@ from boxship.snapshots.child.layer import is_opaque, is_whiteout
 MODIFIED, ADDED, DELETED = 0, 1, 2
 _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEPTH_LIMIT = 800
-_DISK_BLOCK = 512  # the unit of st_blocks
 
 
 def _capability(folder: int, name: str) -> bytes:
@@ -104,29 +103,3 @@ class Comparison:
             self.changes.append((ADDED, path))
         elif changed or _differs(new, old):
             self.changes.append((MODIFIED, path))
-
-
-def disk_usage(descriptor: int) -> int:
-    """Bytes on the device of an open folder with all that is in it, as du counts: links once, holes not."""
-    total = os.fstat(descriptor).st_blocks
-    seen: set[tuple[int, int]] = set()
-    pending = [os.dup(descriptor)]
-    while pending:
-        folder = pending.pop()
-        try:
-            names = os.listdir(folder)
-            for name in names:
-                try:
-                    info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISDIR(info.st_mode):
-                    total += info.st_blocks
-                    pending.append(os.open(name, _LOOK, dir_fd=folder))
-                elif info.st_nlink == 1 or (info.st_dev, info.st_ino) not in seen:
-                    total += info.st_blocks
-                    if info.st_nlink > 1:
-                        seen.add((info.st_dev, info.st_ino))
-        finally:
-            os.close(folder)
-    return total * _DISK_BLOCK

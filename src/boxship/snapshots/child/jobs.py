@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 
 from boxship.errors import Conflict, Invalid
-from boxship.snapshots.child.compare import Comparison, disk_usage
+from boxship.snapshots.child.account import accounts, disk_usage
+from boxship.snapshots.child.compare import Comparison
 from boxship.snapshots.child.layer import LayerUnpacker
 from boxship.snapshots.child.pack import Packer
 from boxship.snapshots.child.source import open_source
@@ -114,6 +115,11 @@ def usage(job: dict[str, Any]) -> list[int]:
     return sizes
 
 
+def account(job: dict[str, Any]) -> dict[str, int]:
+    """Bytes on the device below the folder on descriptor 5, by path, as finely as `depths` asks."""
+    return accounts(5, job["depths"])
+
+
 def archive_stat(job: dict[str, Any]) -> dict[str, Any]:
     from boxship.snapshots.child import copy
 
@@ -138,6 +144,7 @@ JOBS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pack-layer": pack_layer,
     "compare": compare,
     "usage": usage,
+    "account": account,
     "archive-stat": archive_stat,
     "archive-get": archive_get,
     "archive-put": archive_put,

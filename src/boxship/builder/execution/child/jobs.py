@@ -13,7 +13,7 @@ from boxship.builder.execution.child.owners import resolve_owner
 from boxship.builder.execution.child.sources import SourceTree
 from boxship.builder.execution.child.unpacking import Archives, unpack_archive
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
-from boxship.snapshots.child.compare import disk_usage
+from boxship.snapshots.child.account import disk_usage
 from boxship.snapshots.child.jobs import confine, mount_view
 from boxship.snapshots.child.layerpack import LayerPacker
 from boxship.snapshots.child.rooted import open_in_root, resolve_in_root
