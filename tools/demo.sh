@@ -39,8 +39,8 @@ await() {
     done
 }
 start_daemon() {
-    printf '$ boxshipd --data-root %s --run-root %s --host %s &\n' "$data" "$run" "$BOXSHIP_HOST"
-    boxshipd --data-root "$data" --run-root "$run" --host "$BOXSHIP_HOST" >>"$log" 2>&1 &
+    printf '$ boxshipd --data-root %s --run-root %s --host %s --registry %s &\n' "$data" "$run" "$BOXSHIP_HOST" "$registry"
+    boxshipd --data-root "$data" --run-root "$run" --host "$BOXSHIP_HOST" --registry "$registry" >>"$log" 2>&1 &
     daemon=$!
     await 30 "the daemon to answer" boxship version
 }
@@ -57,6 +57,15 @@ for _ in range(times or 1):
     came += 1
 print(came if times else text, end="" if not times else "\n")
 PROGRAM
+}
+# Takes a name out of the registry, by the registry's own API.
+unpublish() {
+    .venv/bin/python -I -c 'import sys, urllib.request as web
+print(web.urlopen(web.Request(sys.argv[1], method="DELETE"), timeout=5).status)' "$1"
+}
+is_empty() { [ -z "$(find "$1" -type f)" ]; }
+free_port() {
+    .venv/bin/python -c 'import socket; place = socket.socket(); place.bind(("", 0)); print(place.getsockname()[1])'
 }
 pid_of() { boxship inspect --format '{{.State.Pid}}' "$1"; }
 runs_again() { [ "$(boxship inspect --format '{{.State.Running}} {{.RestartCount}}' web)" = "true 1" ]; }
@@ -116,7 +125,8 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-heading "The daemon, with its own data and run folders"
+registry=127.0.0.1:$(free_port)
+heading "The daemon, with its own data and run folders and a registry"
 start_daemon
 show boxship version --format 'client {{.Client.Version}}, daemon {{.Server.Version}}, API {{.Server.APIVersion}}'
 
@@ -124,11 +134,38 @@ heading "A base image from this distribution's own packages: no registry"
 show boxship base busybox
 show boxship images
 
-heading "A container that serves a page on a published port"
-port=$(.venv/bin/python -c 'import socket; place = socket.socket(); place.bind(("", 0)); print(place.getsockname()[1])')
+heading "The web image, built from a Dockerfile"
+mkdir "$work/web"
+cat >"$work/web/Dockerfile" <<'DOCKERFILE'
+FROM busybox
+ARG GREETING=Hello
+WORKDIR /www
+COPY page.html .
+RUN sed -i "s/GREETING/$GREETING/" page.html && mv page.html index.html
+EXPOSE 80
+CMD ["httpd", "-f", "-vv", "-p", "80", "-h", "/www"]
+DOCKERFILE
+printf 'GREETING from an image that was built here\n' >"$work/web/page.html"
+show cat "$work/web/Dockerfile"
+web=$registry/demo/web
+show boxship build --progress plain --tag "$web" "$work/web"
+printf 'once more, with nothing changed:\n'
+show boxship build --progress plain --tag "$web" "$work/web"
+
+heading "Pushed to the built-in registry, removed, pulled back"
+built=$(boxship image inspect --format '{{.Id}}' "$web")
+show boxship push "$web"
+show boxship rmi "$web"
+show boxship builder prune --all --force
+if boxship image inspect "$web" >/dev/null 2>&1; then die "the image is still there"; fi
+show boxship pull "$web"
+[ "$(boxship image inspect --format '{{.Id}}' "$web")" = "$built" ] || die "what came back is another image"
+printf 'the same image came back: %s\n' "$built"
+
+heading "A container of it that serves a page on a published port"
+port=$(free_port)
 url=http://127.0.0.1:$port/
-show boxship run --detach --name web --restart always --publish "$port:80" busybox \
-    sh -c 'echo "Hello from container $(hostname)" >/var/www/index.html; exec httpd -f -vv -p 80 -h /var/www'
+show boxship run --detach --name web --restart always --publish "$port:80" "$web"
 await 10 "the page" fetch "$url"
 show fetch "$url"
 
@@ -162,7 +199,7 @@ start_daemon
 show boxship ps
 [ "$(pid_of web)" = "$second" ] || die "the container is not the one that ran before"
 printf 'the same process %s runs\n' "$second"
-show boxship exec web cat /var/www/index.html
+show boxship exec web cat /www/index.html
 printf '%s requests are in the log, those of the time without a daemon among them\n' "$(boxship logs web 2>&1 | grep -c 'response:200')"
 show boxship why web
 
@@ -173,8 +210,10 @@ for kind in mounts interface rules network cgroup process file; do
 done
 heading "Cleaned up to zero"
 show boxship rm --force web
-show boxship rmi busybox
+show boxship rmi "$web" busybox
+show unpublish "http://$registry/v2/demo/web/manifests/latest"
 show boxship system df
+await 5 "the registry's blobs to be gone" is_empty "$data/content/blobs"
 show kill "$daemon"
 wait "$daemon" || die "the daemon ended with an error"
 daemon=
