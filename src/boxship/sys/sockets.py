@@ -5,6 +5,7 @@ They are opened here and served elsewhere; whoever gets one closes it.
 
 import contextlib
 import errno
+import os
 import random
 import socket
 import struct
@@ -102,3 +103,21 @@ def announce_address(path: Path | int, interface: str, mac_address: str, address
             packet.send(frame)
 
     namespace.run_inside(path, work)
+
+
+def listen_at(path: Path, backlog: int = 16) -> Socket:
+    """A stream socket that listens at a path of any length, mode 0600. Internal where it cannot be made."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            short = f"/proc/self/fd/{folder}/{path.name}"  # a socket's name may have 108 bytes
+            listener.bind(short)
+            os.chmod(short, 0o600)
+        finally:
+            os.close(folder)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise Internal(f"cannot listen at {path}: {error.strerror}") from error
+    return listener

@@ -96,4 +96,12 @@ class Execution:
         return await self._reading.read(tree, path, limit)
 
     async def export(self, tree: LayerTree, folder: Path | None) -> AsyncIterator[bytes]:
-        return await self._reading.export(tree, folder)
+        if folder is None:
+            return self._reading.export(tree)
+        await self._writing.export(tree, folder)
+        return _nothing()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""

@@ -15,6 +15,7 @@ from boxship.builder.execution.settings import Settings
 from boxship.builder.execution.writing import Writing
 from boxship.builder.operations import Agents, FolderTree, LayerTree, RunOperation, StepMount
 from boxship.errors import Invalid, NotFound, Unsupported
+from boxship.runtime.agentsocket import AgentSocket
 from boxship.runtime.plan import Identity
 from boxship.runtime.privatefiles import mount_private, write_private
 from boxship.snapshots.making import Draft
@@ -51,6 +52,7 @@ class StepMounts:
         self._bundle = find_bundle(settings.ca_bundle) if settings.host_ca or operation.host_ca else ""
         self._drafts: list[Draft] = []
         self._taken: list[Taken] = []
+        self._sockets: list[AgentSocket] = []
         self._agent_path = ""
         self._has_private = False
         self._count = 0
@@ -142,7 +144,16 @@ class StepMounts:
         return Mount("bind", str(path), mount.target, ("bind", "rprivate", "ro"))
 
     async def _ssh(self, mount: StepMount) -> Mount | None:
-        raise Unsupported("unsupported: mount of type ssh")
+        identifier = mount.identifier or "default"
+        agents = self._agents
+        if agents is None or not agents.offers(identifier):
+            raise NotFound(f"cannot mount ssh agent {identifier}: the client offers none of that name")
+        path = self._folder / self._name("agent")
+        socket = AgentSocket(path, lambda: agents.connect(identifier))
+        self._sockets.append(socket)
+        await socket.open(uid=mount.uid, gid=mount.gid, mode=0o600 if mount.mode is None else mount.mode)
+        self._agent_path = self._agent_path or mount.target
+        return Mount("bind", str(path), mount.target, ("bind", "rprivate"))
 
     async def _tmpfs(self, mount: StepMount) -> Mount:
         size = (f"size={mount.size}",) if mount.size else ()
@@ -154,6 +165,8 @@ class StepMounts:
         folder = self._folder / "pipes"
         folder.mkdir(mode=0o755)
         for file in self._operation.files:
+            if "/" in file.name or file.name in ("", ".", ".."):
+                raise Invalid(f"cannot give the command a here-document named {file.name!r}")
             write_private(folder / file.name, file.content, uid=0, gid=0, mode=0o755)
         return Mount("bind", str(folder), PIPES, ("bind", "rprivate", "ro"))
 
@@ -180,6 +193,8 @@ class StepMounts:
 
     async def release(self) -> None:
         """Give everything back. The step's process has ended."""
+        while self._sockets:
+            await self._sockets.pop().close()
         while self._taken:
             self._caches.release(self._taken.pop())
         while self._drafts:

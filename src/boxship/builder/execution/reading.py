@@ -155,8 +155,8 @@ class Reading:
         await pump_job(job, gathered.extend, program=PROGRAM)
         return bytes(gathered)
 
-    async def export(self, tree: LayerTree, folder: Path | None) -> AsyncIterator[bytes]:
-        """The files as a tar stream, or copied into `folder`."""
+    def export(self, tree: LayerTree) -> AsyncIterator[bytes]:
+        """The files as a tar stream."""
         described = self._trees.describe(tree)
         options = [f"lowerdir+={path}" for path in described["layers"]]
         job = {
@@ -166,9 +166,7 @@ class Reading:
             "layer": False,
             "mounts": [("overlay", "overlay", described["view"], [*options, "index=off", "ro"])],
         }
-        if folder is None:
-            return stream_job(job)
-        raise errors.Unsupported("unsupported: export to a folder")
+        return stream_job(job)
 
 
 def _keys(source: CopySource, parents: bool) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """COPY, ADD and WORKDIR: one child program copies into an overlay of its own and writes the archive of what changed."""
 
+from pathlib import Path
 from typing import Any
 
 from boxship.builder.execution.keeping import Keeping
@@ -66,19 +67,25 @@ class Writing:
         }
         return await self._keep(draft, job, lease)
 
-    async def fill(self, folder: str, tree: Tree, source: str, owner: str = "") -> None:
+    async def fill(self, folder: str, tree: Tree, source: str) -> None:
         """Copy a file or the contents of a folder to the name "content" in an empty folder; no layer is made of it."""
+        await self._fill(folder, tree, source, "/content")
+
+    async def export(self, tree: LayerTree, folder: Path) -> None:
+        """Copy all files of a tree into a folder, with their owners; files of the same names are replaced."""
+        await self._fill(str(folder), tree, "", "/")
+
+    async def _fill(self, folder: str, tree: Tree, source: str, destination: str) -> None:
         trees: list[dict[str, Any]] = []
         selection = Selection(paths=(source,), wildcards=False)
-        plain = self._source(CopySource(tree, selection), False, trees)
         job = {
             "kind": "fill",
-            "what": f"mount {source or '/'}",
+            "what": f"copy {source or '/'}",
             "root": {"lower": [], "chain": [], "upper": folder},
+            "sources": [self._source(CopySource(tree, selection), False, trees)],
             "trees": trees,
-            "sources": [plain],
-            "destination": "/content",
-            "owner": owner,
+            "destination": destination,
+            "owner": "",
             "accounts": None,
             "mode": "",
             "parents": False,
