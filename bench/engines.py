@@ -338,7 +338,7 @@ class Distribution(Engine):
 
 def registry_program() -> str:
     """The machine's own, or the one that lies under build/."""
-    unpacked = Path(__file__).parent.parent / "build" / "registry-peers" / "usr" / "bin" / "docker-registry"
+    unpacked = Path(__file__).parent.parent / "build" / "peers" / "usr" / "bin" / "docker-registry"
     return str(unpacked) if unpacked.exists() else "docker-registry"
 
 

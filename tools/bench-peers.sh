@@ -10,7 +10,7 @@ command -v dockerd >/dev/null || wanted+=(docker.io)
 command -v podman >/dev/null || wanted+=(podman netavark aardvark-dns)
 command -v iptables >/dev/null || wanted+=(iptables)
 command -v buildah >/dev/null || wanted+=(buildah)
-command -v docker-registry >/dev/null || [ -x build/registry-peers/usr/bin/docker-registry ] || wanted+=(docker-registry)
+command -v docker-registry >/dev/null || [ -x build/peers/usr/bin/docker-registry ] || wanted+=(docker-registry)
 if [ ${#wanted[@]} -eq 0 ]; then
     say "docker, podman, buildah and docker-registry are installed"
     exit 0

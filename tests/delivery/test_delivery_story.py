@@ -41,7 +41,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, 
 @pytest.fixture(scope="module")
 def distribution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of Debian's docker-registry."""
-    unpacked = PROJECT / "build" / "registry-peers" / "usr" / "bin" / "docker-registry"
+    unpacked = PROJECT / "build" / "peers" / "usr" / "bin" / "docker-registry"
     program = str(unpacked) if unpacked.exists() else shutil.which("docker-registry")
     assert program, "docker-registry: run `make test`, which unpacks it"
     folder = tmp_path_factory.mktemp("distribution")
