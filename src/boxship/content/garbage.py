@@ -7,6 +7,7 @@ stop for it, and space is free within moments. A key is a blob's digest, or `lay
 """
 
 import asyncio
+import copy
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
@@ -57,6 +58,8 @@ class Garbage:
         self._content = content
         self._layers = layers
         self.claims: Counter[str] = Counter()
+        self.owners: dict[str, Counter[str]] = {}  # the claims of those that have a name
+        self._own: Counter[str] = Counter()
         self.leases: Counter[str] = Counter()
         self._queue: deque[str] = deque()
         self._queued: set[str] = set()
@@ -67,15 +70,26 @@ class Garbage:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def owned(self, name: str) -> "Garbage":
+        """The same for one owner, whose claims are also known by its name: disk usage is explained by them."""
+        view = copy.copy(self)  # all that it holds is shared
+        view._own = self.owners.setdefault(name, Counter())
+        return view
+
     def claim(self, keys: Iterable[str]) -> None:
         """Count one use of each; called in the same step of the loop in which their record shows, under a lease."""
-        self.claims.update(keys)
+        for key in keys:
+            self.claims[key] += 1
+            self._own[key] += 1
 
     def release(self, keys: Iterable[str]) -> None:
         """Take the uses back, after the record is gone; what nobody uses any more is queued."""
         for key in keys:
             count = self.claims[key] - 1
             assert count >= 0, key
+            self._own[key] -= 1
+            if self._own[key] <= 0:
+                del self._own[key]
             if count:
                 self.claims[key] = count
             else:

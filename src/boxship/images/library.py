@@ -65,8 +65,8 @@ class Images:
         self._content = content
         self._layers = layers
         self._garbage = garbage
-        self._catalog = Catalog(content.references, garbage)
-        self.signatures = Signatures(content, garbage)
+        self._catalog = Catalog(content.references, garbage.owned("images"))
+        self.signatures = Signatures(content, garbage.owned("signatures"))
         trust = trust or Trust()
         self.gate = Gate(self._catalog, self.signatures, trust)
         self._changing = asyncio.Lock()
@@ -75,7 +75,7 @@ class Images:
         self._traffic = Traffic(
             content,
             layers,
-            garbage,
+            garbage.owned("interrupted pulls"),
             self._catalog,
             self._settle,
             self._name_more,

@@ -156,7 +156,7 @@ async def _engine(
         volumes = Volumes(data / "volumes", store)
         garbage = Garbage(content, snapshots)
         trust = Trust(Path(options.trust_policy) if options.trust_policy else None)
-        registry = registry_role(options, data, content, garbage, store, certificates, lambda: images)
+        registry = registry_role(options, data, content, garbage.owned("registry"), store, certificates, lambda: images)
         remote = Remote(remote_settings(options, os.environ), own=registry.own if registry is not None else None)
         images = Images(content, snapshots, garbage, remote, trust)
         driver = Driver(
@@ -212,7 +212,7 @@ async def _engine(
                 instance=instance,
                 store=store,
                 content=content,
-                garbage=garbage,
+                garbage=garbage.owned("build cache"),
                 images=images,
                 snapshots=snapshots,
                 driver=driver,
