@@ -106,7 +106,7 @@ class Job:
         self.output = -1
         result_read, result_write = os.pipe()
         self._errors = _memory_file("stderr")
-        files = {2: self._errors, 3: _memory_file("job", marshal.dumps(job)), 4: result_write}
+        files = {2: self._errors, 3: _memory_file("job", marshal.dumps(job | {"packages": _packages()})), 4: result_write}
         if stdin is not None:
             files[0] = stdin
         if given >= 0:
@@ -114,7 +114,7 @@ class Job:
         if output:
             self.output, files[1] = os.pipe()
             _widen(self.output)
-        argv = [sys.executable, "-I", "-S", "-X", "utf8", program, _packages()]
+        argv = [sys.executable, "-I", "-S", "-X", "utf8", program]
         try:
             self._pid = spawn(argv, env=_ENVIRONMENT, files=files)
         except BaseException:

@@ -81,7 +81,9 @@ def raise_limits() -> None:
 def main(jobs: dict[str, Callable[[dict[str, Any]], Any]]) -> None:
     """Do the job, and end the process."""
     raise_limits()
-    answer = (to_json(run(marshal.loads(_read_all(JOB_FD)), jobs)) + "\n").encode()
+    job = marshal.loads(_read_all(JOB_FD))
+    sys.path.append(job["packages"])  # codecs that this Python lacks
+    answer = (to_json(run(job, jobs)) + "\n").encode()
     view = memoryview(answer)
     while view:
         view = view[os.write(RESULT_FD, view) :]

@@ -7,7 +7,6 @@ that is asked for. It must never hold more than a few chunks in memory.
 from __future__ import annotations
 
 import os
-import sys
 
 from boxship.errors import Invalid, Unsupported
 
@@ -189,7 +188,6 @@ def _zstd_codec() -> Any:
     """Python's own module for zstd, or its backport from the daemon's packages; None where there is neither."""
     import importlib
 
-    sys.path += sys.argv[1:2]
     for name in ("compression.zstd", "backports.zstd"):
         try:
             return importlib.import_module(name)
