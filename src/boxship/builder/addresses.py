@@ -3,6 +3,8 @@
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+import msgspec
+
 from boxship.builder.graph import GitSource, HttpSource
 from boxship.errors import Invalid
 
@@ -77,4 +79,4 @@ def remote_source(text: str) -> GitSource | HttpSource:
     """A context's address. Raises Invalid."""
     if is_git(text) or text.startswith("github.com/"):
         return git_source(text)
-    return http_source(text)
+    return msgspec.structs.replace(http_source(text), archive=True)

@@ -16,10 +16,10 @@ from boxship.builder.dockerfile.syntax import Dockerfile, Finding, Location
 from boxship.builder.exporting import Exporter
 from boxship.builder.failures import BuildFailed
 from boxship.builder.graph import Graph, ImageSource
-from boxship.builder.loading import Loader, progress_of
+from boxship.builder.loading import DOCKERFILE_BYTES, Loader, progress_of
 from boxship.builder.model import BuildRequest, Noticed, Planned, StepFinished, StepStarted
 from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
-from boxship.builder.planner import Base, image_name, missing_bases, plan
+from boxship.builder.planner import Base, image_name, missing_bases, plan, without_password
 from boxship.builder.solve import Solver, StepError, Workshop, started
 from boxship.builder.stages import Failure
 from boxship.content import Lease
@@ -27,10 +27,10 @@ from boxship.errors import BoxshipError, Invalid, NotFound
 from boxship.spec import platform as platforms
 from boxship.spec.image import ExecutionConfig
 
-DOCKERFILE_BYTES = 4 << 20
 IGNORE_BYTES = 1 << 20
 DEFINITION = "[internal] load build definition from "
 EPOCH_LIMIT = 1 << 35  # seconds: beyond every date that a tar can hold
+REMOTE = "[internal] load remote build context "
 METADATA = "[internal] load metadata for "
 
 T = TypeVar("T")
@@ -60,9 +60,10 @@ class Build:
 
     async def run(self) -> None:
         """Carry the build out. Raises BuildFailed, or other kinds for a request that no Dockerfile explains."""
-        cache = self._workshop.cache
         async with self._workshop.garbage.lease() as lease:
             try:
+                if self._request.remote:
+                    await self._internal(f"{REMOTE}{without_password(self._request.remote)}", self._fetch())
                 dockerfile = await self._internal(f"{DEFINITION}{self._request.dockerfile}", self._read())
                 graph = await self._planned(dockerfile, lease)
                 await self._solved(graph, lease)
@@ -74,7 +75,19 @@ class Build:
             except StepError as error:
                 raise self._failed(error.reason, error.step.location, error.step.id, error.step.command) from error
             finally:
-                await asyncio.shield(cache.flush())
+                await asyncio.shield(self._end())
+
+    async def _end(self) -> None:
+        await self._loader.close()
+        await self._workshop.cache.flush()
+
+    async def _fetch(self) -> None:
+        """The context from elsewhere."""
+        found = await self._loader.remote(self._request.remote)
+        if isinstance(found, bytes):
+            self._request = msgspec.structs.replace(self._request, dockerfile_text=found)
+        else:
+            self._request = msgspec.structs.replace(self._request, context=found)
 
     def _failed(
         self, reason: BoxshipError, location: Location | None, step: str = "", command: str = ""

@@ -26,11 +26,12 @@ class ContextSource(msgspec.Struct, frozen=True, tag=True):
 
 
 class HttpSource(msgspec.Struct, frozen=True, tag=True):
-    """A file fetched from an address; `checksum` "" where none was given."""
+    """A file fetched from an address; `checksum` "" where none was given; `archive`: its files, unpacked, are meant."""
 
     url: str
     name: str
     checksum: str = ""
+    archive: bool = False
 
 
 class GitSource(msgspec.Struct, frozen=True, tag=True):

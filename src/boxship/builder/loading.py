@@ -1,19 +1,26 @@
 """Brings what a build stands on and copies from: images, contexts, fetched files, repositories."""
 
+import asyncio
 import base64
+import contextlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from boxship.builder.graph import ContextSource, HttpSource, ImageSource, Source
+from boxship.builder.addresses import remote_source
+from boxship.builder.fetching import is_archive
+from boxship.builder.graph import ContextSource, GitSource, HttpSource, ImageSource, Source
 from boxship.builder.model import BuildRequest, StepProgress
 from boxship.builder.operations import FolderTree, LayerTree
 from boxship.builder.solve import Loaded, Tell
-from boxship.builder.sources import BuildImages, Fetched
+from boxship.builder.sources import BuildImages, Fetched, Kept
+from boxship.builder.variables import given_arguments, proxies
 from boxship.content import Lease, layer_key
 from boxship.errors import Conflict, Invalid, NotFound
 from boxship.images.model import Image
 from boxship.images.remote.model import Credentials, PullStep
 from boxship.spec.reference import DEFAULT_DOMAIN
 
+DOCKERFILE_BYTES = 4 << 20
 ATTEMPTS = 3  # to lease an image that somebody removes meanwhile
 HUB = "index." + DEFAULT_DOMAIN
 
@@ -42,6 +49,8 @@ class Loader:
         self._fetched = fetched
         self._credentials = credentials_of(request.credentials)
         self._known: dict[ImageSource, Image] = {}
+        self._loaded: dict[HttpSource | GitSource, Kept] = {}
+        self._stack = contextlib.AsyncExitStack()
 
     def use(self, request: BuildRequest) -> None:
         """The request is complete now: what stands in the context's .dockerignore is known."""
@@ -85,9 +94,40 @@ class Loader:
             return Loaded(self._context(source.name), cached=True)
         if self._fetched is None:
             raise Invalid("cannot fetch: this builder has no way to the network")
+        return await self._fetch(source, self._fetched)
+
+    async def _fetch(self, source: HttpSource | GitSource, fetched: Fetched) -> Loaded:
+        """Something from elsewhere; it stays until the build ends."""
+        if source not in self._loaded:
+            if isinstance(source, HttpSource):
+                kept = await self._stack.enter_async_context(fetched.file(source))
+                if source.archive:
+                    tree = await self._stack.enter_async_context(fetched.archive(kept.tree.path / kept.name))
+                    kept = Kept(tree, fresh=kept.fresh)
+            else:
+                environment = proxies(given_arguments(self._request.arguments))
+                kept = await self._stack.enter_async_context(fetched.repository(source, environment))
+            self._loaded[source] = kept
+        kept = self._loaded[source]
+        return Loaded(kept.tree, cached=not kept.fresh)
+
+    async def remote(self, address: str) -> FolderTree | bytes:
+        """The context of a build that is given by address: a folder, or the text of a Dockerfile."""
+        if self._fetched is None:
+            raise Invalid("cannot fetch: this builder has no way to the network")
+        source = remote_source(address)
         if isinstance(source, HttpSource):
-            return await self._fetched.file(source, lease)
-        return await self._fetched.repository(source, lease)
+            kept = await self._stack.enter_async_context(self._fetched.file(source))
+            path = kept.tree.path / kept.name
+            if not await asyncio.to_thread(is_archive, path):
+                return await asyncio.to_thread(_text_of, path)
+        loaded = await self._fetch(source, self._fetched)
+        assert isinstance(loaded.tree, FolderTree)
+        return loaded.tree
+
+    async def close(self) -> None:
+        """Let go what was fetched."""
+        await self._stack.aclose()
 
     def _context(self, name: str) -> FolderTree:
         tree = self._request.contexts[name] if name else self._request.context
@@ -104,3 +144,11 @@ def progress_of(step: str, tell: Tell) -> Callable[[PullStep], None]:
             tell(StepProgress(step, pulled.id or pulled.status, pulled.current, pulled.total))
 
     return told
+
+
+def _text_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(DOCKERFILE_BYTES + 1)
+    if len(data) > DOCKERFILE_BYTES:
+        raise Invalid(f"cannot use {path.name} as a Dockerfile: it has more than {DOCKERFILE_BYTES} bytes")
+    return data

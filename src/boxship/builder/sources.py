@@ -8,8 +8,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.builder.graph import GitSource, HttpSource
-from boxship.builder.solve import Loaded
-from boxship.content import Lease
+from boxship.builder.operations import FolderTree
 from boxship.images.model import Image, Layer
 from boxship.images.remote.model import Credentials, PullStep, Pushed, PushStep
 from boxship.spec.image import ImageConfig, Platform
@@ -55,25 +54,35 @@ class Answer(msgspec.Struct, frozen=True):
     body: AsyncIterator[bytes]
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Something that was fetched: a folder with its files, `name` the only one where it is a file. `fresh`: it came
+    just now."""
+
+    tree: FolderTree
+    name: str = ""
+    fresh: bool = False
+
+
 class Fetcher(Protocol):
-    """GET over HTTP; redirects are followed, credentials in the address are sent to its own host alone. Raises
+    """GET over HTTP; redirects are followed, and credentials in an address go to its own host alone. Raises
     Unavailable where nobody answers."""
 
     def get(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Answer]: ...
 
 
 class Repositories(Protocol):
-    """Checks git repositories out into a folder; returns the commit."""
+    """git. `commit_of` asks what a source means now, `checkout` brings that commit's files into an empty folder."""
 
-    async def checkout(self, source: GitSource, folder: Path) -> str: ...
+    async def commit_of(self, source: GitSource, environment: Mapping[str, str]) -> str: ...
 
-    async def commit_of(self, source: GitSource) -> str:
-        """The commit that the reference means now, without a checkout."""
+    async def checkout(self, source: GitSource, commit: str, folder: Path, environment: Mapping[str, str]) -> None: ...
 
 
 class Fetched(Protocol):
-    """What was fetched for a build; the same thing is fetched once, and kept while it does not change."""
+    """What was fetched for builds: kept while it does not change, and for as long as the block where it is used."""
 
-    async def file(self, source: HttpSource, lease: Lease) -> Loaded: ...
+    def file(self, source: HttpSource) -> AbstractAsyncContextManager[Kept]: ...
 
-    async def repository(self, source: GitSource, lease: Lease) -> Loaded: ...
+    def repository(self, source: GitSource, environment: Mapping[str, str]) -> AbstractAsyncContextManager[Kept]: ...
+
+    def archive(self, path: Path) -> AbstractAsyncContextManager[FolderTree]: ...

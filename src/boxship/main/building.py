@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from boxship.builder.builder import Builder, BuilderSettings
 from boxship.builder.contexts import Contexts
 from boxship.builder.execution import Execution
 from boxship.builder.execution.settings import Settings
+from boxship.builder.fetching import Downloads
+from boxship.builder.repositories import Git
 from boxship.content import Content, Garbage
 from boxship.doors.docker.builds import Builds
 from boxship.images import Images
+from boxship.main.fetching import WebFetcher
 from boxship.main.options import Options
+from boxship.main.remotes import remote_settings
 from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver
 from boxship.snapshots.overlay import Snapshots
@@ -51,6 +56,10 @@ async def building(
         settings=Settings(),
     )
     await execution.recover()
+    settings = remote_settings(options, os.environ)
+    fetcher = WebFetcher(settings.proxies)
+    fetched = Downloads(root / "fetched", contexts, fetcher, Git())
+    await fetched.recover()
     builder = Builder(
         store=store,
         content=content,
@@ -59,6 +68,7 @@ async def building(
         layers=snapshots,
         executor=execution,
         volumes=execution.caches,
+        fetched=fetched,
         tasks=tasks,
         settings=BuilderSettings(),
     )
@@ -67,3 +77,4 @@ async def building(
         yield Builds(builder, contexts)
     finally:
         await builder.close()
+        await fetcher.close()
