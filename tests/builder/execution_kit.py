@@ -229,6 +229,27 @@ def context(home: Path, files: dict[str, str | bytes | None]) -> Path:
     return folder
 
 
+def archive(*entries: tuple[Any, ...]) -> bytes:
+    """A tar of (name, text, mode, uid, gid): names with a slash at the end are folders, text "-> x" is a symlink,
+    "=> x" a hard link."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, text, *look in entries:
+            entry = tarfile.TarInfo(name.rstrip("/"))
+            mode, uid, gid = (*look, *(None, 0, 0)[len(look) :])
+            entry.uid, entry.gid, entry.mtime = uid, gid, 1_500_000_000
+            entry.mode = mode or (0o755 if name.endswith("/") else 0o644)
+            if name.endswith("/"):
+                entry.type = tarfile.DIRTYPE
+            elif text.startswith(("-> ", "=> ")):
+                entry.type = tarfile.SYMTYPE if text.startswith("-") else tarfile.LNKTYPE
+                entry.linkname = text[3:]
+            else:
+                entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()) if entry.isreg() else None)
+    return buffer.getvalue()
+
+
 def command(*line: str) -> None:
     subprocess.run(line, check=True, capture_output=True)
 
