@@ -6,6 +6,7 @@ This module must never read the environment: proxies and certificates are values
 """
 
 import asyncio
+import errno
 import ipaddress
 import os
 import ssl
@@ -64,6 +65,7 @@ class Trust(msgspec.Struct, frozen=True):
     verify: bool = True
 
 
+NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 WAITS, PROXIES, TRUST = Waits(), Proxies(), Trust()
 
 
@@ -313,8 +315,11 @@ def _failure(what: str, host: str, error: Exception) -> BoxshipError:
         number = error.os_error.errno or 0
         if number < 0:  # of the resolver
             return Refused(f"{what} dial tcp: lookup {host.rpartition(':')[0] or host}: no such host")
-        reason = os.strerror(number).lower() if number else str(error.os_error)
-        return Refused(f"{what} dial tcp {host}: connect: {reason}")
+        if number in NOBODY_THERE:
+            return Refused(f"{what} dial tcp {host}: connect: {os.strerror(number).lower()}")
+        if isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
+            return NotTls(f"{what} dial tcp {host}: connection reset by peer")
+        return Unavailable(f"{what} dial tcp {host}: {error.os_error}")
     if isinstance(error, aiohttp.ClientPayloadError):
         return Unavailable(f"{what} unexpected EOF")
     if isinstance(error, aiohttp.ServerDisconnectedError):
@@ -324,7 +329,7 @@ def _failure(what: str, host: str, error: Exception) -> BoxshipError:
     if isinstance(error, aiohttp.InvalidURL | ValueError):
         return Invalid(f"{what} no address of a web server")
     if isinstance(error, OSError) and error.errno is not None:
-        kind = Exhausted if error.errno in (24, 23) else Unavailable  # too many open files
+        kind = Exhausted if error.errno in (errno.EMFILE, errno.ENFILE) else Unavailable
         return kind(f"{what} {error.strerror or error}".replace("\n", " "))
     return Unavailable(f"{what} {error or type(error).__name__}".replace("\n", " "))
 

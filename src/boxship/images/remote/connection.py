@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urljoin, urlsplit
 
-from boxship.errors import Denied, Invalid, Unavailable
+from boxship.errors import Denied, Invalid, Timeout, Unavailable
 from boxship.images.remote.authorization import Authorizer
 from boxship.images.remote.challenge import parse
 from boxship.images.remote.endpoints import Endpoint
@@ -39,7 +39,7 @@ class Connection:
                     self._base = self.endpoint.base
             except Refused:
                 raise
-            except (NotTls, Unavailable):
+            except (NotTls, Unavailable, Timeout):
                 self._base = plain
         return self._base
 

@@ -8,7 +8,7 @@ it was asked for never becomes a blob, and its file goes.
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol
 
@@ -57,8 +57,15 @@ class Transfer:
 class Downloads:
     """All transfers of this daemon. It owns their tasks: each lives as long as somebody waits for it."""
 
-    def __init__(self, content: Content, limits: RemoteLimits, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        content: Content,
+        limits: RemoteLimits,
+        keep: Callable[[str], Awaitable[None]],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._content = content
+        self._keep = keep
         self._limits = limits
         self._sleep = sleep
         self._transfers: dict[tuple[str, str], Transfer] = {}
@@ -113,38 +120,56 @@ class Downloads:
             ingest = await self._begin(name, wanted)
             continued = ingest.size > 0
             try:
-                await self._fill(ingest, transfer, source, wanted)
-                await asyncio.to_thread(ingest.finish, wanted.digest, wanted.size)
+                continued = await self._fill(ingest, transfer, source, wanted) > 1 or continued
+                await to_the_end(self._finish(ingest, wanted))
                 return
             except Invalid:
-                await asyncio.to_thread(ingest.abandon)
+                await to_the_end(asyncio.to_thread(ingest.abandon))
                 if last or not continued:
                     raise
                 log.warning("blob %s was damaged in what had come before: it is fetched again", wanted.digest)
             finally:
-                await asyncio.shield(asyncio.to_thread(ingest.pause))
+                await to_the_end(asyncio.to_thread(ingest.pause))
+
+    async def _finish(self, ingest: Ingest, wanted: Descriptor) -> None:
+        await asyncio.to_thread(ingest.finish, wanted.digest, wanted.size)
+        await self._keep(wanted.digest)
 
     async def _begin(self, name: str, wanted: Descriptor) -> Ingest:
         """The file to go on with; one that is longer than the blob can be is begun anew."""
         algorithm = wanted.digest.partition(":")[0]
-        ingest = await asyncio.to_thread(self._content.begin, name, algorithm=algorithm)
-        if ingest.size > wanted.size:
-            await asyncio.to_thread(ingest.abandon)
-            ingest = await asyncio.to_thread(self._content.begin, name, algorithm=algorithm)
-        return ingest
 
-    async def _fill(self, ingest: Ingest, transfer: Transfer, source: Source, wanted: Descriptor) -> None:
-        """Write until all is there, over as many connections as that takes."""
+        def begin() -> Ingest:
+            ingest = self._content.begin(name, algorithm=algorithm)
+            if ingest.size <= wanted.size:
+                return ingest
+            ingest.abandon()
+            return self._content.begin(name, algorithm=algorithm)
+
+        opening = asyncio.ensure_future(asyncio.to_thread(begin))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                await asyncio.to_thread(opening.result().pause)  # else nobody could ever open it again
+            raise
+
+    async def _fill(self, ingest: Ingest, transfer: Transfer, source: Source, wanted: Descriptor) -> int:
+        """Write until all is there; over how many connections that came."""
         retries = Retries(self._limits, self._sleep)
+        used = 0
         transfer.tell(ingest.size)
         while ingest.size < wanted.size or not wanted.size:
             before = ingest.size
+            used += 1
             try:
                 async with _opened(source, wanted, before) as (answer, start):
                     await self._pour(ingest, transfer, answer, start, wanted)
-                return
+                return used
             except TRANSIENT as error:
                 await retries.failed(error, progress=ingest.size > before)
+        return used
 
     async def _pour(self, ingest: Ingest, transfer: Transfer, answer: Answer, start: int, wanted: Descriptor) -> None:
         """The body into the file; hashing and writing go on in a thread while more is read."""
@@ -168,17 +193,12 @@ class Downloads:
                     buffer += data
                     if len(buffer) >= PIECE:
                         if writing is not None:
-                            await writing
+                            await asyncio.shield(writing)
                         writing = asyncio.ensure_future(asyncio.to_thread(ingest.write, buffer))
                         buffer = bytearray()
                         transfer.tell(received)
-        finally:  # what has come is kept, also when the connection broke
-            if writing is not None:
-                await asyncio.wait([writing])
-            if buffer and (writing is None or writing.exception() is None):
-                await asyncio.shield(asyncio.to_thread(ingest.write, buffer))
-        if writing is not None:
-            writing.result()
+        finally:  # what has come is kept, also when the connection broke or we are cancelled
+            await to_the_end(_last(ingest, writing, buffer))
         transfer.tell(received)
         if received != wanted.size:
             raise Unavailable(f"cannot read blob {wanted.digest}: it ends after {received} of {wanted.size} bytes")
@@ -190,6 +210,24 @@ class Downloads:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def to_the_end(work: Awaitable[None]) -> None:
+    """Do it, also when we are cancelled meanwhile: a thread that works on a file must be done before others do."""
+    running = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+async def _last(ingest: Ingest, writing: "asyncio.Future[None] | None", rest: bytearray) -> None:
+    """After the write that is under way, the rest."""
+    if writing is not None:
+        await writing
+    if rest:
+        await asyncio.to_thread(ingest.write, rest)
 
 
 def partial_name(domain: str, digest: str) -> str:

@@ -89,7 +89,7 @@ class Puller:
         self._remote = remote
         self._judge = judge
         self.keeper = Keeper(content, garbage)
-        self.downloads = Downloads(content, remote.settings.limits, remote.sleep)
+        self.downloads = Downloads(content, remote.settings.limits, self.keeper.keep, remote.sleep)
 
     async def pull(
         self,
@@ -122,7 +122,8 @@ class Puller:
     async def _pull_one(
         self, reference: Reference, repositories: Sequence[Repository], platform: Platform | None, tell: Tell
     ) -> None:
-        top = await self._manifest(repositories, reference.digest or reference.tag)
+        wanted = reference.digest or reference.tag
+        top, place = await self._remote.first(repositories, lambda repository: _from(repository, wanted))
         tell(PullStep(f"Pulling from {reference.path}", id=reference.digest or reference.tag))
         chosen = await self._choose(top, repositories, platform, reference)
         names = [f"{reference.name}@{chosen.digest}"]
@@ -141,8 +142,9 @@ class Puller:
                 await self.keeper.drop(pull.kept)  # a second try would find the same
                 raise
             await self.keeper.drop(pull.kept)
-            await self._judge.keep(chosen.digest, repositories, signatures)
         newer = known is None or known.digest != chosen.digest or known.image != loaded.image_id
+        if newer:
+            await self._judge.keep(chosen.digest, (place,), signatures)
         tell(PullStep(f"Digest: {chosen.digest}"))
         word = "Downloaded newer image" if newer else "Image is up to date"
         tell(PullStep(f"Status: {word} for {reference.familiar}"))
@@ -236,7 +238,7 @@ class _Image:
         self._tell = tell
         self._domain = domain
         self._slots = asyncio.Semaphore(puller.remote.settings.limits.layers_per_pull)
-        self.kept: list[str] = []
+        self.kept: list[str] = []  # what need not be kept for another try once this one is over
 
     async def run(
         self, chosen: Chosen, platform: Platform | None, names: tuple[str, ...], reference: Reference
@@ -258,6 +260,7 @@ class _Image:
 
     async def _layers(self, manifest: Manifest, config: ImageConfig) -> list[Layer]:
         known = self._puller.known_layers()
+        self.kept = [part.digest for part in manifest.layers]
         for part, place in zip(manifest.layers, places(config.rootfs.diff_ids), strict=True):
             await self._lease.add(part.digest)
             await self._lease.add(layer_key(place.chain_id))
@@ -309,8 +312,6 @@ class _Image:
             await self._puller.downloads.fetch(source, part, progress)
         self._tell(PullStep("Verifying Checksum", name))
         self._tell(PullStep("Download complete", name))
-        self.kept.append(part.digest)
-        await self._puller.keeper.keep(part.digest)
 
 
 def _check_config(config: ImageConfig, manifest: Manifest, platform: Platform | None, reference: Reference) -> None:
@@ -323,6 +324,10 @@ def _check_config(config: ImageConfig, manifest: Manifest, platform: Platform | 
             f"image with reference {reference.familiar} was found but its platform ({platforms.describe(offered)}) "
             f"does not match the specified platform ({platforms.describe(platform)})"
         )
+
+
+async def _from(repository: Repository, wanted: str) -> tuple[Document, Repository]:
+    return await repository.manifest(wanted), repository
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

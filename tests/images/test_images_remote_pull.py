@@ -1,0 +1,552 @@
+"""Pulls from a registry that is good, and from one that is not."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from images_kit import Room, config, layer, sha
+from remote_registry import OCI_INDEX, OCI_MANIFEST, FakeRegistry, Said, error
+
+from boxship.content import Content, Garbage
+from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Timeout, Unauthenticated, Unavailable, Unsupported
+from boxship.images import Images
+from boxship.images.remote.client import Remote
+from boxship.images.remote.model import Credentials, Pulled, PullStep, RemoteLimits, RemoteSettings
+from boxship.snapshots import Snapshots
+from boxship.spec.platform import parse as parse_platform
+from boxship.spec.reference import parse
+from boxship.store.memory import MemoryStore
+from boxship.transport.client import Waits
+
+FAST = RemoteLimits(first_pause=0.001, longest_pause=0.002)
+SHORT = Waits(connect_seconds=2, first_byte_seconds=0.5, stall_seconds=0.5, window_seconds=0.6, slowest_bytes=1000)
+
+
+class Puller:
+    """An images room with the way to registries open."""
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        self.root = root
+        self.settings = RemoteSettings(**{"limits": FAST, "waits": SHORT, **settings})
+        self.slept: list[float] = []
+        self.store = MemoryStore()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    async def open(self) -> "Puller":
+        self.content = Content(self.root / "content", self.store)
+        self.layers = Snapshots(self.root / "snapshots")
+        await self.layers.recover(())
+        await self.content.recover()
+        self.garbage = Garbage(self.content, self.layers)
+        self.images = Images(self.content, self.layers, self.garbage, Remote(self.settings, sleep=self.sleep))
+        await self.images.recover(())
+        self.collecting = asyncio.ensure_future(self.garbage.run())
+        await self.garbage.sweep()
+        return self
+
+    async def close(self) -> None:
+        await self.images.close()
+        self.collecting.cancel()
+        await self.layers.close()
+
+    async def pull(self, name: str, **options: Any) -> list[PullStep | Pulled]:
+        return [step async for step in self.images.pull(parse(name), **options)]
+
+    def partials(self) -> list[str]:
+        return [partial.name for partial in self.content.partials()]
+
+    async def assert_nothing_visible(self) -> None:
+        assert await self.images.list() == []
+        await self.garbage.settle()
+        assert self.layers.layers() == []
+
+
+@pytest.fixture
+async def puller(tmp_path: Path) -> AsyncIterator[Puller]:
+    made = await Puller(tmp_path).open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as made:
+        yield made
+
+
+def image(registry: FakeRegistry, repository: str = "team/app", tag: str = "1", **fields: Any) -> str:
+    """An image of two layers."""
+    layers = [layer("base"), layer("top", b"y" * 200_000)]
+    return registry.add_image(repository, tag, layers, config(layers, **fields))
+
+
+def digest_of(registry: FakeRegistry, position: int, repository: str = "team/app", tag: str = "1") -> str:
+    found: str = json.loads(registry.manifests[(repository, tag)][1])["layers"][position]["digest"]
+    return found
+
+
+async def test_pull_tells_docker_s_words_and_names_the_image(puller: Puller, registry: FakeRegistry) -> None:
+    digest = image(registry)
+    name = f"{registry.host}/team/app:1"
+    steps = await puller.pull(name)
+    said = [step.status for step in steps if isinstance(step, PullStep)]
+    assert said[0] == "Pulling from team/app"
+    assert said.count("Pulling fs layer") == said.count("Pull complete") == said.count("Download complete") == 2
+    assert said[-2:] == [f"Digest: {digest}", f"Status: Downloaded newer image for {name}"]
+    last = steps[-1]
+    assert isinstance(last, Pulled) and last.newer and last.digest == digest
+    found = await puller.images.resolve(name)
+    assert found.references == (name,) and found.digests == (f"{registry.host}/team/app@{digest}",)
+    again = await puller.pull(name)
+    assert [step.status for step in again if isinstance(step, PullStep)][
+        -1
+    ] == f"Status: Image is up to date for {name}"
+    assert puller.partials() == [] and puller.images._traffic._puller.keeper._since == {}
+
+
+async def test_pull_by_digest_gives_no_tag(puller: Puller, registry: FakeRegistry) -> None:
+    digest = image(registry)
+    await puller.pull(f"{registry.host}/team/app@{digest}")
+    found = (await puller.images.list())[0]
+    assert found.references == () and found.digests == (f"{registry.host}/team/app@{digest}",)
+
+
+async def test_every_tag(puller: Puller, registry: FakeRegistry) -> None:
+    for tag in ("1", "2", "latest"):
+        image(registry, tag=tag)
+    await puller.pull(f"{registry.host}/team/app", every_tag=True)
+    assert len((await puller.images.list())[0].references) == 3
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+async def test_compressed_layers(puller: Puller, registry: FakeRegistry, kind: str) -> None:
+    zstd = pytest.importorskip("backports.zstd") if kind == "zstd" else None
+    layers = [layer("base"), layer("top", b"y" * 200_000)]
+    packed = [gzip.compress(x, mtime=0) if zstd is None else zstd.compress(x) for x in layers]
+    media_type = f"application/vnd.oci.image.layer.v1.tar+{kind}"
+    registry.add_image("app", "1", packed, config(layers), media_type)
+    await puller.pull(f"{registry.host}/app:1")
+    found = await puller.images.resolve(f"{registry.host}/app:1")
+    assert [entry.media_type for entry in found.layers] == [media_type] * 2
+    assert all(puller.layers.has_layer(entry.chain_id) for entry in found.layers)
+
+
+def index_of(registry: FakeRegistry, platforms: list[str]) -> str:
+    entries = []
+    for text in platforms:
+        system, architecture, *variant = text.split("/")
+        fields = {"os": system, "architecture": architecture} | ({"variant": variant[0]} if variant else {})
+        digest = image(registry, tag="", **fields)
+        size = len(registry.manifests[("team/app", digest)][1])
+        entries.append({"mediaType": OCI_MANIFEST, "digest": digest, "size": size, "platform": fields})
+    return registry.add_manifest(
+        "team/app", {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, OCI_INDEX, "multi"
+    )
+
+
+async def test_index_and_platform(puller: Puller, registry: FakeRegistry) -> None:
+    index = index_of(registry, ["linux/arm/v6", "linux/arm/v7", "linux/arm64", "linux/amd64"])
+    name = f"{registry.host}/team/app:multi"
+    for wanted, variant in (("linux/arm/v7", "v7"), ("linux/arm64", ""), ("linux/arm/v6", "v6")):
+        await puller.pull(name, platform=parse_platform(wanted))
+        found = await puller.images.resolve(name)
+        assert (found.config.architecture, found.config.variant) == (wanted.split("/")[1], variant)
+        assert f"{registry.host}/team/app@{index}" in found.digests
+    with pytest.raises(NotFound, match=r"no matching manifest for linux/s390x .* linux/arm/v6, .*linux/amd64"):
+        await puller.pull(name, platform=parse_platform("linux/s390x"))
+
+
+async def test_single_image_of_another_platform(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    with pytest.raises(NotFound, match="does not match the specified platform"):
+        await puller.pull(f"{registry.host}/team/app:1", platform=parse_platform("linux/arm64"))
+    await puller.assert_nothing_visible()
+
+
+async def test_missing_things(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    with pytest.raises(NotFound, match=r"manifest for .*team/app:2 not found: manifest unknown: manifest unknown"):
+        await puller.pull(f"{registry.host}/team/app:2")
+    with pytest.raises(NotFound, match=r"pull access denied for .*none, repository does not exist or may require"):
+        await puller.pull(f"{registry.host}/none:2")
+
+
+# registries that lie
+
+
+async def test_manifest_with_another_digest(puller: Puller, registry: FakeRegistry) -> None:
+    digest = image(registry)
+    registry.manifests[("team/app", digest)] = (OCI_MANIFEST, b'{"schemaVersion": 2}')
+    with pytest.raises(Invalid, match="manifest verification failed"):
+        await puller.pull(f"{registry.host}/team/app@{digest}")
+    registry.rule(
+        "GET", "manifests/1", lambda asked: Said(headers={"Docker-Content-Digest": "sha256:" + "0" * 64}, body=b"{}")
+    )
+    with pytest.raises(Invalid, match="manifest verification failed"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.assert_nothing_visible()
+
+
+async def test_layer_with_another_content_or_length(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    lying = digest_of(registry, 1)
+    good = registry.blobs[lying]
+    for bad in (good[:-1] + b"!", good + b"more", good[:-10]):
+        registry.blobs[lying] = bad
+        with pytest.raises((Invalid, Unavailable)):
+            await puller.pull(f"{registry.host}/team/app:1")
+        await puller.assert_nothing_visible()
+        assert lying not in await puller.content.list()
+        if len(bad) == len(good):
+            assert puller.partials() == []
+    registry.blobs[lying] = good
+    await puller.pull(f"{registry.host}/team/app:1")
+
+
+async def test_endless_bodies_end(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    lying = digest_of(registry, 1)
+    registry.rule("GET", f"blobs/{lying}", Said(body=b"z" * 65536, endless=True))
+    with pytest.raises(Invalid, match="more than"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    registry.calm()
+    registry.rule("GET", "manifests/", Said(body=b" " * 65536, endless=True))
+    with pytest.raises(Invalid, match="more than"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.assert_nothing_visible()
+
+
+async def test_layer_that_the_config_does_not_name(puller: Puller, registry: FakeRegistry) -> None:
+    layers = [layer("base"), layer("top")]
+    registry.add_image("app", "1", layers, config([layer("base"), layer("other")]))
+    with pytest.raises(Invalid, match="invalid diffID"):
+        await puller.pull(f"{registry.host}/app:1")
+    registry.add_image("app", "2", layers, config([layer("base")]))
+    with pytest.raises(Invalid, match="layers length mismatch"):
+        await puller.pull(f"{registry.host}/app:2")
+    await puller.assert_nothing_visible()
+    assert await puller.content.list() == ()
+
+
+async def test_manifest_that_names_missing_blobs(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.members.discard(("team/app", digest_of(registry, 0)))
+    with pytest.raises(NotFound):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.assert_nothing_visible()
+
+
+async def test_indexes_without_end(puller: Puller, registry: FakeRegistry) -> None:
+    below = image(registry, tag="")
+    for depth in range(8):
+        size = len(registry.manifests[("team/app", below)][1])
+        entry = {"mediaType": OCI_INDEX if depth else OCI_MANIFEST, "digest": below, "size": size}
+        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+        below = registry.add_manifest("team/app", document, OCI_INDEX, "deep")
+    with pytest.raises(Invalid, match="nested too deep"):
+        await puller.pull(f"{registry.host}/team/app:deep")
+    itself = "sha256:" + "1" * 64
+    document = {"mediaType": OCI_INDEX, "manifests": [{"mediaType": OCI_INDEX, "digest": itself, "size": 1}]}
+    data = json.dumps(document).encode()
+    registry.manifests[("team/app", "self")] = registry.manifests[("team/app", itself)] = (OCI_INDEX, data)
+    with pytest.raises(Invalid, match="verification failed"):
+        await puller.pull(f"{registry.host}/team/app:self")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"[]",
+        b"{" * 100_000,
+        b'{"schemaVersion":2,"config":{"mediaType":"x","digest":"x","size":1},"layers":[]}',
+        b'{"manifests":[],"layers":[],"config":{}}',
+        b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[]}',
+        b"\xff\xfe",
+        b"null",
+    ],
+)
+async def test_manifests_that_are_none(puller: Puller, registry: FakeRegistry, document: bytes) -> None:
+    registry.manifests[("app", "1")] = ("application/vnd.oci.image.manifest.v1+json", document)
+    with pytest.raises(Invalid):
+        await puller.pull(f"{registry.host}/app:1")
+
+
+async def test_what_is_not_supported_is_named(puller: Puller, registry: FakeRegistry) -> None:
+    registry.manifests[("app", "old")] = (
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        b'{"schemaVersion":1}',
+    )
+    with pytest.raises(Unsupported, match="schema 1"):
+        await puller.pull(f"{registry.host}/app:old")
+    part = registry.descriptor("app", b"{}", "application/vnd.cncf.helm.config.v1+json")
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": part, "layers": []}
+    registry.add_manifest("app", document, OCI_MANIFEST, "chart")
+    with pytest.raises(Unsupported, match="helm"):
+        await puller.pull(f"{registry.host}/app:chart")
+
+
+# registries that are ill
+
+
+async def test_truncated_layer_is_resumed_by_range(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    broken = digest_of(registry, 1)
+    data = registry.blobs[broken]
+    registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
+    await puller.pull(f"{registry.host}/team/app:1")
+    asked = [entry for entry in registry.asked if entry.path.endswith(broken)]
+    assert [entry.headers.get("range", "") for entry in asked] == ["", "bytes=120000-"]
+    assert registry.sent_of(broken) == len(data)
+
+
+async def test_server_without_ranges_is_read_again(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    broken = digest_of(registry, 1)
+    data = registry.blobs[broken]
+    registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
+    registry.rule("GET", f"blobs/{broken}", Said(body=data), times=1)
+    await puller.pull(f"{registry.host}/team/app:1")
+
+
+async def test_errors_that_pass(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.rule("GET", "manifests/", Said(500), times=2)
+    registry.rule("GET", "blobs/", Said(502), times=2)
+    await puller.pull(f"{registry.host}/team/app:1")
+
+
+async def test_errors_that_do_not_pass(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.rule("GET", "manifests/", Said(500))
+    with pytest.raises(Unavailable, match="500"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    assert registry.count("GET", "manifests/") == FAST.attempts
+
+
+async def test_retry_after_is_obeyed_and_bounded(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.rule("GET", "manifests/", error(429, "TOOMANYREQUESTS", "slow down", {"Retry-After": "7"}), times=1)
+    await puller.pull(f"{registry.host}/team/app:1")
+    assert puller.slept[0] >= 7
+    registry.rule("GET", "manifests/", error(429, "TOOMANYREQUESTS", "slow down", {"Retry-After": "7000"}))
+    with pytest.raises(Unavailable, match="slow down"):
+        await puller.pull(f"{registry.host}/team/app:1")
+
+
+async def test_hanging_and_dripping_registries_time_out(tmp_path: Path, registry: FakeRegistry) -> None:
+    puller = await Puller(tmp_path, limits=RemoteLimits(attempts=2, first_pause=0.001, resumptions=0)).open()
+    image(registry)
+    registry.rule("GET", "manifests/", Said(hang=True))
+    with pytest.raises(Timeout, match=r"no answer after 0.5 s"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    registry.calm()
+    slow = digest_of(registry, 1)
+    registry.rule("GET", f"blobs/{slow}", Said(body=registry.blobs[slow], piece=10, pause=0.05))
+    with pytest.raises(Timeout, match="too few"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.assert_nothing_visible()
+    await puller.close()
+
+
+async def test_failed_pull_goes_on_where_it_ended(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    base, broken = digest_of(registry, 0), digest_of(registry, 1)
+    data = registry.blobs[broken]
+    registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
+    registry.rule("GET", f"blobs/{broken}", Said(503))
+    with pytest.raises(Unavailable):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.assert_nothing_visible()
+    registry.calm()
+    await puller.pull(f"{registry.host}/team/app:1")
+    assert registry.sent_of(base) == len(registry.blobs[base])
+    assert registry.sent_of(broken) == len(data)
+
+
+async def test_damaged_partial_is_fetched_again(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    broken = digest_of(registry, 1)
+    data = registry.blobs[broken]
+    registry.rule("GET", f"blobs/{broken}", Said(body=data[:50_000] + b"!" + data[50_001:], cut=120_000), times=1)
+    await puller.pull(f"{registry.host}/team/app:1")
+    assert (await puller.images.list())[0].references
+
+
+# many at once
+
+
+async def test_two_pulls_share_one_download_and_one_may_leave(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    shared = digest_of(registry, 1)
+    data = registry.blobs[shared]
+    registry.rule("GET", f"blobs/{shared}", Said(body=data, piece=20_000, pause=0.05))
+    name = f"{registry.host}/team/app:1"
+    first = asyncio.ensure_future(puller.pull(name))
+    second = asyncio.ensure_future(puller.pull(name))
+    deadline = asyncio.get_running_loop().time() + 10
+    while not registry.sent_of(shared) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.01)
+    transfers = puller.images._traffic._puller.downloads._transfers
+    while transfers and len(next(iter(transfers.values())).listeners) < 2:
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.wait([first])
+    await second
+    assert registry.sent_of(shared) == len(data)
+    assert (await puller.images.resolve(name)).references == (name,)
+
+
+async def test_last_client_that_leaves_pauses_the_download(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    shared = digest_of(registry, 1)
+    registry.rule("GET", f"blobs/{shared}", Said(body=registry.blobs[shared], piece=70_000, pause=0.3))
+    pulling = asyncio.ensure_future(puller.pull(f"{registry.host}/team/app:1"))
+    while not registry.sent_of(shared):
+        await asyncio.sleep(0.01)
+    pulling.cancel()
+    await asyncio.wait([pulling])
+    assert not puller.images._traffic._puller.downloads._transfers
+    await puller.assert_nothing_visible()
+    assert len(puller.partials()) == 1
+
+
+async def test_layers_come_side_by_side_within_the_limit(tmp_path: Path, registry: FakeRegistry) -> None:
+    puller = await Puller(tmp_path, limits=RemoteLimits(layers_per_pull=3)).open()
+    layers = [layer(f"f{number}", b"x" * 5000) for number in range(10)]
+    registry.add_image("app", "1", layers, config(layers))
+    registry.rule("GET", "blobs/", lambda asked: None)
+    for data in layers:
+        registry.rule("GET", f"blobs/sha256:{sha(data)}", Said(body=data, piece=3000, pause=0.03))
+    await puller.pull(f"{registry.host}/app:1")
+    assert 2 <= registry.most_open <= 3
+    await puller.close()
+
+
+# who we are
+
+
+async def test_basic_and_bearer(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.users = {"ann": "secret"}
+    name = f"{registry.host}/team/app:1"
+    for tokens in (False, True):
+        registry.tokens = tokens
+        puller.images.remote._connections.clear()
+        if not tokens:
+            with pytest.raises(Unauthenticated, match="no basic auth credentials"):
+                await puller.pull(name)
+        with pytest.raises(Unauthenticated):
+            await puller.pull(name, credentials=Credentials("ann", "wrong"))
+        await puller.pull(name, credentials=Credentials("ann", "secret"))
+    assert all("secret" not in str(entry.target) for entry in registry.asked)
+    assert ["repository:team/app:pull"] in registry.token_scopes
+
+
+async def test_token_that_ends_midway_is_renewed(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.users, registry.tokens = {"ann": "secret"}, True
+
+    def expire(asked: Any) -> None:
+        registry.valid_tokens.clear()
+
+    registry.rule("GET", f"blobs/{digest_of(registry, 1)}", expire, times=1)
+    await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+    assert registry.count("GET", "/token") >= 2
+
+
+async def test_token_server_on_plain_http_elsewhere_gets_no_password(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.users, registry.tokens, registry.realm = {"ann": "secret"}, True, "http://tokens.example.com/token"
+    with pytest.raises(Denied, match="plain HTTP"):
+        await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+
+
+async def test_credentials_do_not_follow_redirects(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.users = {"ann": "secret"}
+    moved = digest_of(registry, 1)
+    with FakeRegistry() as storage:
+        storage.rule("GET", "/store/", Said(body=registry.blobs[moved]))
+        registry.rule("GET", f"blobs/{moved}", Said(307, {"Location": f"{storage.url}/store/x?sig=a%2Fb"}))
+        await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+        assert storage.asked and all("authorization" not in entry.headers for entry in storage.asked)
+        assert storage.asked[0].target == "/store/x?sig=a%2Fb"
+
+
+async def test_redirects_without_end(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.rule("GET", "blobs/", lambda asked: Said(307, {"Location": asked.target}))
+    with pytest.raises(Invalid, match="redirects"):
+        await puller.pull(f"{registry.host}/team/app:1")
+
+
+# other places
+
+
+async def test_mirror_comes_first_and_may_fail(tmp_path: Path, registry: FakeRegistry) -> None:
+    with FakeRegistry() as mirror:
+        puller = await Puller(tmp_path, mirrors={registry.host: (mirror.url,)}).open()
+        digest = image(registry)
+        image(mirror)
+        registry.users = {"ann": "secret"}
+        await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+        assert not registry.asked
+        assert all("authorization" not in entry.headers for entry in mirror.asked)
+        mirror.rule("*", "", Said(500))
+        await puller.images.remove(f"{registry.host}/team/app@{digest}", force=True)
+        for entry in await puller.images.list():
+            await puller.images.remove(entry.id, force=True)
+        await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+        assert registry.count("GET", "blobs/") == 3
+        await puller.close()
+
+
+async def test_lying_mirror_is_passed_over(tmp_path: Path, registry: FakeRegistry) -> None:
+    with FakeRegistry() as mirror:
+        puller = await Puller(tmp_path, mirrors={registry.host: (mirror.url,)}).open()
+        digest = image(registry)
+        image(mirror)
+        lying = digest_of(mirror, 1)
+        mirror.manifests[("team/app", digest)] = (OCI_MANIFEST, b"{}")
+        mirror.rule("GET", f"blobs/{lying}", Said(404))
+        await puller.pull(f"{registry.host}/team/app@{digest}")
+        await puller.close()
+
+
+async def test_plain_http_is_for_loopback_and_named_registries_only(puller: Puller) -> None:
+    for settings in ({"mirrors": {"x": ("http://mirror.example.com",)}}, {"push_compression": "rar"}):
+        with pytest.raises(Invalid):
+            Remote(RemoteSettings(**settings))
+    Remote(RemoteSettings(mirrors={"x": ("http://mirror.example.com",)}, insecure=("mirror.example.com",)))
+
+
+async def test_obtain_pulls_once(puller: Puller, registry: FakeRegistry) -> None:
+    image(registry)
+    registry.users = {"ann": "secret"}
+    name = f"{registry.host}/team/app:1"
+    given = {f"https://{registry.host}/v2/": {"username": "ann", "password": "secret"}}
+    news: list[PullStep] = []
+    first = await puller.images.obtain(name, credentials=given, progress=news.append)
+    assert news
+    registry.asked.clear()
+    assert (await puller.images.obtain(name)).id == first.id and not registry.asked
+    await puller.images.obtain(name, credentials=given, always=True)
+    assert registry.asked
+    with pytest.raises(BoxshipError):
+        await puller.images.obtain(name, platform=parse_platform("linux/arm64"), credentials=given)
+
+
+async def test_room_is_consistent(tmp_path: Path, registry: FakeRegistry) -> None:
+    image(registry)
+    room = await Room(tmp_path, MemoryStore()).open()
+    assert [step async for step in room.images.pull(parse(f"{registry.host}/team/app:1"))]
+    await room.assert_no_waste()
+    await room.close()
