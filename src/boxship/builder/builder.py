@@ -10,11 +10,12 @@ import msgspec
 from boxship.builder.building import Build
 from boxship.builder.cache import Cache, Record, claims_of
 from boxship.builder.channel import Channel
+from boxship.builder.dockerfile.syntax import Finding
 from boxship.builder.exporting import Exporter, check_outputs
 from boxship.builder.flights import Flights
 from boxship.builder.layering import Shelf, Sums
 from boxship.builder.loading import Loader
-from boxship.builder.model import BuildEvent, BuildRequest, CacheRecord
+from boxship.builder.model import BuildEvent, BuildRequest, CacheRecord, Noticed
 from boxship.builder.operations import Agents, Executor
 from boxship.builder.records import SHORT, VOLUME, Volumes, chosen, freed_bytes, shown, shown_volume
 from boxship.builder.solve import Workshop
@@ -107,6 +108,12 @@ class Builder:
             task.cancel()
             await asyncio.wait([task])
             self._running.discard(task)
+
+    async def check(self, request: BuildRequest) -> tuple[Finding, ...]:
+        """What the checks find in a Dockerfile; nothing is built. Raises BuildFailed for one that cannot be read."""
+        wanted = msgspec.structs.replace(request, checks_only=True)
+        found = [event.finding async for event in self.build(wanted) if isinstance(event, Noticed)]
+        return tuple(finding for finding in found if finding.rule)
 
     # the cache
 

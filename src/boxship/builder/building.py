@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from boxship.builder.channel import Channel
+from boxship.builder.checking import findings_of, refuse
 from boxship.builder.composing import compose
 from boxship.builder.dockerfile.arguments import EPOCH
 from boxship.builder.dockerfile.parse import parse
@@ -17,15 +18,16 @@ from boxship.builder.exporting import Exporter
 from boxship.builder.failures import BuildFailed
 from boxship.builder.graph import Graph, ImageSource
 from boxship.builder.loading import DOCKERFILE_BYTES, Loader, progress_of
-from boxship.builder.model import BuildRequest, Noticed, Planned, StepFinished, StepStarted
+from boxship.builder.model import BuildRequest, Built, Noticed, Planned, StepFinished, StepStarted
 from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
-from boxship.builder.planner import Base, image_name, missing_bases, plan, without_password
+from boxship.builder.planner import Base, base_images, image_name, missing_bases, plan, without_password
 from boxship.builder.solve import Solver, StepError, Workshop, started
 from boxship.builder.stages import Failure
 from boxship.content import Lease
 from boxship.errors import BoxshipError, Invalid, NotFound
+from boxship.images.model import Image
 from boxship.spec import platform as platforms
-from boxship.spec.image import ExecutionConfig
+from boxship.spec.image import ExecutionConfig, Platform
 
 IGNORE_BYTES = 1 << 20
 DEFINITION = "[internal] load build definition from "
@@ -65,8 +67,10 @@ class Build:
                 if self._request.remote:
                     await self._internal(f"{REMOTE}{without_password(self._request.remote)}", self._fetch())
                 dockerfile = await self._internal(f"{DEFINITION}{self._request.dockerfile}", self._read())
-                graph = await self._planned(dockerfile, lease)
-                await self._solved(graph, lease)
+                if self._request.checks_only:
+                    await self._checked(dockerfile)
+                else:
+                    await self._solved(await self._planned(dockerfile, lease), lease)
             except Failure as failure:
                 raise self._failed(failure.reason, failure.instruction.location) from failure
             except DockerfileError as error:
@@ -141,6 +145,7 @@ class Build:
         while missing := missing_bases(dockerfile, self._request, host, known):
             found = await _together(self._base(source, lease) for source in missing)
             known |= dict(zip(missing, found, strict=True))
+        self._check(dockerfile, known)
         agents = self._agents
         graph = plan(dockerfile, self._request, host, known, agents.offers if agents is not None else _offers_nothing)
         self._channel.tell(Planned(tuple(started(step) for step in graph.steps.values())))
@@ -149,11 +154,25 @@ class Build:
             self._channel.tell(Noticed(Finding("", text, dockerfile.stages[-1].origin.location)))
         return graph
 
+    async def _checked(self, dockerfile: Dockerfile) -> None:
+        """Check alone: nothing is built and nothing pulled."""
+        missing = missing_bases(dockerfile, self._request, platforms.host(), {})
+        images = {source: await self._loader.local(source) for source in missing}
+        self._check(dockerfile, {source: base_of(image) for source, image in images.items() if image is not None})
+        self._channel.tell(Built())
+
+    def _check(self, dockerfile: Dockerfile, known: dict[ImageSource, Base]) -> None:
+        """Tell what the checks find."""
+        placed = base_images(dockerfile, self._request, platforms.host(), known)
+        findings = findings_of(dockerfile, self._request, placed, known)
+        for finding in findings:
+            self._channel.tell(Noticed(finding))
+        refuse(dockerfile, self._request, findings)
+
     async def _base(self, source: ImageSource, lease: Lease) -> Base:
         name = METADATA + image_name(source)
         image = await self._internal(name, self._loader.image(source, progress_of(name, self._channel.tell), lease))
-        digest = next((known.rpartition("@")[2] for known in image.digests), "")
-        return Base(image.config.config or ExecutionConfig(), digest, image.config.author)
+        return base_of(image)
 
     async def _solved(self, graph: Graph, lease: Lease) -> None:
         request = self._request
@@ -176,6 +195,14 @@ class Build:
         counted = [step.id for step in graph.steps.values() if step.number]
         cached = sum(results[name].cached for name in counted)
         self._channel.tell(msgspec.structs.replace(exported, steps=len(counted), cached=cached))
+
+
+def base_of(image: Image) -> Base:
+    """What a plan needs to know of an image."""
+    digest = next((known.rpartition("@")[2] for known in image.digests), "")
+    config = image.config
+    platform = platforms.normalise(Platform(config.architecture, config.os, config.variant))
+    return Base(config.config or ExecutionConfig(), digest, config.author, platform)
 
 
 def _offers_nothing(identifier: str) -> bool:

@@ -77,6 +77,13 @@ class Loader:
                 return image
         raise Conflict(f"cannot use image {source.reference}: it is being removed")
 
+    async def local(self, source: ImageSource) -> Image | None:
+        """An image that is here already."""
+        try:
+            return await self._images.resolve(source.reference)
+        except NotFound:
+            return None
+
     async def _is_there(self, image: Image) -> bool:
         """Whether nobody removed it before its parts were leased."""
         try:

@@ -48,6 +48,7 @@ class Base(msgspec.Struct, frozen=True):
     config: ExecutionConfig
     digest: str = ""
     author: str = ""
+    platform: Platform | None = None
 
 
 Bases = Mapping[ImageSource, Base]
@@ -57,10 +58,15 @@ def missing_bases(
     dockerfile: Dockerfile, request: BuildRequest, host: Platform, known: Bases
 ) -> tuple[ImageSource, ...]:
     """Those of the images under needed stages that are not in `known`. Raises Failure, Invalid."""
+    found = base_images(dockerfile, request, host, known).values()
+    return tuple(dict.fromkeys(source for source in found if source not in known))
+
+
+def base_images(dockerfile: Dockerfile, request: BuildRequest, host: Platform, known: Bases) -> dict[int, ImageSource]:
+    """The images that needed stages stand on, by the stage's index."""
     draft = _Draft(dockerfile, request, host, known)
-    sources = [draft.stages[index].base.source for index in sorted(draft.needed)]
-    found = [source for source in sources if isinstance(source, ImageSource) and source not in known]
-    return tuple(dict.fromkeys(found))
+    sources = ((index, draft.stages[index].base.source) for index in sorted(draft.needed))
+    return {index: source for index, source in sources if isinstance(source, ImageSource)}
 
 
 def plan(
