@@ -4,7 +4,7 @@ import msgspec
 
 from boxship.builder.dockerfile import directives
 from boxship.builder.dockerfile.flags import command_of
-from boxship.builder.dockerfile.instructions import instruction_of
+from boxship.builder.dockerfile.instructions import KEYWORDS, instruction_of
 from boxship.builder.dockerfile.lines import Line, Reader, decoded, physical, readable
 from boxship.builder.dockerfile.problems import DockerfileError
 from boxship.builder.dockerfile.syntax import (
@@ -30,7 +30,8 @@ def parse(content: bytes | str, file: str = "Dockerfile") -> Dockerfile:
     shown = tuple(readable(line) for line in physical_lines)
 
     def fail(reason: str, first: int, last: int) -> DockerfileError:
-        return DockerfileError(reason, Location(file, first, last), shown)
+        keyword = command_of(shown[first - 1])[0] if first <= len(shown) else ""
+        return DockerfileError(reason, Location(file, first, last), shown, keyword if keyword in KEYWORDS else "")
 
     try:
         named, _ = directives.read(shown)

@@ -15,7 +15,7 @@ class DockerfileError(Invalid):
     with marks; the message has everything: line, instruction, reason, file and excerpt."""
 
     def __init__(self, reason: str, location: Location, lines: Sequence[str] = (), instruction: str = "") -> None:
-        named = reason if not instruction or instruction.lower() in reason.lower() else f"{instruction}: {reason}"
+        named = reason if not instruction or instruction in reason else f"{instruction}: {reason}"
         self.reason = named
         self.location = location
         self.instruction = instruction
