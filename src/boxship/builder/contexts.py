@@ -13,6 +13,7 @@ from boxship.builder.operations import FolderTree
 from boxship.errors import Timeout
 from boxship.snapshots import archive
 from boxship.snapshots.removal import remove_path
+from boxship.sys.spreading import spread_subfolders
 
 CONTEXT_BYTES = 64 << 30  # unpacked; more is refused
 STALL_SECONDS = 300.0  # the next piece of a context has to come within
@@ -29,9 +30,10 @@ class Contexts:
     async def recover(self) -> None:
         """Remove what a crash left. Call it before the first build."""
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await asyncio.to_thread(self._clear)
+        await asyncio.to_thread(self._prepare)
 
-    def _clear(self) -> None:
+    def _prepare(self) -> None:
+        spread_subfolders(self._root)
         for path in self._root.iterdir():
             remove_path(path)
 
