@@ -80,6 +80,7 @@ class Caching:
     async def _fetch(self, cache: Cache, name: str, reference: str, known: Found | None) -> None:
         upstream, path = self._upstreams[cache.prefix], name.removeprefix(cache.prefix)
         if known is not None and await upstream.digest(path, reference) == known.digest:
+            await self._pushing.renew(name, reference)
             self._note(name, reference)
             return
         fetched: UpstreamManifest = await upstream.manifest(path, reference)

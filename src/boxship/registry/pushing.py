@@ -124,6 +124,17 @@ class Pushing:
         """The same for what comes from another registry, whose blobs and manifests come when they are asked for."""
         return await self._push_manifest(name, reference, media_type, data, Actor(), None)
 
+    async def renew(self, name: str, tag: str) -> None:
+        """Note that a tag still stands for what it stood for: it counts as pushed now."""
+        repository = self._repositories.at(name)
+        try:
+            async with repository.lock:
+                known = repository.tags.get(tag)
+                if known is not None:
+                    await self._repositories.commit(repository, Change(tags={tag: Tag(known.digest, self._now())}))
+        finally:
+            self._repositories.tidy(repository)
+
     async def _push_manifest(
         self, name: str, reference: str, media_type: str, data: bytes, actor: Actor, sizes: Sizes | None
     ) -> Pushed:

@@ -17,7 +17,10 @@ from boxship.registry.pushing import Pushing
 from boxship.registry.reading import Reading
 from boxship.registry.repositories import Repositories
 from boxship.registry.repository import Repository
+from boxship.registry.retention import overdue
 from boxship.store import Store
+
+BATCH = 200  # tags whose end is decided at once
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,8 @@ class Registry:
 
     async def expire(self) -> None:
         """Take away what was kept for a time that is over now."""
-        await self.pushing.uploads.forget_old()
+        if len(self.pushing.uploads):
+            await self.pushing.uploads.forget_old()
         for repository in self.repositories:
             await self._expire(repository)
 
@@ -74,12 +78,15 @@ class Registry:
         now = self._now()
         if repository.pushed_at + int(self.settings.touch_seconds * SECOND) <= now:
             repository.touches.expire(now)
-        keep = self.policy.of(repository.name).keep_lapsed
-        lapsed = now - (int(self.settings.lapsed_seconds * SECOND) if keep is None else keep)
+        rules = self.policy.of(repository.name)
+        keep = int(self.settings.lapsed_seconds * SECOND) if rules.keep_lapsed is None else rules.keep_lapsed
         fresh = now - int(self.settings.fresh_seconds * SECOND)
         try:
             async with repository.lock:
-                change = removal.plan_lapsed(repository, lapsed)
+                for tags in _batches(overdue(repository, rules, now)):
+                    for step in removal.steps(removal.plan_tags(repository, tags)):
+                        await self.repositories.commit(repository, step)
+                change = removal.plan_lapsed(repository, now - keep)
                 if repository.pushed_at <= fresh:
                     over = [digest for digest, blob in repository.fresh.items() if blob.pushed_at <= fresh]
                     change.fresh = dict.fromkeys(over)
@@ -103,3 +110,7 @@ class Registry:
             deleted_manifests=self.repositories.deleted_manifests,
             deleted_tags=self.repositories.deleted_tags,
         )
+
+
+def _batches(tags: list[str]) -> list[list[str]]:
+    return [tags[start : start + BATCH] for start in range(0, len(tags), BATCH)]

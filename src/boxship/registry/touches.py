@@ -34,6 +34,10 @@ class Touches:
     def __len__(self) -> int:
         return len(self._of)
 
+    def digests(self) -> list[str]:
+        """What is kept."""
+        return list(self._of)
+
     def add(self, digest: str, actor: Actor, until: int) -> None:
         """Give the word once more. The blob has to be there, claimed or leased, now."""
         touches = self._of.setdefault(digest, [])
