@@ -170,6 +170,25 @@ class Layers:
         for path in filter(None, gone):
             self._cleaner.submit(remove_path, path)
 
+    async def examine_layer(self, chain_id: str) -> str:
+        """What is wrong with an unpacked layer on the disk; "" for nothing."""
+        place = self._layout.layer(chain_id)
+
+        def look() -> str:
+            try:
+                record = msgspec.json.decode((place / "layer.json").read_bytes(), type=LayerRecord)
+            except FileNotFoundError:
+                return "it has no record" if place.is_dir() else "it is not there"
+            except (OSError, msgspec.MsgspecError) as error:
+                return f"its record cannot be read: {error}"
+            if not (place / "fs").is_dir():
+                return "its files are gone"
+            if record.parent is not None and not (self._layout.layer(record.parent) / "fs").is_dir():
+                return f"the layer below it, {record.parent}, is gone"
+            return ""
+
+        return await asyncio.to_thread(look)
+
     async def layer_usage(self, chain_id: str) -> int:
         """Bytes of one layer on the device."""
         record = self._layout.record(chain_id)

@@ -103,6 +103,10 @@ class Snapshots(LayerMaking):
         missing is made, and none of it is ever in a layer that the snapshot becomes. The paths, with links followed."""
         return await asyncio.to_thread(add_places, self._layout, key, wanted)
 
+    def has_snapshot(self, key: str) -> bool:
+        """Whether there is such a writable snapshot."""
+        return (self._layout.snapshot(key) / "upper").is_dir()
+
     def rootfs(self, key: str) -> Path:
         """Where the snapshot is mounted."""
         return self._layout.snapshot(key) / "merged"

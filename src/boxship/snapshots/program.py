@@ -106,7 +106,11 @@ class Job:
         self.output = -1
         result_read, result_write = os.pipe()
         self._errors = _memory_file("stderr")
-        files = {2: self._errors, 3: _memory_file("job", marshal.dumps(job | {"packages": _packages()})), 4: result_write}
+        files = {
+            2: self._errors,
+            3: _memory_file("job", marshal.dumps(job | {"packages": _packages()})),
+            4: result_write,
+        }
         if stdin is not None:
             files[0] = stdin
         if given >= 0:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import stat
 
-from boxship.snapshots.child.layer import LowerLayers, is_whiteout
+from boxship.errors import Invalid
+from boxship.snapshots.child.layer import WHITEOUT, LowerLayers, is_whiteout
 from boxship.snapshots.child.pack import Packer
 from boxship.snapshots.child.tarwrite import Writer
 
@@ -26,6 +27,8 @@ class LayerPacker(Packer):
         info = super().look(last, prefix)
         if info is None:
             return None
+        if last.startswith(WHITEOUT):
+            raise Invalid(f"cannot make a layer with /{prefix}{last} in it: such a name takes another file away")
         # A whiteout of nothing hid a mount point that the image lacks; a socket is something that no archive holds.
         if stat.S_ISSOCK(info.st_mode) or (is_whiteout(info) and self._lower.find(prefix + last) is None):
             _take_out(last)

@@ -12,6 +12,7 @@ from boxship.builder.execution.child.modes import ModeChange
 from boxship.builder.execution.child.owners import resolve_owner
 from boxship.builder.execution.child.sources import SourceTree
 from boxship.builder.execution.child.unpacking import Archives, unpack_archive
+from boxship.builder.execution.child.wildcards import load_rules, needs_rules
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
 from boxship.snapshots.child.account import disk_usage
 from boxship.snapshots.child.jobs import confine, mount_view
@@ -75,6 +76,8 @@ def copy_files(job: dict[str, Any]) -> tuple[int, list[int]]:
         if source["unpack"]:
             archives.look(source["tree"], trees[source["tree"]], source["selection"], parents=job["parents"])
     accounts = trees[job["accounts"]].root if job["accounts"] is not None else -1
+    if any(needs_rules(source["selection"], parents=job["parents"]) for source in job["sources"]):
+        load_rules()
     new_hash()
     confine(root)
     os.umask(0)

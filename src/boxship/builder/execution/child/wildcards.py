@@ -7,6 +7,7 @@ from boxship.errors import Invalid
 TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 def has_wildcard(part: str) -> bool:
@@ -19,6 +20,16 @@ def has_wildcard(part: str) -> bool:
             return True
         at += 1
     return False
+
+
+def needs_rules(selection: dict[str, Any], *, parents: bool) -> bool:
+    """Whether a selection has patterns in it."""
+    return bool(selection["exclude"]) or parents or any(map(has_wildcard, selection["paths"]))
+
+
+def load_rules() -> None:
+    """Load what patterns need while Python's own files can be seen: the chroot hides them."""
+    import boxship.spec.ignore  # noqa: F401
 
 
 def unescape(part: str) -> str:
