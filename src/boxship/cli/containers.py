@@ -52,11 +52,17 @@ def _tagged(image: str) -> str:
     return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 
-def pull_image(call: Call, image: str, descriptor: int = 2) -> None:
+def pull_image(call: Call, image: str, descriptor: int = 2, *, every_tag: bool = False) -> None:
     """Ask the daemon to fetch an image, and show how that goes on the descriptor."""
+    from boxship.cli.credentials import auth_header
     from boxship.cli.progress import show_progress
 
     name, tag = split_reference(image)
-    query = {"fromImage": name, "tag": tag or "latest", "platform": call.options.text("platform") or None}
-    response = call.daemon.request("POST", "/images/create", query, own_connection=True)
+    query = {
+        "fromImage": name,
+        "tag": tag or (None if every_tag else "latest"),
+        "platform": call.options.text("platform") or None,
+    }
+    headers = auth_header(call, image)
+    response = call.daemon.request("POST", "/images/create", query, headers=headers, own_connection=True)
     show_progress(response.lines(), descriptor, quiet=call.options.on("quiet"))

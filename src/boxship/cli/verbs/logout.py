@@ -1,11 +1,16 @@
-"""boxship logout: no credentials are kept yet, so there is nothing to forget."""
+"""boxship logout: forget who the user is to a registry."""
 
 from boxship.cli.call import Call
+from boxship.cli.credentials import Keyring, key_of
 from boxship.cli.flags import Command
-from boxship.errors import Unsupported
 
 COMMAND = Command("[SERVER]", most=1)
 
 
 def run(call: Call) -> int:
-    raise Unsupported("unsupported: logout: no credentials are kept")
+    server = call.arguments[0] if call.arguments else ""
+    if Keyring(call.environment).erase(server):
+        call.line(f"Removing login credentials for {key_of(server)}")
+    else:
+        call.line(f"Not logged in to {key_of(server)}")
+    return 0
