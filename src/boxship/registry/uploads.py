@@ -25,13 +25,14 @@ PIECE = 1024 * 1024  # bytes handed to the writing thread at once
 
 
 class Upload(msgspec.Struct):
-    """One upload. `size` is what is safely there."""
+    """One upload. `size` is what was there when the last request ended, `ingest` what writes now."""
 
     id: str
     repository: str
     algorithm: str = KEPT[0]
     size: int = 0
     busy: bool = False
+    ingest: Ingest | None = None
 
 
 class Uploads:
@@ -81,7 +82,8 @@ class Uploads:
 
     def size(self, repository: str, identifier: str) -> int:
         """Bytes that are there. Raises UploadUnknown."""
-        return self._find(repository, identifier).size
+        upload = self._find(repository, identifier)
+        return upload.ingest.size if upload.ingest is not None else upload.size
 
     async def append(
         self,
@@ -102,11 +104,11 @@ class Uploads:
                 raise OutOfOrder(
                     f"cannot go on with upload {identifier} at {start}: it has {upload.size} bytes", upload.size
                 )
-            ingest = await self._begin(upload)
+            ingest = upload.ingest = await self._begin(upload)
             try:
                 await self._pour(ingest, chunks, length, room)
             finally:
-                upload.size = ingest.size
+                upload.size, upload.ingest = ingest.size, None
                 await _to_the_end(ingest.pause)
         finally:
             upload.busy = False

@@ -174,6 +174,9 @@ class SocketCarrier:
             async for chunk in self._request.content.iter_any():
                 yield chunk
         except (ClientPayloadError, ConnectionError) as error:
+            rest = self._request.content._read_nowait(-1)  # what came before it broke off counts
+            if rest:
+                yield rest
             if isinstance(error, ClientPayloadError) and self._is_open():
                 raise Invalid(f"cannot read request body: {error}") from None
             raise Canceled(f"cannot read request body: {error}") from None
