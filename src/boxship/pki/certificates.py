@@ -9,6 +9,7 @@ import ipaddress
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -24,6 +25,15 @@ LEAST_LIFE = datetime.timedelta(seconds=1)
 MOST_LIFE = datetime.timedelta(days=36500)  # a longer one could overflow a date
 CLOCK_SKEW = datetime.timedelta(minutes=5)  # certificates hold on machines whose clock is a little behind
 ORGANISATION = "Boxship"
+# What the library raises for certificates that are none.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 USAGES = {
     "server": ExtendedKeyUsageOID.SERVER_AUTH,
     "client": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -45,8 +55,11 @@ def dump_certificates(*certificates: x509.Certificate) -> bytes:
 def load_certificates(data: bytes, name: str) -> tuple[x509.Certificate, ...]:
     """All certificates of a PEM text, in its order. Raises Invalid."""
     try:
-        return tuple(x509.load_pem_x509_certificates(data))
-    except ValueError as error:
+        found = tuple(x509.load_pem_x509_certificates(data))
+        for certificate in found:
+            certificate.extensions  # noqa: B018 - they are read late, and may be damaged
+        return found
+    except UNREADABLE as error:
         raise Invalid(f"cannot read the certificate {name}: {error}") from error
 
 

@@ -23,8 +23,8 @@ COMMAND = Command(
     least=0,
     most=None,
     details=(
-        "Servers and clients take the new files over: a daemon at once and by itself. The intermediate keeps its key, so\n"
-        "what it has signed goes on to hold."
+        "Servers and clients take the new files over: a daemon at once and by itself. The intermediate keeps its key,\n"
+        "so what it has signed goes on to hold."
     ),
 )
 
