@@ -43,6 +43,19 @@ def test_every_flag_of_run_is_documented() -> None:
     assert documented == {f"--{flag.name}" for flag in COMMAND.flags}
 
 
+def test_every_flag_of_build_is_documented() -> None:
+    from boxship.cli.verbs.build import COMMAND as BUILD
+
+    documented = {cells[0] for cells in rows("build.md", "Flags of") if cells[0].startswith("--")}
+    assert documented == {f"--{flag.name}" for flag in BUILD.flags}
+
+
+def test_every_check_of_a_dockerfile_is_documented() -> None:
+    from boxship.builder.dockerfile.checks import RULES
+
+    assert {cells[0] for cells in rows("build.md", "Checks") if cells[0] != "rule"} == set(RULES)
+
+
 def test_every_option_of_the_daemon_is_documented() -> None:
     from boxship.main.options import Options
 

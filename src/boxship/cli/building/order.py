@@ -16,6 +16,7 @@ from boxship.errors import Invalid, Unsupported
 
 FIRST_NAMED = 2  # the stream of the first named context; the main one has 1
 CALLS = ("build", "check")
+KEPT = (b'"auths"', b'"credHelpers"', b'"credsStore"')  # in config.json
 
 
 class Order:
@@ -153,8 +154,15 @@ def limits(options: Options) -> Object:
 
 
 def credentials(call: Call) -> Object:
-    """What `login` has kept, by registry."""
+    """What `login` has kept, by registry. Most users have nothing, and need not wait for what reads it."""
     folder = call.environment.get("DOCKER_CONFIG") or os.path.join(call.environment.get("HOME", ""), ".docker")
-    if not os.path.exists(os.path.join(folder, "config.json")):
+    try:
+        with open(os.path.join(folder, "config.json"), "rb") as file:
+            text = file.read()
+    except OSError:
+        text = b""
+    if not call.environment.get("DOCKER_AUTH_CONFIG") and not any(name in text for name in KEPT):
         return {}
-    return {}
+    from boxship.cli.credentials import Keyring
+
+    return Keyring(call.environment).all()

@@ -11,7 +11,7 @@ from boxship.cli.files import PIECE, read_pieces
 from boxship.errors import Invalid, Unsupported
 
 DOCKERFILE_BYTES = 4 << 20  # what the daemon takes
-IGNORE_BYTES = 4 << 20
+IGNORE_BYTES = 1 << 20
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 TAR_MAGIC_AT = 257
 NO_RULES = "#"  # an ignore file that is there and has no rules
