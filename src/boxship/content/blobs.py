@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf
+from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf, kernel, synchronise
 from boxship.content.references import References
 from boxship.errors import Internal, Invalid, NotFound
 from boxship.spec import digest as digests
@@ -157,9 +157,51 @@ class Content:
         """The digests of all blobs, sorted."""
 
         def names() -> list[str]:
-            return [f"{kind}:{name}" for kind in ALGORITHMS for name in os.listdir(self._blobs / kind)]
+            found = [f"{kind}:{name}" for kind in ALGORITHMS for name in os.listdir(self._blobs / kind)]
+            return sorted(digest for digest in found if digests.is_digest(digest))
 
-        return tuple(sorted(await asyncio.to_thread(names)))
+        return tuple(await asyncio.to_thread(names))
+
+    async def strays(self) -> tuple[str, ...]:
+        """What lies among the blobs and is none: paths below the root, sorted."""
+
+        def look() -> list[str]:
+            found = [f"blobs/{name}" for name in os.listdir(self._blobs) if name not in ALGORITHMS]
+            for kind in ALGORITHMS:
+                names = os.listdir(self._blobs / kind)
+                found += [f"blobs/{kind}/{name}" for name in names if not digests.is_digest(f"{kind}:{name}")]
+            return sorted(found)
+
+        return tuple(await asyncio.to_thread(look))
+
+    async def quarantine(self, digest: str) -> None:
+        """Move a blob out of sight, durably; one that is not there is fine."""
+
+        def move() -> None:
+            target = self._quarantined(digest)
+            target.parent.mkdir(exist_ok=True, mode=0o700)
+            with kernel(f"cannot put blob {digest} into quarantine"):
+                try:
+                    os.rename(self.place(digest), target)
+                except FileNotFoundError:
+                    return
+                synchronise(target.parent)
+                synchronise(self.place(digest).parent)
+
+        await asyncio.to_thread(move)
+
+    async def quarantined(self) -> tuple[str, ...]:
+        """The digests of what is in quarantine, sorted."""
+        folder = self.root / "quarantine"
+        names = await asyncio.to_thread(os.listdir, folder) if folder.is_dir() else []
+        return tuple(sorted(name.replace("-", ":", 1) for name in names))
+
+    async def drop_quarantined(self, digest: str) -> None:
+        """Delete what is in quarantine; what is not there is fine."""
+        await asyncio.to_thread(self._quarantined(digest).unlink, missing_ok=True)
+
+    def _quarantined(self, digest: str) -> Path:
+        return self.root / "quarantine" / digests.validate(digest).replace(":", "-", 1)
 
     async def usage(self) -> int:
         """Bytes on the disk that all blobs take, as du counts them."""

@@ -109,6 +109,10 @@ class Garbage:
                     del self.leases[key]
                     self._offer(key)
 
+    def is_going(self, key: str) -> bool:
+        """Whether it waits to be removed, or is being removed."""
+        return key in self._offered
+
     @property
     def waiting(self) -> int:
         """How many things wait to be removed."""

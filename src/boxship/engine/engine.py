@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+from boxship.content import Content, Garbage
+from boxship.engine.accounting import Accounting
 from boxship.engine.attachments import Attachments
 from boxship.engine.clock import Clock
 from boxship.engine.committing import Committing
@@ -13,6 +15,7 @@ from boxship.engine.execs import Execs
 from boxship.engine.files import Files
 from boxship.engine.health import HealthMonitor
 from boxship.engine.images import EngineImages, uses_of
+from boxship.engine.inspection import Inspection
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
 from boxship.engine.metrics import Metrics
@@ -45,6 +48,8 @@ class Engine:
         self,
         *,
         store: Store,
+        content: Content,
+        garbage: Garbage,
         images: Images,
         snapshots: Snapshots,
         volumes: Volumes,
@@ -78,7 +83,8 @@ class Engine:
         self.images = EngineImages(images, records, events, clock)
         self.networks = EngineNetworks(networks, records, lives, events, clock)
         self.volumes = EngineVolumes(volumes, records, events, clock)
-        self.system = System(facts, records, images, snapshots, volumes, driver)
+        self.system = System(facts, records, images, snapshots, volumes, driver, Accounting(places.data, garbage))
+        self.inspection = Inspection(content, garbage, snapshots, images, volumes, records)
         self._rotation = LogRotation(records, lives, driver, clock)
         self._recovery = Recovery(
             records, lives, self._supervisor, starter, removal, snapshots, volumes, networks, driver, places, clock

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from boxship import __version__
+from boxship.engine.accounting import Accounting
 from boxship.engine.model import Container, Phase
 from boxship.engine.records import Records
 from boxship.images.library import Images
@@ -73,7 +74,7 @@ class DiskUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class System:
-    """info and usage."""
+    """info, usage as Docker has it, and `parts`: every byte of the data root by name."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class System:
         snapshots: Snapshots,
         volumes: Volumes,
         driver: Driver,
+        accounting: Accounting,
     ) -> None:
         self._facts = facts
         self._records = records
@@ -90,6 +92,7 @@ class System:
         self._snapshots = snapshots
         self._volumes = volumes
         self._driver = driver
+        self.parts = accounting.parts
 
     async def info(self) -> SystemInfo:
         """The machine and the counts of this moment."""

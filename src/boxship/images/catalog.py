@@ -40,6 +40,8 @@ class Catalog:
         self._shown_of: dict[str, tuple[list[str], list[str]]] = {}  # tags and digests as people see them, sorted
         self._children: dict[str, set[str]] = {}
         self.chain_users: Counter[str] = Counter()
+        self.unreadable: dict[str, Record] = {}  # whose config was damaged when it was read
+        self.dangling: dict[str, Target] = {}  # names of images that are not here
 
     @staticmethod
     async def read(durable: References) -> tuple[dict[str, Record], dict[str, Target]]:
@@ -62,10 +64,14 @@ class Catalog:
             self._garbage.claim(keys_of(record))
             if identifier in configs:
                 self._put_record(record, configs[identifier])
+            else:
+                self.unreadable[identifier] = record
         for name, target in names.items():
             self._garbage.claim((target.digest,))
             if target.image in self._records:
                 self._put_name(name, target)
+            else:
+                self.dangling[name] = target
 
     async def change(
         self,

@@ -135,6 +135,12 @@ async def _kind(content: Content, layers: Layers, blob: Blob, place: Place, know
     return kind
 
 
+async def restore(content: Content, layers: Layers, layer: Layer, place: Place) -> None:
+    """Unpack again what should be there and is not whole. Raises Invalid or NotFound where its blob is not good."""
+    await layers.remove_layer(place.chain_id)
+    await layers.apply(place.chain_id, place.parent, content.path(layer.blob), diff_id=place.diff_id)
+
+
 def _verify(path: Path, blob: Blob, diff_id: str) -> None:
     """Raises Invalid where the uncompressed blob is not the layer `diff_id`. Blocks."""
     hashed = hashlib.sha256()

@@ -182,6 +182,8 @@ async def _engine(
         await networks.start()
         engine = Engine(
             store=store,
+            content=content,
+            garbage=garbage,
             images=images,
             snapshots=snapshots,
             volumes=volumes,

@@ -86,6 +86,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("start", "Start one or more stopped containers", "start", "container start"),
     ("stats", "Display a live stream of container resource usage statistics", "stats", "container stats"),
     ("stop", "Stop one or more running containers", "stop", "container stop"),
+    ("system_check", "Check that everything stored is whole", "system check"),
     ("system_df", "Show disk usage", "system df"),
     ("system_prune", "Remove unused data", "system prune"),
     ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", "tag", "image tag"),

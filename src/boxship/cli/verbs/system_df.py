@@ -18,6 +18,7 @@ from boxship.spec.quantity import format_decimal_bytes
 COMMAND = Command(
     flags=(
         Flag("--format string", "Format output: 'table', 'table TEMPLATE', 'json' or a Go template"),
+        Flag("-a, --all", "Show where every byte under the data root went"),
         Flag("-v, --verbose", "Show detailed information on space usage"),
     ),
 )
@@ -28,6 +29,11 @@ def run(call: Call) -> int:
     form = options.text("format")
     if options.on("verbose") and form not in ("", "table"):
         raise UsageError("the verbose and the format options conflict")
+    if options.on("all"):
+        if options.on("verbose"):
+            raise UsageError("the verbose and the all options conflict")
+        call.write(_parts(call.daemon.get("/boxship/system/usage"), form))
+        return 0
     usage = call.daemon.get("/system/df")
     if options.on("verbose"):
         call.write(_verbose(usage))
@@ -45,6 +51,21 @@ def run(call: Call) -> int:
     listing = Listing(columns, ("Type", "TotalCount", "Active", "Size", "Reclaimable"))
     call.write(listing.render(usage_rows(usage), form))
     return 0
+
+
+def _parts(usage: Object, form: str) -> str:
+    """A row for each kind of thing under the data root, and their sum, which is what du says."""
+    columns = (
+        Column("Name", "NAME", lambda part: part["Name"]),
+        Column("Count", "COUNT", lambda part: part["Count"]),
+        Column("Size", "SIZE", lambda part: format_decimal_bytes(part["Size"])),
+        Column("Bytes", "BYTES", lambda part: part["Size"]),
+        Column("Path", "PATH", lambda part: f"{usage['Root']}/{part['Path']}".rstrip("/")),
+    )
+    rows = list(usage["Parts"])
+    if form in ("", "table"):
+        rows.append({"Name": "total", "Count": sum(row["Count"] for row in rows), "Size": usage["Total"], "Path": ""})
+    return Listing(columns, ("Name", "Count", "Size", "Bytes", "Path")).render(rows, form)
 
 
 def usage_rows(usage: Object) -> list[Object]:

@@ -10,6 +10,7 @@ from boxship.doors.docker import (
     build,
     build_cache,
     build_session,
+    checking,
     containers,
     events,
     execs,
@@ -48,6 +49,7 @@ NOUNS = (
     networks,
     volumes,
     system,
+    checking,
     events,
     swarm,
 )

@@ -1,0 +1,220 @@
+"""Is everything there that the records name, and is it what it was? What is found says what a user can do about it.
+
+It runs beside everything else and holds nothing up. With `repair` it does what cannot lose anything: a damaged blob is
+moved into quarantine, so that the next pull or push brings it again; a layer that is gone is unpacked again from its
+blob; what nobody needs goes. It must never delete what a record names.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import msgspec
+
+from boxship.content import Content, Garbage, layer_key
+from boxship.content.garbage import LAYER
+from boxship.content.scrubbing import scrub
+from boxship.engine.model import ALIVE, Phase
+from boxship.engine.records import Records
+from boxship.errors import BoxshipError
+from boxship.images.examining import layer_at, troubles, users_of
+from boxship.images.library import Images
+from boxship.images.unpack import restore
+from boxship.snapshots.overlay import Snapshots
+from boxship.spec import digest as digests
+from boxship.volumes.volumes import Volumes
+
+RESTORED = "unpacked again"
+RATE = 200 << 20  # bytes a second that a check reads, unless asked otherwise
+ADVICE = {
+    "images": "pull or load the image again",
+    "registry": "push to the repository again",
+    "build cache": "build again, or prune the build cache",
+    "signatures": "sign or pull the image again",
+    "interrupted pulls": "pull again",
+}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be. `users` need it; `repaired` says what was done, "" for nothing."""
+
+    what: str
+    problem: str
+    users: tuple[str, ...] = ()
+    advice: str = ""
+    repaired: str = ""
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """How far a part of the check is: `done` of `total`, bytes for blobs, else things."""
+
+    part: str
+    done: int
+    total: int
+
+
+class Inspection:
+    """Checks the store of one engine."""
+
+    def __init__(
+        self,
+        content: Content,
+        garbage: Garbage,
+        snapshots: Snapshots,
+        images: Images,
+        volumes: Volumes,
+        records: Records,
+    ) -> None:
+        self._content = content
+        self._garbage = garbage
+        self._snapshots = snapshots
+        self._images = images
+        self._volumes = volumes
+        self._records = records
+        self._running = asyncio.Lock()
+        self._told: set[str] = set()  # blobs that this check has told of
+
+    async def run(self, *, repair: bool = False, rate: int = RATE) -> AsyncGenerator[Looked | Found, None]:
+        """Check everything; `rate` in bytes a second, 0 for no bound. A second check waits for the first."""
+        async with self._running:
+            self._told.clear()
+            steps = (
+                self._blobs(repair, rate),
+                self._missing(repair),
+                self._layers(repair),
+                self._orphans(repair),
+                self._quarantine(repair),
+                self._others(),
+            )
+            for step in steps:
+                async for event in step:
+                    yield event
+
+    async def _blobs(self, repair: bool, rate: int) -> AsyncGenerator[Looked | Found, None]:
+        total = sum(self._content.size(digest) for digest in await self._content.list() if self._content.exists(digest))
+        done = 0
+        yield Looked("blobs", done, total)
+        async for blob in scrub(self._content, self._garbage, rate):
+            done += blob.size
+            yield Looked("blobs", done, max(total, done))
+            if blob.problem:
+                self._told.add(blob.digest)
+                if repair:
+                    await self._content.quarantine(blob.digest)
+                yield self._found(
+                    f"blob {blob.digest}",
+                    blob.problem,
+                    blob.digest,
+                    "moved to content/quarantine" if repair else "",
+                    "" if repair else "run the check with --repair; then ",
+                )
+
+    async def _missing(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
+        """What somebody claims and is not there. Layers come in their own step."""
+        keys = [key for key in self._garbage.claims if not key.startswith(LAYER)]
+        yield Looked("references", 0, len(keys))
+        for key in keys:
+            if not self._content.exists(key) and self._garbage.claims.get(key) and key not in self._told:
+                yield self._found(f"blob {key}", "it is not there", key)
+        yield Looked("references", len(keys), len(keys))
+
+    async def _layers(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
+        claimed = {key.removeprefix(LAYER) for key in self._garbage.claims if key.startswith(LAYER)}
+        chains = sorted(claimed | set(self._snapshots.layers()))
+        for count, chain_id in enumerate(chains):
+            yield Looked("layers", count, len(chains))
+            async with self._garbage.lease() as lease:
+                if chain_id in claimed and self._garbage.claims.get(layer_key(chain_id)):
+                    await lease.add(layer_key(chain_id))
+                if chain_id not in claimed and not self._snapshots.has_layer(chain_id):
+                    continue
+                problem = await self._snapshots.examine_layer(chain_id)
+                if problem:
+                    done = await self._restore(chain_id) if repair else ""
+                    hint = "run the check with --repair, or " if not repair else ""
+                    yield self._found(f"layer {chain_id}", problem, layer_key(chain_id), done, hint)
+        yield Looked("layers", len(chains), len(chains))
+
+    async def _restore(self, chain_id: str) -> str:
+        """Unpack a layer again, and those below it where they need it too, if no container runs on it and its blob is
+        whole; what was done."""
+        known = layer_at(self._images.catalog, chain_id)
+        if known is None or self._runs_on(chain_id):
+            return ""
+        layer, place = known
+        below = place.parent
+        if below is not None and await self._snapshots.examine_layer(below) and not await self._restore(below):
+            return ""
+        if await self._snapshots.examine_layer(chain_id):
+            try:
+                await restore(self._content, self._snapshots, layer, place)
+            except BoxshipError:
+                return ""
+        return RESTORED
+
+    def _runs_on(self, chain_id: str) -> bool:
+        """Whether a container lives whose image has the layer."""
+        catalog = self._images.catalog
+        images = {box.image_id for box in self._records if box.state.phase in ALIVE and catalog.has(box.image_id)}
+        return any(layer.chain_id == chain_id for image in images for layer in catalog.record(image).layers)
+
+    async def _orphans(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
+        """What nobody claims and nobody makes, and does not go by itself."""
+        keys = [*await self._content.list(), *map(layer_key, self._snapshots.layers())]
+        lost = [key for key in keys if self._is_lost(key)]
+        for key in lost:
+            what = f"layer {key.removeprefix(LAYER)}" if key.startswith(LAYER) else f"blob {key}"
+            yield Found(
+                what, "nobody needs it", (), "" if repair else "--repair removes it", "removed" if repair else ""
+            )
+        if repair and lost:
+            await self._garbage.sweep()
+        for path in await self._content.strays():
+            yield Found(f"{self._content.root / path}", "it is no blob", (), "look what it is, and remove it yourself")
+
+    def _is_lost(self, key: str) -> bool:
+        return not (self._garbage.claims.get(key) or self._garbage.leases.get(key) or self._garbage.is_going(key))
+
+    async def _quarantine(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
+        for digest in await self._content.quarantined():
+            back = self._content.exists(digest)
+            if not back and self._garbage.claims.get(digest):
+                continue  # told among what is missing
+            if repair:
+                await self._content.drop_quarantined(digest)
+            problem = "it is in quarantine, and a good one is here" if back else "it is in quarantine, nobody needs it"
+            repaired = "deleted from quarantine" if repair else ""
+            yield Found(f"blob {digest}", problem, (), "" if repair else "--repair deletes it", repaired)
+
+    async def _others(self) -> AsyncGenerator[Looked | Found, None]:
+        """Records whose parts are elsewhere: images, names, containers, volumes."""
+        for trouble in troubles(self._images.catalog):
+            yield Found(trouble.what, trouble.why, (), "pull or load the image again, or remove it")
+        boxes = list(self._records)
+        for count, box in enumerate(boxes):
+            yield Looked("containers", count, len(boxes))
+            if box.state.phase in (Phase.CREATING, Phase.REMOVING):
+                continue
+            name = f"container {box.name}"
+            if not self._images.catalog.has(box.image_id):
+                yield Found(name, f"its image {digests.short(box.image_id)} is not here", (), "load the image again")
+            if not self._snapshots.has_snapshot(box.id):
+                yield Found(name, "its writable layer is gone", (), "remove the container and create it again")
+            for point in box.mounts:
+                if point.kind == "volume" and not _is_folder(point.source):
+                    yield Found(name, f"the data of its volume {point.name} is gone", (), "restore the volume's data")
+        for volume in self._volumes.list():
+            if not _is_folder(volume.mountpoint):
+                yield Found(f"volume {volume.name}", "its data is gone", (), "restore its data, or remove the volume")
+
+    def _found(self, what: str, problem: str, key: str, repaired: str = "", hint: str = "") -> Found:
+        """A finding about a blob or layer, with who needs it and what helps them."""
+        owners = [name for name, claims in self._garbage.owners.items() if claims.get(key)]
+        users = users_of(self._images.catalog, [key]).get(key, [])
+        shown = (*users, *(name for name in owners if name != "images" or not users))
+        advice = "; ".join(ADVICE.get(name, name) for name in owners)
+        return Found(what, problem, shown, f"{hint}{advice}" if repaired != RESTORED else "", repaired)
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).is_dir()
