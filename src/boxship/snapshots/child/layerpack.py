@@ -12,6 +12,7 @@ from boxship.snapshots.child.pack import Packer
 from boxship.snapshots.child.tarwrite import Writer
 
 _SECOND = 1_000_000_000
+_ORIGIN = "trusted.overlay.origin"  # overlayfs marks with it what it copied up
 
 
 class LayerPacker(Packer):
@@ -29,6 +30,9 @@ class LayerPacker(Packer):
             return None
         if last.startswith(WHITEOUT):
             raise Invalid(f"cannot make a layer with /{prefix}{last} in it: such a name takes another file away")
+        if stat.S_ISDIR(info.st_mode) and self._is_leftover(last, prefix + last):
+            _take_out(last)
+            return None
         # A whiteout of nothing hid a mount point that the image lacks; a socket is something that no archive holds.
         if stat.S_ISSOCK(info.st_mode) or (is_whiteout(info) and self._lower.find(prefix + last) is None):
             _take_out(last)
@@ -39,9 +43,25 @@ class LayerPacker(Packer):
         self.entries += 1
         return info
 
+    def _is_leftover(self, last: str, path: str) -> bool:
+        """Whether a folder is one of the mount points that the image lacks, in which something was deleted."""
+        try:
+            os.getxattr(last, _ORIGIN, follow_symlinks=False)
+        except OSError:
+            return False  # it did not come from below
+        return self._lower.find(path) is None and all(
+            is_whiteout(os.lstat(f"{last}/{name}")) and self._lower.find(f"{path}/{name}") is None
+            for name in os.listdir(last)
+        )
+
 
 def _take_out(last: str) -> None:
-    """Delete a file of the working folder, whose own time stays."""
+    """Delete a file, or a folder with only files, of the working folder, whose own time stays."""
     folder = os.stat(".")
-    os.unlink(last)
+    if stat.S_ISDIR(os.lstat(last).st_mode):
+        for name in os.listdir(last):
+            os.unlink(f"{last}/{name}")
+        os.rmdir(last)
+    else:
+        os.unlink(last)
     os.utime(".", ns=(folder.st_atime_ns, folder.st_mtime_ns))
