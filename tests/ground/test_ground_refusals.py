@@ -22,7 +22,7 @@ REFUSED = {
     "--security-opt": ("apparmor=profile", "apparmor"),
     "--mount": ("type=image,source=busybox,target=/x", "image"),
     "--runtime": ("nothing", "nothing"),
-    "--pull": ("always", "does not pull"),
+    "--pull": ("sometimes", "invalid pull option"),
     "--sysctl": ("kernel.panic=1", "kernel.panic"),
 }
 

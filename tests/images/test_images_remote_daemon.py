@@ -67,17 +67,9 @@ def test_events_tell_of_pull_and_push(box: Daemon, registry: FakeRegistry) -> No
     registry.add_image("app", "1", layers, config(layers))
     box.docker("pull", name)
     box.docker("push", name)
-    shown = box.docker(
-        "events",
-        "--since",
-        "1m",
-        "--until",
-        str(int(time.time()) + 1),
-        "--filter",
-        "type=image",
-        "--format",
-        "{{json .}}",
-    )
+    until_then = str(int(time.time()) + 1)
+    asked = ["--since", "1m", "--until", until_then, "--filter", "type=image", "--format", "{{json .}}"]
+    shown = box.docker("events", *asked)
     told = [json.loads(line) for line in shown.stdout.splitlines()]
     found = {(event["Action"], event["Actor"]["ID"]) for event in told}
     assert {("pull", name), ("push", name)} <= found, found
