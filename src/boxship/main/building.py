@@ -15,6 +15,7 @@ from boxship.builder.repositories import Git
 from boxship.content import Content, Garbage
 from boxship.doors.docker.builds import Builds
 from boxship.images import Images
+from boxship.images.remote.client import Remote
 from boxship.main.fetching import WebFetcher
 from boxship.main.options import Options
 from boxship.main.remotes import remote_settings
@@ -38,6 +39,7 @@ async def building(
     snapshots: Snapshots,
     driver: Driver,
     networks: Networks,
+    remote: Remote,
     tasks: asyncio.TaskGroup,
 ) -> AsyncIterator[Builds]:
     """Recover the builder, after the engine and before the collector's sweep; at the end its builds are ended."""
@@ -53,7 +55,7 @@ async def building(
         driver=driver,
         networks=networks,
         instance=instance,
-        settings=Settings(),
+        settings=Settings(host_ca=options.host_ca),
     )
     await execution.recover()
     settings = remote_settings(options, os.environ)
@@ -68,6 +70,7 @@ async def building(
         layers=snapshots,
         executor=execution,
         volumes=execution.caches,
+        remote=remote,
         fetched=fetched,
         tasks=tasks,
         settings=BuilderSettings(),

@@ -70,6 +70,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     registry_token: bool = False
     registry_policy: str = ""
     registry_metrics: bool = False
+    host_ca: bool = False
 
 
 class AddressPoolOption(msgspec.Struct, frozen=True):
@@ -244,6 +245,7 @@ def _parser() -> argparse.ArgumentParser:
         "registry-plain-http": "serve the registry without TLS to other machines too",
         "registry-token": "ask the registry's clients for bearer tokens, which it gives out itself",
         "registry-metrics": "Prometheus metrics of the registry at /metrics",
+        "host-ca": "the machine's certificate authorities are seen by every RUN of builds",
     }
     for name, text in switches.items():
         parser.add_argument(f"--{name}", action="store_const", const=True, help=text)
