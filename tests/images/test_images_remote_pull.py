@@ -10,67 +10,19 @@ from typing import Any
 import pytest
 from images_kit import Room, config, layer, sha
 from remote_registry import OCI_INDEX, OCI_MANIFEST, FakeRegistry, Said, error
+from remote_room import FAST, RemoteRoom, digest_of, put_image
 
-from boxship.content import Content, Garbage
 from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Timeout, Unauthenticated, Unavailable, Unsupported
-from boxship.images import Images
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, Pulled, PullStep, RemoteLimits, RemoteSettings
-from boxship.snapshots import Snapshots
 from boxship.spec.platform import parse as parse_platform
 from boxship.spec.reference import parse
 from boxship.store.memory import MemoryStore
-from boxship.transport.client import Waits
-
-FAST = RemoteLimits(first_pause=0.001, longest_pause=0.002)
-SHORT = Waits(connect_seconds=2, first_byte_seconds=0.5, stall_seconds=0.5, window_seconds=0.6, slowest_bytes=1000)
-
-
-class Puller:
-    """An images room with the way to registries open."""
-
-    def __init__(self, root: Path, **settings: Any) -> None:
-        self.root = root
-        self.settings = RemoteSettings(**{"limits": FAST, "waits": SHORT, **settings})
-        self.slept: list[float] = []
-        self.store = MemoryStore()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
-
-    async def open(self) -> "Puller":
-        self.content = Content(self.root / "content", self.store)
-        self.layers = Snapshots(self.root / "snapshots")
-        await self.layers.recover(())
-        await self.content.recover()
-        self.garbage = Garbage(self.content, self.layers)
-        self.images = Images(self.content, self.layers, self.garbage, Remote(self.settings, sleep=self.sleep))
-        await self.images.recover(())
-        self.collecting = asyncio.ensure_future(self.garbage.run())
-        await self.garbage.sweep()
-        return self
-
-    async def close(self) -> None:
-        await self.images.close()
-        self.collecting.cancel()
-        await self.layers.close()
-
-    async def pull(self, name: str, **options: Any) -> list[PullStep | Pulled]:
-        return [step async for step in self.images.pull(parse(name), **options)]
-
-    def partials(self) -> list[str]:
-        return [partial.name for partial in self.content.partials()]
-
-    async def assert_nothing_visible(self) -> None:
-        assert await self.images.list() == []
-        await self.garbage.settle()
-        assert self.layers.layers() == []
 
 
 @pytest.fixture
-async def puller(tmp_path: Path) -> AsyncIterator[Puller]:
-    made = await Puller(tmp_path).open()
+async def puller(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
+    made = await RemoteRoom(tmp_path).open()
     yield made
     await made.close()
 
@@ -81,19 +33,8 @@ def registry() -> Iterator[FakeRegistry]:
         yield made
 
 
-def image(registry: FakeRegistry, repository: str = "team/app", tag: str = "1", **fields: Any) -> str:
-    """An image of two layers."""
-    layers = [layer("base"), layer("top", b"y" * 200_000)]
-    return registry.add_image(repository, tag, layers, config(layers, **fields))
-
-
-def digest_of(registry: FakeRegistry, position: int, repository: str = "team/app", tag: str = "1") -> str:
-    found: str = json.loads(registry.manifests[(repository, tag)][1])["layers"][position]["digest"]
-    return found
-
-
-async def test_pull_tells_docker_s_words_and_names_the_image(puller: Puller, registry: FakeRegistry) -> None:
-    digest = image(registry)
+async def test_pull_tells_docker_s_words_and_names_the_image(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    digest = put_image(registry)
     name = f"{registry.host}/team/app:1"
     steps = await puller.pull(name)
     said = [step.status for step in steps if isinstance(step, PullStep)]
@@ -111,22 +52,22 @@ async def test_pull_tells_docker_s_words_and_names_the_image(puller: Puller, reg
     assert puller.partials() == [] and puller.images._traffic._puller.keeper._since == {}
 
 
-async def test_pull_by_digest_gives_no_tag(puller: Puller, registry: FakeRegistry) -> None:
-    digest = image(registry)
+async def test_pull_by_digest_gives_no_tag(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    digest = put_image(registry)
     await puller.pull(f"{registry.host}/team/app@{digest}")
     found = (await puller.images.list())[0]
     assert found.references == () and found.digests == (f"{registry.host}/team/app@{digest}",)
 
 
-async def test_every_tag(puller: Puller, registry: FakeRegistry) -> None:
+async def test_every_tag(puller: RemoteRoom, registry: FakeRegistry) -> None:
     for tag in ("1", "2", "latest"):
-        image(registry, tag=tag)
+        put_image(registry, tag=tag)
     await puller.pull(f"{registry.host}/team/app", every_tag=True)
     assert len((await puller.images.list())[0].references) == 3
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
-async def test_compressed_layers(puller: Puller, registry: FakeRegistry, kind: str) -> None:
+async def test_compressed_layers(puller: RemoteRoom, registry: FakeRegistry, kind: str) -> None:
     zstd = pytest.importorskip("backports.zstd") if kind == "zstd" else None
     layers = [layer("base"), layer("top", b"y" * 200_000)]
     packed = [gzip.compress(x, mtime=0) if zstd is None else zstd.compress(x) for x in layers]
@@ -143,7 +84,7 @@ def index_of(registry: FakeRegistry, platforms: list[str]) -> str:
     for text in platforms:
         system, architecture, *variant = text.split("/")
         fields = {"os": system, "architecture": architecture} | ({"variant": variant[0]} if variant else {})
-        digest = image(registry, tag="", **fields)
+        digest = put_image(registry, tag="", **fields)
         size = len(registry.manifests[("team/app", digest)][1])
         entries.append({"mediaType": OCI_MANIFEST, "digest": digest, "size": size, "platform": fields})
     return registry.add_manifest(
@@ -151,7 +92,7 @@ def index_of(registry: FakeRegistry, platforms: list[str]) -> str:
     )
 
 
-async def test_index_and_platform(puller: Puller, registry: FakeRegistry) -> None:
+async def test_index_and_platform(puller: RemoteRoom, registry: FakeRegistry) -> None:
     index = index_of(registry, ["linux/arm/v6", "linux/arm/v7", "linux/arm64", "linux/amd64"])
     name = f"{registry.host}/team/app:multi"
     for wanted, variant in (("linux/arm/v7", "v7"), ("linux/arm64", ""), ("linux/arm/v6", "v6")):
@@ -163,15 +104,15 @@ async def test_index_and_platform(puller: Puller, registry: FakeRegistry) -> Non
         await puller.pull(name, platform=parse_platform("linux/s390x"))
 
 
-async def test_single_image_of_another_platform(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_single_image_of_another_platform(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     with pytest.raises(NotFound, match="does not match the specified platform"):
         await puller.pull(f"{registry.host}/team/app:1", platform=parse_platform("linux/arm64"))
     await puller.assert_nothing_visible()
 
 
-async def test_missing_things(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_missing_things(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     with pytest.raises(NotFound, match=r"manifest for .*team/app:2 not found: manifest unknown: manifest unknown"):
         await puller.pull(f"{registry.host}/team/app:2")
     with pytest.raises(NotFound, match=r"pull access denied for .*none, repository does not exist or may require"):
@@ -181,8 +122,8 @@ async def test_missing_things(puller: Puller, registry: FakeRegistry) -> None:
 # registries that lie
 
 
-async def test_manifest_with_another_digest(puller: Puller, registry: FakeRegistry) -> None:
-    digest = image(registry)
+async def test_manifest_with_another_digest(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    digest = put_image(registry)
     registry.manifests[("team/app", digest)] = (OCI_MANIFEST, b'{"schemaVersion": 2}')
     with pytest.raises(Invalid, match="manifest verification failed"):
         await puller.pull(f"{registry.host}/team/app@{digest}")
@@ -194,8 +135,8 @@ async def test_manifest_with_another_digest(puller: Puller, registry: FakeRegist
     await puller.assert_nothing_visible()
 
 
-async def test_layer_with_another_content_or_length(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_layer_with_another_content_or_length(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     lying = digest_of(registry, 1)
     good = registry.blobs[lying]
     for bad in (good[:-1] + b"!", good + b"more", good[:-10]):
@@ -210,8 +151,8 @@ async def test_layer_with_another_content_or_length(puller: Puller, registry: Fa
     await puller.pull(f"{registry.host}/team/app:1")
 
 
-async def test_endless_bodies_end(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_endless_bodies_end(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     lying = digest_of(registry, 1)
     registry.rule("GET", f"blobs/{lying}", Said(body=b"z" * 65536, endless=True))
     with pytest.raises(Invalid, match="more than"):
@@ -223,7 +164,7 @@ async def test_endless_bodies_end(puller: Puller, registry: FakeRegistry) -> Non
     await puller.assert_nothing_visible()
 
 
-async def test_layer_that_the_config_does_not_name(puller: Puller, registry: FakeRegistry) -> None:
+async def test_layer_that_the_config_does_not_name(puller: RemoteRoom, registry: FakeRegistry) -> None:
     layers = [layer("base"), layer("top")]
     registry.add_image("app", "1", layers, config([layer("base"), layer("other")]))
     with pytest.raises(Invalid, match="invalid diffID"):
@@ -235,16 +176,16 @@ async def test_layer_that_the_config_does_not_name(puller: Puller, registry: Fak
     assert await puller.content.list() == ()
 
 
-async def test_manifest_that_names_missing_blobs(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_manifest_that_names_missing_blobs(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.members.discard(("team/app", digest_of(registry, 0)))
     with pytest.raises(NotFound):
         await puller.pull(f"{registry.host}/team/app:1")
     await puller.assert_nothing_visible()
 
 
-async def test_indexes_without_end(puller: Puller, registry: FakeRegistry) -> None:
-    below = image(registry, tag="")
+async def test_indexes_without_end(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    below = put_image(registry, tag="")
     for depth in range(8):
         size = len(registry.manifests[("team/app", below)][1])
         entry = {"mediaType": OCI_INDEX if depth else OCI_MANIFEST, "digest": below, "size": size}
@@ -273,13 +214,13 @@ async def test_indexes_without_end(puller: Puller, registry: FakeRegistry) -> No
         b"null",
     ],
 )
-async def test_manifests_that_are_none(puller: Puller, registry: FakeRegistry, document: bytes) -> None:
+async def test_manifests_that_are_none(puller: RemoteRoom, registry: FakeRegistry, document: bytes) -> None:
     registry.manifests[("app", "1")] = ("application/vnd.oci.image.manifest.v1+json", document)
     with pytest.raises(Invalid):
         await puller.pull(f"{registry.host}/app:1")
 
 
-async def test_what_is_not_supported_is_named(puller: Puller, registry: FakeRegistry) -> None:
+async def test_what_is_not_supported_is_named(puller: RemoteRoom, registry: FakeRegistry) -> None:
     registry.manifests[("app", "old")] = (
         "application/vnd.docker.distribution.manifest.v1+prettyjws",
         b'{"schemaVersion":1}',
@@ -296,8 +237,8 @@ async def test_what_is_not_supported_is_named(puller: Puller, registry: FakeRegi
 # registries that are ill
 
 
-async def test_truncated_layer_is_resumed_by_range(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_truncated_layer_is_resumed_by_range(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     broken = digest_of(registry, 1)
     data = registry.blobs[broken]
     registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
@@ -307,8 +248,8 @@ async def test_truncated_layer_is_resumed_by_range(puller: Puller, registry: Fak
     assert registry.sent_of(broken) == len(data)
 
 
-async def test_server_without_ranges_is_read_again(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_server_without_ranges_is_read_again(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     broken = digest_of(registry, 1)
     data = registry.blobs[broken]
     registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
@@ -316,23 +257,23 @@ async def test_server_without_ranges_is_read_again(puller: Puller, registry: Fak
     await puller.pull(f"{registry.host}/team/app:1")
 
 
-async def test_errors_that_pass(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_errors_that_pass(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.rule("GET", "manifests/", Said(500), times=2)
     registry.rule("GET", "blobs/", Said(502), times=2)
     await puller.pull(f"{registry.host}/team/app:1")
 
 
-async def test_errors_that_do_not_pass(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_errors_that_do_not_pass(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.rule("GET", "manifests/", Said(500))
     with pytest.raises(Unavailable, match="500"):
         await puller.pull(f"{registry.host}/team/app:1")
     assert registry.count("GET", "manifests/") == FAST.attempts
 
 
-async def test_retry_after_is_obeyed_and_bounded(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_retry_after_is_obeyed_and_bounded(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.rule("GET", "manifests/", error(429, "TOOMANYREQUESTS", "slow down", {"Retry-After": "7"}), times=1)
     await puller.pull(f"{registry.host}/team/app:1")
     assert puller.slept[0] >= 7
@@ -342,8 +283,8 @@ async def test_retry_after_is_obeyed_and_bounded(puller: Puller, registry: FakeR
 
 
 async def test_hanging_and_dripping_registries_time_out(tmp_path: Path, registry: FakeRegistry) -> None:
-    puller = await Puller(tmp_path, limits=RemoteLimits(attempts=2, first_pause=0.001, resumptions=0)).open()
-    image(registry)
+    puller = await RemoteRoom(tmp_path, limits=RemoteLimits(attempts=2, first_pause=0.001, resumptions=0)).open()
+    put_image(registry)
     registry.rule("GET", "manifests/", Said(hang=True))
     with pytest.raises(Timeout, match=r"no answer after 0.5 s"):
         await puller.pull(f"{registry.host}/team/app:1")
@@ -356,8 +297,8 @@ async def test_hanging_and_dripping_registries_time_out(tmp_path: Path, registry
     await puller.close()
 
 
-async def test_failed_pull_goes_on_where_it_ended(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_failed_pull_goes_on_where_it_ended(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     base, broken = digest_of(registry, 0), digest_of(registry, 1)
     data = registry.blobs[broken]
     registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
@@ -371,8 +312,8 @@ async def test_failed_pull_goes_on_where_it_ended(puller: Puller, registry: Fake
     assert registry.sent_of(broken) == len(data)
 
 
-async def test_damaged_partial_is_fetched_again(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_damaged_partial_is_fetched_again(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     broken = digest_of(registry, 1)
     data = registry.blobs[broken]
     registry.rule("GET", f"blobs/{broken}", Said(body=data[:50_000] + b"!" + data[50_001:], cut=120_000), times=1)
@@ -383,8 +324,8 @@ async def test_damaged_partial_is_fetched_again(puller: Puller, registry: FakeRe
 # many at once
 
 
-async def test_two_pulls_share_one_download_and_one_may_leave(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_two_pulls_share_one_download_and_one_may_leave(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     shared = digest_of(registry, 1)
     data = registry.blobs[shared]
     registry.rule("GET", f"blobs/{shared}", Said(body=data, piece=20_000, pause=0.05))
@@ -404,8 +345,8 @@ async def test_two_pulls_share_one_download_and_one_may_leave(puller: Puller, re
     assert (await puller.images.resolve(name)).references == (name,)
 
 
-async def test_last_client_that_leaves_pauses_the_download(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_last_client_that_leaves_pauses_the_download(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     shared = digest_of(registry, 1)
     registry.rule("GET", f"blobs/{shared}", Said(body=registry.blobs[shared], piece=70_000, pause=0.3))
     pulling = asyncio.ensure_future(puller.pull(f"{registry.host}/team/app:1"))
@@ -419,7 +360,7 @@ async def test_last_client_that_leaves_pauses_the_download(puller: Puller, regis
 
 
 async def test_layers_come_side_by_side_within_the_limit(tmp_path: Path, registry: FakeRegistry) -> None:
-    puller = await Puller(tmp_path, limits=RemoteLimits(layers_per_pull=3)).open()
+    puller = await RemoteRoom(tmp_path, limits=RemoteLimits(layers_per_pull=3)).open()
     layers = [layer(f"f{number}", b"x" * 5000) for number in range(10)]
     registry.add_image("app", "1", layers, config(layers))
     registry.rule("GET", "blobs/", lambda asked: None)
@@ -433,8 +374,8 @@ async def test_layers_come_side_by_side_within_the_limit(tmp_path: Path, registr
 # who we are
 
 
-async def test_basic_and_bearer(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_basic_and_bearer(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.users = {"ann": "secret"}
     name = f"{registry.host}/team/app:1"
     for tokens in (False, True):
@@ -450,8 +391,8 @@ async def test_basic_and_bearer(puller: Puller, registry: FakeRegistry) -> None:
     assert ["repository:team/app:pull"] in registry.token_scopes
 
 
-async def test_token_that_ends_midway_is_renewed(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_token_that_ends_midway_is_renewed(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.users, registry.tokens = {"ann": "secret"}, True
 
     def expire(asked: Any) -> None:
@@ -462,15 +403,15 @@ async def test_token_that_ends_midway_is_renewed(puller: Puller, registry: FakeR
     assert registry.count("GET", "/token") >= 2
 
 
-async def test_token_server_on_plain_http_elsewhere_gets_no_password(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_token_server_on_plain_http_gets_no_password(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.users, registry.tokens, registry.realm = {"ann": "secret"}, True, "http://tokens.example.com/token"
     with pytest.raises(Denied, match="plain HTTP"):
         await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
 
 
-async def test_credentials_do_not_follow_redirects(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_credentials_do_not_follow_redirects(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.users = {"ann": "secret"}
     moved = digest_of(registry, 1)
     with FakeRegistry() as storage:
@@ -481,8 +422,8 @@ async def test_credentials_do_not_follow_redirects(puller: Puller, registry: Fak
         assert storage.asked[0].target == "/store/x?sig=a%2Fb"
 
 
-async def test_redirects_without_end(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_redirects_without_end(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.rule("GET", "blobs/", lambda asked: Said(307, {"Location": asked.target}))
     with pytest.raises(Invalid, match="redirects"):
         await puller.pull(f"{registry.host}/team/app:1")
@@ -493,17 +434,15 @@ async def test_redirects_without_end(puller: Puller, registry: FakeRegistry) -> 
 
 async def test_mirror_comes_first_and_may_fail(tmp_path: Path, registry: FakeRegistry) -> None:
     with FakeRegistry() as mirror:
-        puller = await Puller(tmp_path, mirrors={registry.host: (mirror.url,)}).open()
-        digest = image(registry)
-        image(mirror)
+        puller = await RemoteRoom(tmp_path, mirrors={registry.host: (mirror.url,)}).open()
+        put_image(registry)
+        put_image(mirror)
         registry.users = {"ann": "secret"}
         await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
         assert not registry.asked
         assert all("authorization" not in entry.headers for entry in mirror.asked)
         mirror.rule("*", "", Said(500))
-        await puller.images.remove(f"{registry.host}/team/app@{digest}", force=True)
-        for entry in await puller.images.list():
-            await puller.images.remove(entry.id, force=True)
+        await puller.forget()
         await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
         assert registry.count("GET", "blobs/") == 3
         await puller.close()
@@ -511,9 +450,9 @@ async def test_mirror_comes_first_and_may_fail(tmp_path: Path, registry: FakeReg
 
 async def test_lying_mirror_is_passed_over(tmp_path: Path, registry: FakeRegistry) -> None:
     with FakeRegistry() as mirror:
-        puller = await Puller(tmp_path, mirrors={registry.host: (mirror.url,)}).open()
-        digest = image(registry)
-        image(mirror)
+        puller = await RemoteRoom(tmp_path, mirrors={registry.host: (mirror.url,)}).open()
+        digest = put_image(registry)
+        put_image(mirror)
         lying = digest_of(mirror, 1)
         mirror.manifests[("team/app", digest)] = (OCI_MANIFEST, b"{}")
         mirror.rule("GET", f"blobs/{lying}", Said(404))
@@ -521,15 +460,15 @@ async def test_lying_mirror_is_passed_over(tmp_path: Path, registry: FakeRegistr
         await puller.close()
 
 
-async def test_plain_http_is_for_loopback_and_named_registries_only(puller: Puller) -> None:
+async def test_plain_http_is_for_loopback_and_named_registries_only(puller: RemoteRoom) -> None:
     for settings in ({"mirrors": {"x": ("http://mirror.example.com",)}}, {"push_compression": "rar"}):
         with pytest.raises(Invalid):
             Remote(RemoteSettings(**settings))
     Remote(RemoteSettings(mirrors={"x": ("http://mirror.example.com",)}, insecure=("mirror.example.com",)))
 
 
-async def test_obtain_pulls_once(puller: Puller, registry: FakeRegistry) -> None:
-    image(registry)
+async def test_obtain_pulls_once(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
     registry.users = {"ann": "secret"}
     name = f"{registry.host}/team/app:1"
     given = {f"https://{registry.host}/v2/": {"username": "ann", "password": "secret"}}
@@ -545,7 +484,7 @@ async def test_obtain_pulls_once(puller: Puller, registry: FakeRegistry) -> None
 
 
 async def test_room_is_consistent(tmp_path: Path, registry: FakeRegistry) -> None:
-    image(registry)
+    put_image(registry)
     room = await Room(tmp_path, MemoryStore()).open()
     assert [step async for step in room.images.pull(parse(f"{registry.host}/team/app:1"))]
     await room.assert_no_waste()
