@@ -11,6 +11,7 @@ from boxship.builder.building import Build
 from boxship.builder.cache import Cache, Record, claims_of
 from boxship.builder.channel import Channel
 from boxship.builder.dockerfile.syntax import Finding
+from boxship.builder.exchange import Exchange, check_caches
 from boxship.builder.exporting import Exporter, check_outputs
 from boxship.builder.flights import Flights
 from boxship.builder.layering import Shelf, Sums
@@ -18,11 +19,12 @@ from boxship.builder.loading import Loader
 from boxship.builder.model import BuildEvent, BuildRequest, CacheRecord, Noticed
 from boxship.builder.operations import Agents, Executor
 from boxship.builder.records import SHORT, VOLUME, Volumes, chosen, freed_bytes, shown, shown_volume
-from boxship.builder.solve import Workshop
 from boxship.builder.sources import BuildImages, Fetched
+from boxship.builder.workshop import Workshop
 from boxship.content import Content, Garbage
 from boxship.errors import Conflict, NotFound
 from boxship.images.model import Layers
+from boxship.images.remote.client import Remote
 from boxship.store import Store
 
 STEPS_LIMIT = 16  # steps executed at the same time, over all builds
@@ -52,6 +54,7 @@ class Builder:
         executor: Executor,
         tasks: asyncio.TaskGroup,
         volumes: Volumes,
+        remote: Remote | None = None,
         fetched: Fetched | None = None,
         settings: BuilderSettings = DEFAULTS,
     ) -> None:
@@ -63,6 +66,7 @@ class Builder:
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._exporter = Exporter(images, executor, content, garbage)
+        self._exchange = Exchange(images, content, remote)
         shelf = Shelf(content, layers)
         self.cache = Cache(store, content, garbage, layers, limit_bytes=settings.cache_limit_bytes)
         flights: Flights[Record] = Flights(tasks)
@@ -73,9 +77,7 @@ class Builder:
             flights=flights,
             places=asyncio.Semaphore(settings.steps_limit),
             sums=Sums(executor),
-            rebase=shelf.rebase,
-            store_files=shelf.store_files,
-            read_files=shelf.read_files,
+            shelf=shelf,
         )
 
     async def recover(self) -> None:
@@ -94,9 +96,11 @@ class Builder:
         """Build; the events as they come, Built at the end. Whoever stops reading ends the build: then nothing of it
         runs any more. Raises BuildFailed where a step failed, other kinds where the request is wrong."""
         check_outputs(request)
+        check_caches(request)
         channel = Channel()
         loader = Loader(request, self._images, self._fetched)
-        build = Build(request, self._workshop, loader, self._exporter, channel, agents, secrets.token_hex(8))
+        fresh = secrets.token_hex(8)
+        build = Build(request, self._workshop, loader, self._exporter, self._exchange, channel, agents, fresh)
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = self._tasks.create_task(_run(build, channel, outcome))
         self._running.add(task)

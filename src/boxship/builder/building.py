@@ -14,15 +14,17 @@ from boxship.builder.dockerfile.arguments import EPOCH
 from boxship.builder.dockerfile.parse import parse
 from boxship.builder.dockerfile.problems import DockerfileError
 from boxship.builder.dockerfile.syntax import Dockerfile, Finding, Location
+from boxship.builder.exchange import Exchange, Imports, inline_cache, wants_inline
 from boxship.builder.exporting import Exporter
 from boxship.builder.failures import BuildFailed
 from boxship.builder.graph import Graph, ImageSource
 from boxship.builder.loading import DOCKERFILE_BYTES, Loader, progress_of
-from boxship.builder.model import BuildRequest, Built, Noticed, Planned, StepFinished, StepStarted
+from boxship.builder.model import BuildRequest, Built, CacheEnd, Noticed, Planned, StepFinished, StepStarted
 from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
 from boxship.builder.planner import Base, base_images, image_name, missing_bases, plan, without_password
-from boxship.builder.solve import Solver, StepError, Workshop, started
+from boxship.builder.solve import Solver, StepError, started
 from boxship.builder.stages import Failure
+from boxship.builder.workshop import Result, Workshop
 from boxship.content import Lease
 from boxship.errors import BoxshipError, Invalid, NotFound
 from boxship.images.model import Image
@@ -47,6 +49,7 @@ class Build:
         workshop: Workshop,
         loader: Loader,
         exporter: Exporter,
+        exchange: Exchange,
         channel: Channel,
         agents: Agents | None,
         fresh: str,
@@ -55,6 +58,7 @@ class Build:
         self._workshop = workshop
         self._loader = loader
         self._exporter = exporter
+        self._exchange = exchange
         self._channel = channel
         self._agents = agents
         self._fresh = fresh
@@ -150,8 +154,7 @@ class Build:
         graph = plan(dockerfile, self._request, host, known, agents.offers if agents is not None else _offers_nothing)
         self._channel.tell(Planned(tuple(started(step) for step in graph.steps.values())))
         if graph.unused:
-            text = f"[Warning] One or more build-args [{' '.join(graph.unused)}] were not consumed"
-            self._channel.tell(Noticed(Finding("", text, dockerfile.stages[-1].origin.location)))
+            self._warn(f"One or more build-args [{' '.join(graph.unused)}] were not consumed")
         return graph
 
     async def _checked(self, dockerfile: Dockerfile) -> None:
@@ -174,6 +177,34 @@ class Build:
         image = await self._internal(name, self._loader.image(source, progress_of(name, self._channel.tell), lease))
         return base_of(image)
 
+    async def _imports(self) -> Imports:
+        """The caches that were given; one that cannot be read is told and left out."""
+        imports = Imports()
+        for end in self._request.cache_from:
+            if end.kind == "inline":
+                continue
+            name = f"importing cache manifest from {describe(end)}"
+            try:
+                source = await self._exchange.source(end, self._request)
+                await self._internal(name, imports.add(source))
+            except BoxshipError as error:
+                self._warn(f"cannot import the cache {describe(end)}: {error}")
+        return imports
+
+    async def _cache_to(self, end: CacheEnd, graph: Graph, results: dict[str, Result], lease: Lease) -> None:
+        name = f"exporting cache to {end.kind} {describe(end)}"
+        try:
+            await self._internal(name, self._exchange.export(end, self._request, graph, results, lease))
+        except BoxshipError as error:
+            if end.attributes.get("ignore-error") != "true":
+                raise
+            self._warn(f"cannot export the cache {describe(end)}: {error}")
+
+    def _warn(self, text: str) -> None:
+        """A warning of the build itself."""
+        place = Location(self._request.dockerfile, 1, 1)
+        self._channel.tell(Noticed(Finding("", f"[Warning] {text}", place)))
+
     async def _solved(self, graph: Graph, lease: Lease) -> None:
         request = self._request
         solver = Solver(
@@ -183,18 +214,28 @@ class Build:
             lease,
             self._channel.tell,
             agents=self._agents,
+            imports=await self._imports(),
             name=request.tags[0] if request.tags else "",
             fresh=self._fresh,
         )
         try:
             results = await solver.solve()
-            composed = compose(graph, results, request)
+            inline = inline_cache([results[step.id] for step in graph.lineage()]) if wants_inline(request) else None
+            composed = compose(graph, results, request, inline)
             exported = await self._exporter.export(request, composed, self._channel, lease, self._internal)
+            for end in request.cache_to:
+                if end.kind != "inline":
+                    await self._cache_to(end, graph, results, lease)
         finally:
             self._workshop.cache.let_go(solver.held)
         counted = [step.id for step in graph.steps.values() if step.number]
         cached = sum(results[name].cached for name in counted)
         self._channel.tell(msgspec.structs.replace(exported, steps=len(counted), cached=cached))
+
+
+def describe(end: CacheEnd) -> str:
+    """A cache elsewhere, for people."""
+    return next((end.attributes[name] for name in ("ref", "src", "dest") if name in end.attributes), end.kind)
 
 
 def base_of(image: Image) -> Base:

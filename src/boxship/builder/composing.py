@@ -9,7 +9,7 @@ from boxship.builder import history
 from boxship.builder.graph import Graph, Step
 from boxship.builder.model import BuildRequest
 from boxship.builder.operations import LayerTree
-from boxship.builder.solve import Result
+from boxship.builder.workshop import Result
 from boxship.images.documents import timestamp
 from boxship.images.model import Layer
 from boxship.spec.image import ExecutionConfig, History, ImageConfig, RootFs
@@ -25,8 +25,13 @@ class Composed(msgspec.Struct, frozen=True):
     parent: str = ""
 
 
-def compose(graph: Graph, results: Mapping[str, Result], request: BuildRequest) -> Composed:
-    """The image of the target's state."""
+def compose(
+    graph: Graph,
+    results: Mapping[str, Result],
+    request: BuildRequest,
+    inline: dict[str, object] | None = None,
+) -> Composed:
+    """The image of the target's state; `inline` is the cache that it carries."""
     lineage = graph.lineage()
     final = lineage[-1]
     tree = results[final.id].tree
@@ -49,6 +54,7 @@ def compose(graph: Graph, results: Mapping[str, Result], request: BuildRequest) 
         created=created or (base.config.created if base else timestamp(epoch or 0)),
         author=final.author,
         history=dated,
+        build_cache=inline,
     )
     return Composed(config, tree.layers, base.id if base is not None else "")
 

@@ -11,9 +11,9 @@ from boxship.builder.fetching import is_archive
 from boxship.builder.graph import ContextSource, GitSource, HttpSource, ImageSource, Source
 from boxship.builder.model import BuildRequest, StepProgress
 from boxship.builder.operations import FolderTree, LayerTree
-from boxship.builder.solve import Loaded, Tell
 from boxship.builder.sources import BuildImages, Fetched, Kept
 from boxship.builder.variables import given_arguments, proxies
+from boxship.builder.workshop import Loaded, Tell
 from boxship.content import Lease, layer_key
 from boxship.errors import Conflict, Invalid, NotFound
 from boxship.images.model import Image

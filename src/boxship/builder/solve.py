@@ -8,67 +8,33 @@ and what was running has ended before this returns.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import msgspec
 
 from boxship.builder import keys
-from boxship.builder.cache import Cache, Record
+from boxship.builder.cache import Record
+from boxship.builder.exchange import Imported, Imports
 from boxship.builder.explaining import FILES_LIMIT, difference, pack_files, unpack_files
-from boxship.builder.flights import Flights
-from boxship.builder.graph import Configure, CopyAction, FolderAction, Graph, Load, RunAction, Source, Step
+from boxship.builder.graph import Configure, CopyAction, FolderAction, Graph, Load, RunAction, Step
 from boxship.builder.layering import chain_of
-from boxship.builder.model import BuildEvent, StepFinished, StepOutput, StepStarted
+from boxship.builder.model import StepFinished, StepOutput, StepStarted
 from boxship.builder.operations import (
     Agents,
     CopyOperation,
     CopySource,
-    Executor,
     FolderOperation,
     FolderTree,
     LayerTree,
     Operation,
     Said,
     Selection,
-    Tree,
 )
-from boxship.content import Garbage, Lease, layer_key
+from boxship.builder.workshop import Loader, Result, Tell, Wanted, Workshop
+from boxship.content import Lease, layer_key
 from boxship.errors import BoxshipError
-from boxship.images.model import Image, Layer
+from boxship.images.model import Layer
 
-Tell = Callable[[BuildEvent], None]
-
-
-class Loaded(msgspec.Struct, frozen=True):
-    """What a load brought: files, and the image where they are one's."""
-
-    tree: Tree
-    image: Image | None = None
-    cached: bool = False
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What a step left. `layer` is what it added, with the time in nanoseconds when that was first made and the key
-    under which the cache has it."""
-
-    tree: Tree
-    layer: Layer | None = None
-    created: int = 0
-    key: str = ""
-    cached: bool = False
-    image: Image | None = None
-
-
-class Loader(Protocol):
-    """Brings what comes from outside the build."""
-
-    async def load(self, source: Source, step: str, tell: Tell, lease: Lease) -> Loaded: ...
-
-
-class Sums(Protocol):
-    """Digests of what a copy would bring; what layers hold need not be read twice."""
-
-    async def checksum(self, source: CopySource, *, parents: bool) -> str: ...
+STDERR = 2
 
 
 class StepError(Exception):
@@ -78,20 +44,6 @@ class StepError(Exception):
         super().__init__(str(reason))
         self.step = step
         self.reason = reason
-
-
-class Workshop(msgspec.Struct, frozen=True):
-    """What all builds share."""
-
-    executor: Executor
-    cache: Cache
-    garbage: Garbage
-    flights: Flights[Record]
-    places: asyncio.Semaphore  # steps that are executed at the same time, over all builds
-    sums: Sums
-    rebase: Callable[[Layer, LayerTree, Lease], Awaitable[Layer]]
-    store_files: Callable[[bytes, Lease], Awaitable[str]]
-    read_files: Callable[[str], Awaitable[dict[str, str]]]
 
 
 class Solver:
@@ -106,6 +58,7 @@ class Solver:
         tell: Tell,
         *,
         agents: Agents | None = None,
+        imports: Imports | None = None,
         name: str = "",
         fresh: str = "",
     ) -> None:
@@ -115,6 +68,7 @@ class Solver:
         self._lease = lease
         self._tell = tell
         self._agents = agents
+        self._imports = imports or Imports()
         self._name = name  # of what is built, to find an earlier build of it again
         self._fresh = fresh  # sets apart what must not be shared with other builds
         self._tasks: dict[str, asyncio.Task[Result]] = {}
@@ -172,6 +126,9 @@ class Solver:
         if record is not None:
             await self._keep(record)
             return await self._taken(wanted, record, cached=True)
+        imported = None if step.no_cache else self._imports.find(wanted.key)
+        if imported is not None and (record := await self._bring(step, wanted, imported)) is not None:
+            return await self._taken(wanted, record, cached=True)
         files = await listed(self._workshop, operation)
         reason.append(await explained(self._workshop, wanted, files, step.no_cache))
         record = await self._make(step, wanted, files)
@@ -213,7 +170,7 @@ class Solver:
             return keys.inline_digest(source)
         return await self._workshop.sums.checksum(source, parents=parents)
 
-    async def _make(self, step: Step, wanted: "Wanted", files: bytes) -> Record:
+    async def _make(self, step: Step, wanted: Wanted, files: bytes) -> Record:
         """Execute a step, or wait for another build that does."""
         workshop = self._workshop
 
@@ -230,7 +187,7 @@ class Solver:
                     used=now,
                     slot=wanted.slot,
                     parts=wanted.parts,
-                    files=await workshop.store_files(files, lease) if files else "",
+                    files=await workshop.shelf.store_files(files, lease) if files else "",
                 )
                 await workshop.cache.put(record)
                 await land(record)
@@ -239,7 +196,33 @@ class Solver:
         record, _ = await workshop.flights.share(flight, work, self._said(step), self._keep)
         return record
 
-    async def _execute(self, step: Step, wanted: "Wanted", said: Said, lease: Lease) -> Layer | None:
+    async def _bring(self, step: Step, wanted: Wanted, imported: Imported) -> Record | None:
+        """Fetch what another machine has made; None where that does not work."""
+        workshop = self._workshop
+
+        async def work(said: Said, land: Callable[[Record], Awaitable[None]]) -> None:
+            async with workshop.garbage.lease() as lease:
+                layer = await self._imports.bring(imported, wanted.base, workshop.shelf, lease)
+                record = Record(
+                    key=wanted.key,
+                    layer=layer,
+                    description=step.name,
+                    created=imported.entry.created,
+                    used=time.time_ns(),
+                    slot=wanted.slot,
+                    parts=wanted.parts,
+                )
+                await workshop.cache.put(record)
+                await land(record)
+
+        try:
+            record, _ = await workshop.flights.share(wanted.key, work, self._said(step), self._keep)
+        except BoxshipError as error:
+            self._said(step)(STDERR, f"cannot use the imported cache: {error}\n".encode())
+            return None
+        return record
+
+    async def _execute(self, step: Step, wanted: Wanted, said: Said, lease: Lease) -> Layer | None:
         executor, operation = self._workshop.executor, wanted.operation
         if isinstance(operation, CopyOperation):
             return await executor.copy(wanted.base, operation, lease)
@@ -257,28 +240,18 @@ class Solver:
             await self._lease.add(record.layer.blob)
             await self._lease.add(layer_key(record.layer.chain_id))
 
-    async def _taken(self, wanted: "Wanted", record: Record, *, cached: bool) -> Result:
+    async def _taken(self, wanted: Wanted, record: Record, *, cached: bool) -> Result:
         if cached:
             self._workshop.cache.touch(record.key, wanted.slot)
         layer, base = record.layer, wanted.base
         if layer is None:
             return Result(base, key=record.key, created=record.created, cached=cached)
         if layer.chain_id != chain_of(base.chain_id, layer.diff_id):
-            layer = await self._workshop.rebase(layer, base, self._lease)
+            layer = await self._workshop.shelf.rebase(layer, base, self._lease)
         return Result(LayerTree((*base.layers, layer)), layer, record.created, record.key, cached)
 
     def _said(self, step: Step) -> Said:
         return lambda stream, data: self._tell(StepOutput(step.id, stream, data))
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """A step that is looked for in the cache."""
-
-    key: str
-    parts: keys.Parts
-    slot: str
-    base: LayerTree
-    operation: Operation
 
 
 async def listed(workshop: Workshop, operation: Operation) -> bytes:
@@ -302,7 +275,7 @@ async def explained(workshop: Workshop, wanted: Wanted, files: bytes, unused: bo
     previous = cache.at(wanted.slot) or cache.like(wanted.parts)
     if previous is None:
         return "never built before"
-    before = await workshop.read_files(previous.files) if previous.files and files else {}
+    before = await workshop.shelf.read_files(previous.files) if previous.files and files else {}
     return difference(previous.parts, wanted.parts, before, unpack_files(files) if before else {})
 
 

@@ -219,6 +219,7 @@ async def _engine(
                 snapshots=snapshots,
                 driver=driver,
                 networks=networks,
+                remote=remote,
                 tasks=tasks,
             )
         )

@@ -110,7 +110,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The image's config blob; its digest is the image's id."""
+    """The image's config blob; its digest is the image's id. `build_cache` says which steps of a build made its layers,
+    for builds elsewhere that use the image as a cache."""
 
     architecture: str
     os: str
@@ -120,3 +121,4 @@ class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     author: str = ""
     variant: str = ""
     history: tuple[History, ...] | None = None
+    build_cache: dict[str, Any] | None = msgspec.field(name="boxship.build-cache.v1", default=None)

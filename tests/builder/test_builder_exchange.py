@@ -1,0 +1,128 @@
+"""Caches that go from one machine to another: the second one builds without doing any work."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from builder_kit import Workplace, of_kind
+
+from boxship.builder.model import CacheEnd, Noticed, Output, StepFinished
+from boxship.errors import Invalid, Unsupported
+from boxship.store.memory import MemoryStore
+
+TEXT = """FROM base AS tools
+RUN tools
+FROM base
+COPY hello /hello
+COPY --from=tools /ran /tools/
+RUN last
+"""
+
+
+@pytest.fixture
+async def other(tmp_path: Path) -> AsyncIterator[Workplace]:
+    """A second machine with the same base image."""
+    root = tmp_path / "other"
+    root.mkdir()
+    store = MemoryStore()
+    made = await Workplace(root, store).open()
+    yield made
+    await made.close()
+    await store.close()
+
+
+async def move_image(workplace: Workplace, other: Workplace, name: str) -> None:
+    async for _ in other.images.load(workplace.images.save([name])):
+        pass
+
+
+async def both(workplace: Workplace, other: Workplace) -> None:
+    """The same base image and the same context on both."""
+    await move_image(workplace, other, "base")
+    for place in (workplace, other):
+        place.write(hello="hi\n")
+
+
+def local(way: str, folder: Path, **more: str) -> CacheEnd:
+    return CacheEnd(kind="local", attributes={way: str(folder), **more})
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "gzip"])
+async def test_a_local_cache_of_all_steps_saves_all_work(
+    workplace: Workplace, other: Workplace, tmp_path: Path, compression: str
+) -> None:
+    await both(workplace, other)
+    target = local("dest", tmp_path / "cache", mode="max", compression=compression)
+    first = await workplace.build(TEXT, cache_to=(target,))
+    second = await other.build(TEXT, cache_from=(local("src", tmp_path / "cache"),))
+    assert other.executor.calls == []
+    assert second.image == first.image
+    assert second.cached == second.steps
+    assert (await other.build(TEXT)).image == first.image  # now it is in the cache of its own
+
+
+async def test_a_minimal_cache_has_only_the_steps_of_the_result(
+    workplace: Workplace, other: Workplace, tmp_path: Path
+) -> None:
+    await both(workplace, other)
+    await workplace.build(TEXT, cache_to=(local("dest", tmp_path / "cache"),))
+    await other.build(TEXT, cache_from=(local("src", tmp_path / "cache"),))
+    assert other.executor.calls == ["run tools"]
+
+
+@pytest.mark.parametrize("way", ["argument", "option"])
+async def test_an_image_carries_its_cache(workplace: Workplace, other: Workplace, way: str) -> None:
+    await both(workplace, other)
+    text = TEXT.replace("COPY --from=tools /ran /tools/\n", "")
+    if way == "argument":
+        first = await workplace.build(text, tags=("app",), arguments={"BUILDKIT_INLINE_CACHE": "1"})
+    else:
+        first = await workplace.build(text, tags=("app",), cache_to=(CacheEnd(kind="inline"),))
+    await move_image(workplace, other, "app")
+    source = CacheEnd(kind="registry", attributes={"ref": "app"})
+    second = await other.build(text, cache_from=(source,), cache_to=(CacheEnd(kind="inline"),))
+    assert other.executor.calls == []
+    assert second.image == first.image
+
+
+async def test_an_image_without_a_cache_brings_nothing(workplace: Workplace, other: Workplace) -> None:
+    await both(workplace, other)
+    await workplace.build(TEXT, tags=("app",))
+    await move_image(workplace, other, "app")
+    await other.build(TEXT, cache_from=(CacheEnd(kind="registry", attributes={"ref": "app"}),))
+    assert "run last" in other.executor.calls
+
+
+async def test_a_cache_that_is_not_there_is_a_warning(workplace: Workplace, tmp_path: Path) -> None:
+    events = await workplace.events("FROM base\nRUN a\n", cache_from=(local("src", tmp_path / "none"),))
+    (warning,) = of_kind(events, Noticed)
+    assert "cannot import the cache" in warning.finding.message
+    assert workplace.executor.calls == ["run a"]
+
+
+async def test_a_damaged_layer_of_a_cache_is_made_again(workplace: Workplace, other: Workplace, tmp_path: Path) -> None:
+    await both(workplace, other)
+    await workplace.build(TEXT, cache_to=(local("dest", tmp_path / "cache", mode="max"),))
+    for path in (tmp_path / "cache" / "blobs" / "sha256").iterdir():
+        if path.stat().st_size >= 10240:  # a tar
+            data = bytearray(path.read_bytes())
+            data[600] ^= 1
+            path.write_bytes(data)
+    events = await other.events(TEXT, cache_from=(local("src", tmp_path / "cache"),))
+    assert "run last" in other.executor.calls
+    assert not [event.error for event in of_kind(events, StepFinished) if event.error]
+
+
+async def test_wrong_caches_are_refused_before_anything_is_built(workplace: Workplace) -> None:
+    wrong = (
+        ({"cache_from": (CacheEnd(kind="s3"),)}, Unsupported),
+        ({"cache_to": (CacheEnd(kind="registry", attributes={"ref": "x", "mode": "most"}),)}, Invalid),
+        ({"cache_to": (CacheEnd(kind="local", attributes={"dest": "/x", "speed": "high"}),)}, Unsupported),
+        ({"cache_to": (CacheEnd(kind="local"),)}, Invalid),
+        ({"outputs": (Output(kind="magic"),)}, Unsupported),
+        ({"outputs": (Output(kind="image", attributes={"colour": "red"}),)}, Unsupported),
+    )
+    for options, kind in wrong:
+        with pytest.raises(kind):
+            await workplace.build("FROM base\nRUN a\n", **options)
+    assert workplace.executor.calls == []
