@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cli_terminal import PROGRAM, Terminal
 
-from daemons import Daemon, processes_naming, until
+from daemons import Daemon, processes_naming, running_daemon, until
 
 
 @pytest.fixture
@@ -161,6 +161,26 @@ def test_an_interrupt_on_a_terminal_leaves_it_as_it_was(daemon: Daemon, context:
     terminal.signal(signal.SIGINT)
     assert terminal.end() == 130
     until(lambda: not running(mark), 10, "the step ends")
+
+
+def test_a_daemon_that_is_killed_is_told_of(tmp_path: Path) -> None:
+    mark = f"987649{os.getpid()}"
+    with running_daemon(tmp_path) as own:
+        environment = {**os.environ, "BOXSHIP_HOST": own.url}
+        words = [PROGRAM, "build", "-o", f"type=tar,dest={tmp_path}/x.tar", "-"]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+            assert process.stdin is not None
+            process.stdin.write(f"FROM busybox\nRUN sleep {mark}\n".encode())
+            process.stdin.close()
+            process.stdin = None
+            until(lambda: running(mark), 20, "the step runs")
+            own.kill()
+            _, said = process.communicate(timeout=20)
+        assert process.returncode == 1 and b"cannot build: the daemon closed the connection" in said
+        assert not list(tmp_path.glob("x.tar*"))
+        own.start()
+        until(lambda: not running(mark), 20, "the step ends with the next start at the latest")
+        assert build(own, "FROM busybox\nRUN true\n", "-q", "-").stdout.startswith("sha256:")
 
 
 def test_the_cache_is_shown_and_pruned(daemon: Daemon) -> None:

@@ -68,6 +68,25 @@ def test_our_client_works_over_tls(secured: Secured) -> None:
     assert (done.returncode, done.stdout) == (0, "over the wire\n"), done.stderr
 
 
+def test_our_client_builds_over_tls(secured: Secured, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    (context / "left").mkdir(parents=True)
+    (context / "left" / "out").write_text("x" * 3_000_000)
+    (context / "big").write_bytes(os.urandom(3_000_000))
+    (context / ".dockerignore").write_text("left\nDockerfile\n")
+    (context / "Dockerfile").write_text("FROM busybox\nCOPY . /all\nRUN ls -A /all; rm /all/.dockerignore\n")
+    program = str(Path(sys.executable).with_name("boxship"))
+    words = ("build", "-o", str(tmp_path / "out"), str(context))
+    done = secured.run(program, secured.client, *words)
+    assert done.returncode == 0, done.stderr
+    assert " big\n" in done.stderr and " left\n" not in done.stderr
+    assert not (tmp_path / "out" / "all" / "Dockerfile").exists()
+    assert (tmp_path / "out" / "all" / "big").read_bytes() == (context / "big").read_bytes()
+    assert list((secured.daemon.data / "builder" / "contexts").iterdir()) == []
+    refused = secured.run(program, secured.client, "build", "--cache-to", f"type=local,dest={tmp_path}/c", str(context))
+    assert refused.returncode == 1 and "unsupported: a cache of type local in a folder of another" in refused.stderr
+
+
 def test_clients_without_a_certificate_of_the_authority_stay_outside(secured: Secured) -> None:
     done = secured.run(docker_program(), secured.stranger, "version", "--format", "{{.Server.Version}}")
     assert done.returncode != 0

@@ -93,13 +93,18 @@ def run(call: Call) -> int:
             sink.abandon()
         if isinstance(error, BuildError):
             show.write_failure(error.fields)
-            raise Failure(f"cannot build {call.arguments[0]}: {error}") from None
+            raise Failure(_reason("build", call.arguments[0], str(error))) from None
         raise
     write_notes(show.built, options.text("iidfile"), options.text("metadata-file"))
     if way == "quiet" and show.built.get("image"):
         call.line(show.built["image"])
     show.write_summary()
     return 0
+
+
+def _reason(what: str, name: str, text: str) -> str:
+    """Many of the daemon's reasons are whole sentences."""
+    return text if text.startswith("cannot ") else f"cannot {what} {name}: {text}"
 
 
 def _check(call: Call, order: Order) -> int:
@@ -113,7 +118,7 @@ def _check(call: Call, order: Order) -> int:
         Conversation(call.daemon, order, {}, show.take, None).run()
     except BuildError as error:
         show.write_failure(error.fields)
-        raise Failure(f"cannot check {call.arguments[0]}: {error}") from None
+        raise Failure(_reason("check", call.arguments[0], str(error))) from None
     if not show.findings:
         call.line("Check complete, no findings.")
         return 0
