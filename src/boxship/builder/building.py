@@ -203,7 +203,7 @@ class Build:
     def _warn(self, text: str) -> None:
         """A warning of the build itself."""
         place = Location(self._request.dockerfile, 1, 1)
-        self._channel.tell(Noticed(Finding("", f"[Warning] {text}", place)))
+        self._channel.tell(Noticed(Finding("", text, place)))
 
     async def _solved(self, graph: Graph, lease: Lease) -> None:
         request = self._request

@@ -4,6 +4,7 @@ A layer is durable before its record is, and a record is gone before its layer m
 the collector removes at the next start. When a record was last used is written now and then: a crash may forget it.
 """
 
+import hashlib
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -41,8 +42,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.layer.size + self.layer.blob_size if self.layer else 0
 
 
-def _essence(parts: Parts) -> list[tuple[str, str]]:
-    return sorted((name, value) for name, value in parts.items() if name != "base" and not name.startswith("source "))
+def _essence(parts: Parts) -> bytes:
+    """What a step does, without what it does it to."""
+    kept = {name: value for name, value in parts.items() if name != "base" and not name.startswith("source ")}
+    return hashlib.blake2b(msgspec.json.encode(sorted(kept.items())), digest_size=16).digest()
 
 
 def claims_of(record: Record) -> list[str]:
@@ -72,6 +75,7 @@ class Cache:
         self._clock = clock
         self._records: dict[str, Record] = {}
         self._makers: dict[str, str] = {}  # chain id: the key that made it
+        self._likes: dict[bytes, str] = {}  # what a step does: the key that it had last
         self._slots: dict[str, str] = {}  # slot: the key that was last made there
         self._touched: set[str] = set()
         self._total = 0
@@ -111,6 +115,9 @@ class Cache:
             self._garbage.release(claims_of(known))
         if record.layer is not None:
             self._makers[record.layer.chain_id] = record.key
+        alike = self.like(record.parts)
+        if alike is None or alike.created <= record.created:
+            self._likes[_essence(record.parts)] = record.key
         latest = self._records.get(self._slots.get(record.slot, ""))
         if record.slot and (latest is None or latest.created <= record.created):
             self._slots[record.slot] = record.key
@@ -126,12 +133,7 @@ class Cache:
 
     def like(self, parts: Parts) -> Record | None:
         """The latest record that does the same on another base, or from other files."""
-        essence = _essence(parts)
-        found = [record for record in self._records.values() if _essence(record.parts) == essence]
-        return max(found, key=lambda record: record.created, default=None)
-
-    def all(self) -> tuple[Record, ...]:
-        return tuple(self._records.values())
+        return self._records.get(self._likes.get(_essence(parts), ""))
 
     def parent_of(self, record: Record) -> str:
         """The key of the record that made what this one stands on; "" where that is an image's."""
@@ -202,6 +204,8 @@ class Cache:
         self._total -= record.size
         if record.layer is not None and self._makers.get(record.layer.chain_id) == key:
             del self._makers[record.layer.chain_id]
+        if self._likes.get(_essence(record.parts)) == key:
+            del self._likes[_essence(record.parts)]
         if self._slots.get(record.slot) == key:
             del self._slots[record.slot]
         self._touched.discard(key)

@@ -9,6 +9,8 @@ from boxship.errors import Internal
 
 FILES_LIMIT = 50_000  # files of one COPY that are listed
 SHOWN_FILES = 3
+SHOWN_REASONS = 3
+SHOWN_CHARACTERS = 120  # of a command
 NAMES = {
     "base": "what it stands on changed",
     "arguments": "the command changed",
@@ -36,21 +38,29 @@ def difference(before: Parts, now: Parts, files_before: dict[str, str], files_no
             reasons.append(_files(files_before, files_now) or "a copied file changed")
         elif name.startswith("mount "):
             reasons.append("a mount or its files changed")
-        elif name == "arguments" and max(len(before.get(name, "")), len(now.get(name, ""))) <= SHOWN_LIMIT:
-            reasons.append(f"the command changed: it was {before.get(name, '')}")
+        elif name == "arguments":
+            reasons.append(_command(before.get(name, "")) or NAMES[name])
         elif name == "environment":
             reasons.append(_environment(before.get(name, ""), now.get(name, "")) or NAMES[name])
         else:
             reasons.append(NAMES.get(name, f"{name} changed"))
-    return "; ".join(dict.fromkeys(reasons))
-
-
-SHOWN_LIMIT = 150  # characters of a command
+    return "; ".join(list(dict.fromkeys(reasons))[:SHOWN_REASONS])
 
 
 def _rank(name: str) -> tuple[int, str]:
     order = ("kind", "arguments", "environment", "destination")
     return (order.index(name) if name in order else len(order) + (name == "base"), name)
+
+
+def _command(before: str) -> str:
+    """What the command was, where that can be told in a line."""
+    try:
+        words = msgspec.json.decode(before, type=list[str])
+    except msgspec.MsgspecError:  # it is kept shortened
+        return ""
+    text = words[-1] if words[:-1] and words[0].startswith("/") else " ".join(words)
+    text = text.partition("\n")[0].strip()
+    return f"the command changed: it was {text}" if 0 < len(text) <= SHOWN_CHARACTERS else ""
 
 
 def _environment(before: str, now: str) -> str:

@@ -14,8 +14,10 @@ from boxship.builder.dockerfile.arguments import platform_values, unconsumed
 from boxship.builder.dockerfile.parse import parse_trigger
 from boxship.builder.dockerfile.syntax import Arg, Copy, Dockerfile, Instruction, Run, WorkingDirectory
 from boxship.builder.graph import (
+    Action,
     Configure,
     ContextSource,
+    CopyAction,
     GitSource,
     Graph,
     HttpSource,
@@ -24,8 +26,10 @@ from boxship.builder.graph import (
     Source,
     Step,
 )
+from boxship.builder.history import MARK
 from boxship.builder.instructions import CONFIGURING
 from boxship.builder.model import BuildRequest
+from boxship.builder.operations import CopyOperation, CopySource
 from boxship.builder.running import run
 from boxship.builder.stages import Failure, Layout, PlannedStage, needed, own_triggers
 from boxship.builder.state import Inputs, StageState
@@ -161,8 +165,8 @@ class _Draft:
         """The step of FROM."""
         planned = state.planned
         base, origin = planned.base, planned.stage.origin
-        action: Load | Configure = Load(base.source)
-        shown = "scratch"
+        action: Action = Load(base.source)
+        shown, history = "scratch", ""
         if base.stage is not None:
             below = self.states[base.stage]
             action = Configure()
@@ -177,7 +181,10 @@ class _Draft:
             shown = image_name(base.source, known.digest)
         else:
             state.config = ExecutionConfig(Env=(f"PATH={DEFAULT_PATH}",), WorkingDir="/")
-            shown = source_name(base.source)
+            shown = origin.base
+            everything = CopyOperation(sources=(CopySource(None),), destination="/", epoch=self.request.epoch)
+            action = CopyAction(everything, (self._load(base.source),))
+            history = f"COPY . /{MARK}"
         state.config = msgspec.structs.replace(state.config, OnBuild=None)
         state.number = 1
         state.add(
@@ -192,6 +199,8 @@ class _Draft:
                 instruction=origin.text,
                 location=origin.location,
                 config=state.config,
+                history=history,
+                layered=bool(history),
                 author=state.author,
                 no_cache=state.no_cache,
             )

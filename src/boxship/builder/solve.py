@@ -272,8 +272,8 @@ async def explained(workshop: Workshop, wanted: Wanted, files: bytes, unused: bo
     cache = workshop.cache
     if wanted.key in cache.pruned:
         return "it was pruned"
-    previous = cache.at(wanted.slot) or cache.like(wanted.parts)
-    if previous is None:
+    previous = cache.like(wanted.parts) or cache.at(wanted.slot)
+    if previous is None or previous.parts.get("kind") != wanted.parts["kind"]:
         return "never built before"
     before = await workshop.shelf.read_files(previous.files) if previous.files and files else {}
     return difference(previous.parts, wanted.parts, before, unpack_files(files) if before else {})
