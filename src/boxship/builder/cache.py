@@ -135,6 +135,9 @@ class Cache:
         """The latest record that does the same on another base, or from other files."""
         return self._records.get(self._likes.get(_essence(parts), ""))
 
+    def all(self) -> tuple[Record, ...]:
+        return tuple(self._records.values())
+
     def parent_of(self, record: Record) -> str:
         """The key of the record that made what this one stands on; "" where that is an image's."""
         return self._makers.get(record.parts.get("base", ""), "")
