@@ -20,7 +20,8 @@ from boxship.errors import Exhausted, Invalid, Unsupported
 FORMS = ("$2a$", "$2b$", "$2y$")
 REMEMBERED = 1000
 REMEMBER_SECONDS = 300.0
-GUESSES = 10  # wrong ones of one address, and of one user, within WINDOW_SECONDS
+GUESSES = 10  # wrong ones of one address within WINDOW_SECONDS
+USER_GUESSES = 100  # of one user from anywhere: more, so that a stranger cannot lock him out easily
 WINDOW_SECONDS = 60.0
 TRACKED = 10_000  # addresses and users with wrong guesses that are known at once
 PASSWORD_LIMIT = 1024  # bytes
@@ -108,9 +109,9 @@ class Users:
         return True
 
     def _check_rate(self, now: float, address: str, user: str) -> None:
-        for key in (f"address {address}", f"user {user}"):
+        for key, limit in ((f"address {address}", GUESSES), (f"user {user}", USER_GUESSES)):
             times = [moment for moment in self._wrong.get(key, ()) if moment > now - WINDOW_SECONDS]
-            if len(times) >= GUESSES:
+            if len(times) >= limit:
                 raise TooManyGuesses(max(int(times[0] + WINDOW_SECONDS - now) + 1, 1))
 
     def _note_wrong(self, now: float, address: str, user: str) -> None:

@@ -63,7 +63,7 @@ class Door:
             return _wrong_method(request, ", ".join(sorted(route.actions)))
         call = Call(self._registry, self._gate.access, self.counts, request, names, identity)
         if not call.may(action.right):
-            return self._denied(call, action)
+            return self._denied(call, action, route)
         return await action.handler(call)
 
     async def _answer_apart(self, request: Request, identity: Identity) -> Reply:
@@ -84,12 +84,14 @@ class Door:
             return metrics(self.counts, self._registry)
         return json_reply({})
 
-    def _denied(self, call: Call, action: Action) -> Reply:
+    def _denied(self, call: Call, action: Action, route: Route) -> Reply:
         """403 for somebody who is known and may not; 401 for who may once he says who he is, or has a wider token."""
         message = f"cannot {action.right} repository {call.name[:256]}: it is not allowed"
         is_narrow = call.identity.grants is not None and action.right not in call.identity.grants.get(call.name, ())
         if self._gate.asks and (not call.identity.user or is_narrow):
-            scope = f"repository:{call.name}:{RIGHT_NAMES[action.right]}"
+            # A push begins with the question which blobs are there; some clients never ask for a wider token later.
+            right = "push" if call.request.method == "HEAD" and route.label == "blob" else action.right
+            scope = f"repository:{call.name}:{RIGHT_NAMES[right]}"
             return self._gate.challenge(call.request, message, scope, "insufficient_scope" if is_narrow else "")
         return refusal(403, "DENIED", message)
 

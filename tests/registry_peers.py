@@ -1,0 +1,104 @@
+"""Real clients of a registry: skopeo, and a layout for it to copy; a free port; raw requests that wait for nobody."""
+
+import hashlib
+import http.client
+import io
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from daemons import PROJECT
+
+PEERS = PROJECT / "build" / "peers"
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return int(place.getsockname()[1])
+
+
+def skopeo(*words: str, check: bool = True, home: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run the machine's skopeo, or the one that tools/registry-peers.sh unpacked."""
+    program = shutil.which("skopeo") or str(PEERS / "usr/bin/skopeo")
+    assert Path(program).exists(), "skopeo: run tools/registry-peers.sh"
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(PEERS / "usr/lib/x86_64-linux-gnu")}
+    if home is not None:
+        environment |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "REGISTRY_AUTH_FILE": str(home / "auth.json")}
+    done = subprocess.run(
+        [program, "--insecure-policy", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"skopeo {' '.join(words)}: {done.stderr}"
+    return done
+
+
+def make_layout(folder: Path, *layers: bytes) -> str:
+    """An OCI layout with one image, tagged x; the manifest's digest. Each layer has one file."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes, media_type: str) -> dict[str, Any]:
+        encoded = hashlib.sha256(data).hexdigest()
+        (blobs / encoded).write_bytes(data)
+        return {"mediaType": media_type, "digest": f"sha256:{encoded}", "size": len(data)}
+
+    tars = [_tar(f"file{number}", data) for number, data in enumerate(layers)]
+    entries = [put(tar, "application/vnd.oci.image.layer.v1.tar") for tar in tars]
+    diffs = [entry["digest"] for entry in entries]
+    config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diffs}}
+    document = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
+        "layers": entries,
+    }
+    manifest = put(json.dumps(document).encode(), document["mediaType"])  # type: ignore[arg-type]
+    named = {**manifest, "annotations": {"org.opencontainers.image.ref.name": "x"}}
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return str(manifest["digest"])
+
+
+def _tar(name: str, data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(data)
+        tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+class Caller:
+    """Requests to one registry, each over a connection of its own."""
+
+    def __init__(self, address: str, context: ssl.SSLContext | None = None) -> None:
+        self.address = address
+        self._context = context
+
+    def open(self) -> http.client.HTTPConnection:
+        if self._context is not None:
+            return http.client.HTTPSConnection(self.address, timeout=30, context=self._context)
+        return http.client.HTTPConnection(self.address, timeout=30)
+
+    def call(
+        self, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = self.open()
+        try:
+            connection.request(method, path, data, headers or {})
+            got = connection.getresponse()
+            return got.status, {name.lower(): value for name, value in got.getheaders()}, got.read()
+        finally:
+            connection.close()
