@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,15 @@ from daemons import PROJECT, docker_program, running_daemon
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Each document with the options of the daemon that its commands need.
 DOCUMENTS: dict[str, tuple[str, ...]] = {
-    "build.md": (),
+    "build.md": ("--registry", "{registry}"),
 }
 SECONDS = 300
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def script_of(document: str) -> str:
@@ -29,7 +36,9 @@ def test_the_commands_of_a_document_work(document: str, tmp_path: Path) -> None:
     (tmp_path / "programs").mkdir()
     (tmp_path / "programs" / "docker").symlink_to(docker_program())
     (tmp_path / "work").mkdir()
-    with running_daemon(tmp_path, *DOCUMENTS[document]) as daemon:
+    registry = f"127.0.0.1:{free_port()}"
+    options = [option.format(registry=registry) for option in DOCUMENTS[document]]
+    with running_daemon(tmp_path, *options) as daemon:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-x", "-c", script_of(document)],
             cwd=tmp_path / "work",
@@ -41,6 +50,7 @@ def test_the_commands_of_a_document_work(document: str, tmp_path: Path) -> None:
                 **os.environ,
                 "BOXSHIP_HOST": daemon.url,
                 "DOCKER_HOST": daemon.url,
+                "REGISTRY": registry,
                 "DOCKER_CONFIG": str(tmp_path / "client"),
                 "PATH": f"{Path(sys.executable).parent}:{tmp_path}/programs:{os.environ['PATH']}",
             },
