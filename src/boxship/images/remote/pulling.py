@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.content import Content, Garbage, Lease, layer_key
-from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Unavailable
+from boxship.errors import BoxshipError, Conflict, Denied, Invalid, NotFound, Unavailable
 from boxship.errors import Timeout as TimedOut
 from boxship.images.catalog import Catalog
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
@@ -215,8 +215,10 @@ class Puller:
     def record(self, identifier: str) -> Record:
         return self._catalog.record(identifier)
 
-    async def unpack(self, lease: Lease, blob: Blob, place: LayerPlace, known: dict[str, Layer]) -> Layer:
-        return await unpack(self._content, self._layers, lease, blob, place, known)
+    async def unpack(
+        self, lease: Lease, blob: Blob, place: LayerPlace, known: dict[str, Layer], begun: "asyncio.Future[None]"
+    ) -> Layer:
+        return await unpack(self._content, self._layers, lease, blob, place, known, begun)
 
     def has(self, blob: str, chain_id: str) -> bool:
         return self._content.exists(blob) and self._layers.has_layer(chain_id)
@@ -224,6 +226,15 @@ class Puller:
     @property
     def remote(self) -> Remote:
         return self._remote
+
+
+class _Unpacked:
+    """How far a layer is: the next one may be unpacked beside it from `begun` on."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.begun: asyncio.Future[None] = loop.create_future()
+        self.done: asyncio.Future[None] = loop.create_future()
 
 
 class _Image:
@@ -264,12 +275,12 @@ class _Image:
         for part, place in zip(manifest.layers, places(config.rootfs.diff_ids), strict=True):
             await self._lease.add(part.digest)
             await self._lease.add(layer_key(place.chain_id))
-        loop = asyncio.get_running_loop()
-        below: asyncio.Future[None] = loop.create_future()
-        below.set_result(None)
+        below = _Unpacked()
+        below.begun.set_result(None)
+        below.done.set_result(None)
         works = []
         for part, place in zip(manifest.layers, places(config.rootfs.diff_ids), strict=True):
-            here = loop.create_future()
+            here = _Unpacked()
             works.append(self._layer(part, place, known, below, here))
             below = here
         return await together(works)
@@ -279,23 +290,30 @@ class _Image:
         part: Descriptor,
         place: LayerPlace,
         known: dict[str, Layer],
-        below: "asyncio.Future[None]",
-        here: "asyncio.Future[None]",
+        below: "_Unpacked",
+        here: "_Unpacked",
     ) -> Layer:
         name = digests.short(part.digest)
         before = known.get(place.chain_id)
         blob = Blob(part.digest, part.size)
-        if before is not None and before.blob == part.digest and self._puller.has(part.digest, place.chain_id):
+        here_already = (
+            before is not None and before.blob == part.digest and self._puller.has(blob.digest, place.chain_id)
+        )
+        if here_already:
             self._tell(PullStep("Already exists", name))
         else:
             self._tell(PullStep("Pulling fs layer", name))
             await self._fetch(part, name)
-            await below
+            await below.begun
             self._tell(PullStep("Extracting", name, part.size, part.size))
-        layer = await self._puller.unpack(self._lease, blob, place, known)
-        if before is None or before.blob != part.digest:
+        try:
+            layer = await self._puller.unpack(self._lease, blob, place, known, here.begun)
+        except (Conflict, NotFound):  # another pull, which had begun the layer below, gave it up
+            await below.done
+            layer = await self._puller.unpack(self._lease, blob, place, known, here.begun)
+        if not here_already:
             self._tell(PullStep("Pull complete", name))
-        here.set_result(None)
+        here.done.set_result(None)
         return layer
 
     async def _fetch(self, part: Descriptor, name: str) -> None:
