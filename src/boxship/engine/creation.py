@@ -74,7 +74,8 @@ class Creation:
         warnings = (*checking.ignored(spec), *limits.check(spec.resources, self._driver.host))
         spec = _completed(spec, self._driver.host.cgroup_version)
         container = self._record(spec, image, self._name(name))
-        await self._records.insert(container)
+        async with self._images.using(image.id):
+            await self._records.insert(container)
         try:
             container = await self._furnish(container, image)
         except BaseException:

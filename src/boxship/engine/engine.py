@@ -6,6 +6,7 @@ import logging
 from boxship.content import Content, Garbage
 from boxship.engine.accounting import Accounting
 from boxship.engine.attachments import Attachments
+from boxship.engine.budget import BudgetSettings, ImageBudget
 from boxship.engine.clock import Clock
 from boxship.engine.committing import Committing
 from boxship.engine.containers import Containers
@@ -61,6 +62,7 @@ class Engine:
         facts: Facts,
         clock: Clock,
         tasks: asyncio.TaskGroup,
+        image_budget: BudgetSettings | None = None,
     ) -> None:
         self._tasks = guarded = Tasks(tasks)
         self.events = events = Events(store, clock)
@@ -81,6 +83,7 @@ class Engine:
         self.metrics = Metrics(records, lives, driver, networks)
         self.committing = Committing(records, images, snapshots, driver, lives, events, clock)
         self.images = EngineImages(images, records, events, clock)
+        self._budget = ImageBudget(image_budget or BudgetSettings(), images, self.images, records, clock)
         self.networks = EngineNetworks(networks, records, lives, events, clock)
         self.volumes = EngineVolumes(volumes, records, events, clock)
         self.system = System(facts, records, images, snapshots, volumes, driver, Accounting(places.data, garbage))
@@ -104,6 +107,7 @@ class Engine:
         await self._recovery.run()
         self._background = [
             self._tasks.start("rotate logs", self._rotation.run),
+            self._tasks.start("keep unused images within their budget", self._budget.run),
             self._tasks.start("start containers with the daemon", self._recovery.start_wanted),
         ]
 

@@ -43,13 +43,13 @@ class EngineImages:
     async def remove(self, ref: str, *, force: bool = False) -> Sequence[tuple[str, str]]:
         """("Untagged" | "Deleted", what) in order. Raises NotFound, or Conflict where it is in use."""
         image = await self._images.resolve(ref)
-        return self._tell(image.id, await self._images.remove(ref, force=force, uses=self._uses()), {image.id})
+        return self._tell(image.id, await self._images.remove(ref, force=force, uses=self._uses), {image.id})
 
     async def prune(self, *, dangling: bool, keep: Callable[[Image], bool]) -> tuple[Sequence[tuple[str, str]], int]:
         """Remove images that no container uses (only nameless ones with `dangling`): what went, and bytes freed."""
         known = {image.id for image in await self._images.list()}
         removed, freed = await self._images.prune(
-            lambda image: not keep(image), everything=not dangling, uses=self._uses()
+            lambda image: not keep(image), everything=not dangling, uses=self._uses
         )
         told = self._tell("", removed, known)
         self._events.publish(prune_event("image", freed, self._clock.now()))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 from boxship.engine.clock import Clock
@@ -72,7 +73,7 @@ class Removal:
             raise
         await self._records.delete(container, container_event(container, "destroy", self._clock.now()))
         self._lives.forget(container_id)
-        await self._images.collect(uses_of(self._records))
+        await self._images.collect(partial(uses_of, self._records))
 
     async def take_back(self, container_id: str) -> None:
         """Undo a creation that failed, with the volumes that it made for itself."""

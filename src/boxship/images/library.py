@@ -9,15 +9,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from boxship.content import Content, Garbage, Lease, layer_key
 from boxship.errors import BoxshipError, Invalid
-from boxship.images import deletion, making, saving
+from boxship.images import budget, making, saving
 from boxship.images.accounting import history_of, usage_of
-from boxship.images.catalog import Catalog, keys_of
+from boxship.images.catalog import Catalog
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
 from boxship.images.loading import Ready, prepare, take
 from boxship.images.lookup import find, missing, target_of
@@ -29,14 +29,15 @@ from boxship.images.model import (
     Layers,
     Loaded,
     Record,
-    Removal,
     Target,
     Usage,
     Use,
 )
+from boxship.images.occupancy import Occupancy
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, RemoteSettings
 from boxship.images.remote.traffic import Traffic
+from boxship.images.removing import Removing
 from boxship.images.trust import Gate, PullGate, Signed, Trust
 from boxship.images.trust_signatures import Signatures
 from boxship.pki.policy import Signature
@@ -45,7 +46,7 @@ from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
-NAMES_AT_ONCE = 1000  # taken away by one commit
+USE_STEP = 600 * 10**9  # nanoseconds: uses are not noted more often
 INTAKE_LIMIT = 16  # streams read at the same time, each in a thread; more wait
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,11 @@ class Images:
         trust = trust or Trust()
         self.gate = Gate(self._catalog, self.signatures, trust)
         self._changing = asyncio.Lock()
+        self._occupancy = Occupancy()
+        self._removing = Removing(layers, garbage, self._catalog, self._changing, self._occupancy)
+        self.remove = self._removing.remove
+        self.prune = self._removing.prune
+        self.collect = self._removing.collect
         self._intakes = asyncio.Semaphore(INTAKE_LIMIT)
         self.remote = remote or Remote(RemoteSettings())
         self._traffic = Traffic(
@@ -93,7 +99,7 @@ class Images:
         configs = await asyncio.to_thread(_read_configs, self._content, records.values())
         self._catalog.fill(records, names, configs)
         await self.signatures.recover()
-        await self._drop_hidden(uses)
+        await self._removing.drop_hidden(uses)
         await self._traffic.recover()
 
     async def close(self) -> None:
@@ -288,82 +294,31 @@ class Images:
         """A tar of images in the combined layout of Docker 25 and OCI. Raises NotFound at once, before any byte."""
         return saving.stream(self._content, self._garbage, saving.select(self._catalog, names, platform))
 
-    # removing
+    # use
 
-    async def remove(self, reference: str, *, force: bool = False, uses: Collection[Use] = ()) -> tuple[Removal, ...]:
-        """Take a name away, and the image where it was the last; `uses` are the containers that exist. What nothing
-        needs any more is gone when this returns. Raises NotFound or Conflict."""
-        async with self._changing:
-            identifier = find(self._catalog, reference)
-            plan = deletion.plan(self._catalog, reference, identifier, force, list(uses))
-            steps, keys = await self._carry_out(plan)
-            hidden = await self._drop_hidden(uses)
-        await self._garbage.settle((*keys, *hidden))
-        return steps
-
-    async def prune(
-        self, wanted: Callable[[Image], bool], *, everything: bool = False, uses: Collection[Use] = ()
-    ) -> tuple[tuple[Removal, ...], int]:
-        """Remove images without a name (`everything`: also with one) that no container uses and `wanted` accepts;
-        the steps, and the bytes of layers set free."""
-        steps: list[Removal] = []
-        keys: list[str] = []
-        before = self._catalog.layers()
-        for image in await self.list():
-            if (image.references and not everything) or not wanted(image):
-                continue
+    @contextlib.asynccontextmanager
+    async def using(self, identifier: str) -> AsyncIterator[None]:
+        """Nobody can remove the image before the end, where a container's record says that it is in use. Raises
+        NotFound where it is going."""
+        with self._occupancy.using(identifier):
+            yield
+        if self._catalog.has(identifier) and self._catalog.record(identifier).used_at < time.time_ns() - USE_STEP:
             async with self._changing:
-                if not self._catalog.has(image.id) or self._catalog.image(image.id) != image:
-                    continue
-                plan = deletion.plan_prune(self._catalog, image.id, list(uses))
-                if plan is None:
-                    continue
-                done, gone = await self._carry_out(plan)
-            steps += done
-            keys += gone
-        async with self._changing:
-            keys += await self._drop_hidden(uses)
-        await self._garbage.settle(keys)
-        freed = sum(layer.size for chain_id, layer in before.items() if not self._layers.has_layer(chain_id))
-        return tuple(steps), freed
+                if self._catalog.has(identifier):
+                    record = msgspec.structs.replace(self._catalog.record(identifier), used_at=time.time_ns())
+                    await self._catalog.change({identifier: (record, self._catalog.config(identifier))}, {})
 
-    async def collect(self, uses: Collection[Use]) -> None:
-        """Free what was kept for containers only; to be called when one is gone."""
-        if self._catalog.hidden():
-            async with self._changing:
-                await self._drop_hidden(uses)
+    def surplus(self, limit: int, before: int, uses: Collection[Use]) -> dict[str, int]:
+        """The unused images that have to go so that the rest takes at most `limit` bytes (see `budget`), none that was
+        used since `before` (nanoseconds): when each was last used, by id."""
+        in_use = {use.image_id for use in self._occupancy.all_uses(uses)}
+        found = budget.candidates(self._catalog, in_use, self._occupancy.used)
+        chosen = budget.surplus(found, self._garbage.claims, limit, before)
+        return {identifier: self.last_use(identifier) for identifier in chosen}
 
-    async def _carry_out(self, plan: deletion.Plan) -> tuple[tuple[Removal, ...], Sequence[str]]:
-        """Make a plan durable; its steps, and the keys that may be free now."""
-        record = self._catalog.record(plan.image)
-        targets = [known.digest for name in plan.untag if (known := self._catalog.target(name))]
-        steps = [Removal("Untagged", references.parse(name).familiar) for name in plan.untag]
-        kept: tuple[Record, ImageConfig] | None = None
-        if plan.hide:
-            kept = msgspec.structs.replace(record, hidden=True), self._catalog.config(record.id)
-        records = {plan.image: kept} if plan.delete else {}
-        for start in range(0, len(plan.untag) - NAMES_AT_ONCE, NAMES_AT_ONCE):
-            await self._catalog.change({}, dict.fromkeys(plan.untag[start : start + NAMES_AT_ONCE]))
-        rest = [name for name in plan.untag if self._catalog.target(name)]
-        await self._catalog.change(records, dict.fromkeys(rest))
-        if not plan.delete:
-            return tuple(steps), targets
-        steps.append(Removal("Deleted", record.id))
-        chains = [layer.chain_id for layer in reversed(record.layers)]
-        steps += [Removal("Deleted", chain_id) for chain_id in chains if not self._garbage.claims[layer_key(chain_id)]]
-        return tuple(steps), [*targets, *keys_of(record)]
-
-    async def _drop_hidden(self, uses: Collection[Use]) -> Sequence[str]:
-        """Under the lock: forget images that were removed by force and that no container needs any more; the keys that
-        may be free now."""
-        keys: Sequence[str] = ()
-        needed = {use.image_id for use in uses}
-        for identifier in self._catalog.hidden():
-            if identifier not in needed:
-                record = self._catalog.record(identifier)
-                await self._catalog.change({identifier: None}, {})
-                keys = (*keys, *keys_of(record))
-        return keys
+    def last_use(self, identifier: str) -> int:
+        """When an image was last used, in nanoseconds."""
+        return budget.last_use(self._catalog, identifier, self._occupancy.used)
 
 
 def _read_configs(content: Content, records: Iterable[Record]) -> dict[str, ImageConfig]:

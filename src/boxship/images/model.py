@@ -53,6 +53,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     added_at: int
     tagged_at: int = 0
     parent: str = ""  # the image that it was committed from
+    used_at: int = 0  # when a container was last made of it, to some minutes
     hidden: bool = False  # removed by force under a stopped container; its layers stay until that one is gone
 
 

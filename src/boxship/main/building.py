@@ -17,7 +17,7 @@ from boxship.doors.docker.builds import Builds
 from boxship.images import Images
 from boxship.images.remote.client import Remote
 from boxship.main.fetching import WebFetcher
-from boxship.main.options import Options
+from boxship.main.options import Options, size_of
 from boxship.main.remotes import remote_settings
 from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver
@@ -73,7 +73,7 @@ async def building(
         remote=remote,
         fetched=fetched,
         tasks=tasks,
-        settings=BuilderSettings(),
+        settings=BuilderSettings(cache_limit_bytes=size_of(options, "build_cache_limit")),
     )
     await builder.recover()
     try:

@@ -21,6 +21,7 @@ from boxship.content import Content, Garbage
 from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.door import Door
 from boxship.engine import Engine
+from boxship.engine.budget import BudgetSettings
 from boxship.engine.clock import SystemClock
 from boxship.engine.places import Places
 from boxship.engine.system import Facts
@@ -31,7 +32,7 @@ from boxship.images.remote.client import Remote
 from boxship.images.trust import Trust
 from boxship.main.building import building
 from boxship.main.certificates import Certificates, tls_hosts
-from boxship.main.options import Options, parse_arguments, parse_pool
+from boxship.main.options import Options, parse_arguments, parse_pool, size_of
 from boxship.main.registry import registry_role
 from boxship.main.remotes import remote_settings
 from boxship.network.model import AddressPool, Settings
@@ -201,6 +202,7 @@ async def _engine(
             ),
             clock=SystemClock(),
             tasks=tasks,
+            image_budget=BudgetSettings(limit=size_of(options, "unused_image_limit")),
         )
         await engine.start()
         if registry is not None:

@@ -16,6 +16,7 @@ from boxship import __version__
 from boxship.errors import Invalid, Unsupported
 from boxship.logs.options import parse_options
 from boxship.spec.duration import SECOND, parse_duration
+from boxship.spec.quantity import parse_bytes
 
 DEFAULT_CONFIG = Path("/etc/boxship/boxshipd.toml")
 DEFAULT_POOLS = (
@@ -71,6 +72,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     registry_policy: str = ""
     registry_metrics: bool = False
     host_ca: bool = False
+    build_cache_limit: str = "20g"
+    unused_image_limit: str = "0"
 
 
 class AddressPoolOption(msgspec.Struct, frozen=True):
@@ -130,6 +133,8 @@ def check(options: Options) -> Options:
         raise Invalid(f"cannot use socket-mode {options.socket_mode}: write three octal digits such as 0660")
     if options.log_level not in LOG_LEVELS:
         raise Invalid(f"cannot use log-level {options.log_level}: it is one of {', '.join(LOG_LEVELS)}")
+    for limit in ("build_cache_limit", "unused_image_limit"):
+        size_of(options, limit)
     for root in ("data_root", "run_root"):
         if not Path(getattr(options, root)).is_absolute():
             raise Invalid(f"cannot use {root.replace('_', '-')} {getattr(options, root)}: it must be an absolute path")
@@ -191,6 +196,15 @@ def _check_certificates(options: Options) -> None:
         raise Invalid(f"cannot use tls-life {options.tls_life}: write at least 1s")
 
 
+def size_of(options: Options, name: str) -> int:
+    """An option's size in bytes. Raises Invalid naming the option."""
+    text = getattr(options, name)
+    try:
+        return parse_bytes(text)
+    except Invalid as error:
+        raise Invalid(f"cannot use {name.replace('_', '-')} {text}: {error}") from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="boxshipd", description="The Boxship daemon: containers behind the Docker Engine API."
@@ -217,6 +231,8 @@ def _parser() -> argparse.ArgumentParser:
         "http-proxy": ("URL", "proxy for plain HTTP to registries (default: HTTP_PROXY)"),
         "https-proxy": ("URL", "proxy for TLS to registries (default: HTTPS_PROXY)"),
         "push-compression": ("KIND", "of layers built here: auto (gzip, but none to loopback), none, gzip or zstd"),
+        "build-cache-limit": ("SIZE", "bytes that the build cache may take (default 20g; 0: any)"),
+        "unused-image-limit": ("SIZE", "bytes that unused images may take which can be pulled again (0: any)"),
         "registry": ("HOST:PORT", "serve the registry here, from the engine's own content store"),
         "registry-tls-cert": ("FILE", "the registry's certificate, with its intermediates; read again when it changes"),
         "registry-tls-key": ("FILE", "the registry's key"),
