@@ -9,6 +9,7 @@ _BUFFER_BYTES = 1 << 18
 _OCTAL_ID = 0o7777777
 _OCTAL_SIZE = 0o77777777777
 _SEND_BYTES = 1 << 20
+_TAILS = 1000  # parts of headers that are kept
 
 
 def bytes_of(name: str) -> bytes:
@@ -77,10 +78,7 @@ def make_header(
     head = b""
     if records:
         data = b"".join(records)
-        pax_name = (b"PaxHeaders.0/" + name.rstrip(b"/").rpartition(b"/")[2])[:100]
-        head = (
-            _block(b"", pax_name, b"x", 0o644, 0, 0, len(data), 0, b"", (0, 0)) + data + bytes(-len(data) % BLOCK_BYTES)
-        )
+        head = _pax_block(len(data)) + data + bytes(-len(data) % BLOCK_BYTES)
     uid, gid = (value if value <= _OCTAL_ID else 0 for value in (uid, gid))
     size = size if size <= _OCTAL_SIZE else 0
     return head + _block(*parts, kind, mode, uid, gid, size, seconds, link[:100], device)
@@ -99,6 +97,13 @@ def _block(
     device: tuple[int, int],
 ) -> bytes:
     before = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, uid, gid, size, seconds)
+    known = _tails.get((kind, prefix)) if not link and device == (0, 0) else None
+    after, total = known or _tail(kind, link, device, prefix)
+    return b"%s%06o\0 %s" % (before, sum(before) + total, after)
+
+
+def _tail(kind: bytes, link: bytes, device: tuple[int, int], prefix: bytes) -> tuple[bytes, int]:
+    """What follows the checksum of a header, and what it adds to it; nearly all files of an archive have the same."""
     major, minor = (value if value <= _OCTAL_ID else 0 for value in device)
     after = b"%s%sustar\x0000%s%07o\0%07o\0%s" % (
         kind,
@@ -108,8 +113,26 @@ def _block(
         minor,
         prefix.ljust(167, b"\0"),
     )
-    checksum = sum(before) + sum(after) + 8 * 32
-    return b"%s%06o\0 %s" % (before, checksum, after)
+    found = after, sum(after) + 8 * 32
+    if not link and device == (0, 0) and len(_tails) < _TAILS:
+        _tails[kind, prefix] = found
+    return found
+
+
+_tails: dict[tuple[bytes, bytes], tuple[bytes, int]] = {}
+
+
+def _pax_block(size: int) -> bytes:
+    """The header of a pax header of that many bytes; its name means nothing to anybody."""
+    known = _pax_blocks.get(size)
+    if known is None:
+        known = _block(b"", b"PaxHeaders.0/entry", b"x", 0o644, 0, 0, size, 0, b"", (0, 0))
+        if len(_pax_blocks) < _TAILS:
+            _pax_blocks[size] = known
+    return known
+
+
+_pax_blocks: dict[int, bytes] = {}
 
 
 class Writer:
