@@ -42,10 +42,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.layer.size + self.layer.blob_size if self.layer else 0
 
 
-def _essence(parts: Parts) -> bytes:
-    """What a step does, without what it does it to."""
-    kept = {name: value for name, value in parts.items() if name != "base" and not name.startswith("source ")}
-    return hashlib.blake2b(msgspec.json.encode(sorted(kept.items())), digest_size=16).digest()
+def _sorts(parts: Parts) -> list[bytes]:
+    """What a step does: without what it does it to, then the instruction's words alone."""
+    essence = {name: value for name, value in parts.items() if name != "base" and not name.startswith("source ")}
+    words = {name: parts[name] for name in ("kind", "arguments", "destination", "path") if name in parts}
+    return [
+        hashlib.blake2b(msgspec.json.encode(sorted(kept.items())), digest_size=16).digest() for kept in (essence, words)
+    ]
 
 
 def claims_of(record: Record) -> list[str]:
@@ -115,9 +118,10 @@ class Cache:
             self._garbage.release(claims_of(known))
         if record.layer is not None:
             self._makers[record.layer.chain_id] = record.key
-        alike = self.like(record.parts)
-        if alike is None or alike.created <= record.created:
-            self._likes[_essence(record.parts)] = record.key
+        for sort in _sorts(record.parts):
+            alike = self._records.get(self._likes.get(sort, ""))
+            if alike is None or alike.created <= record.created:
+                self._likes[sort] = record.key
         latest = self._records.get(self._slots.get(record.slot, ""))
         if record.slot and (latest is None or latest.created <= record.created):
             self._slots[record.slot] = record.key
@@ -125,15 +129,20 @@ class Cache:
     # using
 
     def find(self, key: str) -> Record | None:
-        return self._records.get(key)
+        """The record, where its layer is still there; a scrub may have taken a damaged blob away."""
+        record = self._records.get(key)
+        return record if record is not None and self._is_whole(record) else None
 
     def at(self, slot: str) -> Record | None:
         """What was last made at a place of a build."""
         return self._records.get(self._slots.get(slot, ""))
 
     def like(self, parts: Parts) -> Record | None:
-        """The latest record that does the same on another base, or from other files."""
-        return self._records.get(self._likes.get(_essence(parts), ""))
+        """The latest record that does the same on another base or from other files, else under other circumstances."""
+        for sort in _sorts(parts):
+            if sort in self._likes:
+                return self._records[self._likes[sort]]
+        return None
 
     def all(self) -> tuple[Record, ...]:
         return tuple(self._records.values())
@@ -207,8 +216,9 @@ class Cache:
         self._total -= record.size
         if record.layer is not None and self._makers.get(record.layer.chain_id) == key:
             del self._makers[record.layer.chain_id]
-        if self._likes.get(_essence(record.parts)) == key:
-            del self._likes[_essence(record.parts)]
+        for sort in _sorts(record.parts):
+            if self._likes.get(sort) == key:
+                del self._likes[sort]
         if self._slots.get(record.slot) == key:
             del self._slots[record.slot]
         self._touched.discard(key)
