@@ -6,6 +6,7 @@ This module must never read the environment: proxies and certificates are values
 """
 
 import asyncio
+import base64
 import errno
 import ipaddress
 import os
@@ -190,6 +191,9 @@ class HttpClient:
         what = f'{method.capitalize()} "{url.partition("?")[0]}"'
         waits = self._waits
         proxy = self._proxies.choose(url)
+        known = _user_of(proxy)
+        if known and url.startswith("http:"):
+            headers.update(known)
         try:
             async with asyncio.timeout(waits.connect_seconds + waits.first_byte_seconds) as deadline:
                 return await self._open().request(
@@ -199,7 +203,7 @@ class HttpClient:
                     data=self._watched(body, deadline),
                     allow_redirects=False,
                     proxy=_without_user(proxy) or None,
-                    proxy_auth=_user_of(proxy),
+                    proxy_headers=known or None,
                     ssl=await self._context(trust) if url.startswith("https:") else True,
                 )
         except aiohttp.ConnectionTimeoutError:
@@ -338,9 +342,13 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _user_of(url: str) -> aiohttp.BasicAuth | None:
+def _user_of(url: str) -> dict[str, str]:
+    """The field that tells a proxy who we are."""
     parts = urlsplit(url)
-    return aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    if not parts.username:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
 def _without_user(url: str) -> str:
