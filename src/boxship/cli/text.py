@@ -48,6 +48,8 @@ def host_port(host: str, port: int | str) -> str:
 
 def visible(text: str) -> str:
     """The text without control characters, so that a name or log of a container cannot steer the terminal."""
+    if text.isprintable():
+        return text
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
 
 

@@ -163,6 +163,6 @@ def credentials(call: Call) -> Object:
         text = b""
     if not call.environment.get("DOCKER_AUTH_CONFIG") and not any(name in text for name in KEPT):
         return {}
-    from boxship.cli.credentials import Keyring
+    from boxship.cli.credentials import every_registry
 
-    return Keyring(call.environment).all()
+    return every_registry(call)
