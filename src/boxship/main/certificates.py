@@ -25,6 +25,7 @@ class Certificates:
     def __init__(self, options: Options, listeners: tuple[str, ...]) -> None:
         """`listeners` are the hosts that TLS is served on. Raises what the files deserve."""
         self._options = options
+        self._life = datetime.timedelta(seconds=parse_duration(options.tls_life) / SECOND)
         self._files = self._find(listeners)
         self._sources: list[LiveTls] = []
 
@@ -33,9 +34,8 @@ class Certificates:
         if options.pki:
             names = (*listeners, *options.tls_name, *ALWAYS, *_own_name())
             places = tuple(dict.fromkeys(name.strip("[]") for name in names if name.strip("[]") not in EVERYWHERE))
-            life = datetime.timedelta(seconds=parse_duration(options.tls_life) / SECOND)
             now = datetime.datetime.now(datetime.UTC)
-            return ensure_server(Path(options.pki), self._passphrase(), NAME, places, now, life)
+            return ensure_server(Path(options.pki), self._passphrase(), NAME, places, now, self._life)
         if not options.tls_cert:
             return None
         revoked = Path(options.tls_crl) if options.tls_crl else None
@@ -63,7 +63,7 @@ class Certificates:
     def renewal(self) -> Renewal:
         """To be run for as long as the listeners made so far."""
         names = (NAME,) if self._options.pki else ()
-        return Renewal(Path(self._options.pki), self._passphrase(), names, tuple(self._sources))
+        return Renewal(Path(self._options.pki), self._passphrase(), names, tuple(self._sources), self._life)
 
     def _passphrase(self) -> bytes | None:
         path = self._options.pki_passphrase_file

@@ -24,6 +24,7 @@ LEAF_LIFE = datetime.timedelta(days=LEAF_DAYS)
 LEAST_LIFE = datetime.timedelta(seconds=1)
 MOST_LIFE = datetime.timedelta(days=36500)  # a longer one could overflow a date
 CLOCK_SKEW = datetime.timedelta(minutes=5)  # certificates hold on machines whose clock is a little behind
+SKEW_PARTS = 10  # of a short life, one of which it begins earlier
 ORGANISATION = "Boxship"
 # What the library raises for certificates that are none.
 UNREADABLE = (
@@ -125,7 +126,9 @@ def days_of(count: int) -> datetime.timedelta:
 
 
 def life_of(certificate: x509.Certificate) -> datetime.timedelta:
-    return certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    """How long a certificate was issued for, without the little that it begins earlier for clocks that are behind."""
+    whole = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return whole - min(CLOCK_SKEW, whole / (SKEW_PARTS + 1))
 
 
 def kind_of_certificate(certificate: x509.Certificate) -> str:
@@ -198,7 +201,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - min(CLOCK_SKEW, (end - now) / 10))
+        .not_valid_before(now - min(CLOCK_SKEW, (end - now) / SKEW_PARTS))
         .not_valid_after(end)
     )
 

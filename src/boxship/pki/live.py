@@ -91,38 +91,55 @@ class LiveTls:
 class Renewal:
     """Renews what the authority issued, at two thirds of its life, for as long as `run` runs.
 
-    `names` are the issued names that this daemon uses; it leaves all others alone.
+    `names` are the issued names that this daemon uses; it leaves all others alone, and each gets `life`.
     """
 
-    def __init__(self, folder: Path, passphrase: bytes | None, names: tuple[str, ...], sources: tuple[LiveTls, ...]):
+    def __init__(
+        self,
+        folder: Path,
+        passphrase: bytes | None,
+        names: tuple[str, ...],
+        sources: tuple[LiveTls, ...],
+        life: datetime.timedelta,
+    ) -> None:
         self._folder = folder
+        self._life = life
         self._passphrase = passphrase
         self._names = names
         self._sources = sources
         self._retry: dict[str, datetime.datetime] = {}
 
     async def run(self) -> None:
-        """Look once a second; renew what is due, and let the listeners see what changed."""
+        """Look once a second, or when something is due; renew it, and let the listeners see what changed."""
         while True:
+            pause = LOOK_SECONDS
             try:
-                await self.step(datetime.datetime.now(datetime.UTC))
+                pause = await self.step(datetime.datetime.now(datetime.UTC))
             except BoxshipError as error:
                 log.error("%s", error)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
 
-    async def step(self, now: datetime.datetime) -> None:
+    async def step(self, now: datetime.datetime) -> float:
+        """One look; in how many seconds the next is needed."""
+        pause = LOOK_SECONDS
         for name in self._names:
             path = self._folder / ISSUED / name / LEAF
-            if now >= self._retry.get(name, now) and path.exists() and now >= renewal_time(one_certificate(path)):
+            if now < self._retry.get(name, now) or not path.exists():
+                continue
+            due = renewal_time(one_certificate(path))
+            if now >= due:
                 self._retry[name] = now + datetime.timedelta(seconds=RETRY_SECONDS)
                 await asyncio.to_thread(self._renew, name, now)
                 del self._retry[name]
+            else:
+                pause = min(pause, (due - now).total_seconds())
         for source in self._sources:
             source.refresh()
+        return pause
 
     def _renew(self, name: str, now: datetime.datetime) -> None:
         opened = open_authority(self._folder, self._passphrase)
-        made = renew_keeping_life(opened, name, now)
+        made = opened.renew(name, now, self._life)
         log.info("renewed the certificate in %s", made)
 
 
@@ -134,7 +151,7 @@ def renew_keeping_life(opened: Authority, name: str, now: datetime.datetime) -> 
 
 def renewal_time(certificate: x509.Certificate) -> datetime.datetime:
     """When two thirds of its life are over."""
-    return certificate.not_valid_before_utc + life_of(certificate) * RENEW_AT
+    return certificate.not_valid_after_utc - life_of(certificate) * (1 - RENEW_AT)
 
 
 def ensure_server(
