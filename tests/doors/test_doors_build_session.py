@@ -366,3 +366,9 @@ async def test_the_daemon_tells_an_error_that_the_builder_raises(tmp_path: Path)
         await client.order()
         assert (await client.all())[-1] == (MESSAGE, FAILED, {"message": "cannot reach registry x"})
     assert os.listdir(tmp_path / "contexts") == []
+
+
+async def test_a_request_without_upgrade_is_refused(tmp_path: Path) -> None:
+    async with BuildDesk(tmp_path) as desk:
+        answer = await desk.call("POST", "/boxship/build")
+        assert answer.status == 400 and b"upgraded to boxship-build" in await answer.read()

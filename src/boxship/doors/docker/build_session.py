@@ -33,7 +33,8 @@ AGENTS = 0x8000  # of the first agent connection
 AGENT_CONNECTIONS = 1024  # of one build
 ORDER_SECONDS = 60.0
 HELD_PIECES = 64  # of one stream, before the client has to wait
-UPGRADE = {"Content-Type": "application/vnd.boxship.build", "Connection": "Upgrade", "Upgrade": "boxship-build"}
+PROTOCOL = "boxship-build"
+UPGRADE = {"Content-Type": "application/vnd.boxship.build", "Connection": "Upgrade", "Upgrade": PROTOCOL}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -240,6 +241,8 @@ def failure(error: Exception, call: Call) -> dict[str, Any]:
 
 async def build(call: Call) -> None:
     builds = call.builds
+    if call.request.headers.get("Upgrade", "").lower() != PROTOCOL:
+        raise Invalid(f"cannot build: the connection has to be upgraded to {PROTOCOL}")
     stream = await call.request.hijack(101, "UPGRADED", UPGRADE)
     session = Session(stream, builds, local=call.request.local)
     try:
