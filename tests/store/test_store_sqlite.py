@@ -250,6 +250,71 @@ async def test_a_full_disk_is_said_and_passes(small_disk: Path) -> None:
     await store.close()
 
 
+@pytest.fixture
+def larger_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "larger"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill_disk(folder: Path) -> Path:
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    return ballast
+
+
+async def test_commits_go_on_for_a_while_on_a_full_disk(larger_disk: Path) -> None:
+    path = larger_disk / "state.db"
+    store = await SqliteStore.open(path, backup=False, reserve=True)
+    ballast = fill_disk(larger_disk)
+    for number in range(1500):  # each twice: what is stored now, and the history
+        await store.commit(Put(f"k/{number:04}", b"%d" % number * 100))
+    assert len(await values(store)) == 1500
+    with pytest.raises(Exhausted):
+        await store.commit(Put("large", os.urandom(12_000_000)))
+    for number in range(1500):
+        await store.commit(Delete(f"k/{number:04}"))
+    await store.commit(Put("last", b""))
+    copy = larger_disk.parent / "copy"
+    copy.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", copy)
+    after = await SqliteStore.open(copy / "state.db", backup=False, reserve=True)  # as after a kill
+    assert await values(after) == {"last": b""}
+    await after.close()
+    ballast.unlink()
+    for number in range(600):
+        await store.commit(Put("k", b"%d" % number))
+    ballast = fill_disk(larger_disk)
+    for number in range(300):  # it has room again
+        await store.commit(Put(f"k/{number:04}", b"%d" % number * 100))
+    await store.close()
+    ballast.unlink()
+    store = await SqliteStore.open(path, backup=False, reserve=True)
+    assert len(await values(store)) == 302
+    await store.close()
+
+
+async def test_a_crash_with_a_reserve_loses_nothing(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "state.db", backup=False, reserve=True)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for number in range(30):
+        await store.commit(Put(f"k/{number:03}", b"%d" % number * 1000))
+        for suffix in ("", "-wal"):
+            shutil.copy(tmp_path / f"state.db{suffix}", copy / f"state.db{suffix}")
+        after = await SqliteStore.open(copy / "state.db", backup=False, reserve=number % 2 == 0)
+        assert len(await values(after)) == number + 1
+        await after.close()
+    await store.close()
+
+
 async def test_one_large_commit_does_not_take_the_others_with_it(small_disk: Path) -> None:
     store = await SqliteStore.open(small_disk / "state.db", backup=False)
     results = await asyncio.gather(

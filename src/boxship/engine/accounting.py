@@ -33,7 +33,6 @@ NAMES = {
     "builder/views": "work in progress",
     "content/ingest": "work in progress",
     "content/quarantine": "quarantine: damaged blobs",
-    "reserve": "reserve for a full disk",
     "snapshots/places": "mount points",
     "snapshots/staging": "work in progress",
     "snapshots/trash": "trash",

@@ -149,7 +149,7 @@ async def _engine(
 ) -> AsyncIterator[tuple[Engine, Builds]]:
     """The rooms, built from the ground up and closed in reverse."""
     instance = instance_name(data)
-    store = await SqliteStore.open(data / "state.db")
+    store = await SqliteStore.open(data / "state.db", reserve=True)
     try:
         content = Content(data / "content", store)
         snapshots = Snapshots(data / "snapshots")

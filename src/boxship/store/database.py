@@ -18,6 +18,7 @@ import msgspec
 from boxship.errors import Exhausted, Unavailable
 from boxship.store import Change, Entry, Operation
 from boxship.store.feed import Commit
+from boxship.store.reserve import keep_log, keep_pages
 from boxship.store.tree import decide
 from boxship.store.writeahead import find_damage
 
@@ -72,9 +73,10 @@ def translate(error: sqlite3.Error, path: Path) -> Exhausted | Unavailable:
 class Database:
     """One open file: a connection for the writer's thread and one for reading history beside it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises Damaged, or sqlite3.Error."""
+    def __init__(self, path: Path, *, reserve: bool = False) -> None:
+        """Open or create the file. With `reserve` it keeps room for itself. Raises Damaged, or sqlite3.Error."""
         self.path = path
+        self._reserve = reserve
         log = path.with_name(path.name + "-wal")
         clean = not (log.exists() and log.stat().st_size)
         if not path.exists():
@@ -88,6 +90,7 @@ class Database:
             self._prepare()
             if not clean:
                 self._check()
+            self.keep_reserve()
             self._reader = _connect(path)
         except BaseException:
             self._connection.close()
@@ -101,6 +104,13 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 500")  # pages; bounds what a start after a crash has to check
         connection.execute("PRAGMA journal_size_limit = 8388608")
+
+    def keep_reserve(self) -> None:
+        """Make again what a full disk has used up of the file's own room; between transactions."""
+        if not self._reserve:
+            return
+        keep_log(self.path.with_name(self.path.name + "-wal"))
+        keep_pages(self._connection)
 
     def _check(self) -> None:
         for (finding,) in self._connection.execute("PRAGMA quick_check(1)"):

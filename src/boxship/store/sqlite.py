@@ -43,11 +43,14 @@ class SqliteStore:
         self._backup: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, history_limit: int = HISTORY_LIMIT, backup: bool = True) -> "SqliteStore":
-        """Open or create the file. History beyond `history_limit` commits is taken away. Raises Unavailable where
+    async def open(
+        cls, path: Path, *, history_limit: int = HISTORY_LIMIT, backup: bool = True, reserve: bool = False
+    ) -> "SqliteStore":
+        """Open or create the file. History beyond `history_limit` commits is taken away; with `reserve` the file keeps
+        some megabytes for itself, so that commits go on for a while on a full disk. Raises Unavailable where
         the file is damaged (the message names the newest backup) or another process has it; Exhausted on a full
         disk."""
-        store = await asyncio.to_thread(cls._open, path, history_limit)
+        store = await asyncio.to_thread(cls._open, path, history_limit, reserve)
         store._writer = Writer(
             store._database, store._tree.revision, store._oldest, history_limit, store._written, store._compacted
         )
@@ -56,12 +59,12 @@ class SqliteStore:
         return store
 
     @classmethod
-    def _open(cls, path: Path, history_limit: int) -> "SqliteStore":
+    def _open(cls, path: Path, history_limit: int, reserve: bool) -> "SqliteStore":
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
         try:
             try:
-                database = Database(path)
+                database = Database(path, reserve=reserve)
                 try:
                     return cls(database, lock, history_limit)
                 except BaseException:

@@ -16,6 +16,7 @@ from boxship.store import Operation
 from boxship.store.database import Changes, Database, translate
 
 GROUP_LIMIT = 256  # commits in one transaction
+RESERVE_STEP = 200  # commits between two looks at the file's own room
 TRIM_STEP = 128  # commits of history taken away at once
 
 
@@ -65,6 +66,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Job | Compaction | None] = queue.SimpleQueue()
         self._broken: Unavailable | None = None
+        self._since_reserve = 0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -92,11 +94,19 @@ class Writer:
             if jobs:
                 self._write_group(jobs)
                 self._tell(self._report, jobs, self._oldest)
+                self._keep_reserve(len(jobs))
             if isinstance(item, Compaction):
                 self._compact(item)
                 self._tell(self._compacted, item)
             elif item is None:
                 return
+
+    def _keep_reserve(self, count: int) -> None:
+        """Look after the file's own room now and then, when nobody waits."""
+        self._since_reserve += count
+        if self._since_reserve >= RESERVE_STEP and self._broken is None and self._queue.empty():
+            self._since_reserve = 0
+            self._database.keep_reserve()
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         try:
