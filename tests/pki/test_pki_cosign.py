@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from nacl.secret import SecretBox
 
 from boxship.errors import BoxshipError, Denied, Invalid
-from boxship.pki import cosign, keys
+from boxship.pki import cosign, keys, payloads, sealing
 
 DIGEST = "sha256:" + "5f" * 32
 KEY = keys.new_key()
 PUBLIC = KEY.public_key()
-PAYLOAD = cosign.write_payload(DIGEST, "registry.example.org/web", {"stage": "prod"})
+PAYLOAD = payloads.write_payload(DIGEST, "registry.example.org/web", {"stage": "prod"})
 SIGNATURE = cosign.sign(KEY, PAYLOAD)
-PRIVATE, PUBLIC_PEM = cosign.new_pair(b"open sesame")
+PRIVATE, PUBLIC_PEM = sealing.new_pair(b"open sesame")
 
 
 def body(pem: bytes) -> dict[str, object]:
@@ -29,7 +29,7 @@ def body(pem: bytes) -> dict[str, object]:
     return json.loads(base64.b64decode("".join(lines[1:-1])))
 
 
-def wrapped(document: object, label: str = cosign.KEY_LABEL) -> bytes:
+def wrapped(document: object, label: str = sealing.KEY_LABEL) -> bytes:
     text = base64.encodebytes(json.dumps(document).encode()).decode()
     return f"-----BEGIN {label}-----\n{text}-----END {label}-----\n".encode()
 
@@ -41,13 +41,13 @@ def test_a_key_pair_has_the_documented_form() -> None:
     assert found["kdf"]["name"] == "scrypt" and found["kdf"]["params"] == {"N": 65536, "r": 8, "p": 1}
     assert len(base64.b64decode(found["kdf"]["salt"])) == 32
     assert found["cipher"]["name"] == "nacl/secretbox" and len(base64.b64decode(found["cipher"]["nonce"])) == 24
-    key = cosign.unseal(PRIVATE, b"open sesame", "k")
+    key = sealing.unseal(PRIVATE, b"open sesame", "k")
     assert keys.dump_public(key.public_key()) == PUBLIC_PEM
     assert cosign.is_usual(key.public_key())
-    assert cosign.is_sealed(PRIVATE) and not cosign.is_sealed(PUBLIC_PEM)
+    assert sealing.is_sealed(PRIVATE) and not sealing.is_sealed(PUBLIC_PEM)
 
 
-@pytest.mark.parametrize("label", cosign.KEY_LABELS)
+@pytest.mark.parametrize("label", sealing.KEY_LABELS)
 @pytest.mark.parametrize("cost", [32768, 65536])
 def test_a_key_made_by_the_description_alone_is_read(label: str, cost: int) -> None:
     """Made here step by step as the format is described, not by the code that is tested."""
@@ -61,15 +61,15 @@ def test_a_key_made_by_the_description_alone_is_read(label: str, cost: int) -> N
         "cipher": {"name": "nacl/secretbox", "nonce": base64.b64encode(nonce).decode()},
         "ciphertext": base64.b64encode(box.encrypt(plain, nonce).ciphertext).decode(),
     }
-    read = cosign.unseal(wrapped(document, label), b"secret", "k")
+    read = sealing.unseal(wrapped(document, label), b"secret", "k")
     assert keys.same_public(read.public_key(), PUBLIC)
 
 
 def test_a_wrong_passphrase_and_damage_are_told_apart_from_no_key() -> None:
     with pytest.raises(Denied, match="wrong passphrase"):
-        cosign.unseal(PRIVATE, b"guess", "cosign.key")
+        sealing.unseal(PRIVATE, b"guess", "cosign.key")
     with pytest.raises(Invalid):
-        cosign.unseal(PUBLIC_PEM, b"x", "cosign.pub")
+        sealing.unseal(PUBLIC_PEM, b"x", "cosign.pub")
     document = body(PRIVATE)
     for change in (
         {"kdf": {**document["kdf"], "params": {"N": 1 << 30, "r": 8, "p": 1}}},  # would take a terabyte
@@ -79,7 +79,7 @@ def test_a_wrong_passphrase_and_damage_are_told_apart_from_no_key() -> None:
         {"ciphertext": 5},
     ):
         with pytest.raises(Invalid):
-            cosign.unseal(wrapped({**document, **change}), b"open sesame", "k")
+            sealing.unseal(wrapped({**document, **change}), b"open sesame", "k")
 
 
 @settings(max_examples=8, deadline=None)  # each takes scrypt's time
@@ -93,7 +93,7 @@ def test_any_flipped_bit_of_a_sealed_key_is_refused(data: st.DataObject) -> None
     raw[bit // 8] ^= 1 << bit % 8
     part[place] = base64.b64encode(raw).decode()
     with pytest.raises(Denied):
-        cosign.unseal(wrapped(document), b"open sesame", "k")
+        sealing.unseal(wrapped(document), b"open sesame", "k")
 
 
 def test_a_payload_has_the_documented_form() -> None:
@@ -105,15 +105,15 @@ def test_a_payload_has_the_documented_form() -> None:
         },
         "optional": {"stage": "prod"},
     }
-    assert json.loads(cosign.write_payload(DIGEST, "a/b"))["optional"] is None
-    assert cosign.read_payload(PAYLOAD) == cosign.Payload(DIGEST, "registry.example.org/web", {"stage": "prod"})
+    assert json.loads(payloads.write_payload(DIGEST, "a/b"))["optional"] is None
+    assert payloads.read_payload(PAYLOAD) == payloads.Payload(DIGEST, "registry.example.org/web", {"stage": "prod"})
 
 
 @given(st.text(max_size=60), st.dictionaries(st.text(max_size=10), st.text(max_size=20), max_size=3))
 def test_what_is_signed_is_what_is_read(reference: str, annotations: dict[str, str]) -> None:
-    payload = cosign.write_payload(DIGEST, reference, annotations)
+    payload = payloads.write_payload(DIGEST, reference, annotations)
     assert cosign.is_signed(PUBLIC, payload, cosign.sign(KEY, payload))
-    assert cosign.read_payload(payload) == cosign.Payload(DIGEST, reference, annotations)
+    assert payloads.read_payload(payload) == payloads.Payload(DIGEST, reference, annotations)
 
 
 @given(st.integers(0, len(PAYLOAD) * 8 - 1))
@@ -156,21 +156,21 @@ def test_any_flipped_bit_of_a_public_key_makes_another_key_or_none(bit: int) -> 
         b"[]",
         b"\xff",
         b"null",
-        json.dumps({"critical": {"identity": {}, "image": {}, "type": cosign.SIGNATURE_TYPE}}).encode(),
+        json.dumps({"critical": {"identity": {}, "image": {}, "type": payloads.SIGNATURE_TYPE}}).encode(),
         PAYLOAD.replace(b"cosign container image signature", b"atomic container signature"),
         PAYLOAD.replace(DIGEST.encode(), b"latest"),
-        b" " * (cosign.PAYLOAD_BYTES + 1),
+        b" " * (payloads.PAYLOAD_BYTES + 1),
     ],
 )
 def test_what_says_something_else_is_no_payload(payload: bytes) -> None:
     with pytest.raises(Invalid):
-        cosign.read_payload(payload)
+        payloads.read_payload(payload)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_payload_or_invalid(data: bytes) -> None:
     try:
-        cosign.read_payload(data)
+        payloads.read_payload(data)
     except Invalid:
         return
 

@@ -10,7 +10,8 @@ from boxship.cli.escape import path_of
 from boxship.errors import Invalid
 from boxship.pki import policy as policies
 from boxship.pki.files import read_file
-from boxship.pki.policy import Policy, Signature
+from boxship.pki.payloads import Signature
+from boxship.pki.policy import Policy
 
 
 class Signed(msgspec.Struct, frozen=True):

@@ -40,7 +40,7 @@ from boxship.images.remote.traffic import Traffic
 from boxship.images.removing import Removing
 from boxship.images.trust import Gate, PullGate, Signed, Trust
 from boxship.images.trust_signatures import Signatures
-from boxship.pki.policy import Signature
+from boxship.pki.payloads import Signature
 from boxship.spec import platform as platforms
 from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform

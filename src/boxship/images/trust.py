@@ -11,6 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,13 +21,14 @@ from boxship.images.remote.client import Remote
 from boxship.images.remote.model import NOBODY, Credentials
 from boxship.images.remote.repository import Repository
 from boxship.images.trust_signatures import Signatures, fetch
-from boxship.pki import policy as policies
-from boxship.pki.cosign import read_payload
 from boxship.pki.files import read_file
-from boxship.pki.policy import Policy, Rule, Signature
+from boxship.pki.payloads import Signature, read_payload
 from boxship.spec import digest as digests
 from boxship.spec import reference as references
 from boxship.spec.reference import Reference
+
+if TYPE_CHECKING:  # a daemon without a policy needs no cryptography, which takes 5 MB
+    from boxship.pki.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,9 @@ class Trust:
         policy = await self._current(f"cannot {verb} {shown}")
         if policy is None:
             return
-        rule = policy.rule_for(repository) if repository else Rule("**", policy.default, "default")
+        from boxship.pki.policy import decide
+
+        rule = policy.rule_for(repository)
         if rule.action == "accept":
             return
         found: Sequence[Signature] = ()
@@ -70,11 +74,11 @@ class Trust:
                     f"cannot {verb} {shown}: the rule {rule.title} of {policy.name} requires signatures by "
                     f"{', '.join(rule.keys)}, and they cannot be read: {error}"
                 ) from error
-        decision = policies.decide(policy, rule, repository, accepted, found)
+        decision = decide(policy, rule, repository, accepted, found)
         if not decision.accepted:
             raise Denied(f"cannot {verb} {shown}: refused by the rule {rule.title} of {policy.name}: {decision.text}")
 
-    async def _current(self, what: str) -> Policy | None:
+    async def _current(self, what: str) -> "Policy | None":
         """The policy as it is now. Raises Denied where it cannot be read."""
         if self._path is None:
             return None
@@ -231,9 +235,11 @@ class Gate:
         return read
 
 
-def _read(path: Path) -> tuple[Policy | None, str]:
+def _read(path: Path) -> "tuple[Policy | None, str]":
+    from boxship.pki.policy import parse
+
     try:
-        return policies.parse(read_file(path), path), ""
+        return parse(read_file(path), path), ""
     except BoxshipError as error:
         return None, str(error)
 

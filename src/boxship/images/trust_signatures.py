@@ -16,8 +16,15 @@ from boxship.errors import BoxshipError, Exhausted, Invalid, NotFound
 from boxship.images.documents import DOCUMENT_LIMIT
 from boxship.images.remote.model import Credentials, OwnRegistry, PushedBlob
 from boxship.images.remote.repository import Repository, referrers_tag
-from boxship.pki.cosign import ARTIFACT_TYPE, PAYLOAD_BYTES, PAYLOAD_TYPE, SIGNATURE_ANNOTATION, read_payload
-from boxship.pki.policy import SIGNATURES_LIMIT, Signature
+from boxship.pki.payloads import (
+    ARTIFACT_TYPE,
+    PAYLOAD_BYTES,
+    PAYLOAD_TYPE,
+    SIGNATURE_ANNOTATION,
+    SIGNATURES_LIMIT,
+    Signature,
+    read_payload,
+)
 from boxship.spec import digest as digests
 from boxship.spec.image import MEDIA_INDEX, MEDIA_MANIFEST, Descriptor, Manifest
 from boxship.spec.reference import Reference

@@ -4,14 +4,18 @@ and renews them itself."""
 import contextlib
 import datetime
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boxship.errors import BoxshipError, Invalid
 from boxship.main.options import Options
 from boxship.pki.files import read_passphrase
-from boxship.pki.live import LiveTls, Renewal, TlsFiles, ensure_server
 from boxship.pki.names import subject_for
 from boxship.spec.duration import SECOND, parse_duration
+
+if TYPE_CHECKING:  # a daemon without TLS needs no cryptography, which takes 5 MB
+    from boxship.pki.live import LiveTls, TlsFiles
 
 NAME = "boxshipd"  # of the daemon's own certificate in its authority
 ALWAYS = ("localhost", "127.0.0.1", "::1")
@@ -19,7 +23,7 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 class Certificates:
-    """Makes the listeners' certificates; `renewal` keeps them. Reading and making them blocks for some milliseconds,
+    """Makes the listeners' certificates; `keep` keeps them. Reading and making them blocks for some milliseconds,
     which is why it is done before anything else starts."""
 
     def __init__(self, options: Options, listeners: tuple[str, ...]) -> None:
@@ -29,41 +33,53 @@ class Certificates:
         self._files = self._find(listeners)
         self._sources: list[LiveTls] = []
 
-    def _find(self, listeners: tuple[str, ...]) -> TlsFiles | None:
+    def _find(self, listeners: tuple[str, ...]) -> "TlsFiles | None":
         options = self._options
         if options.pki:
             names = (*listeners, *options.tls_name, *ALWAYS, *_own_name())
             places = tuple(dict.fromkeys(name.strip("[]") for name in names if name.strip("[]") not in EVERYWHERE))
             now = datetime.datetime.now(datetime.UTC)
+            from boxship.pki.live import ensure_server
+
             return ensure_server(Path(options.pki), self._passphrase(), NAME, places, now, self._life)
         if not options.tls_cert:
             return None
+        from boxship.pki.live import TlsFiles
+
         revoked = Path(options.tls_crl) if options.tls_crl else None
         return TlsFiles(Path(options.tls_cert), Path(options.tls_key), Path(options.tls_ca), revoked)
 
-    def listener(self, *, clients: bool) -> LiveTls:
+    def listener(self, *, clients: bool) -> "LiveTls":
         """For one listener; with `clients` each client must show a certificate. Raises Invalid without certificates."""
         if self._files is None:
             raise Invalid("cannot serve TLS: give pki, or tls-cert and tls-key")
+        from boxship.pki.live import LiveTls
+
         source = LiveTls(self._files, clients=clients)
         self._sources.append(source)
         return source
 
-    def registry(self) -> LiveTls | None:
+    def registry(self) -> "LiveTls | None":
         """For the registry, whose clients need no certificate; None where it is to be served without TLS."""
         options = self._options
         if options.registry_plain_http or not (options.registry_tls_cert or options.pki):
             return None
         if not options.registry_tls_cert:
             return self.listener(clients=False)
+        from boxship.pki.live import LiveTls, TlsFiles
+
         source = LiveTls(TlsFiles(Path(options.registry_tls_cert), Path(options.registry_tls_key)), clients=False)
         self._sources.append(source)
         return source
 
-    def renewal(self) -> Renewal:
-        """To be run for as long as the listeners made so far."""
+    async def keep(self) -> None:
+        """Renew them, and see what changed, for as long as this runs. Begun when the listeners are made."""
+        if not self._sources:
+            return
+        from boxship.pki.live import Renewal
+
         names = (NAME,) if self._options.pki else ()
-        return Renewal(Path(self._options.pki), self._passphrase(), names, tuple(self._sources), self._life)
+        await Renewal(Path(self._options.pki), self._passphrase(), names, tuple(self._sources), self._life).run()
 
     def _passphrase(self) -> bytes | None:
         path = self._options.pki_passphrase_file
@@ -81,4 +97,4 @@ def tls_hosts(options: Options) -> tuple[str, ...]:
     """The hosts that the daemon listens on with TLS."""
     places = [host.partition("://")[2] for host in options.host if host.startswith("tcp://")]
     places += [options.registry, *options.registry_name]
-    return tuple(place.rpartition(":")[0] if ":" in place else place for place in places if place)
+    return tuple(re.sub(r":\d+$", "", place) for place in places if place)

@@ -132,7 +132,7 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
         engine, builds = await stack.enter_async_context(_engine(options, data, run_root, tasks, certificates))
         server = Server(Door(engine, builds).handle)
         await server.start(addresses)
-        keeping = Tasks(tasks).start("keep certificates", certificates.renewal().run)
+        keeping = Tasks(tasks).start("keep certificates", certificates.keep)
         gc.collect()
         gc.freeze()  # what start-up made stays: the collector need not walk it in the middle of a request
         logger.info("boxshipd %s serves on %s", __version__, ", ".join(options.host))

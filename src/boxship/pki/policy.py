@@ -30,17 +30,10 @@ import msgspec
 from boxship.errors import BoxshipError, Invalid
 from boxship.pki import cosign, keys
 from boxship.pki.files import read_file
+from boxship.pki.payloads import SIGNATURES_LIMIT, Signature, read_payload
 from boxship.spec import reference as references
 
 POLICY_BYTES = 1 << 20
-SIGNATURES_LIMIT = 100  # of one image that are looked at
-
-
-class Signature(msgspec.Struct, frozen=True):
-    """One signature of an image: the bytes that were signed, and the signature in base64."""
-
-    payload: bytes
-    signature: str
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +75,8 @@ class Policy(msgspec.Struct, frozen=True):
     files: tuple[Path, ...] = ()  # of its keys: where one changes, the policy must be read again
 
     def rule_for(self, repository: str) -> Rule:
-        """The rule that governs a repository by its normalised name; one for the default where none matches."""
+        """The rule that governs a repository by its normalised name; one for the default where none matches, or where
+        there is no name."""
         matching = [rule for rule in self.rules if _expression(rule.repository).fullmatch(repository)]
         return max(matching, key=_weight) if matching else Rule("**", self.default, "default")
 
@@ -158,7 +152,7 @@ def decide(
 def _fault(rule: Rule, repository: str, accepted: Collection[str], payload: bytes) -> str:
     """Why a payload with a good signature does not count; "" where it does."""
     try:
-        said = cosign.read_payload(payload)
+        said = read_payload(payload)
     except BoxshipError as error:
         return str(error)
     if said.digest not in accepted:

@@ -5,7 +5,7 @@ from pathlib import Path
 from boxship.cli.authority import KEY_PASSPHRASE, key_passphrase
 from boxship.cli.call import Call, Failure
 from boxship.cli.flags import Command, Flag
-from boxship.pki import cosign, files
+from boxship.pki import files, sealing
 
 COMMAND = Command(
     flags=(Flag("-o, --output string", "Beginning of the files' names", "cosign", completes="files"), KEY_PASSPHRASE),
@@ -19,7 +19,7 @@ def run(call: Call) -> int:
     for path in (private, public):
         if path.exists():
             raise Failure(f"cannot make the key pair: {path} exists")
-    sealed, opened = cosign.new_pair(key_passphrase(call, str(private), twice=True))
+    sealed, opened = sealing.new_pair(key_passphrase(call, str(private), twice=True))
     files.write_file(private, sealed)
     files.write_file(public, opened, files.PUBLIC)
     call.line(f"made {private} and {public}")

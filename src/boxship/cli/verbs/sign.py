@@ -5,10 +5,11 @@ from pathlib import Path
 
 from boxship.cli.authority import KEY_PASSPHRASE, key_passphrase
 from boxship.cli.call import Call, Failure
+from boxship.cli.credentials import auth_header
 from boxship.cli.escape import path_of
 from boxship.cli.flags import Command, Flag
 from boxship.cli.trusting import annotation_of, signed
-from boxship.pki import cosign, files, keys
+from boxship.pki import cosign, files, keys, payloads, sealing
 
 COMMAND = Command(
     "IMAGE",
@@ -38,14 +39,14 @@ def run(call: Call) -> int:
     reference = call.options.text("reference") or found.reference
     if not reference:
         raise Failure(f"cannot sign {image}: it has no name; tag it, or give --reference")
-    payload = cosign.write_payload(found.digest, reference, annotations)
+    payload = payloads.write_payload(found.digest, reference, annotations)
     body = {"Payload": base64.b64encode(payload).decode(), "Signature": cosign.sign(key, payload)}
     answer = call.daemon.request(
         "POST",
         f"/boxship/images/{path_of(image)}/signatures",
         {"push": True if call.options.on("push") else None},
         body=body,
-        headers=registry_auth(call, reference) if call.options.on("push") else None,
+        headers=auth_header(call, reference) if call.options.on("push") else None,
     )
     answer.read()
     call.line(f"signed {reference}@{found.digest} with the key {cosign.fingerprint(key.public_key())}")
@@ -55,12 +56,7 @@ def run(call: Call) -> int:
 def read_private(call: Call, path: Path) -> keys.Key:
     """A key of cosign's, or PKCS#8; the passphrase is asked for where it is needed."""
     data = files.read_file(path)
-    if cosign.is_sealed(data):
-        return cosign.unseal(data, key_passphrase(call, str(path)), str(path))
+    if sealing.is_sealed(data):
+        return sealing.unseal(data, key_passphrase(call, str(path)), str(path))
     passphrase = key_passphrase(call, str(path)) if b"ENCRYPTED" in data else None
     return keys.load_key(data, passphrase, str(path))
-
-
-def registry_auth(call: Call, reference: str) -> dict[str, str]:
-    """Who we are to the registry, as `boxship push` says it."""
-    return {"X-Registry-Auth": "e30="}

@@ -6,7 +6,7 @@ from boxship.cli.call import Call, Failure
 from boxship.cli.flags import Command, Flag
 from boxship.cli.trusting import Signed, annotation_of, explain, read_policy, signed
 from boxship.errors import BoxshipError
-from boxship.pki import cosign, files, keys
+from boxship.pki import cosign, files, keys, payloads
 
 COMMAND = Command(
     "IMAGE",
@@ -45,13 +45,13 @@ def run(call: Call) -> int:
     return 1 if missing else 0
 
 
-def statement(found: Signed, key: keys.PublicKey, annotations: dict[str, str]) -> cosign.Payload | None:
+def statement(found: Signed, key: keys.PublicKey, annotations: dict[str, str]) -> payloads.Payload | None:
     """What the key has signed about the image; None where it has not."""
     for entry in found.signatures:
         if not cosign.is_signed(key, entry.payload, entry.signature):
             continue
         try:
-            said = cosign.read_payload(entry.payload)
+            said = payloads.read_payload(entry.payload)
         except BoxshipError:
             continue
         if said.digest in found.digests and annotations.items() <= dict(said.annotations).items():

@@ -29,7 +29,7 @@ from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
 from boxship.images.unpack import Place as LayerPlace
 from boxship.images.unpack import places, unpack
-from boxship.pki.policy import Signature
+from boxship.pki.payloads import Signature
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
 from boxship.spec.image import Descriptor, ImageConfig, Manifest, Platform
