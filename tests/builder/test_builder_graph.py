@@ -144,7 +144,7 @@ def test_history_reads_as_buildkit_writes_it() -> None:
         "RUN |2 A=1 B= /bin/sh -c echo $A # buildkit",
         "COPY --chown=1:2 --chmod=755 a b c/ # buildkit",
         "ADD a /x # buildkit",
-        "WORKDIR /w # buildkit",
+        "WORKDIR /w",
         "USER u",
         "VOLUME [/v /w]",
         "EXPOSE map[80/tcp:{} 90/tcp:{}]",

@@ -9,7 +9,6 @@ from boxship.engine import merging, mounting, placing, restarts, states
 from boxship.engine.health import after_probe, next_wait, probe_command
 from boxship.engine.model import Container, Health, Phase, ProbeResult, Process, State
 from boxship.engine.names import check_name, made_up_name, new_id
-from boxship.engine.signals import signal_number
 from boxship.errors import Conflict, Invalid
 from boxship.spec.container import (
     SECOND,
@@ -21,6 +20,7 @@ from boxship.spec.container import (
     RestartPolicy,
 )
 from boxship.spec.image import ExecutionConfig, ImageHealthCheck
+from boxship.spec.signals import signal_number
 
 
 def container(phase: Phase = Phase.CREATED, **spec: object) -> Container:

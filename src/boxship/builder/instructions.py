@@ -28,6 +28,7 @@ from boxship.builder.operations import FolderOperation
 from boxship.builder.state import StageState, environment_tuple
 from boxship.errors import Invalid
 from boxship.spec.image import ImageHealthCheck
+from boxship.spec.signals import signal_number
 
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 HIGHEST_PORT = 65535
@@ -148,11 +149,12 @@ def _working_directory(state: StageState, instruction: WorkingDirectory) -> None
         state.number += 1
         state.emit(instruction, text)
     else:
-        state.emit(instruction, text + history.MARK, FolderAction(operation), shown=text)
+        state.emit(instruction, text, FolderAction(operation), shown=text)
 
 
 def _stop_signal(state: StageState, instruction: StopSignal) -> None:
     signal = state.word(instruction.signal)
+    signal_number(signal)  # refuses what is none
     state.set(StopSignal=signal)
     state.emit(instruction, f"STOPSIGNAL {signal}")
 

@@ -12,7 +12,7 @@ import msgspec
 from boxship.builder.copying import copy
 from boxship.builder.dockerfile.arguments import platform_values, unconsumed
 from boxship.builder.dockerfile.parse import parse_trigger
-from boxship.builder.dockerfile.syntax import Arg, Copy, Dockerfile, Instruction, Run, WorkingDirectory
+from boxship.builder.dockerfile.syntax import Arg, Copy, Dockerfile, Instruction, Location, Run, WorkingDirectory
 from boxship.builder.graph import (
     Action,
     Configure,
@@ -107,6 +107,7 @@ class _Draft:
         self.needed = needed(self.layout, self.stages, self.triggers)
         self.steps: dict[str, Step] = {}
         self.states: dict[int, StageState] = {}
+        self.place: Location | None = None  # of the instruction that is planned, for what it has to load
 
     def _triggers(self, index: int) -> list[Instruction]:
         """The instructions that the base of a stage left for it."""
@@ -127,6 +128,7 @@ class _Draft:
             state = self._begin(self.stages[index])
             self.states[index] = state
             for instruction in self._body(index):
+                self.place = instruction.location
                 try:
                     _carry(state, instruction, offers)
                 except BoxshipError as error:
@@ -165,6 +167,7 @@ class _Draft:
         """The step of FROM."""
         planned = state.planned
         base, origin = planned.base, planned.stage.origin
+        self.place = origin.location
         action: Action = Load(base.source)
         shown, history = "scratch", ""
         if base.stage is not None:
@@ -210,7 +213,9 @@ class _Draft:
         """The step that brings what --from or an ADD names."""
         identifier = f"load {msgspec.json.encode(source).decode()}"
         if identifier not in self.steps:
-            self.steps[identifier] = Step(id=identifier, name=source_name(source), action=Load(source))
+            self.steps[identifier] = Step(
+                id=identifier, name=source_name(source), action=Load(source), location=self.place
+            )
         return identifier
 
     def _finish(self, state: StageState) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 
-from boxship.engine.signals import signal_number
 from boxship.errors import Invalid, NotFound, Unsupported
 from boxship.logs.options import parse_options
 from boxship.spec import platform as platforms
 from boxship.spec.container import ContainerSpec, RestartPolicy
 from boxship.spec.image import Platform
+from boxship.spec.signals import signal_number
 
 RESTART_NAMES = ("no", "always", "unless-stopped", "on-failure")
 

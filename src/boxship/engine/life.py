@@ -10,12 +10,12 @@ from boxship.engine.events import Events
 from boxship.engine.lives import Lives, WaitResult
 from boxship.engine.model import ALIVE, Container, Phase
 from boxship.engine.records import Records
-from boxship.engine.signals import signal_number
 from boxship.engine.states import move, with_state
 from boxship.engine.supervisor import Supervisor
 from boxship.errors import Conflict, Invalid, Timeout, Unchanged
 from boxship.runtime.driver import Driver
 from boxship.runtime.handle import Handle
+from boxship.spec.signals import signal_number
 
 DEFAULT_STOP_TIMEOUT = 10  # seconds
 KILL_DEADLINE = 10  # seconds that a process may take to end after SIGKILL
