@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from images_kit import config, layer
-from remote_registry import FakeRegistry, Said
+from remote_registry import Asked, FakeRegistry, Said
 
 from daemons import Daemon, docker_program, running_daemon, until
 
@@ -174,3 +174,33 @@ def test_killed_in_the_middle_of_a_pull_it_goes_on(registry: FakeRegistry) -> No
         assert list((box.data / "content" / "partials").iterdir()) == []
         box.docker("rmi", name)
         until(lambda: not list(kept.iterdir()), 10, "everything is gone with the image")
+
+
+def test_killed_at_any_moment_of_a_pull_nothing_half_made_shows(registry: FakeRegistry) -> None:
+    layers = [big_layer(number, 2 * MEBIBYTE) for number in range(6)]
+    registry.add_image("big", "1", layers, config(layers))
+    for digest, data in list(registry.blobs.items()):
+        registry.rule("GET", f"blobs/{digest}", lambda asked, data=data: slowly(asked, data))  # type: ignore[misc]
+    name = f"{registry.host}/big:1"
+    with tempfile.TemporaryDirectory(prefix="bx") as folder, running_daemon(Path(folder), image=False) as box:
+        for sent in (1, 4 * MEBIBYTE, 9 * MEBIBYTE, 12 * MEBIBYTE):
+            pulling = subprocess.Popen(
+                [docker_program(), "-H", box.url, "pull", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            until(lambda: sum(registry.sent.values()) >= sent or pulling.poll() is not None, 30, "bytes went out")  # noqa: B023
+            box.kill()
+            pulling.wait(20)
+            box.start()
+            shown = box.docker("images", "-aq", "--no-trunc").stdout.split()
+            assert len(shown) <= 1
+            if shown:
+                assert box.docker("save", name, timeout=60).returncode == 0
+        box.docker("pull", name, timeout=60)
+        box.docker("create", name, "x")
+        assert sum(registry.sent.values()) <= sum(map(len, registry.blobs.values())) + 16 * MEBIBYTE
+
+
+def slowly(asked: Asked, data: bytes) -> Said:
+    start = int(asked.headers.get("range", "bytes=0-")[6:-1])
+    headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
+    return Said(206 if start else 200, headers, data[start:], pause=0.01)

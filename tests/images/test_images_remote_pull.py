@@ -12,7 +12,18 @@ from images_kit import Room, config, layer, sha
 from remote_registry import OCI_INDEX, OCI_MANIFEST, FakeRegistry, Said, error
 from remote_room import FAST, RemoteRoom, digest_of, put_image
 
-from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Timeout, Unauthenticated, Unavailable, Unsupported
+from boxship.content import Ingest
+from boxship.errors import (
+    BoxshipError,
+    Denied,
+    Exhausted,
+    Invalid,
+    NotFound,
+    Timeout,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, Pulled, PullStep, RemoteLimits, RemoteSettings
 from boxship.spec.platform import parse as parse_platform
@@ -232,6 +243,35 @@ async def test_what_is_not_supported_is_named(puller: RemoteRoom, registry: Fake
     registry.add_manifest("app", document, OCI_MANIFEST, "chart")
     with pytest.raises(Unsupported, match="helm"):
         await puller.pull(f"{registry.host}/app:chart")
+
+
+async def test_more_than_the_disk_holds(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    layers = [layer("base")]
+    digest = registry.add_image("app", "1", layers, config(layers))
+    document = json.loads(registry.manifests[("app", digest)][1])
+    for size in (10**17, 10**30):
+        document["layers"][0]["size"] = size
+        registry.add_manifest("app", document, OCI_MANIFEST, "1")
+        with pytest.raises(Exhausted, match=r"cannot store blob .* are free"):
+            await puller.pull(f"{registry.host}/app:1")
+    await puller.assert_nothing_visible()
+
+
+async def test_full_disk_in_the_middle(
+    puller: RemoteRoom, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_image(registry)
+
+    def write(self: Ingest, data: bytes) -> None:
+        raise Exhausted("cannot write: No space left on device")
+
+    monkeypatch.setattr(Ingest, "write", write)
+    with pytest.raises(Exhausted, match="No space left"):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.assert_nothing_visible()
+    assert puller.partials() == [] and await puller.content.list() == ()
+    monkeypatch.undo()
+    await puller.pull(f"{registry.host}/team/app:1")
 
 
 # registries that are ill

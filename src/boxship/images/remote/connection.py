@@ -33,13 +33,16 @@ class Connection:
     async def base(self) -> str:
         """The address with the scheme that it speaks; an insecure one is asked over TLS first."""
         if not self._base:
-            plain = "http" + self.endpoint.base.removeprefix("https")
             try:
                 async with self._http.request("GET", f"{self.endpoint.base}/v2/", trust=self.endpoint.trust):
                     self._base = self.endpoint.base
             except Refused:
                 raise
-            except (NotTls, Unavailable, Timeout):
+            except (NotTls, Unavailable, Timeout) as error:
+                plain = "http" + self.endpoint.base.removeprefix("https")
+                async with self._http.request("GET", f"{plain}/v2/") as answer:
+                    if answer.status == 400:  # a server with TLS that is ill says so to plain HTTP
+                        raise error
                 self._base = plain
         return self._base
 

@@ -37,7 +37,7 @@ def endpoints(settings: RemoteSettings, domain: str, *, mirrors: bool = True) ->
         found += [_mirror(settings, address) for address in settings.mirrors.get(domain, ())]
     host = DEFAULT_HOST if domain == DEFAULT_DOMAIN else domain
     insecure = is_insecure(settings, domain)
-    found.append(Endpoint(f"https://{host}", trust_for(settings, domain, verify=not insecure), insecure))
+    found.append(Endpoint(f"https://{host}", trust_for(settings, domain), insecure))
     return found
 
 
@@ -47,7 +47,7 @@ def _mirror(settings: RemoteSettings, address: str) -> Endpoint:
     own = Credentials(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     insecure = is_insecure(settings, host)
     base = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-    return Endpoint(base, trust_for(settings, host, verify=not insecure), insecure, mirror=True, credentials=own)
+    return Endpoint(base, trust_for(settings, host), insecure, mirror=True, credentials=own)
 
 
 def check_mirror(settings: RemoteSettings, address: str) -> str:
@@ -63,9 +63,12 @@ def check_mirror(settings: RemoteSettings, address: str) -> str:
 
 def is_insecure(settings: RemoteSettings, domain: str) -> bool:
     """Whether plain HTTP or an unknown certificate is accepted: loopback, or named by the operator."""
+    return is_loopback(urlsplit(f"//{domain}").hostname or "") or is_named(settings, domain)
+
+
+def is_named(settings: RemoteSettings, domain: str) -> bool:
+    """Whether the operator called the registry insecure."""
     host = urlsplit(f"//{domain}").hostname or ""
-    if is_loopback(host):
-        return True
     for rule in settings.insecure:
         if rule in (domain, host):
             return True
@@ -75,18 +78,22 @@ def is_insecure(settings: RemoteSettings, domain: str) -> bool:
     return False
 
 
-def trust_for(settings: RemoteSettings, domain: str, *, verify: bool) -> Trust:
-    """The system's authorities, those of the settings, and what the folder of that registry has."""
+def trust_for(settings: RemoteSettings, domain: str) -> Trust:
+    """The system's authorities, those of the settings, and what the folder of that registry has. Where the folder has
+    authorities, they hold on loopback too."""
     authorities = list(settings.extra_ca)
     certificate = key = ""
+    named = 0
     for folder in settings.certificate_folders:
         own = Path(folder) / domain
         if "/" in domain or domain.startswith(".") or not own.is_dir():
             continue
         authorities += sorted(str(path) for path in own.glob("*.crt"))
+        named = len(authorities) - len(settings.extra_ca)
         for path in sorted(own.glob("*.cert")):
             if path.with_suffix(".key").exists():
                 certificate, key = str(path), str(path.with_suffix(".key"))
                 break
             raise Invalid(f"cannot use {path}: its key {path.with_suffix('.key').name} is missing")
+    verify = not is_insecure(settings, domain) or (named > 0 and not is_named(settings, domain))
     return Trust(tuple(authorities), certificate, key, verify)

@@ -8,12 +8,13 @@ it was asked for never becomes a blob, and its file goes.
 import asyncio
 import hashlib
 import logging
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol
 
 from boxship.content import Content, Ingest
-from boxship.errors import BoxshipError, Invalid, Unavailable
+from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.images.remote.model import RemoteLimits
 from boxship.images.remote.retrying import TRANSIENT, Retries, Sleep
 from boxship.spec import digest as digests
@@ -123,6 +124,9 @@ class Downloads:
                 continued = await self._fill(ingest, transfer, source, wanted) > 1 or continued
                 await to_the_end(self._finish(ingest, wanted))
                 return
+            except Exhausted:
+                await to_the_end(asyncio.to_thread(ingest.abandon))  # what filled the disk must not go on filling it
+                raise
             except Invalid:
                 await to_the_end(asyncio.to_thread(ingest.abandon))
                 if last or not continued:
@@ -140,6 +144,9 @@ class Downloads:
         algorithm = wanted.digest.partition(":")[0]
 
         def begin() -> Ingest:
+            free = shutil.disk_usage(self._content.root).free
+            if wanted.size > free:
+                raise Exhausted(f"cannot store blob {wanted.digest}: it has {wanted.size} bytes, {free} are free")
             ingest = self._content.begin(name, algorithm=algorithm)
             if ingest.size <= wanted.size:
                 return ingest

@@ -98,6 +98,8 @@ def check_image(manifest: Manifest) -> None:
     kind = manifest.config.mediaType
     if kind not in CONFIGS or (manifest.artifactType and manifest.artifactType not in CONFIGS):
         raise Unsupported(f"unsupported: pulling what is no image but {manifest.artifactType or kind}")
+    if not manifest.config.digest.startswith("sha256:"):
+        raise Unsupported("unsupported: images whose config is not named by sha256")
 
 
 def choose(index: Index, platform: Platform | None, name: str) -> Descriptor:

@@ -13,9 +13,13 @@ async def stream(work: Callable[[Callable[[T], None]], Awaitable[None]]) -> Asyn
     """What `work` tells, while it goes on; its error at the end. It is cancelled when nobody listens any more."""
     news: asyncio.Queue[T | None] = asyncio.Queue()
 
+    def tell(piece: T) -> None:
+        if news.qsize() < WAITING or not getattr(piece, "total", 0):
+            news.put_nowait(piece)
+
     async def run() -> None:
         try:
-            await work(news.put_nowait)
+            await work(tell)
         finally:
             news.put_nowait(None)
 
