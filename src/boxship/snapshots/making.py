@@ -14,14 +14,15 @@ from pathlib import Path
 
 import msgspec
 
-from boxship.errors import Exhausted, Internal
+from boxship.errors import Exhausted, Internal, Invalid
 from boxship.snapshots.layers import Layers
 from boxship.snapshots.layout import LayerRecord
-from boxship.snapshots.program import pump_job
+from boxship.snapshots.program import in_thread, pump_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
 from boxship.sys.mount import detach_held
 from boxship.sys.mount import mount as make_mount
+from boxship.sys.overlay import MAXIMUM_LAYERS
 
 # Renamed folders and files that were only chmodded must be whole in the upper folder, or they could not be exported.
 OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
@@ -57,7 +58,8 @@ class LayerMaking(Layers):
 
     async def draft(self, parent: str | None) -> Draft:
         """An empty layer in the making; `discard` it in the end, whatever becomes of it."""
-        self._layout.chain(parent)  # NotFound where a layer is missing
+        if len(self._layout.chain(parent)) >= MAXIMUM_LAYERS:  # NotFound where a layer is missing
+            raise Invalid(f"cannot make one more layer: {MAXIMUM_LAYERS} are the most")
         folder = self._layout.unique(self._layout.staging, "draft")
         for name in ("fs", "work", "merged"):
             (folder / name).mkdir(parents=True, mode=0o755)
@@ -90,14 +92,14 @@ class LayerMaking(Layers):
         if read_only:
             words = (*words, "ro")
         target = draft.folder / "merged"
-        await asyncio.to_thread(make_mount, Mount("overlay", "overlay", str(target), words))
+        await in_thread(make_mount, Mount("overlay", "overlay", str(target), words))
         return target
 
     async def unmount_draft(self, draft: Draft) -> None:
         """Take the mount away; idempotent."""
         held = detach_held(draft.folder / "merged")
         if held is not None:
-            await asyncio.to_thread(os.close, held)
+            await in_thread(os.close, held)
 
     def discard(self, draft: Draft) -> None:
         """Delete what is left of a draft, in the background."""
@@ -131,7 +133,7 @@ class LayerMaking(Layers):
                 known = self._layout.record(chain_id)
                 if known is None:
                     known = LayerRecord(draft.parent, packed.size)
-                    await asyncio.to_thread(self._settle, draft, chain_id, known)
+                    await in_thread(self._settle, draft, chain_id, known)
                 return known.size
         except OSError as error:
             kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal

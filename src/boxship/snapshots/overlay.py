@@ -19,7 +19,7 @@ from boxship.errors import Exhausted, Internal, Invalid, Unsupported
 from boxship.snapshots.layout import Layout
 from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
 from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
-from boxship.snapshots.program import plain_mounts, run_job, stream_job
+from boxship.snapshots.program import in_thread, plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
 from boxship.sys.mount import detach_held, mounted_under, unmount
@@ -101,7 +101,7 @@ class Snapshots(LayerMaking):
     async def add_places(self, key: str, wanted: Sequence[tuple[str, str]]) -> list[str]:
         """Mount points (path, "folder" or "file") of a snapshot that is not mounted yet, in no layer of it: what is
         missing is made, and none of it is ever in a layer that the snapshot becomes. The paths, with links followed."""
-        return await asyncio.to_thread(add_places, self._layout, key, wanted)
+        return await in_thread(add_places, self._layout, key, wanted)
 
     def has_snapshot(self, key: str) -> bool:
         """Whether there is such a writable snapshot."""
@@ -135,7 +135,7 @@ class Snapshots(LayerMaking):
         root = self.rootfs(key)
         ending = self._ending.get(key)
         if ending is not None:  # the same upper folder must not be mounted twice at a time
-            await asyncio.wrap_future(ending)
+            await asyncio.shield(asyncio.wrap_future(ending))
         if is_mounted(root):
             return root
         (request,) = self.mounts(key)
@@ -143,7 +143,7 @@ class Snapshots(LayerMaking):
         if volatile:
             request = msgspec.structs.replace(request, options=(*request.options, "volatile"))
         if len(request.options) > _LOOP_LAYERS:
-            await asyncio.to_thread(make_mount, request)
+            await in_thread(make_mount, request)
         else:
             make_mount(request)
         if volatile:
@@ -167,7 +167,7 @@ class Snapshots(LayerMaking):
         await self.unmount(key)
         ending = self._ending.get(key)
         if ending is not None:
-            await asyncio.wrap_future(ending)
+            await asyncio.shield(asyncio.wrap_future(ending))
         return await self.draft_of(key)
 
     async def remove(self, key: str) -> None:

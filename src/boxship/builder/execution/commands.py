@@ -77,16 +77,15 @@ class Commands:
         self, base: LayerTree, operation: RunOperation, said: Said, agents: Agents | None, lease: Lease
     ) -> Layer | None:
         step = Step(self, secrets.token_hex(32), operation, said, agents)
-        draft: Draft | None = None
         try:
             ended = await step.perform(base)
             if ended.code:
                 raise StepFailed(" ".join(operation.arguments), ended.code, out_of_memory=ended.oom_killed)
-            await step.release()
+            await _to_the_end(step.release())
             draft = await self._snapshots.take(step.id)
-        finally:
-            await _shielded(step.release())
-            await _shielded(self._snapshots.remove(step.id))
+        except BaseException:
+            await _to_the_end(step.take_back())
+            raise
         if draft is None:
             return None
         return await self._keeping.keep(draft, self._packing(draft, operation.epoch), lease)
@@ -254,6 +253,11 @@ class Step:
         for warning in warnings:
             self._said(2, f"warning: {warning}\n".encode())
 
+    async def take_back(self) -> None:
+        """After a failure: everything, with what the command changed."""
+        await self.release()
+        await self._guarded(self._snapshots.remove(self.id))
+
     async def release(self) -> None:
         """Each part by itself, so that one that fails keeps no other."""
         if self._made:
@@ -273,7 +277,7 @@ class Step:
             log.exception("cannot give back a part of build step %s", self.id[:12])
 
 
-async def _shielded(doing: Any) -> None:
+async def _to_the_end(doing: Any) -> None:
     """Do it to its end, also while we are cancelled."""
     task = asyncio.ensure_future(doing)
     cancelled = False
