@@ -15,6 +15,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Each document with the options of the daemon that its commands need.
 DOCUMENTS: dict[str, tuple[str, ...]] = {
     "build.md": ("--registry", "{registry}"),
+    "registry.md": ("--registry", "{registry}"),
 }
 SECONDS = 300
 
