@@ -396,7 +396,7 @@ async def test_last_client_that_leaves_pauses_the_download(puller: RemoteRoom, r
     await asyncio.wait([pulling])
     assert not puller.images._traffic._puller.downloads._transfers
     await puller.assert_nothing_visible()
-    assert len(puller.partials()) == 1
+    assert len(puller.partials()) in (1, 2)
 
 
 async def test_layers_come_side_by_side_within_the_limit(tmp_path: Path, registry: FakeRegistry) -> None:
