@@ -110,6 +110,7 @@ def test_a_context_that_the_daemon_does_not_see_is_sent(daemon: Daemon, context:
     )
     assert done.returncode == 0, done.stderr
     assert " seen\n" in done.stderr and "skipped" not in done.stderr
+    assert "#1 [internal] send build context\n" in done.stderr
 
 
 def test_a_failure_names_file_line_and_shows_the_step(daemon: Daemon, context: Path) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import select
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from boxship.cli.building.order import Order
 from boxship.cli.call import Failure
@@ -117,18 +118,20 @@ class Conversation:
             self._sending = iter(())
 
     def _contexts(self, wanted: list[int]) -> Iterator[bytes]:
+        """Frames of all folders that the daemon asks for; told as a step, though it is one of ours."""
+        began, total = time.monotonic(), 0
+        self._tell("StepStarted", name="[internal] send build context")
         for number in wanted:
-            held: list[bytes] = []
-            size = 0
-            for piece in self._order.folders[number].pieces():
-                held.append(piece)
-                size += len(piece)
-                if size >= PIECE_BYTES:
-                    yield frame(DATA, number, b"".join(held))
-                    held, size = [], 0
-            if held:
-                yield frame(DATA, number, b"".join(held))
+            for data in joined(self._order.folders[number].pieces()):
+                total += len(data)
+                self._tell("StepProgress", part="context", current=total)
+                yield frame(DATA, number, data)
             yield frame(END, number)
+        self._tell("StepFinished", seconds=time.monotonic() - began)
+
+    def _tell(self, kind: str, **fields: object) -> None:
+        event = {"type": kind, "step": "send", **fields}
+        self._take(kind, event, json.dumps(event).encode())
 
     # what comes down
 
@@ -156,7 +159,7 @@ class Conversation:
         if number == EVENT:
             self._take(fields["type"], fields, payload)
         elif number == WANT:
-            self._sending = self._contexts(fields)
+            self._sending = self._contexts(fields) if fields else iter(())
         elif number == FAILED:
             self._over = True
             raise BuildError(fields)
@@ -186,6 +189,20 @@ class Conversation:
         self._outgoing.append(frame(DATA, number, data) if data else frame(END, number))
         if not data:
             self._agents.pop(number).close()
+
+
+def joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Small pieces of an archive in bigger ones."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def connect(daemon: Daemon) -> tuple[Channel, bytes]:
