@@ -25,6 +25,7 @@ from boxship.network.networks import Networks
 from boxship.runtime import clearing, launching
 from boxship.runtime.driver import Driver
 from boxship.snapshots.overlay import Snapshots
+from boxship.store import reserve
 from boxship.store.sqlite import SqliteStore
 from boxship.sys.mount import join_mount_namespace
 from boxship.volumes.volumes import Volumes
@@ -118,7 +119,7 @@ def serve(request: dict[str, Any]) -> None:
         for name in names:
             wrap(fuse, owner, name)
     wrap_ingest(fuse)
-    modules = {"launching": launching, "clearing": clearing}
+    modules = {"launching": launching, "clearing": clearing, "reserve": reserve}
     for name, value in request["settings"].items():
         module, _, constant = name.partition(".")
         assert hasattr(modules[module], constant), name

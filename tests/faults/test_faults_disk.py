@@ -43,11 +43,28 @@ class Disk:
         self._ballast.unlink()
 
 
+NO_RESERVE = {"reserve.LOG_BYTES": 0, "reserve.FREE_BYTES": 0}  # as when it is used up
+
+
 @pytest.fixture
 def full(launcher: Launcher) -> Iterator[tuple[Instance, Disk]]:
-    """An instance on a small disk with a running and a created container; the test fills the disk."""
+    """An instance on a small disk with a running and a created container; the test fills the disk. The state file has
+    no room of its own left."""
+    with on_small_disk(launcher, **NO_RESERVE) as found:
+        yield found
+
+
+@pytest.fixture
+def reserved(launcher: Launcher) -> Iterator[tuple[Instance, Disk]]:
+    """The same, with the room that the state file keeps."""
+    with on_small_disk(launcher) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def on_small_disk(launcher: Launcher, **settings: float) -> Iterator[tuple[Instance, Disk]]:
     with tempfile.TemporaryDirectory(prefix="bxd", ignore_cleanup_errors=True) as folder:
-        box = Instance(launcher, Path(folder))
+        box = Instance(launcher, Path(folder), **settings)
         with small_disk(box, SIZE) as data:
             disk = Disk(data)
             try:
@@ -208,4 +225,35 @@ def test_what_could_not_start_can_be_removed(full: tuple[Instance, Disk]) -> Non
     disk.free()
     for name in names:
         box.client.remove(name)
+    invariants.check(box)
+
+
+def test_a_full_disk_refuses_no_stop_and_no_removal(reserved: tuple[Instance, Disk]) -> None:
+    box, disk = reserved
+    for number in range(20):
+        box.client.run(f"c{number}", ["sleep", "1000"])
+    box.client.post("/volumes/create", {"Name": "gone"})
+    box.client.call("POST", "/images/load", archive("gone:1"))
+    disk.fill()
+    with pytest.raises(Refused):
+        box.client.call("POST", "/images/create", b"\0" * (4 << 20), fromSrc="-", repo="big")
+    disk.fill()
+    for number in range(20):
+        box.client.post(f"/containers/c{number}/stop", t=0)
+        disk.fill()
+    for number in range(20):
+        box.client.remove(f"c{number}")
+        disk.fill()
+    box.client.delete("/volumes/gone")
+    box.client.delete("/images/gone:1")
+    box.client.remove("made")
+    disk.fill()
+    box.kill()
+    disk.fill()
+    box.start(answers=False)
+    eventually(lambda: not box.alive() or box.client.answers(), DEADLINE, "it answers or ends")
+    disk.free()
+    if not box.alive():
+        box.start()
+    assert {row["Names"][0] for row in box.client.get("/containers/json", all=1)} == {"/runs"}
     invariants.check(box)
