@@ -144,9 +144,10 @@ class Renewal:
 
 
 def renew_keeping_life(opened: Authority, name: str, now: datetime.datetime) -> Path:
-    """Renew with the life that the certificate had, so that short-lived ones stay so."""
+    """Renew for as long as the certificate was issued for, so that short-lived ones stay so."""
     old = one_certificate(opened.folder / ISSUED / name / LEAF)
-    return opened.renew(name, now, min(life_of(old), LEAF_LIFE))
+    seconds = max(1, round(life_of(old).total_seconds()))
+    return opened.renew(name, now, datetime.timedelta(seconds=seconds))
 
 
 def renewal_time(certificate: x509.Certificate) -> datetime.datetime:
