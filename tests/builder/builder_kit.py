@@ -184,6 +184,7 @@ class Workplace:
         self.settings = settings or BuilderSettings()
         self.context = root / "context"
         self.context.mkdir(exist_ok=True)
+        self.fetched: Any = None
 
     async def open(self) -> "Workplace":
         self.content = Content(self.root / "content", self.store)
@@ -210,6 +211,7 @@ class Workplace:
                 layers=self.layers,
                 executor=self.executor,
                 volumes=NoVolumes(),
+                fetched=self.fetched,
                 tasks=tasks,
                 settings=self.settings,
             )

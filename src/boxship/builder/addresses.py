@@ -80,3 +80,8 @@ def remote_source(text: str) -> GitSource | HttpSource:
     if is_git(text) or text.startswith("github.com/"):
         return git_source(text)
     return msgspec.structs.replace(http_source(text), archive=True)
+
+
+def without_password(url: str) -> str:
+    """An address that may be shown."""
+    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:xxxxx@", url)

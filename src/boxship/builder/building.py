@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from boxship.builder.addresses import without_password
 from boxship.builder.channel import Channel
 from boxship.builder.checking import findings_of, refuse
 from boxship.builder.composing import compose
@@ -21,7 +22,7 @@ from boxship.builder.graph import Graph, ImageSource
 from boxship.builder.loading import DOCKERFILE_BYTES, Loader, progress_of
 from boxship.builder.model import BuildRequest, Built, CacheEnd, Noticed, Planned, StepFinished, StepStarted
 from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
-from boxship.builder.planner import Base, base_images, image_name, missing_bases, plan, without_password
+from boxship.builder.planner import Base, base_images, image_name, missing_bases, plan
 from boxship.builder.solve import Solver, StepError, started
 from boxship.builder.stages import Failure
 from boxship.builder.workshop import Result, Workshop

@@ -3,7 +3,7 @@
 import msgspec
 
 from boxship.builder import history
-from boxship.builder.addresses import git_source, http_source, is_git, is_web
+from boxship.builder.addresses import git_source, http_source, is_git, is_web, without_password
 from boxship.builder.dockerfile.syntax import Add, Copy, Heredoc
 from boxship.builder.graph import CopyAction
 from boxship.builder.operations import CopyOperation, CopySource, InlineFile, Selection
@@ -94,7 +94,7 @@ def _inline(state: StageState, heredoc: Heredoc) -> _Input:
 
 def _repository(state: StageState, instruction: Add, word: str, checksum: str, excluded: tuple[str, ...]) -> _Input:
     source = git_source(word, keep_git=instruction.keep_git_dir, checksum=checksum)
-    return _Input(CopySource(None, Selection(("",), excluded)), state.inputs.source(source), word)
+    return _Input(CopySource(None, Selection(("",), excluded)), state.inputs.source(source), without_password(word))
 
 
 def _file(state: StageState, instruction: Add, word: str, checksum: str) -> _Input:
@@ -106,4 +106,8 @@ def _file(state: StageState, instruction: Add, word: str, checksum: str) -> _Inp
     if not source.name:
         raise Invalid(f"cannot determine filename for source {word}")
     selection = Selection((source.name,), wildcards=False)
-    return _Input(CopySource(None, selection, unpack=bool(instruction.unpack)), state.inputs.source(source), word)
+    return _Input(
+        CopySource(None, selection, unpack=bool(instruction.unpack)),
+        state.inputs.source(source),
+        without_password(word),
+    )

@@ -19,10 +19,10 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from boxship.builder.addresses import without_password
 from boxship.builder.contexts import Contexts
 from boxship.builder.graph import GitSource, HttpSource
 from boxship.builder.operations import FolderTree
-from boxship.builder.planner import without_password
 from boxship.builder.sources import Answer, Fetcher, Kept, Repositories
 from boxship.errors import Exhausted, Invalid, NotFound, Unavailable
 from boxship.snapshots.removal import remove_path

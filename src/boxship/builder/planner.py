@@ -4,11 +4,11 @@ Base images are not known at first: `missing_bases` says which are needed, again
 another stage), until nothing is missing; then `plan`.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from boxship.builder.addresses import without_password
 from boxship.builder.copying import copy
 from boxship.builder.dockerfile.arguments import platform_values, unconsumed
 from boxship.builder.dockerfile.parse import parse_trigger
@@ -251,8 +251,3 @@ def source_name(source: Source) -> str:
     assert isinstance(source, GitSource)
     fragment = source.reference + (f":{source.folder}" if source.folder else "")
     return f"[internal] load git source {without_password(source.url)}{'#' + fragment if fragment else ''}"
-
-
-def without_password(url: str) -> str:
-    """An address that may be shown."""
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:xxxxx@", url)

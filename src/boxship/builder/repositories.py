@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from boxship.builder.addresses import without_password
 from boxship.builder.graph import GitSource
-from boxship.builder.planner import without_password
 from boxship.errors import NotFound, Unavailable, Unsupported
 from boxship.snapshots.removal import remove_path
 from boxship.sys.spawn import SAFE_ENVIRONMENT, Completed, run
@@ -53,7 +53,8 @@ class Git:
         if done.returncode:
             text = done.stderr.decode(errors="replace").strip()
             kind = NotFound if "not found" in text or "couldn't find remote ref" in text else Unavailable
-            raise kind(f"cannot {what}: {without_password(text.splitlines()[-1] if text else 'git failed')}")
+            lines = [line for line in text.splitlines() if line.startswith("fatal: ")] or [text or "git failed"]
+            raise kind(f"cannot {what}: {without_password(lines[0].removeprefix('fatal: '))}")
         return done.stdout
 
     async def commit_of(self, source: GitSource, environment: Mapping[str, str]) -> str:
