@@ -15,7 +15,6 @@ import time
 
 from boxship.builder.execution.child.counting import (
     READ,
-    SMALL_BYTES,
     Count,
     Digests,
     add_attributes,
@@ -25,35 +24,20 @@ from boxship.builder.execution.child.counting import (
     read_digest,
     same,
 )
+from boxship.builder.execution.child.data import copy_data, set_attributes
 from boxship.builder.execution.child.modes import ModeChange
 from boxship.builder.execution.child.sources import FOLDER, Match, SourceTree
+from boxship.builder.execution.child.targets import Place, is_folder, make_folders, make_room, resolve
 from boxship.builder.execution.child.walking import Walker, changed
 from boxship.errors import Invalid
 from boxship.snapshots.child.pack import xattrs_of
-from boxship.snapshots.child.rooted import resolve_in_root
 
 TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:
     from typing import Any
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_PIECE_BYTES = 4 << 20
-_BLOCK_BYTES = 512  # the unit of st_blocks
 _SPECIAL_BITS = 0o7000
-_DEFAULT_ACL = "system.posix_acl_default"
-
-
-class Place:
-    """A folder that is written to. `plain`: what is made in it inherits neither group nor access list; `fresh`: made
-    by us; `path` is its path from the root."""
-
-    __slots__ = ("descriptor", "fresh", "path", "plain")
-
-    def __init__(self, descriptor: int, path: str, *, fresh: bool) -> None:
-        self.descriptor = descriptor
-        self.path = path
-        self.fresh = fresh
-        self.plain = not os.fstat(descriptor).st_mode & stat.S_ISGID and not _has_default_acl(descriptor)
 
 
 class Look:
@@ -128,7 +112,7 @@ class Copier(Walker):
         self._count.add(match.relative if self.parents else match.name, match.info, digest)
 
     def _contents_of(self, match: Match, destination: str) -> None:
-        place = resolve_in_root(_root(), destination)
+        place = resolve(destination)
         target = self._open(place, make=True)
         inner = self.tree.open_folder(match.path)
         try:
@@ -139,8 +123,8 @@ class Copier(Walker):
 
     def _target(self, match: Match, destination: str) -> tuple[Place, str]:
         """Where a single file goes: an open folder and a name in it."""
-        place = resolve_in_root(_root(), destination)
-        if destination.endswith("/") or _is_folder(place):
+        place = resolve(destination)
+        if destination.endswith("/") or is_folder(place):
             return self._open(place, make=True), match.name
         above, _, name = place.rpartition("/")
         return self._open(above or "/", make=True), name
@@ -148,7 +132,7 @@ class Copier(Walker):
     def _with_parents(self, match: Match, folder: int, last: str, destination: str) -> None:
         if self._count:
             count_parents(self._count, self.tree, match)
-        target = self._open(resolve_in_root(_root(), destination), make=True)
+        target = self._open(resolve(destination), make=True)
         opened = [target.descriptor]
         try:
             base = match.path[: len(match.path) - len(match.relative)]
@@ -210,7 +194,7 @@ class Copier(Walker):
     def _finish(self, source: int, info: os.stat_result, target: Place) -> None:
         """A folder's owner, attributes, mode and time, after its files."""
         os.fchown(target.descriptor, *self._look.owner_of(info))
-        _set_attributes(target.descriptor, xattrs_of(source))
+        set_attributes(target.descriptor, xattrs_of(source))
         os.fchmod(target.descriptor, self._look.mode_of(info))
         os.utime(target.descriptor, ns=(info.st_mtime_ns, info.st_mtime_ns))
 
@@ -255,7 +239,7 @@ class Copier(Walker):
             raise
         try:
             if linked:
-                _copy_data(source, -1, info, counted)
+                copy_data(source, -1, info, counted)
             else:
                 self._new_file(source, new, info, target, counted)
             if counted:
@@ -278,11 +262,11 @@ class Copier(Walker):
             make_room(target, new)
             descriptor = os.open(new, _NEW, mode & 0o777, dir_fd=target.descriptor)
         try:
-            _copy_data(source, descriptor, info, counted)
+            copy_data(source, descriptor, info, counted)
             owner = self._look.owner_of(info)
             if owner != (0, 0) or not target.plain:
                 os.fchown(descriptor, *owner)
-            _set_attributes(descriptor, xattrs_of(source))
+            set_attributes(descriptor, xattrs_of(source))
             if mode & _SPECIAL_BITS or not target.plain:
                 os.fchmod(descriptor, mode)
             os.utime(descriptor, ns=(info.st_mtime_ns, info.st_mtime_ns))
@@ -302,135 +286,3 @@ class Copier(Walker):
         except OSError:
             return False  # replaced meanwhile, or too many names: a copy of its own then
         return True
-
-
-def _root() -> int:
-    """The root folder that is written, open."""
-    global _ROOT
-    if _ROOT < 0:
-        _ROOT = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return _ROOT
-
-
-_ROOT = -1
-
-
-def make_folders(path: str, owner: tuple[int, int] | None, mode: int) -> int:
-    """Open a folder of the root by a path without links; what is missing is made. Invalid where a file is in it."""
-    current = os.open("/", FOLDER)
-    done = ""
-    for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        done += "/" + part
-        try:
-            below = os.open(part, FOLDER, dir_fd=current)
-        except FileNotFoundError:
-            os.mkdir(part, 0o755, dir_fd=current)
-            below = os.open(part, FOLDER, dir_fd=current)
-            os.fchown(below, *(owner or (0, 0)))
-            os.fchmod(below, mode)
-        except OSError as error:
-            if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                raise Invalid(f"cannot copy to non-directory: {done}") from None
-            raise
-        os.close(current)
-        current = below
-    return current
-
-
-def make_room(target: Place, name: str) -> None:
-    """Take away the file that stands at a name; a folder stays, and is an error."""
-    try:
-        info = os.stat(name, dir_fd=target.descriptor, follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(info.st_mode):
-        raise Invalid(f"cannot replace to directory {target.path}/{name} with file")
-    os.unlink(name, dir_fd=target.descriptor)
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _has_default_acl(descriptor: int) -> bool:
-    try:
-        return _DEFAULT_ACL in os.listxattr(descriptor)
-    except OSError:
-        return False
-
-
-def _set_attributes(descriptor: int, attributes: dict[str, bytes]) -> None:
-    """Extended attributes, as far as the filesystem takes them."""
-    for name, value in attributes.items():
-        try:
-            os.setxattr(descriptor, name, value)
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                raise
-
-
-def _copy_data(source: int, target: int, info: os.stat_result, counted: Any) -> None:
-    """The content, in the kernel where nobody counts it; `target` -1 only counts."""
-    size = info.st_size
-    if size <= SMALL_BYTES:
-        data = os.read(source, SMALL_BYTES + 1)
-        if target >= 0 and data:
-            _write(target, data)
-        if counted:
-            counted.update(data)
-    elif counted:
-        while data := os.read(source, _PIECE_BYTES):
-            counted.update(data)
-            if target >= 0:
-                _write(target, data)
-    elif info.st_blocks * _BLOCK_BYTES < size:
-        _copy_sparse(source, target, size)
-    else:
-        _send(source, target, 0, size)
-
-
-def _write(target: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(target, view) :]
-
-
-def _copy_sparse(source: int, target: int, size: int) -> None:
-    """Only what is not a hole."""
-    at = 0
-    while at < size:
-        try:
-            begin = os.lseek(source, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break
-        at = min(os.lseek(source, begin, os.SEEK_HOLE), size)
-        _send(source, target, begin, at)
-    os.ftruncate(target, size)
-
-
-def _send(source: int, target: int, begin: int, end: int) -> None:
-    """A piece of a file at its place; shared with the source where the filesystem can do that."""
-    at = begin
-    while at < end:
-        try:
-            sent = os.copy_file_range(source, target, end - at, at, at)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            break
-        if not sent:
-            return
-        at += sent
-    os.lseek(target, at, os.SEEK_SET)
-    while at < end:
-        sent = os.sendfile(target, source, at, min(end - at, _PIECE_BYTES))
-        if not sent:
-            return  # shorter than it was: seen by whoever looks at it again
-        at += sent

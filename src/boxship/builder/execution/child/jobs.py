@@ -6,18 +6,19 @@ from __future__ import annotations
 import os
 import stat
 
-from boxship.builder.execution.child.copying import Copier, Look, Place, make_folders, make_room
+from boxship.builder.execution.child.copying import Copier, Look
 from boxship.builder.execution.child.counting import RACY_NS, TICK_NS, Count, Counter, Digests, new_hash
 from boxship.builder.execution.child.modes import ModeChange
 from boxship.builder.execution.child.owners import resolve_owner
 from boxship.builder.execution.child.sources import SourceTree
+from boxship.builder.execution.child.targets import Place, make_folders, make_room, resolve
 from boxship.builder.execution.child.unpacking import Archives, unpack_archive
 from boxship.builder.execution.child.wildcards import load_rules, needs_rules
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
 from boxship.snapshots.child.account import disk_usage
 from boxship.snapshots.child.jobs import confine, mount_view
 from boxship.snapshots.child.layerpack import LayerPacker
-from boxship.snapshots.child.rooted import open_in_root, resolve_in_root
+from boxship.snapshots.child.rooted import open_in_root
 from boxship.snapshots.child.tarwrite import Writer
 from boxship.snapshots.child.unpack import refusal
 
@@ -124,7 +125,7 @@ def _copy_source(
 
 def _write_inline(name: str, content: bytes, destination: str, owner: tuple[int, int], mode: ModeChange | None) -> None:
     """A file whose content came with the job."""
-    place = resolve_in_root(os.open("/", os.O_PATH), destination)
+    place = resolve(destination)
     if destination.endswith("/") or os.path.isdir(place):
         folder, last = place, name
     else:
@@ -152,7 +153,7 @@ def make_folder(job: dict[str, Any]) -> dict[str, Any]:
     owner = resolve_owner(top, job["owner"]) if job["owner"] else None
     path = job["path"]
     try:
-        os.close(make_folders(resolve_in_root(top, path), owner, 0o755))
+        os.close(make_folders(resolve(path), owner, 0o755))
     except Invalid:
         raise Invalid(f"cannot make the working directory {path}: a file is in the way") from None
     except OSError as error:

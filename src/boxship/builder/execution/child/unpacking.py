@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import stat
 
-from boxship.builder.execution.child.copying import make_folders
 from boxship.builder.execution.child.counting import READ
 from boxship.builder.execution.child.sources import Match, SourceTree
+from boxship.builder.execution.child.targets import make_folders, resolve
 from boxship.errors import BoxshipError, Exhausted, Invalid
-from boxship.snapshots.child.rooted import open_in_root, resolve_in_root
+from boxship.snapshots.child.rooted import open_in_root
 from boxship.snapshots.child.source import Source, Truncated, open_source
 from boxship.snapshots.child.tarread import Entry, Reader
 from boxship.snapshots.child.unpack import Unpacker
@@ -74,7 +74,7 @@ def _is_header(block: bytes) -> bool:
 
 def unpack_archive(source: Source, name: str, destination: str, owner: tuple[int, int] | None) -> None:
     """Unpack into the folder `destination`, made where it is missing."""
-    place = resolve_in_root(os.open("/", os.O_PATH | os.O_CLOEXEC), destination)
+    place = resolve(destination)
     os.close(make_folders(place, owner, 0o755))
     try:
         _LimitedUnpacker(place, owner=owner).run(source)
