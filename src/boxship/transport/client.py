@@ -23,7 +23,7 @@ from yarl import URL
 
 from boxship.errors import BoxshipError, Exhausted, Internal, Invalid, Timeout, Unavailable
 
-MEBIBYTE = 1024 * 1024
+READ_BYTES = 256 * 1024  # of an answer, held before the reader takes them
 HEADER_BYTES = 64 * 1024  # one field of an answer: signed addresses of storage services are long
 KEPT_SECONDS = 30.0  # an idle connection
 CONTEXTS = 64  # TLS settings kept ready
@@ -239,7 +239,7 @@ class HttpClient:
                 auto_decompress=False,
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=MEBIBYTE,
+                read_bufsize=READ_BYTES,
                 max_line_size=HEADER_BYTES,
                 max_field_size=HEADER_BYTES,
             )

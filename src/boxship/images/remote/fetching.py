@@ -21,7 +21,7 @@ from boxship.spec import digest as digests
 from boxship.spec.image import Descriptor
 from boxship.transport.client import Answer
 
-PIECE = 1024 * 1024  # bytes handed to the writing thread at once
+PIECE = 256 * 1024  # bytes handed to the writing thread at once; more costs memory and brings nothing
 JOINS = 3  # transfers of others that may fail before we try ourselves
 
 Progress = Callable[[int], None]

@@ -11,7 +11,7 @@ from boxship.images.remote.client import Remote
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.retrying import TRANSIENT, Retries
 
-PIECE = 1024 * 1024  # bytes read at once
+PIECE = 256 * 1024  # bytes read at once; more costs memory and brings nothing
 MOUNTS = 3  # neighbours that are tried
 
 
