@@ -121,6 +121,15 @@ async def test_a_checksum_is_verified_and_saves_the_question(place: Workplace, s
         await place.build(text.replace(digest, "0" * 64))
 
 
+async def test_what_was_fetched_is_part_of_the_cache(place: Workplace, site: Site) -> None:
+    site.files["/file"] = bytes(5000)
+    await place.build(f"FROM base\nADD {site.url}/file /x/\n")
+    (record,) = [item for item in await place.builder.cache_records() if item.kind == "source.http"]
+    assert record.size == 5000 and not record.in_use
+    assert await place.builder.prune(filters={"type": ["source.http"]}) == ((record.id,), 5000)
+    assert not list((place.root / "fetched").iterdir())
+
+
 async def test_redirects_are_followed_and_credentials_stay_with_their_host(place: Workplace, site: Site) -> None:
     other = Site()
     try:

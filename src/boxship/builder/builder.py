@@ -125,6 +125,8 @@ class Builder:
         """Everything in the cache, the longest unused first."""
         found = [shown(record, self.cache, self._garbage) for record in self.cache.all()]
         found += [shown_volume(volume) for volume in await self._volumes.list()]
+        if self._fetched is not None:
+            found += await self._fetched.shown()
         return tuple(sorted(found, key=lambda record: (record.used, record.id)))
 
     async def prune(
@@ -147,14 +149,19 @@ class Builder:
         keys = {record.key[:SHORT]: record for record in self.cache.all()}
         removed = await self.cache.remove([keys[record.id] for record in records if record.id in keys])
         gone = {record.key[:SHORT] for record in removed}
-        for record in records:
-            if record.kind == VOLUME:
-                with contextlib.suppress(NotFound, Conflict):  # it is gone, or a step has begun to use it
-                    await self._volumes.remove(record.id)
-                    gone.add(record.id)
+        gone |= {record.id for record in records if record.id not in keys and await self._remove_other(record)}
         await self._garbage.settle([claim for record in removed for claim in claims_of(record)])
         found = [record for record in records if record.id in gone]
         return tuple(record.id for record in found), freed_bytes(found)
+
+    async def _remove_other(self, record: CacheRecord) -> bool:
+        """Remove a cache volume or something that was fetched; whether it was."""
+        if record.kind != VOLUME:
+            return self._fetched is not None and await self._fetched.remove(record.id)
+        with contextlib.suppress(NotFound, Conflict):  # it is gone, or a step has begun to use it
+            await self._volumes.remove(record.id)
+            return True
+        return False
 
     async def remove_cache_volume(self, identifier: str) -> int:
         """Remove one cache volume by its id, its beginning, or the id= of its mounts; the bytes set free. Raises

@@ -22,6 +22,7 @@ import msgspec
 from boxship.builder.addresses import without_password
 from boxship.builder.contexts import Contexts
 from boxship.builder.graph import GitSource, HttpSource
+from boxship.builder.model import CacheRecord
 from boxship.builder.operations import FolderTree
 from boxship.builder.sources import Answer, Fetcher, Kept, Repositories
 from boxship.errors import Exhausted, Invalid, NotFound, Unavailable
@@ -96,13 +97,28 @@ class Downloads:
         found = [read_record(path) for path in self._root.iterdir() if not path.name.startswith(".")]
         return [record for record in found if record is not None]
 
-    def in_use(self, identifier: str) -> bool:
-        return self._users[identifier] > 0
+    async def shown(self) -> list[CacheRecord]:
+        """All that is there, as part of the cache."""
+        return [
+            CacheRecord(
+                id=record.id,
+                kind=record.kind,
+                description=record.description,
+                size=record.size,
+                created=record.created,
+                used=record.used,
+                uses=record.uses,
+                in_use=self._users[record.id] > 0,
+            )
+            for record in await asyncio.to_thread(self.records)
+        ]
 
-    async def remove(self, identifier: str) -> None:
-        """Remove one that no build uses."""
-        if not self.in_use(identifier):
-            await asyncio.to_thread(self._drop, identifier)
+    async def remove(self, identifier: str) -> bool:
+        """Remove one that no build uses; whether it was."""
+        if self._users[identifier]:
+            return False
+        await asyncio.to_thread(self._drop, identifier)
+        return True
 
     @contextlib.asynccontextmanager
     async def _using(self, identifier: str) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.builder.graph import GitSource, HttpSource
+from boxship.builder.model import CacheRecord
 from boxship.builder.operations import FolderTree
 from boxship.images.model import Image, Layer
 from boxship.images.remote.model import Credentials, PullStep, Pushed, PushStep
@@ -86,3 +87,7 @@ class Fetched(Protocol):
     def repository(self, source: GitSource, environment: Mapping[str, str]) -> AbstractAsyncContextManager[Kept]: ...
 
     def archive(self, path: Path) -> AbstractAsyncContextManager[FolderTree]: ...
+
+    async def shown(self) -> list[CacheRecord]: ...
+
+    async def remove(self, identifier: str) -> bool: ...
