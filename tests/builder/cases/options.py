@@ -1,0 +1,130 @@
+"""Options of the build as a whole."""
+
+from cases.shape import OURS, Case, File
+
+EPOCH = 1_234_567_890
+
+CASES = (
+    Case(
+        "option-label",
+        "FROM scratch\nLABEL a=file b=file\n",
+        options=("--label", "b=given", "--label", "c=given"),
+        config={"Labels": {"a": "file", "b": "given", "c": "given"}},
+    ),
+    Case(
+        "option-file",
+        "FROM scratch\nLABEL which=no\n",
+        {"sub/Other": "FROM scratch\nLABEL which=other\nCOPY f /\n", "f": "f"},
+        ("-f", "@FOLDER@/sub/Other"),
+        files={"/f": "f"},
+        config={"Labels": {"which": "other"}},
+    ),
+    Case(
+        "option-file-named-otherwise",
+        "",
+        {"Dockerfile.dev": "FROM scratch\nCOPY f /\n", "f": "f"},
+        ("-f", "@FOLDER@/Dockerfile.dev"),
+        files={"/f": "f"},
+        filename=None,
+    ),
+    Case(
+        "option-add-host",
+        "FROM busybox\nRUN grep -c '10.1.2.3.*one.example' /etc/hosts > /got\n",
+        options=("--add-host", "one.example:10.1.2.3"),
+        files={"/got": "1\n"},
+    ),
+    Case(
+        "option-shm-size",
+        "FROM busybox\nRUN df -k /dev/shm | awk 'END {print $2}' > /got\n",
+        options=("--shm-size", "2m"),
+        files={"/got": "2048\n"},
+    ),
+    Case(
+        "option-ulimit",
+        "FROM busybox\nRUN ulimit -n > /got\n",
+        options=("--ulimit", "nofile=123:456"),
+        files={"/got": "123\n"},
+    ),
+    Case(
+        "option-network-none",
+        "FROM busybox\nRUN ls /sys/class/net > /got\n",
+        options=("--network", "none"),
+        files={"/got": "lo\n"},
+    ),
+    Case(
+        "option-memory",
+        "FROM busybox\nRUN echo ok > /got\n",
+        options=("--memory", "64m", "--cpu-shares", "512"),
+        files={"/got": "ok\n"},
+    ),
+    Case(
+        "option-no-cache",
+        "FROM busybox\nRUN echo x > /got\n",
+        options=("--no-cache",),
+        files={"/got": "x\n"},
+        again=False,
+    ),
+    Case("option-quiet", "FROM scratch\nLABEL a=quiet\n", options=("-q",), says=("sha256:",)),
+    Case("option-unused-argument", "FROM scratch\nLABEL a=b\n", options=("--build-arg", "NOBODY=1"), says=("NOBODY",)),
+    Case(
+        "epoch-by-argument",
+        "FROM busybox\nRUN echo x > /r && mkdir /d\nCOPY f /c\nWORKDIR /w\n",
+        {"f": "f"},
+        ("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"),
+        image={"Created": "2009-02-13T23:31:30Z"},
+        files={"/c": File("f")},
+    ),
+    Case(
+        "epoch-makes-one-digest",
+        "FROM scratch\nCOPY d /d\nWORKDIR /w\nLABEL a=b\n",
+        {"d/f": "f", "d/e/g": "g"},
+        ("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"),
+        files={"/d/f": File("f", seconds=EPOCH)},
+        same=True,
+    ),
+    Case(
+        "epoch-makes-one-digest-of-commands",
+        "FROM busybox\nRUN mkdir /d && for n in 1 2 3; do echo $n > /d/$n; done\n",
+        options=("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"),
+        files={"/d/1": File("1\n", seconds=EPOCH)},
+        same=True,
+    ),
+    Case(
+        "epoch-visible-where-declared",
+        "FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /got\n",
+        options=("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"),
+        files={"/got": f"{EPOCH}\n"},
+    ),
+    Case(
+        "context-named-folder",
+        "FROM busybox\nCOPY --from=other f /x\nRUN --mount=from=other,target=/m cat /m/f > /got\n",
+        {"o/f": "other"},
+        ("--build-context", "other=@FOLDER@/o"),
+        files={"/x": "other", "/got": "other"},
+        doors=OURS,
+    ),
+    Case(
+        "context-named-image",
+        "FROM base\nRUN echo x > /got\n",
+        options=("--build-context", "base=docker-image://busybox"),
+        files={"/got": "x\n"},
+        doors=OURS,
+    ),
+    Case(
+        "context-named-replaces-a-stage",
+        "FROM scratch AS one\nCOPY nothing /\nFROM scratch\nCOPY --from=one /f /x\n",
+        {"o/f": "other"},
+        ("--build-context", "one=@FOLDER@/o"),
+        files={"/x": "other"},
+        doors=OURS,
+    ),
+    Case(
+        "check-finds",
+        "FROM busybox as one\nMAINTAINER me\nCMD x\n",
+        options=("--check",),
+        doors=OURS,
+        error=("FromAsCasing", "MaintainerDeprecated", "JSONArgsRecommended"),
+    ),
+    Case("check-error-ends-a-build", "# check=error=true\nFROM busybox\nCMD x\n", error=("JSONArgsRecommended",)),
+    Case("check-skipped", "# check=skip=all;error=true\nFROM busybox\nCMD x\n", config={"Cmd": ["/bin/sh", "-c", "x"]}),
+)
