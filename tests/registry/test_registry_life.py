@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from registry_kit import SOMEBODY, Bench, bench, digest_of, image, index, pieces
 
 from boxship.registry import Actor, Settings
 from boxship.store.memory import MemoryStore
+from registry_kit import SOMEBODY, Bench, bench, digest_of, image, index, pieces
 
 OTHER = Actor("bob", "192.0.2.2", "other")
 

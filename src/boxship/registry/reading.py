@@ -112,22 +112,21 @@ class Reading:
         """Tags in order after `last`, and whether more follow. Raises NameUnknown."""
         check_name(name)
         repository = self._repositories.find(name)
-        local = self._local.tags(name) if self._local is not None else []
+        local = self._shown_tags(name, repository)
         if not local:
             if repository is None or not repository.shows():
                 raise NameUnknown(f"cannot find repository {name}")
             return repository.page(last, limit)
-        own = set(repository.order) if repository else set()
-        names = sorted(own | {tag for tag in local if self.local_manifest(name, tag, repository) is not None})
-        if not names:
-            raise NameUnknown(f"cannot find repository {name}")
+        names = sorted({*local, *(repository.order if repository is not None else ())})
         return _page(names, last, limit)
 
     def catalogue(self, last: str, limit: int | None, wanted: Callable[[str], bool]) -> tuple[list[str], bool]:
         """Names of repositories in order after `last`, and whether more follow."""
         names = {repository.name for repository in self._repositories if repository.shows()}
-        if self._local is not None:
-            names.update(self._local.repositories())
+        for name in self._local.repositories() if self._local is not None else ():
+            repository = self._repositories.find(name)
+            if repository is None or not repository.hidden or self._shown_tags(name, repository):
+                names.add(name)
         return _page(sorted(filter(wanted, names)), last, limit)
 
     def referrers(self, name: str, digest: str, artifact_type: str = "") -> list[Referrer]:
@@ -160,6 +159,22 @@ class Reading:
         if is_digest(reference):
             return None if found.digest in repository.hidden.values() else found
         return None if repository.hidden.get(reference) == found.digest else found
+
+    def _shown_tags(self, name: str, repository: Repository | None) -> list[str]:
+        """The tags that the engine has here and that were not deleted here."""
+        if self._local is None:
+            return []
+        tags = self._local.tags(name)
+        if repository is None or not repository.hidden:
+            return tags
+        return [tag for tag in tags if self.local_manifest(name, tag, repository) is not None]
+
+    def outlived(self, repository: Repository) -> list[str]:
+        """Tags whose deletion need not be remembered any more: the engine has something else there, or nothing."""
+        if self._local is None:
+            return list(repository.hidden)
+        found = {tag: self._local.resolve(repository.name, tag) for tag in repository.hidden}
+        return [tag for tag, now in found.items() if now is None or now.digest != repository.hidden[tag]]
 
     def _is_local(self, name: str) -> bool:
         return self._local is not None and bool(self._local.tags(name))

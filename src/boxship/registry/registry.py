@@ -87,6 +87,7 @@ class Registry:
                     for step in removal.steps(removal.plan_tags(repository, tags)):
                         await self.repositories.commit(repository, step)
                 change = removal.plan_lapsed(repository, now - keep)
+                change.hidden = dict.fromkeys(self.reading.outlived(repository))
                 if repository.pushed_at <= fresh:
                     over = [digest for digest, blob in repository.fresh.items() if blob.pushed_at <= fresh]
                     change.fresh = dict.fromkeys(over)
