@@ -6,13 +6,16 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import docker
 import pytest
 from clients_box import Box, Wire
@@ -226,6 +229,44 @@ def test_a_kill_leaves_no_context(tmp_path: Path) -> None:
         assert left(own)
         own.start()
         assert left(own) == []
+
+
+def test_a_private_base_is_pulled_with_the_clients_credentials(build: Any, box: Box, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        registry = f"127.0.0.1:{probe.getsockname()[1]}"
+    users = tmp_path / "users"
+    users.write_bytes(b"me:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(4)) + b"\n")
+    (tmp_path / "own").mkdir()
+    words = ("--registry", registry, "--registry-auth", str(users))
+    name = f"{registry}/private/base:1"
+    with running_daemon(tmp_path / "own", *words, image=False):
+        box.docker("tag", "busybox", name)
+        box.docker("login", "-u", "me", "--password-stdin", registry, data=b"secret")
+        try:
+            box.docker("push", name)
+            box.docker("rmi", name)
+            dockerfile = f"FROM {name}\nRUN echo on private\n".encode()
+            assert "on private" in build("--no-cache", "-", data=dockerfile).stdout
+            box.docker("rmi", "-f", name)
+            environment = {
+                **os.environ,
+                "BOXSHIP_HOST": box.daemon.url,
+                "DOCKER_CONFIG": str(box.daemon.home / "client"),
+            }
+            program = str(Path(sys.executable).parent / "boxship")
+            for config, code in ((environment["DOCKER_CONFIG"], 0), (str(tmp_path), 1)):
+                done = subprocess.run(
+                    [program, "build", "--pull", "--no-cache", "-"],
+                    input=dockerfile,
+                    capture_output=True,
+                    env={**environment, "DOCKER_CONFIG": config},
+                    check=False,
+                )
+                assert done.returncode == code and b"secret" not in done.stderr, done.stderr
+        finally:
+            box.docker("logout", registry)
+            box.daemon.docker("rmi", "-f", name, check=False)
 
 
 # docker-py
