@@ -15,6 +15,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Each document with the options of the daemon that its commands need.
 DOCUMENTS: dict[str, tuple[str, ...]] = {
     "build.md": ("--registry", "{registry}"),
+    "pki.md": ("--registry", "{registry}", "--trust-policy", "{work}/policy.toml"),
     "registry.md": ("--registry", "{registry}"),
 }
 SECONDS = 300
@@ -38,7 +39,7 @@ def test_the_commands_of_a_document_work(document: str, tmp_path: Path) -> None:
     (tmp_path / "programs" / "docker").symlink_to(docker_program())
     (tmp_path / "work").mkdir()
     registry = f"127.0.0.1:{free_port()}"
-    options = [option.format(registry=registry) for option in DOCUMENTS[document]]
+    options = [option.format(registry=registry, work=tmp_path / "work") for option in DOCUMENTS[document]]
     with running_daemon(tmp_path, *options) as daemon:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-x", "-c", script_of(document)],
@@ -52,6 +53,7 @@ def test_the_commands_of_a_document_work(document: str, tmp_path: Path) -> None:
                 "BOXSHIP_HOST": daemon.url,
                 "DOCKER_HOST": daemon.url,
                 "REGISTRY": registry,
+                "TCP": f"127.0.0.1:{free_port()}",
                 "DOCKER_CONFIG": str(tmp_path / "client"),
                 "PATH": f"{Path(sys.executable).parent}:{tmp_path}/programs:{os.environ['PATH']}",
             },
