@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -196,3 +198,36 @@ def test_the_cache_is_shown_and_pruned(daemon: Daemon) -> None:
     assert daemon.boxship("builder", "cache", "rm", identifier, check=False).returncode == 1
     assert "Total reclaimed space" in daemon.boxship("builder", "prune", "-f", "-a").stdout
     assert mark not in daemon.boxship("builder", "du", "--verbose").stdout
+
+
+def copied_program(program: str, folder: Path) -> None:
+    """The program with the libraries that it needs, at their places below the folder."""
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    for path in [program, *re.findall(r"(/\S+) \(0x", listed)]:
+        target = folder / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+@pytest.mark.skipif(not shutil.which("ssh-agent"), reason="openssh-client is not installed")
+def test_the_users_agent_serves_steps(daemon: Daemon, context: Path, tmp_path: Path) -> None:
+    copied_program(str(shutil.which("ssh-add")), context / "root")
+    (context / "Dockerfile").write_text(
+        "FROM busybox\nCOPY root /\nENV PATH=/bin:/usr/bin\n"
+        "RUN --mount=type=ssh ssh-add -l\nRUN --mount=type=ssh,id=other ssh-add -l || echo none\n"
+    )
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "of the user", "-f", tmp_path / "key"], check=True
+    )
+    socket_path = tmp_path / "agent"
+    with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as agent:
+        try:
+            until(socket_path.exists, 10, "the agent listens")
+            environment = {**os.environ, "BOXSHIP_HOST": daemon.url, "SSH_AUTH_SOCK": str(socket_path)}
+            subprocess.run(["ssh-add", "-q", tmp_path / "key"], env=environment, check=True)
+            words = [PROGRAM, "build", "--ssh", "default", str(context)]
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            agent.terminate()
+    assert done.returncode == 0, done.stderr
+    assert "of the user (ED25519)" in done.stderr and " none\n" in done.stderr
