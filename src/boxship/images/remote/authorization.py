@@ -14,7 +14,7 @@ import msgspec
 
 from boxship.errors import Denied, Invalid, Unauthenticated
 from boxship.images.remote.challenge import Challenge
-from boxship.images.remote.endpoints import Endpoint
+from boxship.images.remote.endpoints import Endpoint, leads_inside
 from boxship.images.remote.failures import ERROR_BYTES, failure
 from boxship.images.remote.model import NOBODY, Credentials
 from boxship.transport.client import HttpClient, Trust, is_loopback
@@ -106,6 +106,8 @@ class Authorizer:
         parts = urlsplit(realm)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Invalid(f"cannot log in to {self._endpoint.host}: its token server {realm!r} has no address")
+        if leads_inside(parts.hostname, urlsplit(self._endpoint.base).hostname or ""):
+            raise Denied(f"cannot log in to {self._endpoint.host}: its token server {parts.netloc} is this machine")
         same = parts.hostname == urlsplit(self._endpoint.base).hostname
         if parts.scheme == "http" and not (self._endpoint.insecure and (same or is_loopback(parts.hostname))):
             raise Denied(f"cannot log in to {self._endpoint.host}: its token server {parts.netloc} is on plain HTTP")

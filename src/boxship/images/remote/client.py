@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 
@@ -15,7 +15,7 @@ from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Unsupported
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
 from boxship.images.remote.authorization import Authorizer
 from boxship.images.remote.connection import MOVED, REDIRECTS, Connection
-from boxship.images.remote.endpoints import Endpoint, check_mirror, endpoints
+from boxship.images.remote.endpoints import Endpoint, check_mirror, endpoints, leads_inside
 from boxship.images.remote.failures import ERROR_BYTES, failure
 from boxship.images.remote.manifests import CONFIGS, INDEXES, is_offer, read_index, read_manifest
 from boxship.images.remote.model import Credentials, Document, OwnRegistry, RemoteSettings
@@ -97,8 +97,8 @@ class Remote:
     async def stranger(self, url: str, start: int) -> AsyncIterator[Answer]:
         """An address that a manifest names for a layer: nobody's credentials go there, and no exception holds."""
         headers = {"Range": f"bytes={start}-"} if start else {}
-        if not url.startswith("https://"):
-            raise Denied(f"cannot read {url}: it is not on TLS")
+        if not url.startswith("https://") or leads_inside(urlsplit(url).hostname or "", ""):
+            raise Denied(f"cannot read {url}: it is not on TLS, or leads to this machine")
         trust = Trust(self.settings.extra_ca)
         async with self._http.request("GET", url, headers=headers, trust=trust) as answer:
             if answer.status not in (200, 206):

@@ -12,9 +12,9 @@ from urllib.parse import urljoin, urlsplit
 from boxship.errors import Denied, Invalid, Timeout, Unavailable
 from boxship.images.remote.authorization import Authorizer
 from boxship.images.remote.challenge import parse
-from boxship.images.remote.endpoints import Endpoint
+from boxship.images.remote.endpoints import Endpoint, leads_inside
 from boxship.images.remote.failures import ERROR_BYTES, failure
-from boxship.transport.client import Answer, Body, HttpClient, NotTls, Refused, Trust, is_loopback
+from boxship.transport.client import Answer, Body, HttpClient, NotTls, Refused, Trust
 
 REDIRECTS = 5
 LOGINS = 2  # answers 401 that one request takes up
@@ -103,7 +103,7 @@ class Connection:
             raise Invalid(f"cannot follow a redirect of {self.endpoint.host}: {location[:200]!r}")
         if there.scheme == "http" and here.scheme == "https":
             raise Denied(f"cannot follow a redirect of {self.endpoint.host}: it leads to plain HTTP")
-        if is_loopback(there.hostname) and not is_loopback(here.hostname or ""):
+        if leads_inside(there.hostname, here.hostname or ""):
             raise Denied(f"cannot follow a redirect of {self.endpoint.host}: it leads to this machine")
         return target
 

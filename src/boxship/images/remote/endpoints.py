@@ -97,3 +97,13 @@ def trust_for(settings: RemoteSettings, domain: str) -> Trust:
             raise Invalid(f"cannot use {path}: its key {path.with_suffix('.key').name} is missing")
     verify = not is_insecure(settings, domain) or (named > 0 and not is_named(settings, domain))
     return Trust(tuple(authorities), certificate, key, verify)
+
+
+def leads_inside(host: str, origin: str) -> bool:
+    """Whether a server at `origin` points to what only this machine can reach: itself, or its link's own services."""
+    if is_loopback(origin):
+        return False
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_link_local:
+            return True
+    return is_loopback(host)

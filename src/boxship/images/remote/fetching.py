@@ -203,7 +203,7 @@ class Downloads:
                             await asyncio.shield(writing)
                         writing = asyncio.ensure_future(asyncio.to_thread(ingest.write, buffer))
                         buffer = bytearray()
-                        transfer.tell(received)
+                    transfer.tell(received)
         finally:  # what has come is kept, also when the connection broke or we are cancelled
             await to_the_end(_last(ingest, writing, buffer))
         transfer.tell(received)

@@ -27,6 +27,7 @@ from boxship.images.remote.manifests import INDEXES, check_image, choose, is_for
 from boxship.images.remote.model import Credentials, Document, Pulled, PullStep
 from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
+from boxship.images.remote.searching import layers_of
 from boxship.images.unpack import Place as LayerPlace
 from boxship.images.unpack import places, unpack
 from boxship.pki.payloads import Signature
@@ -209,8 +210,8 @@ class Puller:
             self._content.exists(layer.blob) and self._layers.has_layer(layer.chain_id) for layer in record.layers
         )
 
-    def known_layers(self) -> dict[str, Layer]:
-        return self._catalog.layers()
+    async def known_layers(self, chains: Sequence[str]) -> dict[str, Layer]:
+        return await layers_of(self._catalog, chains)
 
     def record(self, identifier: str) -> Record:
         return self._catalog.record(identifier)
@@ -270,16 +271,17 @@ class _Image:
         return Ready(record, config, names, target)
 
     async def _layers(self, manifest: Manifest, config: ImageConfig) -> list[Layer]:
-        known = self._puller.known_layers()
+        wanted = list(zip(manifest.layers, places(config.rootfs.diff_ids), strict=True))
+        known = await self._puller.known_layers([place.chain_id for _, place in wanted])
         self.kept = [part.digest for part in manifest.layers]
-        for part, place in zip(manifest.layers, places(config.rootfs.diff_ids), strict=True):
+        for part, place in wanted:
             await self._lease.add(part.digest)
             await self._lease.add(layer_key(place.chain_id))
         below = _Unpacked()
         below.begun.set_result(None)
         below.done.set_result(None)
         works = []
-        for part, place in zip(manifest.layers, places(config.rootfs.diff_ids), strict=True):
+        for part, place in wanted:
             here = _Unpacked()
             works.append(self._layer(part, place, known, below, here))
             below = here

@@ -23,6 +23,7 @@ from boxship.images.remote.manifests import INDEXES, encode, is_foreign, kind_of
 from boxship.images.remote.model import NOBODY, Credentials, Document, OwnRegistry, Pushed, PushedBlob, PushStep
 from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
+from boxship.images.remote.searching import neighbours_of
 from boxship.images.remote.uploading import HERE, Upload
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
@@ -261,7 +262,11 @@ class Pusher:
         for name in parcel.layers.values():
             tell(PushStep("Preparing", name))
         slots = asyncio.Semaphore(self._remote.settings.limits.uploads_per_push)
-        works = [self._layer(lease, repository, reference, digest, parcel, slots, tell) for digest in parcel.layers]
+        near = await neighbours_of(self._catalog, reference, parcel.layers)
+        works = [
+            self._layer(lease, repository, reference, digest, parcel, near.get(digest, ()), slots, tell)
+            for digest in parcel.layers
+        ]
         for config in parcel.configs:
             works.append(self._blob(repository, config.digest, (), slots))
         await together(works)
@@ -283,6 +288,7 @@ class Pusher:
         reference: Reference,
         digest: str,
         parcel: Parcel,
+        neighbours: Sequence[str],
         slots: asyncio.Semaphore,
         tell: Tell,
     ) -> None:
@@ -300,7 +306,6 @@ class Pusher:
                 if pace.due():
                     tell(PushStep("Pushing", name, sent, size))
 
-            neighbours = self._neighbours(reference, digest)
             how = await self._upload(repository, digest, neighbours, progress)
         if how == HERE:
             tell(PushStep("Layer already exists", name))
@@ -328,18 +333,6 @@ class Pusher:
     ) -> str:
         path = self._content.place(digest)
         return await Upload(self._remote, repository, digest, path, progress).run(neighbours)
-
-    def _neighbours(self, reference: Reference, digest: str) -> list[str]:
-        """Other repositories of the same registry whose images have the layer, as far as we know."""
-        found: dict[str, None] = {}
-        for identifier in self._catalog.identifiers():
-            if all(layer.blob != digest for layer in self._catalog.record(identifier).layers):
-                continue
-            for name in self._catalog.names(identifier):
-                known = references.parse(name)
-                if "@" in name and known.domain == reference.domain and known.path != reference.path:
-                    found[known.path] = None
-        return list(found)
 
 
 INDEX_DEPTH = 4  # indexes inside indexes
