@@ -10,6 +10,7 @@ import pytest
 
 from boxship.cli.call import Failure
 from boxship.cli.credentials import DEFAULT_SERVER, Keyring, encode, key_of
+from boxship.spec.reference import DEFAULT_DOMAIN
 
 HELPER = """#!/bin/sh
 # Keeps a secret for each server in a folder, as docker-credential-* programs do.
@@ -48,7 +49,7 @@ def ring(home: Path, config: object = None, **environment: str) -> Keyring:
 
 
 def test_servers_in_any_spelling() -> None:
-    for server in ("", "docker.io", "index.docker.io", "https://index.docker.io/v1/"):
+    for server in ("", DEFAULT_DOMAIN, f"index.{DEFAULT_DOMAIN}", f"https://index.{DEFAULT_DOMAIN}/v1/"):
         assert key_of(server) == DEFAULT_SERVER
     for server in ("host:5000", "https://host:5000", "http://host:5000/v2/", "host:5000/x"):
         assert key_of(server) == "host:5000"
@@ -72,7 +73,7 @@ def test_store_get_erase_in_the_file(home: Path) -> None:
 
 def test_identity_tokens(home: Path) -> None:
     ring(home).store("", {"username": "ann", "identitytoken": "t0ken"})
-    assert ring(home).get("docker.io") == {"username": "ann", "identitytoken": "t0ken"}
+    assert ring(home).get(DEFAULT_DOMAIN) == {"username": "ann", "identitytoken": "t0ken"}
 
 
 def test_link_to_the_file_stays_one(home: Path) -> None:

@@ -14,6 +14,7 @@ from boxship.images.remote.endpoints import endpoints, is_insecure
 from boxship.images.remote.model import Credentials, RemoteSettings
 from boxship.pki import authority
 from boxship.pki.names import subject_for
+from boxship.spec.reference import DEFAULT_DOMAIN
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_what_may_be_insecure() -> None:
     for domain in ("localhost:5000", "127.0.0.1", "[::1]:5000", "lab.example:5000", "10.2.3.4:80", "plain.example:1"):
         assert is_insecure(settings, domain), domain
         assert not endpoints(settings, domain)[-1].trust.verify
-    for domain in ("lab.example", "lab.example:5001", "11.0.0.1", "docker.io", "localhost.example"):
+    for domain in ("lab.example", "lab.example:5001", "11.0.0.1", DEFAULT_DOMAIN, "localhost.example"):
         assert not is_insecure(settings, domain), domain
         made = endpoints(settings, domain)[-1]
         assert made.trust.verify and made.base.startswith("https://") and not made.insecure
