@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
 from boxship.builder.planner import Base, base_images, image_name, missing_bases, plan
 from boxship.builder.solve import Solver, StepError, started
 from boxship.builder.stages import Failure
+from boxship.builder.together import together
 from boxship.builder.workshop import Result, Workshop
 from boxship.content import Lease
 from boxship.errors import BoxshipError, Invalid, NotFound
@@ -148,7 +149,7 @@ class Build:
         host = platforms.host()
         known: dict[ImageSource, Base] = {}
         while missing := missing_bases(dockerfile, self._request, host, known):
-            found = await _together(self._base(source, lease) for source in missing)
+            found = await together(self._base(source, lease) for source in missing)
             known |= dict(zip(missing, found, strict=True))
         self._check(dockerfile, known)
         agents = self._agents
@@ -249,16 +250,6 @@ def base_of(image: Image) -> Base:
 
 def _offers_nothing(identifier: str) -> bool:
     return False
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at once; the first failure ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in work]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
 
 
 async def read_dockerfile(executor: Executor, context: FolderTree, path: str) -> bytes:

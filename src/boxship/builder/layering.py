@@ -1,5 +1,6 @@
 """Layers that are here already but not where a step needs them, digests that were computed before, lists of files."""
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 
@@ -47,7 +48,7 @@ class Shelf:
 
     async def read_files(self, digest: str) -> dict[str, str]:
         """The list of files that a record names."""
-        return unpack_files(await self._content.read(digest, FILES_BYTES))
+        return await asyncio.to_thread(unpack_files, await self._content.read(digest, FILES_BYTES))
 
 
 class Sums:

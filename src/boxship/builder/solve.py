@@ -6,15 +6,16 @@ and what was running has ended before this returns.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from boxship.builder import keys
-from boxship.builder.cache import Record
+from boxship.builder.cache import Cache, Record
 from boxship.builder.exchange import Imported, Imports
-from boxship.builder.explaining import FILES_LIMIT, difference, pack_files, unpack_files
+from boxship.builder.explaining import FILES_LIMIT, difference, pack_files
 from boxship.builder.graph import Configure, CopyAction, FolderAction, Graph, Load, RunAction, Step
 from boxship.builder.layering import chain_of
 from boxship.builder.model import StepFinished, StepOutput, StepStarted
@@ -29,6 +30,7 @@ from boxship.builder.operations import (
     Said,
     Selection,
 )
+from boxship.builder.together import both, first, together
 from boxship.builder.workshop import Loader, Result, Tell, Wanted, Workshop
 from boxship.content import Lease, layer_key
 from boxship.errors import BoxshipError
@@ -81,7 +83,7 @@ class Solver:
                 for step in self._graph.steps.values():
                     self._tasks[step.id] = group.create_task(self._watched(step))
         except BaseExceptionGroup as failures:
-            raise _first(failures) from failures
+            raise first(failures) from failures
         return {name: task.result() for name, task in self._tasks.items()}
 
     async def _watched(self, step: Step) -> Result:
@@ -129,9 +131,9 @@ class Solver:
         imported = None if step.no_cache else self._imports.find(wanted.key)
         if imported is not None and (record := await self._bring(step, wanted, imported)) is not None:
             return await self._taken(wanted, record, cached=True)
-        files = await listed(self._workshop, operation)
-        reason.append(await explained(self._workshop, wanted, files, step.no_cache))
-        record = await self._make(step, wanted, files)
+        known = earlier(self._workshop.cache, wanted, step.no_cache)
+        record = await self._make(step, wanted)
+        reason.append(known if isinstance(known, str) else await explained(self._workshop, known, record))
         return await self._taken(wanted, record, cached=False)
 
     async def _load(self, step: Step, action: Load) -> Result:
@@ -150,7 +152,7 @@ class Solver:
                 msgspec.structs.replace(source, tree=self._of(name).tree) if name else source
                 for source, name in zip(action.operation.sources, action.inputs, strict=True)
             ]
-            digests = await asyncio.gather(*(self._digest(source, parents) for source in sources))
+            digests = await together(self._digest(source, parents) for source in sources)
             return msgspec.structs.replace(action.operation, sources=tuple(sources)), tuple(digests)
         mounts = [
             msgspec.structs.replace(mount, tree=self._of(name).tree) if name else mount
@@ -160,7 +162,7 @@ class Solver:
             CopySource(mount.tree, Selection((mount.source,), wildcards=False)) if mount.tree is not None else None
             for mount in mounts
         ]
-        found = await asyncio.gather(*(self._digest(source, False) for source in wanted))
+        found = await together(self._digest(source, False) for source in wanted)
         return msgspec.structs.replace(action.operation, mounts=tuple(mounts)), tuple(found)
 
     async def _digest(self, source: CopySource | None, parents: bool) -> str:
@@ -170,24 +172,26 @@ class Solver:
             return keys.inline_digest(source)
         return await self._workshop.sums.checksum(source, parents=parents)
 
-    async def _make(self, step: Step, wanted: Wanted, files: bytes) -> Record:
+    async def _make(self, step: Step, wanted: Wanted) -> Record:
         """Execute a step, or wait for another build that does."""
         workshop = self._workshop
 
         async def work(said: Said, land: Callable[[Record], Awaitable[None]]) -> None:
             async with workshop.garbage.lease() as lease:
                 async with workshop.places:
-                    layer = await self._execute(step, wanted, said, lease)
+                    made, files = await both(
+                        self._execute(step, wanted, said, lease), listed(workshop, wanted.operation, lease)
+                    )
                 now = time.time_ns()
                 record = Record(
                     key=wanted.key,
-                    layer=layer,
+                    layer=made,
                     description=step.name,
                     created=now,
                     used=now,
                     slot=wanted.slot,
                     parts=wanted.parts,
-                    files=await workshop.shelf.store_files(files, lease) if files else "",
+                    files=files,
                 )
                 await workshop.cache.put(record)
                 await land(record)
@@ -254,29 +258,42 @@ class Solver:
         return lambda stream, data: self._tell(StepOutput(step.id, stream, data))
 
 
-async def listed(workshop: Workshop, operation: Operation) -> bytes:
-    """The files that a COPY from a folder brings, for later explanations; b"" where there are none or too many."""
+async def listed(workshop: Workshop, operation: Operation, lease: Lease) -> str:
+    """The blob that lists the files which a COPY from a folder brings, for later explanations; "" where there are none
+    or too many. It is made while the copy goes on, and a failure is the copy's matter alone."""
     if not isinstance(operation, CopyOperation):
-        return b""
+        return ""
     found: dict[str, str] = {}
-    for source in operation.sources:
-        if isinstance(source.tree, FolderTree):
-            found |= await workshop.executor.listing(source, parents=operation.parents)
-    return pack_files(found) if len(found) <= FILES_LIMIT else b""
+    try:
+        for source in operation.sources:
+            if isinstance(source.tree, FolderTree):
+                found |= await workshop.executor.listing(source, parents=operation.parents)
+    except BoxshipError:
+        return ""
+    if not 0 < len(found) <= FILES_LIMIT:
+        return ""
+    return await workshop.shelf.store_files(await asyncio.to_thread(pack_files, found), lease)
 
 
-async def explained(workshop: Workshop, wanted: Wanted, files: bytes, unused: bool) -> str:
-    """Why the cache did not have it."""
+def earlier(cache: Cache, wanted: Wanted, unused: bool) -> Record | str:
+    """The record that the wanted one is to be compared with, or why there is none."""
     if unused:
         return "the cache is not used"
-    cache = workshop.cache
     if wanted.key in cache.pruned:
         return "it was pruned"
-    previous = cache.like(wanted.parts) or cache.at(wanted.slot)
-    if previous is None or previous.parts.get("kind") != wanted.parts["kind"]:
+    known = cache.like(wanted.parts) or cache.at(wanted.slot)
+    if known is None or known.parts.get("kind") != wanted.parts["kind"]:
         return "never built before"
-    before = await workshop.shelf.read_files(previous.files) if previous.files and files else {}
-    return difference(previous.parts, wanted.parts, before, unpack_files(files) if before else {})
+    return known
+
+
+async def explained(workshop: Workshop, before: Record, now: Record) -> str:
+    """Why an earlier result was not good enough."""
+    files: list[dict[str, str]] = [{}, {}]
+    if before.files and now.files:
+        with contextlib.suppress(BoxshipError):  # it was removed meanwhile
+            files = [await workshop.shelf.read_files(record.files) for record in (before, now)]
+    return await asyncio.to_thread(difference, before.parts, now.parts, *files)
 
 
 def started(step: Step) -> StepStarted:
@@ -291,12 +308,3 @@ def started(step: Step) -> StepStarted:
         inputs=step.inputs,
         instruction=step.instruction,
     )
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that ended the build; what waited for it failed the same way."""
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            return _first(failure)
-        return failure
-    raise AssertionError  # a group has members
