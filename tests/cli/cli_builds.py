@@ -50,7 +50,7 @@ class BuildServer:
         self._thread.join(10)
 
     def left(self) -> list[str]:
-        return [path.name for path in self.contexts.iterdir()]
+        return [path.name for path in self.contexts.iterdir() if path.name != ".trash"]
 
 
 @contextmanager

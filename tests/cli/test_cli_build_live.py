@@ -33,7 +33,7 @@ def nothing_stays(daemon: Daemon) -> Iterator[None]:
 
 def left(daemon: Daemon) -> list[str]:
     folder = daemon.data / "builder" / "contexts"
-    return os.listdir(folder) if folder.exists() else []
+    return [name for name in os.listdir(folder) if name != ".trash"] if folder.exists() else []
 
 
 def build(daemon: Daemon, dockerfile: str, *words: str, **options: Any) -> "subprocess.CompletedProcess[str]":

@@ -60,7 +60,7 @@ def build(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def left(daemon: Daemon) -> list[str]:
     folder = daemon.data / "builder" / "contexts"
-    return os.listdir(folder) if folder.exists() else []
+    return [name for name in os.listdir(folder) if name != ".trash"] if folder.exists() else []
 
 
 def test_build_tag_and_run(build: Any, box: Box, context: Path) -> None:

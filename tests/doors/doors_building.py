@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from doors_fake import FakeEngine
 
-from boxship.builder.contexts import Contexts
+from boxship.builder.contexts import TRASH, Contexts
 from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.door import Door
 from boxship.transport.exchange import Reply, Request
@@ -27,7 +27,7 @@ class BuildDesk(Client):
         self.builder = FakeBuilder()
         self.contexts = Contexts(folder / "contexts", **limits)
         self.folder = folder / "contexts"
-        self.folder.mkdir()
+        (self.folder / TRASH).mkdir(parents=True)
         door = Door(FakeEngine(), Builds(self.builder, self.contexts))  # type: ignore[arg-type]
 
         async def handle(request: Request) -> Reply | None:
@@ -43,7 +43,7 @@ class BuildDesk(Client):
 
     def left(self) -> list[str]:
         """Contexts that are still there."""
-        return [path.name for path in self.folder.iterdir()]
+        return [path.name for path in self.folder.iterdir() if path.name != TRASH]
 
 
 def tar_of(files: dict[str, bytes | str], mode: str = "w") -> bytes:

@@ -73,6 +73,8 @@ async def test_the_stream_is_the_classic_builders_byte_by_byte(tmp_path: Path) -
         assert desk.builder.requests[0].tags == ("web", "web:1")
         assert desk.builder.files == {"Dockerfile": b"FROM busybox\n"}
     assert desk.left() == []
+    await desk.contexts.close()
+    assert list((desk.folder / ".trash").iterdir()) == []
 
 
 async def test_steps_that_run_side_by_side_are_told_in_order(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -365,7 +364,7 @@ async def test_the_daemon_tells_an_error_that_the_builder_raises(tmp_path: Path)
         client = await speak(desk)
         await client.order()
         assert (await client.all())[-1] == (MESSAGE, FAILED, {"message": "cannot reach registry x"})
-    assert os.listdir(tmp_path / "contexts") == []
+    assert desk.left() == []
 
 
 async def test_a_request_without_upgrade_is_refused(tmp_path: Path) -> None:

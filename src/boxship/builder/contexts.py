@@ -5,8 +5,11 @@ start. A context that is read where the client has it never comes through here.
 """
 
 import asyncio
+import contextlib
+import os
 import secrets
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from boxship.builder.operations import FolderTree
@@ -16,6 +19,7 @@ from boxship.snapshots.removal import remove_path
 from boxship.sys.spreading import spread_subfolders
 
 CONTEXT_BYTES = 64 << 30  # unpacked; more is refused
+TRASH = ".trash"
 STALL_SECONDS = 300.0  # the next piece of a context has to come within
 
 
@@ -24,6 +28,8 @@ class Contexts:
 
     def __init__(self, root: Path, *, limit_bytes: int = CONTEXT_BYTES, stall_seconds: float = STALL_SECONDS) -> None:
         self._root = root
+        self._trash = root / TRASH
+        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="contexts")
         self._limit = limit_bytes
         self._stall = stall_seconds
 
@@ -36,6 +42,11 @@ class Contexts:
         spread_subfolders(self._root)
         for path in self._root.iterdir():
             remove_path(path)
+        self._trash.mkdir(exist_ok=True)
+
+    async def close(self) -> None:
+        """Finish deleting."""
+        await asyncio.to_thread(self._cleaner.shutdown)
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> FolderTree:
         """Unpack an archive (plain, gzip, bzip2, xz, zstd). Raises Invalid for what is none, for one that is cut off or
@@ -63,5 +74,9 @@ class Contexts:
             yield chunk
 
     async def drop(self, tree: FolderTree) -> None:
-        """Remove a context that came by `receive`."""
-        await asyncio.to_thread(remove_path, tree.path)
+        """Take away a context that came by `receive`: at once from its place, then deleted in the background, because
+        nobody needs to wait for that. May be called twice."""
+        gone = self._trash / tree.path.name
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(tree.path, gone)
+            self._cleaner.submit(remove_path, gone)

@@ -28,6 +28,7 @@ FOLDERS = "folders"
 NAMES = {
     "builder/caches": "build cache: volumes",
     "builder/contexts": "build contexts",
+    "builder/fetched": "build cache: fetched files",
     "builder/scans": "build cache: checksums",
     "builder/sums": "build cache: checksums",
     "builder/views": "work in progress",

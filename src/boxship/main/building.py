@@ -80,4 +80,5 @@ async def building(
         yield Builds(builder, contexts)
     finally:
         await builder.close()
+        await contexts.close()
         await fetcher.close()
