@@ -310,6 +310,23 @@ async def test_the_hosts_authorities(bench: Bench) -> None:
     assert layer is not None and set(bench.members(layer)) == {"tmp", "tmp/x"}
 
 
+async def test_a_package_may_bring_its_own_authorities(bench: Bench) -> None:
+    links = [("etc/ssl/certs/ca-certificates.crt", "the image's"), ("etc/ssl/cert.pem", "-> certs/ca-certificates.crt")]
+    base = await bench.layer(bench.busybox, archive(*links))
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    assert "BEGIN CERTIFICATE" in await bench.shell("head -1 /etc/ssl/cert.pem", base=base, host_ca=True)
+    script = f"echo new > {bundle}.new && mv {bundle}.new {bundle} && head -1 $SSL_CERT_FILE"
+    layer = await bench.run("/bin/sh", "-c", script, base=base, host_ca=True)
+    assert b"BEGIN CERTIFICATE" in bench.said
+    assert await bench.text(bench.on(base, layer), bundle) == "new\n"
+    for change in (f"echo more >> {bundle}", f"chmod 600 {bundle}"):
+        layer = await bench.run("/bin/sh", "-c", f"{change}; touch /tmp/x", base=base, host_ca=True)
+        assert b"warning: changes of /etc/ssl/certs/ca-certificates.crt are not kept" in bench.said
+        assert await bench.text(bench.on(base, layer), bundle) == "the image's"
+    layer = await bench.run("/bin/rm", bundle, base=base, host_ca=True)
+    assert bundle[1:] not in await bench.seen(bench.on(base, layer))
+
+
 async def test_times_are_bounded_by_the_epoch(bench: Bench) -> None:
     layers = []
     for _ in range(2):

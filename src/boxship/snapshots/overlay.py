@@ -98,10 +98,13 @@ class Snapshots(LayerMaking):
             kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
             raise kind(f"cannot prepare snapshot {key}: {error.strerror}") from error
 
-    async def add_places(self, key: str, wanted: Sequence[tuple[str, str]]) -> list[str]:
+    async def add_places(
+        self, key: str, wanted: Sequence[tuple[str, str]], seeds: Sequence[tuple[str, str]] = ()
+    ) -> list[str]:
         """Mount points (path, "folder" or "file") of a snapshot that is not mounted yet, in no layer of it: what is
-        missing is made, and none of it is ever in a layer that the snapshot becomes. The paths, with links followed."""
-        return await in_thread(add_places, self._layout, key, wanted)
+        missing is made, and none of it is ever in a layer that the snapshot becomes. The paths, with links followed.
+        `seeds` are files (path, of the machine) that hide what the image has there; whoever changes one gets a copy."""
+        return await in_thread(add_places, self._layout, key, wanted, seeds)
 
     def has_snapshot(self, key: str) -> bool:
         """Whether there is such a writable snapshot."""
@@ -243,14 +246,18 @@ class Snapshots(LayerMaking):
         return {"layers": layers, "active": active, "other": sum(other)}
 
 
-def add_places(layout: Layout, key: str, wanted: Sequence[tuple[str, str]]) -> list[str]:
+def add_places(
+    layout: Layout, key: str, wanted: Sequence[tuple[str, str]], seeds: Sequence[tuple[str, str]]
+) -> list[str]:
     """See `Snapshots.add_places`. Blocks."""
     lower = layout.lower(layout.parent_of(key))
     resolved, missing = find_missing(lower, wanted)
-    if missing:
+    places, _ = find_missing(lower, [(path, "file") for path, _ in seeds])
+    if missing or seeds:
         folder = layout.snapshot(key) / "places"
         folder.mkdir(mode=0o755)
-        make_places(folder, lower, missing)
+        placed = [(place.strip("/"), source) for place, (_, source) in zip(places, seeds, strict=True)]
+        make_places(folder, lower, missing, placed)
     return resolved
 
 

@@ -5,6 +5,7 @@ commit would show them. It is made once for an image, from what the image has; n
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,14 +31,26 @@ MOUNT_POINTS: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_places(folder: Path, lower: Sequence[str], wanted: Sequence[tuple[str, str]]) -> None:
-    """Fill the empty `folder` with what of `wanted` the layers (topmost first) lack. OSError where the disk fails."""
+def make_places(
+    folder: Path, lower: Sequence[str], wanted: Sequence[tuple[str, str]], seeds: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Fill the empty `folder` with what of `wanted` the layers (topmost first) lack, and with `seeds` (path, a file of
+    the machine), which hide what the layers have. OSError where the disk fails."""
     descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in lower]
     made: dict[str, os.stat_result | None] = {}  # folders of ours, and what they look like below
     try:
         layers = LowerLayers(descriptors)
+        for path, source in seeds:
+            below = layers.find(path)
+            if below is not None and stat.S_ISDIR(below[0].st_mode):
+                continue
+            if _make_parent(folder, path.rpartition("/")[0], layers, made) and not os.path.lexists(folder / path):
+                shutil.copyfile(source, folder / path)
+                os.chmod(folder / path, 0o644)
         for path, kind in wanted:
             parent = path.rpartition("/")[0]
+            if path in made or os.path.lexists(folder / path):
+                continue
             if layers.find(path) is None and _make_parent(folder, parent, layers, made):
                 _make(folder / path, kind)
                 if kind == FOLDER:

@@ -88,6 +88,7 @@ class Commands:
             raise
         if draft is None:
             return None
+        step.clean(draft)
         return await self._keeping.keep(draft, self._packing(draft, operation.epoch), lease)
 
     def _packing(self, draft: Draft, epoch: int | None) -> Any:
@@ -252,6 +253,11 @@ class Step:
     def _warn(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
             self._said(2, f"warning: {warning}\n".encode())
+
+    def clean(self, draft: Draft) -> None:
+        """Leave out of the changes what the step only borrowed."""
+        for place in self._mounts.take_out(draft.upper):
+            self._warn((f"changes of {place} are not kept: it is the host's (--host-ca)",))
 
     async def take_back(self) -> None:
         """After a failure: everything, with what the command changed."""

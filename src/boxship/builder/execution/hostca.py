@@ -1,4 +1,8 @@
-"""--host-ca: the machine's certificate authorities for one step, for users behind a proxy that signs anew."""
+"""--host-ca: the machine's certificate authorities for one step, for users behind a proxy that signs anew.
+
+Programs find the bundle by variables of the environment, where nothing can replace it, and at the usual places. There
+it is no mount, so that a package may put its own in place of it; a step that only added to it keeps nothing of that.
+"""
 
 import os
 
@@ -12,9 +16,9 @@ BUNDLES = (
     "/etc/ssl/cert.pem",
 )
 CA_PLACES = BUNDLES  # every program looks at one of them
-_FIRST = CA_PLACES[0]
+CA_TARGET = "/dev/boxship-ca.crt"
 CA_ENVIRONMENT = tuple(
-    f"{name}={_FIRST}"
+    f"{name}={CA_TARGET}"
     for name in (
         "SSL_CERT_FILE",
         "CURL_CA_BUNDLE",
@@ -34,3 +38,31 @@ def find_bundle(named: str) -> str:
         if os.path.isfile(path):
             return os.path.realpath(path)
     raise NotFound(f"cannot use the host's certificate authorities: {named or ', '.join(BUNDLES)} is not there")
+
+
+def take_out(folder: str, bundle: str) -> list[str]:
+    """Delete the host's bundle from a step's changes, where the step made a copy of it by changing it; the paths.
+    Blocks."""
+    found = []
+    with open(bundle, "rb") as file:
+        content = file.read()
+    for place in CA_PLACES:
+        path = locate_changed(folder, place)
+        if path is None:
+            continue
+        with open(path, "rb") as file:
+            copied = file.read(len(content)) == content
+        if copied:
+            os.unlink(path)
+            found.append(place)
+    return found
+
+
+def locate_changed(folder: str, place: str) -> str | None:
+    """A regular file of a step's changes, reached without any link."""
+    current = folder
+    for part in place.strip("/").split("/"):
+        current = f"{current}/{part}"
+        if os.path.islink(current):
+            return None
+    return current if os.path.isfile(current) else None

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from boxship.builder.execution.caches import Caches, Taken
-from boxship.builder.execution.hostca import CA_ENVIRONMENT, CA_PLACES, find_bundle
+from boxship.builder.execution.hostca import CA_ENVIRONMENT, CA_PLACES, CA_TARGET, find_bundle, take_out
 from boxship.builder.execution.settings import Settings
 from boxship.builder.execution.writing import Writing
 from boxship.builder.operations import Agents, FolderTree, LayerTree, RunOperation, StepMount
@@ -67,7 +67,7 @@ class StepMounts:
         if self._operation.files:
             found.append(await asyncio.to_thread(self._pipes))
         if self._bundle:
-            found += [Mount("bind", self._bundle, place, ("bind", "rprivate", "ro")) for place in CA_PLACES]
+            found.append(Mount("bind", self._bundle, CA_TARGET, ("bind", "rprivate", "ro")))
         return await self._placed(found)
 
     async def _placed(self, mounts: list[Mount]) -> tuple[Mount, ...]:
@@ -78,7 +78,8 @@ class StepMounts:
         ]
         inside = [number for number, (target, _) in enumerate(wanted) if not _is_kernels(target)]
         try:
-            targets = await self._snapshots.add_places(self._id, [wanted[number] for number in inside])
+            seeds = [(place, self._bundle) for place in CA_PLACES] if self._bundle else []
+            targets = await self._snapshots.add_places(self._id, [wanted[number] for number in inside], seeds)
         except OSError as error:
             raise Invalid(f"cannot mount {', '.join(mount.target for mount in mounts)}: {error.strerror}") from error
         places = dict(zip(inside, targets, strict=True))
@@ -181,6 +182,10 @@ class StepMounts:
     def _name(self, kind: str) -> str:
         self._count += 1
         return f"{kind}{self._count}"
+
+    def take_out(self, changes: Path) -> list[str]:
+        """Remove from the step's changes what is the machine's own; the paths. Blocks."""
+        return take_out(str(changes), self._bundle) if self._bundle else []
 
     def environment(self) -> tuple[str, ...]:
         """Variables that come with the mounts."""
