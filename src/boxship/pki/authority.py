@@ -149,10 +149,13 @@ class Authority(msgspec.Struct, frozen=True):
     def _record(self, certificate: x509.Certificate) -> None:
         """Before it can be used: what nobody knows of could not be revoked."""
         (self.folder / RECORD).mkdir(mode=0o700, exist_ok=True)
-        path = self.folder / RECORD / f"{certificate.serial_number:040x}.pem"
+        path = self._place(certificate)
         if path.exists():
             raise Exists(f"cannot issue: the serial number {certificate.serial_number:x} was used before")
         write_file(path, dump_certificates(certificate), PUBLIC)
+
+    def _place(self, certificate: x509.Certificate) -> Path:
+        return self.folder / RECORD / f"{certificate.serial_number:040x}.pem"
 
     def _chain(self, certificate: x509.Certificate) -> bytes:
         return dump_certificates(certificate, self.intermediate.certificate)
