@@ -375,3 +375,18 @@ def test_completing_without_a_daemon_is_silent(capsys: pytest.CaptureFixture[str
     assert run(["__complete", "--", "rm", ""], {"BOXSHIP_HOST": "unix:///nonexistent"}) == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+def test_builder_du_sums_up(fake: FakeDaemon, boxship: Run) -> None:
+    records = [
+        {"ID": "a" * 25, "Type": "regular", "Shared": True, "Size": 3000, "UsageCount": 2, "Description": "RUN x"},
+        {"ID": "b" * 25, "Type": "regular", "InUse": True, "Size": 1000, "LastUsedAt": "2020-01-01T00:00:00Z"},
+        {"ID": "c" * 25, "Type": "exec.cachemount", "Size": 500},
+    ]
+    fake.answers["GET /system/df"] = (200, {"BuildCache": records})
+    lines = boxship("builder", "du")[1].splitlines()
+    assert lines[0].split() == ["ID", "TYPE", "RECLAIMABLE", "SHARED", "SIZE", "LAST", "USED", "USES", "DESCRIPTION"]
+    assert lines[1].startswith("a" * 19 + "…") and lines[1].endswith("RUN x")
+    assert lines[-4:] == ["Shared:      3kB", "Private:     1.5kB", "Reclaimable: 3.5kB", "Total:       4.5kB"]
+    assert len(boxship("builder", "du", "--format", "json")[1].splitlines()) == 3
+    assert fake.asked[-1][2] == {"type": ["build-cache"]}

@@ -27,11 +27,19 @@ def run(call: Call) -> int:
     records.sort(key=lambda record: record.get("Size") or 0, reverse=True)
     call.write(listing(call.options.on("verbose")).render(records, form))
     if not is_template(form) and form != "json":
-        own = [record for record in records if not record.get("Shared")]
-        free = sum(record.get("Size") or 0 for record in own if not record.get("InUse"))
-        total = sum(record.get("Size") or 0 for record in own)
-        call.write(f"\nReclaimable: {format_decimal_bytes(free)}\nTotal:       {format_decimal_bytes(total)}\n")
+        call.write("\n" + totals(records))
     return 0
+
+
+def totals(records: list[Object]) -> str:
+    """Sums of sizes. What is shared belongs to images too: pruning it here frees nothing while they are there."""
+    sums = {
+        "Shared": sum(record.get("Size") or 0 for record in records if record.get("Shared")),
+        "Private": sum(record.get("Size") or 0 for record in records if not record.get("Shared")),
+        "Reclaimable": sum(record.get("Size") or 0 for record in records if not record.get("InUse")),
+        "Total": sum(record.get("Size") or 0 for record in records),
+    }
+    return "".join(f"{name + ':':<13}{format_decimal_bytes(size)}\n" for name, size in sums.items())
 
 
 def listing(whole: bool) -> Listing:
@@ -54,7 +62,7 @@ def listing(whole: bool) -> Listing:
             lambda record: cut(visible(record.get("Description") or "").replace("\n", " "), DESCRIPTION_CHARACTERS),
         ),
     )
-    return Listing(columns, ("ID", "Type", "Reclaimable", "Size", "LastUsed", "Uses", "Description"))
+    return Listing(columns, ("ID", "Type", "Reclaimable", "Shared", "Size", "LastUsed", "Uses", "Description"))
 
 
 def last_used(record: Object) -> str:
