@@ -13,8 +13,6 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
-import bcrypt
-
 from boxship.errors import Exhausted, Invalid, Unsupported
 
 FORMS = ("$2a$", "$2b$", "$2y$")
@@ -123,6 +121,8 @@ class Users:
 
 
 def _fits(password: bytes, stored: bytes) -> bool:
+    import bcrypt  # only where there are users
+
     if len(password) > PASSWORD_LIMIT:
         return False
     try:

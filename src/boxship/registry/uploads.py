@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 PREFIX = "registry-"
 RANDOM_BYTES = 16
 PIECE = 1024 * 1024  # bytes handed to the writing thread at once
+FEW = 16  # pieces that are written one by one rather than copied together
 
 
 class Upload(msgspec.Struct):
@@ -231,7 +232,10 @@ def _mark(repository: str) -> str:
 
 
 def _write(ingest: Ingest, pieces: list[bytes]) -> None:
-    ingest.write(b"".join(pieces))
+    if len(pieces) > FEW:
+        pieces = [b"".join(pieces)]
+    for piece in pieces:
+        ingest.write(piece)
 
 
 async def _drain(ingest: Ingest, writing: "asyncio.Future[None] | None", buffer: list[bytes]) -> None:
