@@ -1,7 +1,8 @@
 """Manifests and indexes that come from elsewhere: what they may be, and which image of an index is meant. Pure."""
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from boxship.spec.image import (
 
 MANIFEST_BYTES = 4 * 1024 * 1024
 INDEX_ENTRIES = 4096
+SMALL_BYTES = 64 * 1024  # that are read at once
 SCHEMA_ONE = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
@@ -35,6 +37,12 @@ INDEXES = (MEDIA_INDEX, DOCKER_MANIFEST_LIST)
 CONFIGS = (MEDIA_CONFIG, DOCKER_CONFIG)
 REFERENCE_TYPE = "vnd.docker.reference.type"  # marks attestations, which are no images
 FOREIGN = ("foreign", "nondistributable")
+T = TypeVar("T")
+
+
+async def read_aside(read: Callable[[Document], T], document: Document) -> T:
+    """Read a document; a large one in a thread, so that the loop goes on."""
+    return await asyncio.to_thread(read, document) if len(document.data) > SMALL_BYTES else read(document)
 
 
 def check_document(wanted: str, data: bytes, content_type: str, named: str = "") -> Document:

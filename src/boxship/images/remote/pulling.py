@@ -23,7 +23,16 @@ from boxship.images.remote.failures import ManifestMissing, RepositoryMissing
 from boxship.images.remote.fetching import Downloads, Place, Source
 from boxship.images.remote.foreign import ForeignAddress
 from boxship.images.remote.keeping import Keeper
-from boxship.images.remote.manifests import INDEXES, check_image, choose, is_foreign, read_index, read_manifest
+from boxship.images.remote.manifests import (
+    INDEXES,
+    SMALL_BYTES,
+    check_image,
+    choose,
+    is_foreign,
+    read_aside,
+    read_index,
+    read_manifest,
+)
 from boxship.images.remote.model import Credentials, Document, Pulled, PullStep
 from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
@@ -162,7 +171,7 @@ class Puller:
         while documents[-1].media_type in INDEXES:
             if len(documents) > INDEX_DEPTH:
                 raise Invalid(f"cannot pull {reference.familiar}: indexes are nested too deep")
-            entry = choose(read_index(documents[-1]), platform, reference.familiar)
+            entry = choose(await read_aside(read_index, documents[-1]), platform, reference.familiar)
             found = await self._manifest(repositories, entry.digest)
             if entry.size != len(found.data):
                 raise Invalid(
@@ -170,7 +179,7 @@ class Puller:
                     f"{entry.size}"
                 )
             documents.append(found)
-        manifest = read_manifest(documents[-1])
+        manifest = await read_aside(read_manifest, documents[-1])
         check_image(manifest)
         return Chosen(tuple(documents), manifest)
 
@@ -258,7 +267,7 @@ class _Image:
         """All parts of the image. Raises Invalid where config and layers contradict each other."""
         manifest = chosen.manifest
         data = await self._puller.config(self._lease, self._repositories, manifest.config)
-        config = parse_config(data)
+        config = await asyncio.to_thread(parse_config, data) if len(data) > SMALL_BYTES else parse_config(data)
         _check_config(config, manifest, platform, reference)
         for document in chosen.documents:
             await self._puller.store(self._lease, document.digest, document.data)

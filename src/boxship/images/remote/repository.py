@@ -9,7 +9,7 @@ import msgspec
 
 from boxship.errors import BoxshipError, Internal, Invalid, NotFound
 from boxship.images.remote.connection import Connection
-from boxship.images.remote.manifests import ACCEPT, MANIFEST_BYTES, check_document
+from boxship.images.remote.manifests import ACCEPT, MANIFEST_BYTES, check_document, read_aside
 from boxship.images.remote.model import Document
 from boxship.spec import digest as digests
 from boxship.spec.image import Descriptor, Index
@@ -43,7 +43,10 @@ class Repository:
         ) as answer:
             data = await answer.read(MANIFEST_BYTES)
             named = answer.headers.get("Docker-Content-Digest", "")
-            return check_document(wanted, data, answer.headers.get("Content-Type", ""), named)
+            kind = answer.headers.get("Content-Type", "")
+        return await read_aside(
+            lambda document: check_document(wanted, document.data, kind, named), Document(wanted, kind, data)
+        )
 
     async def manifest_digest(self, wanted: str) -> str:
         """What the registry says is the digest of a tag, "" where it says nothing. Raises NotFound."""
