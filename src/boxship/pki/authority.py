@@ -114,9 +114,10 @@ class Authority(msgspec.Struct, frozen=True):
             old = one_certificate(target / LEAF, f"cannot renew {name}: nothing was issued under that name")
             if not key_kind and old.serial_number in self.revocations().serials:
                 raise Invalid(f"cannot renew {name}: it was revoked; a new key is needed")
-            key = (
-                new_key(key_kind) if key_kind else load_key(read_file(target / LEAF_KEY), None, str(target / LEAF_KEY))
-            )
+            if not self._place(old).exists():  # it was issued before there was a record
+                self._record(old)
+            path = target / LEAF_KEY
+            key = new_key(key_kind) if key_kind else load_key(read_file(path), None, str(path))
             public = key.public_key()
             if subject is not None:
                 made = make_leaf("server", subject, public, self.intermediate, now, life)
