@@ -1,6 +1,7 @@
 """One build from its request to its end: read the Dockerfile, find its base images, plan, solve, hand out."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -34,6 +35,8 @@ from boxship.spec import platform as platforms
 from boxship.spec.image import ExecutionConfig, Platform
 
 IGNORE_BYTES = 1 << 20
+log = logging.getLogger(__name__)
+
 DEFINITION = "[internal] load build definition from "
 EPOCH_LIMIT = 1 << 35  # seconds: beyond every date that a tar can hold
 REMOTE = "[internal] load remote build context "
@@ -89,7 +92,10 @@ class Build:
 
     async def _end(self) -> None:
         await self._loader.close()
-        await self._workshop.cache.flush()
+        try:
+            await self._workshop.cache.flush()
+        except BoxshipError as error:  # when something was last used is worth no failure
+            log.warning("cannot write down what was used: %s", error)
 
     async def _fetch(self) -> None:
         """The context from elsewhere."""
@@ -134,7 +140,7 @@ class Build:
                 raise Invalid("cannot build: there is neither a context nor a Dockerfile")
             data = await read_dockerfile(executor, context, request.dockerfile)
         self._lines = tuple(data.decode(errors="replace").splitlines())
-        dockerfile = parse(data, request.dockerfile)
+        dockerfile = await asyncio.to_thread(parse, data, request.dockerfile)
         if context is not None and not context.patterns:
             patterns = await ignore_patterns(executor, context, request.dockerfile)
             request = msgspec.structs.replace(request, context=msgspec.structs.replace(context, patterns=patterns))
@@ -148,12 +154,12 @@ class Build:
         """The graph, once every base image is known."""
         host = platforms.host()
         known: dict[ImageSource, Base] = {}
-        while missing := missing_bases(dockerfile, self._request, host, known):
+        while missing := await asyncio.to_thread(missing_bases, dockerfile, self._request, host, known):
             found = await together(self._base(source, lease) for source in missing)
             known |= dict(zip(missing, found, strict=True))
-        self._check(dockerfile, known)
-        agents = self._agents
-        graph = plan(dockerfile, self._request, host, known, agents.offers if agents is not None else _offers_nothing)
+        await self._check(dockerfile, known)
+        offers = self._agents.offers if self._agents is not None else _offers_nothing
+        graph = await asyncio.to_thread(plan, dockerfile, self._request, host, known, offers)
         self._channel.tell(Planned(tuple(started(step) for step in graph.steps.values())))
         if graph.unused:
             self._warn(f"One or more build-args [{' '.join(graph.unused)}] were not consumed")
@@ -161,15 +167,16 @@ class Build:
 
     async def _checked(self, dockerfile: Dockerfile) -> None:
         """Check alone: nothing is built and nothing pulled."""
-        missing = missing_bases(dockerfile, self._request, platforms.host(), {})
+        missing = await asyncio.to_thread(missing_bases, dockerfile, self._request, platforms.host(), {})
         images = {source: await self._loader.local(source) for source in missing}
-        self._check(dockerfile, {source: base_of(image) for source, image in images.items() if image is not None})
+        known = {source: base_of(image) for source, image in images.items() if image is not None}
+        await self._check(dockerfile, known)
         self._channel.tell(Built())
 
-    def _check(self, dockerfile: Dockerfile, known: dict[ImageSource, Base]) -> None:
+    async def _check(self, dockerfile: Dockerfile, known: dict[ImageSource, Base]) -> None:
         """Tell what the checks find."""
-        placed = base_images(dockerfile, self._request, platforms.host(), known)
-        findings = findings_of(dockerfile, self._request, placed, known)
+        placed = await asyncio.to_thread(base_images, dockerfile, self._request, platforms.host(), known)
+        findings = await asyncio.to_thread(findings_of, dockerfile, self._request, placed, known)
         for finding in findings:
             self._channel.tell(Noticed(finding))
         refuse(dockerfile, self._request, findings)

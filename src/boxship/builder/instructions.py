@@ -60,8 +60,7 @@ def _arg(state: StageState, instruction: Arg) -> None:
             value = state.scope.default(name) if default is None else state.word(default)
         shown.append((name, value))
     for name, value in shown:
-        state.arguments.pop(name, None)
-        state.arguments[name] = value
+        state.declare(name, value)
     state.emit(instruction, history.pairs("ARG", shown))
 
 

@@ -39,6 +39,7 @@ class StageState:
         self.config = ExecutionConfig()
         self.author = ""
         self.arguments: dict[str, str | None] = {}
+        self._variables: dict[str, str] | None = None
         self.command_set = False
         self.no_cache = layout.request.no_cache or planned.stage.name in layout.request.no_cache_stages
         self.steps: list[Step] = []
@@ -58,8 +59,16 @@ class StageState:
     @property
     def variables(self) -> dict[str, str]:
         """What an instruction may use: ENV goes before ARG."""
-        values = {name: value for name, value in self.arguments.items() if value is not None}
-        return values | self.environment
+        if self._variables is None:
+            values = {name: value for name, value in self.arguments.items() if value is not None}
+            self._variables = values | self.environment
+        return self._variables
+
+    def declare(self, name: str, value: str | None) -> None:
+        """ARG: None where it has no value."""
+        self.arguments.pop(name, None)
+        self.arguments[name] = value
+        self._variables = None
 
     @property
     def shell(self) -> tuple[str, ...]:
@@ -92,6 +101,8 @@ class StageState:
     def set(self, **changes: Any) -> None:
         """Change the config."""
         self.config = msgspec.structs.replace(self.config, **changes)
+        if "Env" in changes:
+            self._variables = None
 
     def emit(
         self,
