@@ -40,7 +40,7 @@ class Trust:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._seen: tuple[object, ...] = ()
+        self._seen: dict[Path, object] = {}
         self._policy: Policy | None = None
         self._broken = ""
 
@@ -82,10 +82,8 @@ class Trust:
         """The policy as it is now. Raises Denied where it cannot be read."""
         if self._path is None:
             return None
-        seen = _versions((self._path, *(self._policy.files if self._policy else ())))
-        if seen != self._seen:
-            self._policy, self._broken = await asyncio.to_thread(_read, self._path)
-            self._seen = _versions((self._path, *(self._policy.files if self._policy else ())))
+        if not self._seen or any(_version(path) != seen for path, seen in self._seen.items()):
+            self._policy, self._broken, self._seen = await asyncio.to_thread(_read, self._path)
         if self._policy is None:
             raise Denied(f"{what}: no image can be trusted: {self._broken}")
         return self._policy
@@ -235,22 +233,26 @@ class Gate:
         return read
 
 
-def _read(path: Path) -> "tuple[Policy | None, str]":
+def _read(path: Path) -> "tuple[Policy | None, str, dict[Path, object]]":
+    """The policy, or what is wrong with it, and the versions of all files that it was made of."""
     from boxship.pki.policy import parse
 
+    seen: dict[Path, object] = {}
+
+    def read(file: Path) -> bytes:
+        seen[file] = _version(file)  # before its content: what changes in between is noticed
+        return read_file(file)
+
     try:
-        return parse(read_file(path), path), ""
+        return parse(read(path), path, read), "", seen
     except BoxshipError as error:
-        return None, str(error)
+        return None, str(error), seen
 
 
-def _versions(paths: Sequence[Path]) -> tuple[object, ...]:
-    found: list[object] = []
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            found.append((str(path), error.errno))
-        else:
-            found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
+def _version(path: Path) -> object:
+    """What tells a file from its next version."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return error.errno
+    return status.st_ino, status.st_size, status.st_mtime_ns

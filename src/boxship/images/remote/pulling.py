@@ -153,7 +153,7 @@ class Puller:
                 raise
             await self.keeper.drop(pull.kept)
         newer = known is None or known.digest != chosen.digest or known.image != loaded.image_id
-        if newer:
+        if newer or signatures:  # those may have been made since
             await self._judge.keep(chosen.digest, (place,), signatures)
         tell(PullStep(f"Digest: {chosen.digest}"))
         word = "Downloaded newer image" if newer else "Image is up to date"
