@@ -103,6 +103,18 @@ class FolderSink:
             self._thread.join()
 
 
+def end_tidily() -> None:
+    """Let SIGTERM and SIGHUP end the program as an error does, so that nothing unfinished stays."""
+    import signal
+    from types import FrameType
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
 def open_sink(plan: OutputPlan) -> FileSink | FolderSink:
     return FolderSink(plan.destination) if plan.folder else FileSink(plan.destination)
 

@@ -69,7 +69,7 @@ COMMAND = Command(
 def run(call: Call) -> int:
     from boxship.cli.building.conversation import BuildError, Conversation
     from boxship.cli.building.order import make_order
-    from boxship.cli.building.outputs import check_destinations, open_sink, write_notes
+    from boxship.cli.building.outputs import check_destinations, end_tidily, open_sink, write_notes
     from boxship.cli.building.showing import Show, way_of
 
     options = call.options
@@ -80,6 +80,8 @@ def run(call: Call) -> int:
     check_destinations(order.outputs)
     title = f"Building {', '.join(options.texts('tag')) or call.arguments[0]}"
     show = Show(call, way, title)
+    if any(plan.destination for plan in order.outputs):
+        end_tidily()
     sinks = {index: open_sink(plan) for index, plan in enumerate(order.outputs) if plan.destination}
     try:
         try:
