@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from execution_kit import Bench, archive, command, context, open_bench
 
+from boxship.builder.execution import reading
 from boxship.builder.execution.child.counting import RACY_NS
 from boxship.builder.operations import CopySource, FolderTree, InlineFile, LayerTree, Selection
 from boxship.errors import NotFound
@@ -126,17 +127,24 @@ async def test_the_table_may_be_damaged_or_gone(bench: Bench) -> None:
     assert await count(bench, folder) == first
 
 
-async def test_tables_are_bounded(bench: Bench) -> None:
-    for number in range(5):
-        await count(bench, context(bench.home, {"f": str(number)}))
+async def test_tables_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     scans = bench.home / "builder" / "scans"
+    monkeypatch.setattr(reading, "TABLES", 3)
+    monkeypatch.setattr(reading, "OWN_TABLES", 2)
+    for number in range(6):
+        await count(bench, context(bench.home, {"f": str(number)}))
+    assert len(list(scans.iterdir())) == 3
+    monkeypatch.setattr(reading, "TABLES", 100)
+    own = bench.home / "builder" / "contexts"
+    own.mkdir()
+    for number in range(6):
+        await count(bench, context(own, {"f": str(number)}))
     assert len(list(scans.iterdir())) == 5
-    import boxship.builder.execution.reading as reading
-
-    reading._keep_newest(scans, 2, 1 << 30)
-    assert len(list(scans.iterdir())) == 2
-    reading._keep_newest(scans, 2, 1)
+    monkeypatch.setattr(reading, "TABLE_BYTES", 1)
+    await count(bench, context(bench.home, {"f": "f"}))
     assert not list(scans.iterdir())
+    scans.rmdir()
+    await count(bench, context(bench.home, {"f": "f"}))
 
 
 async def test_layers_are_counted_once(bench: Bench) -> None:

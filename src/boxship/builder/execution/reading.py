@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +22,10 @@ from boxship.builder.operations import CopySource, FolderTree, InlineFile, Layer
 from boxship.snapshots.program import pump_job, run_job, stream_job
 
 TABLES = 64  # folders whose files are remembered
+OWN_TABLES = 8  # the same of folders that are gone after their build
 TABLE_BYTES = 256 << 20  # of all tables together
+OWN = "own-"
+PRUNE_SUMS = 256  # checksums of layers after which the oldest are looked for
 SUMS = 4096  # checksums of layers that are kept
 REMEMBERED = 1024  # checksums of folders that copies are compared with
 
@@ -42,12 +44,14 @@ class Reading:
     """Reads trees by child programs. `root` is the builder's folder."""
 
     def __init__(self, root: Path, trees: Trees) -> None:
+        self._root = root
         self._scans = root / "scans"
         self._sums = root / "sums"
         self._trees = trees
         self._locks: dict[tuple[str, ...], asyncio.Lock] = {}
         self._waiting: dict[tuple[str, ...], list[_Wanted]] = {}
         self._known: OrderedDict[str, str] = OrderedDict()  # checksums of layers
+        self._new_sums = 0
         self._counted: OrderedDict[Any, tuple[CopySource, str]] = OrderedDict()  # checksums of folders
 
     async def recover(self) -> None:
@@ -57,12 +61,19 @@ class Reading:
     def _prune(self) -> None:
         for path in self._scans.glob("*.new"):
             path.unlink(missing_ok=True)
-        _keep_newest(self._scans, TABLES, TABLE_BYTES)
-        _keep_newest(self._sums, SUMS, TABLE_BYTES)
+        for path in self._scans.glob(f"{OWN}*"):
+            path.unlink(missing_ok=True)
+        self._prune_tables()
+        _keep_newest(self._sums, "", SUMS, TABLE_BYTES)
+
+    def _prune_tables(self) -> None:
+        _keep_newest(self._scans, OWN, OWN_TABLES, TABLE_BYTES // 4)
+        _keep_newest(self._scans, "", TABLES, TABLE_BYTES)
 
     def table(self, tree: FolderTree) -> str:
         """Where the digests of a folder's files are remembered."""
-        return str(self._scans / hashlib.sha256(os.fsencode(tree.path)).hexdigest()[:32])
+        own = OWN if tree.path.is_relative_to(self._root) else ""
+        return str(self._scans / (own + hashlib.sha256(os.fsencode(tree.path)).hexdigest()[:32]))
 
     def expected(self, source: CopySource, *, parents: bool) -> str:
         """The checksum that was last given out for a source; "" where there is none."""
@@ -91,6 +102,9 @@ class Reading:
         if not kept:
             kept = (await self._count(source, parents, lines=False))["digest"]
             await asyncio.to_thread(_write_text, self._sums / name, kept)
+            self._new_sums += 1
+            if self._new_sums % PRUNE_SUMS == 0:
+                await asyncio.to_thread(_keep_newest, self._sums, "", SUMS, TABLE_BYTES)
         self._known[name] = kept
         while len(self._known) > SUMS:
             self._known.popitem(last=False)
@@ -130,11 +144,14 @@ class Reading:
 
     async def _count_all(self, key: tuple[str, ...], tree: Tree) -> None:
         taken = self._waiting.pop(key)
+        table = self.table(tree) if isinstance(tree, FolderTree) else ""
+        is_new = bool(table) and not os.path.exists(table)
+        self._scans.mkdir(parents=True, exist_ok=True, mode=0o700)
         job = {
             "kind": "checksum",
             "what": "count files",
             "tree": self._trees.describe(tree),
-            "table": self.table(tree) if isinstance(tree, FolderTree) else "",
+            "table": table,
             "selections": [(wanted.selection, wanted.parents) for wanted in taken],
             "lines": any(wanted.lines for wanted in taken),
         }
@@ -147,6 +164,8 @@ class Reading:
             raise
         for wanted, answer in zip(taken, answers, strict=True):
             wanted.answer = answer
+        if is_new:
+            await asyncio.to_thread(self._prune_tables)
 
     async def read(self, tree: Tree, path: str, limit: int) -> bytes:
         """One file of a tree."""
@@ -196,14 +215,17 @@ def _write_text(path: Path, text: str) -> None:
         staged.rename(path)
 
 
-def _keep_newest(folder: Path, count: int, size: int) -> None:
-    """Delete the oldest files where there are too many, or too big ones."""
-    found = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+def _keep_newest(folder: Path, prefix: str, count: int, size: int) -> None:
+    """Delete the oldest files of that beginning where there are too many, or too big ones."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.name.startswith(prefix):
+                    found.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
     total = 0
-    for number, entry in enumerate(found):
-        total += entry.stat().st_size
+    for number, (_, length, path) in enumerate(sorted(found, reverse=True)):
+        total += length
         if number >= count or total > size:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                os.unlink(entry.path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)

@@ -108,9 +108,15 @@ class Digests:
         if sum([len(names) for names in table.values()]) > TABLE_FILES:
             table = self._seen
         staged = f"{self._path}.{os.getpid()}.new"
-        with open(staged, "wb") as file:
-            file.write(marshal.dumps((_VERSION, table)))
-        os.rename(staged, self._path)
+        try:
+            with open(staged, "wb") as file:
+                file.write(marshal.dumps((_VERSION, table)))
+            os.rename(staged, self._path)
+        except OSError:  # a full disk, say: then the files are read again
+            try:
+                os.unlink(staged)
+            except OSError:
+                return
 
 
 class Count:
