@@ -75,6 +75,15 @@ def test_drawing_goes_over_what_was_drawn() -> None:
     assert screen.written[-1].startswith("\x1b[2A")
 
 
+def test_a_terminal_that_becomes_narrower_has_broken_lines() -> None:
+    screen = Screen(columns=81)
+    screen.take("StepStarted", **step("a", "one"))
+    screen.lines()
+    screen.size = (24, 40)
+    screen.lines()
+    assert screen.written[-1].startswith("\x1b[4A")  # two lines of 80 columns stand in four rows of 40
+
+
 def test_drawing_is_not_faster_than_eyes() -> None:
     screen = Screen()
     screen.lines()

@@ -40,7 +40,7 @@ class TreeShow:
         self._explain = explain
         self._color = color
         self._began = steps.clock()
-        self._drawn = 0
+        self._drawn: list[int] = []  # widths of the lines that stand there
         self._last = 0.0
         self._notices: list[str] = []
 
@@ -74,23 +74,27 @@ class TreeShow:
         """Draw the whole tree for good."""
         columns = self._size()[1] or 80
         self._draw(self._lines(live=False), columns)
-        self._drawn = 0
+        self._drawn = []
         if self._notices:
             self._write("".join(f"{notice}\n" for notice in self._notices))
 
     def _draw(self, lines: list[Line], columns: int) -> None:
-        up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        text = "".join(f"\r\x1b[2K{self._laid_out(line, columns)}\n" for line in lines)
-        self._write(f"{up}{text}\x1b[J")
-        self._drawn = len(lines)
+        # A terminal that became narrower since has broken the lines that stand on it.
+        rows = sum(max(1, -(-drawn // columns)) for drawn in self._drawn)
+        up = f"\x1b[{rows}A" if rows else ""
+        shown = [self._laid_out(line, columns) for line in lines]
+        colored = [self._colored(line[0], text) for line, text in zip(lines, shown, strict=True)]
+        self._write(up + "".join(f"\r\x1b[2K{text}\n" for text in colored) + "\x1b[J")
+        self._drawn = [width(text) for text in shown]
 
     def _laid_out(self, line: Line, columns: int) -> str:
-        color, text, right = line
+        _, text, right = line
         room = columns - 1 - (max(len(right), TIME_WIDTH) + 1 if right else 0)
         shown = fitted(text, max(room, 1))
-        if right:
-            shown += " " * (room - width(shown)) + right.rjust(columns - 1 - room)
-        return f"\x1b[{color}m{shown}\x1b[0m" if color and self._color else shown
+        return shown + " " * (room - width(shown)) + right.rjust(columns - 1 - room) if right else shown
+
+    def _colored(self, color: str, text: str) -> str:
+        return f"\x1b[{color}m{text}\x1b[0m" if color and self._color else text
 
     def _lines(self, *, live: bool) -> list[Line]:
         all_steps = list(self._steps.all.values())
