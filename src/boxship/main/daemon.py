@@ -33,7 +33,6 @@ from boxship.images.trust import Trust
 from boxship.main.building import building
 from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.options import Options, parse_arguments, parse_pool, size_of
-from boxship.main.registry import registry_role
 from boxship.main.remotes import remote_settings
 from boxship.network.model import AddressPool, Settings
 from boxship.network.networks import Networks
@@ -157,7 +156,12 @@ async def _engine(
         volumes = Volumes(data / "volumes", store)
         garbage = Garbage(content, snapshots)
         trust = Trust(Path(options.trust_policy) if options.trust_policy else None)
-        registry = registry_role(options, data, content, garbage.owned("registry"), store, certificates, lambda: images)
+        registry = None
+        if options.registry:
+            from boxship.main.registry import RegistryRole  # a daemon without the role does without its memory
+
+            owned = garbage.owned("registry")
+            registry = RegistryRole(options, data, content, owned, store, certificates, lambda: images)
         remote = Remote(remote_settings(options, os.environ), own=registry.own if registry is not None else None)
         images = Images(content, snapshots, garbage, remote, trust)
         driver = Driver(

@@ -77,19 +77,6 @@ class RegistryRole:
             task.cancel()
 
 
-def registry_role(
-    options: Options,
-    data: Path,
-    content: Content,
-    garbage: Garbage,
-    store: Store,
-    certificates: Certificates,
-    images: Callable[[], Images],
-) -> RegistryRole | None:
-    """The role, where it is asked for."""
-    return RegistryRole(options, data, content, garbage, store, certificates, images) if options.registry else None
-
-
 def own_names(options: Options) -> frozenset[str]:
     """The addresses under which the registry is known; on this machine it has the machine's own names too."""
     host, _, port = options.registry.rpartition(":")
