@@ -21,6 +21,9 @@ from daemons import processes_naming
 
 SETTLE_SECONDS = 8.0
 POOL = 4  # network namespaces that the daemon keeps ready (network.model.Settings)
+TRANSIENT = ("content/ingest", "builder/views", "builder/contexts")  # hold nothing when nothing goes on
+STANDING = (".trash", "merged")  # folders that are always there
+OTHERS = ("other: lock", "other: instance")
 LIVING = ("running", "paused")
 
 
@@ -34,6 +37,9 @@ class Seen:
         self.volumes = {row["Name"] for row in client.get("/volumes")["Volumes"] or ()}
         self.networks = {row["Id"]: row for row in client.get("/networks")}
         self.usage = client.get("/system/df")
+        parts = client.get("/boxship/system/usage")["Parts"]
+        owners = {part["Name"] for part in parts if part["Name"].startswith(("blobs: ", "layers: "))}
+        self.shares_blobs = bool(owners - {"blobs: images", "layers: images"})
 
     def busy(self) -> list[str]:
         """Containers that are on their way: nothing can be said of them yet."""
@@ -58,9 +64,10 @@ def check(box: Instance, seconds: float = SETTLE_SECONDS) -> None:
 def problems_of(box: Instance, seen: Seen) -> list[str]:
     """Every difference between the API and the machine."""
     found = []
-    for part in (_processes, _monitors, _cgroups, _frozen, _interfaces, _rules, _mounts, _folders, _addresses, _usage):
+    parts = (_processes, _monitors, _cgroups, _frozen, _interfaces, _rules, _mounts, _folders, _addresses, _usage)
+    for part in (*parts, _explained):
         found += [f"{part.__name__.strip('_')}: {problem}" for problem in part(box, seen)]
-    return found
+    return found or [f"store: {problem}" for problem in _store(box)]
 
 
 def _processes(box: Instance, seen: Seen) -> list[str]:
@@ -302,7 +309,9 @@ def _usage(box: Instance, seen: Seen) -> list[str]:
     problems = []
     counted = sorted((box.data / "snapshots" / "layers").glob("*/fs"))
     counted += sorted((box.data / "content" / "blobs" / "sha256").iterdir())
-    pairs = [("layers and blobs", seen.usage["LayersSize"], disk_usage(*counted))]
+    pairs = []
+    if not seen.usage.get("BuildCache") and not seen.shares_blobs:
+        pairs.append(("layers and blobs", seen.usage["LayersSize"], disk_usage(*counted)))
     for row in seen.usage["Containers"] or ():
         if row["Id"] not in seen.running:
             upper = box.data / "snapshots" / "active" / row["Id"] / "upper"
@@ -314,6 +323,33 @@ def _usage(box: Instance, seen: Seen) -> list[str]:
         if told != measured:
             problems.append(f"{name}: df says {told}, du {measured}")
     return problems
+
+
+def _explained(box: Instance, seen: Seen) -> list[str]:
+    """Every byte has a name and an owner, and their sum is what du says."""
+    usage = box.client.get("/boxship/system/usage")
+    measured = disk_usage(box.data)
+    problems = [] if usage["Total"] == measured else [f"the parts have {usage['Total']} bytes, du says {measured}"]
+    for part in usage["Parts"]:
+        name = part["Name"]
+        if name.startswith("other: ") and name not in OTHERS:
+            problems.append(f"{name}: {part['Size']} bytes")
+        elif "unclaimed" in name or "being made" in name:
+            problems.append(f"{name}: {part['Count']}, {part['Size']} bytes")
+    for folder in TRANSIENT:
+        left = sorted(path.name for path in (box.data / folder).glob("*") if path.name not in STANDING)
+        problems += [f"left in {folder}: {left}"] if left else []
+    return problems
+
+
+def _store(box: Instance) -> list[str]:
+    """No claim without a blob or layer, no blob or layer without a claim, every blob what it is called, no record
+    without its parts."""
+    lines = box.client.call("POST", "/boxship/system/check", rate=0)
+    findings = [line["Finding"] for line in lines if "Finding" in line]
+    if "Findings" not in lines[-1]:
+        return [f"the check did not end: {lines[-1]}"]
+    return [f"{found['What']}: {found['Problem']} ({found['UsedBy']})" for found in findings]
 
 
 def files_of(root: Path) -> dict[str, int]:

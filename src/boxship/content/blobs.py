@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf, kernel, synchronise
@@ -203,14 +203,17 @@ class Content:
     def _quarantined(self, digest: str) -> Path:
         return self.root / "quarantine" / digests.validate(digest).replace(":", "-", 1)
 
-    async def usage(self) -> int:
-        """Bytes on the disk that all blobs take, as du counts them."""
+    async def usage(self, blobs: Collection[str] | None = None) -> int:
+        """Bytes on the disk that all blobs take, or only these, as du counts them."""
+        wanted = None if blobs is None else frozenset(blobs)
 
         def count() -> int:
             total = 0
             for kind in ALGORITHMS:
                 with os.scandir(self._blobs / kind) as entries:
-                    total += sum(entry.stat().st_blocks * 512 for entry in entries)
+                    for entry in entries:
+                        if wanted is None or f"{kind}:{entry.name}" in wanted:
+                            total += entry.stat().st_blocks * 512
             return total
 
         return await asyncio.to_thread(count)

@@ -9,14 +9,15 @@ MISSING = "<missing>"
 
 
 async def usage_of(catalog: Catalog, content: Content) -> Usage:
-    """Disk space of all images. A layer that several images have counts once in the total, and as shared in each."""
+    """Disk space of all images. A layer that several images have counts once in the total, and as shared in each. Blobs
+    of others, such as the registry's, do not count."""
     images = []
     for identifier in catalog.identifiers():
         image = catalog.image(identifier)
         shared = sum(layer.size for layer in image.layers if catalog.chain_users[layer.chain_id] > 1)
         images.append(ImageUsage(image, image.size, shared))
     total = sum(layer.size for layer in catalog.layers().values())
-    return Usage(tuple(images), total, await content.usage())
+    return Usage(tuple(images), total, await content.usage(catalog.blobs()))
 
 
 def history_of(catalog: Catalog, identifier: str) -> tuple[HistoryEntry, ...]:

@@ -166,6 +166,11 @@ class Catalog:
         """Every layer that some image has, by chain id."""
         return {layer.chain_id: layer for record in self._records.values() for layer in record.layers}
 
+    def blobs(self) -> set[str]:
+        """Every blob that an image or a name needs."""
+        found = {blob for record in self._records.values() for blob in blobs_of(record)}
+        return found | {target.digest for target in self._names.values()}
+
     # keeping the view
 
     def _put_record(self, record: Record, config: ImageConfig) -> None:
