@@ -1,6 +1,7 @@
 """A daemon that is killed in the middle of a step leaves nothing of it behind after its next start."""
 
 import os
+import random
 import subprocess
 import tempfile
 import time
@@ -28,11 +29,15 @@ def daemon() -> Iterator[Daemon]:
 
 def begin(daemon: Daemon, folder: Path) -> "subprocess.Popen[bytes]":
     """A build that stands in its second step."""
-    program = [docker_program(), "-H", daemon.url, "build", "-t", "x", str(folder)]
-    environment = {**os.environ, "DOCKER_CONFIG": str(daemon.home / "client"), "DOCKER_BUILDKIT": "0"}
-    build = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    build = start(daemon, folder)
     until(lambda: sleeping(daemon), 20, "the second step runs")
     return build
+
+
+def start(daemon: Daemon, folder: Path) -> "subprocess.Popen[bytes]":
+    program = [docker_program(), "-H", daemon.url, "build", "-t", "x", str(folder)]
+    environment = {**os.environ, "DOCKER_CONFIG": str(daemon.home / "client"), "DOCKER_BUILDKIT": "0"}
+    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
 
 def sleeping(daemon: Daemon) -> bool:
@@ -99,3 +104,34 @@ def test_a_client_that_goes_away_ends_its_step(daemon: Daemon) -> None:
     build.kill()
     build.wait(20)
     nothing_left(daemon)
+
+
+STEPS = b"""FROM busybox AS one
+COPY . /app/
+RUN --mount=type=cache,target=/cache echo $RANDOM$RANDOM > /app/made; rm /app/f1
+WORKDIR /srv/work
+FROM busybox
+COPY --from=one /app /app
+RUN cat /app/f2 > /copied
+"""
+
+
+def test_kills_at_any_moment_lose_nothing_and_leave_nothing(daemon: Daemon) -> None:
+    daemon.load_busybox()
+    folder = daemon.home / "context"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"f{number}").write_text(f"file {number}\n" * 50)
+    chance = random.Random(3)
+    for number in range(8):
+        (folder / "Dockerfile").write_bytes(STEPS + b"RUN echo %d\n" % number)
+        (folder / "f0").write_text(str(number))
+        build = start(daemon, folder)
+        time.sleep(chance.uniform(0.05, 0.7))
+        daemon.kill()
+        build.wait(20)
+        daemon.start()
+        nothing_left(daemon)
+    daemon.docker("build", "-t", "x", str(folder))
+    assert daemon.docker("run", "--rm", "x", "sh", "-c", "ls /app | wc -l; head -1 /copied").stdout == "301\nfile 2\n"
+    assert "damaged" not in daemon.boxship("system", "check").stdout

@@ -10,14 +10,18 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from boxship.errors import Conflict, Invalid, NotFound
+from boxship.snapshots.program import run_job
+from boxship.snapshots.removal import remove_path
+from boxship.sys.spreading import spread_subfolders
 
 SHARINGS = ("shared", "private", "locked")
+TRASH = ".trash"
 SLOTS = 64  # caches of one identifier that are private at a time
 
 
@@ -46,7 +50,7 @@ class Caches:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._trash = root / ".trash"
+        self._trash = root / TRASH
         self._users: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
         self._making: dict[str, asyncio.Lock] = {}
@@ -57,11 +61,12 @@ class Caches:
 
     def _recover(self) -> None:
         self._trash.mkdir(parents=True, exist_ok=True, mode=0o700)
+        spread_subfolders(self._root)
         for entry in os.scandir(self._root):
-            if entry.name != ".trash" and not os.path.exists(f"{entry.path}/cache.json"):
+            if entry.name != TRASH and not os.path.exists(f"{entry.path}/cache.json"):
                 shutil.rmtree(entry.path, ignore_errors=True)
         for entry in os.scandir(self._trash):
-            shutil.rmtree(entry.path, ignore_errors=True)
+            remove_path(Path(entry.path))
 
     async def take(
         self, identifier: str, sharing: str, fill: Callable[[Path], Awaitable[None]], *, scope: str = ""
@@ -125,17 +130,19 @@ class Caches:
             del self._users[name]
 
     async def list(self, *, sizes: bool = True) -> tuple[Cache, ...]:
-        """All caches, the most recently used first."""
-        return await asyncio.to_thread(self._list, sizes)
+        """All caches, the most recently used first. Sizes are counted by a child program."""
+        found = await asyncio.to_thread(self._records)
+        paths = [str(self._root / record.id / "content") for record in found] if sizes else []
+        counted = await run_job({"kind": "usage", "what": "measure caches", "paths": paths}) if paths else []
+        known = {record.id: size for record, size in zip(found, counted, strict=False)}
+        return tuple(
+            msgspec.structs.replace(record, size=known.get(record.id, 0), in_use=bool(self._users.get(record.id)))
+            for record in found
+        )
 
-    def _list(self, sizes: bool) -> tuple[Cache, ...]:
-        found = []
-        for entry in os.scandir(self._root):
-            record = None if entry.name == ".trash" else _read(Path(entry.path))
-            if record is not None:
-                size = _usage(f"{entry.path}/content") if sizes else 0
-                found.append(msgspec.structs.replace(record, size=size, in_use=bool(self._users.get(entry.name))))
-        return tuple(sorted(found, key=lambda cache: cache.used, reverse=True))
+    def _records(self) -> Sequence[Cache]:
+        found = [_read(Path(entry.path)) for entry in os.scandir(self._root) if entry.name != TRASH]
+        return sorted([record for record in found if record], key=lambda cache: cache.used, reverse=True)
 
     async def remove(self, name: str) -> int:
         """Remove a cache; bytes that this frees. Conflict while a step uses it, NotFound where there is none."""
@@ -143,18 +150,17 @@ class Caches:
             raise NotFound(f"cannot remove cache {name}: there is none")
         if self._users.get(name):
             raise Conflict(f"cannot remove cache {name}: a build uses it")
+        path = self._root / name
+        (size,) = await run_job({"kind": "usage", "what": f"measure cache {name}", "paths": [str(path / "content")]})
+        if self._users.get(name):
+            raise Conflict(f"cannot remove cache {name}: a build uses it")
         gone = self._trash / f"{name}.{time.time_ns()}"
         try:
-            os.rename(self._root / name, gone)
+            os.rename(path, gone)
         except FileNotFoundError:
             raise NotFound(f"cannot remove cache {name}: there is none") from None
-        return await asyncio.to_thread(_discard, gone)
-
-
-def _discard(path: Path) -> int:
-    size = _usage(str(path))
-    shutil.rmtree(path, ignore_errors=True)
-    return size
+        await asyncio.to_thread(remove_path, gone)
+        return int(size)
 
 
 def _read(folder: Path) -> Cache | None:
@@ -168,21 +174,3 @@ def _write(folder: Path, record: Cache) -> None:
     staged = folder / "cache.new"
     staged.write_bytes(msgspec.json.encode(record))
     staged.rename(folder / "cache.json")
-
-
-def _usage(path: str) -> int:
-    """Bytes on the device, links counted once."""
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    for folder, _, files in os.walk(path):
-        for name in (".", *files):
-            try:
-                info = os.lstat(f"{folder}/{name}")
-            except FileNotFoundError:
-                continue
-            if info.st_nlink > 1 and name != ".":
-                if (info.st_dev, info.st_ino) in seen:
-                    continue
-                seen.add((info.st_dev, info.st_ino))
-            total += info.st_blocks * 512
-    return total
