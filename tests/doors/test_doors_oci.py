@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from doors_registry import Peer, raw, serving
 
+from boxship.registry import Settings
 from boxship.spec.image import MEDIA_INDEX, MEDIA_MANIFEST
 from registry_kit import digest_of, image, index
 
@@ -496,3 +497,11 @@ async def test_chunks_that_are_none(peer: Peer) -> None:
 async def test_paths_that_lead_elsewhere(peer: Peer, path: str) -> None:
     got = await raw(peer.port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     assert got.split(b" ")[1] in (b"400", b"404")
+
+
+async def test_a_client_that_sends_nothing_more(tmp_path: Path) -> None:
+    async with serving(tmp_path, settings=Settings(stall_seconds=0.1)) as peer:
+        location = await peer.start("a")
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode()
+        assert (await raw(peer.port, head + BLOB[:300])).startswith(b"HTTP/1.1 408 ")
+        assert (await peer.call("GET", location)).headers["Range"] == "0-299"

@@ -1,12 +1,13 @@
 """One request at the door, with what the handlers need of it: names, numbers, ranges, who asks."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
 from boxship.doors.oci.counts import Counts
-from boxship.errors import Invalid
+from boxship.errors import Invalid, Timeout
 from boxship.registry import Actor, Registry
 from boxship.registry.access import Access, Identity
 from boxship.registry.model import Found
@@ -73,8 +74,16 @@ class Call:
         return self.registry.reading.blob(self.name, digest, toucher)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, counted."""
-        async for data in self.request.chunks():
+        """The body as it comes, counted. Raises Timeout where nothing comes for too long."""
+        pieces = aiter(self.request.chunks())
+        while True:
+            try:
+                async with asyncio.timeout(self.registry.settings.stall_seconds):
+                    data = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise Timeout(f"cannot go on: nothing came for {self.registry.settings.stall_seconds:g} s") from None
             self.counts.received(len(data))
             yield data
 

@@ -26,7 +26,7 @@ STATUS: dict[type[errors.BoxshipError], tuple[int, str]] = {
     errors.Unauthenticated: (401, "UNAUTHORIZED"),
     errors.Unavailable: (503, "UNAVAILABLE"),
     errors.Exhausted: (507, "TOOMANYREQUESTS"),
-    errors.Timeout: (504, "UNAVAILABLE"),
+    errors.Timeout: (408, "UNAVAILABLE"),
     errors.Canceled: (499, "UNKNOWN"),
     errors.Internal: (500, "UNKNOWN"),
 }
