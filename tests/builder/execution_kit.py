@@ -31,9 +31,10 @@ from boxship.images.model import Layer
 from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver
 from boxship.snapshots import Snapshots
+from boxship.spec.mount import Mount
 from boxship.store.sqlite import SqliteStore
 from boxship.sys import cgroup
-from boxship.sys.mount import mounted_under
+from boxship.sys.mount import mount, mounted_under, unmount
 
 APPLETS = (
     "cat chmod chown cp cut date dd df echo env false find grep head hostname id kill ls ln md5sum mkdir mkfifo mknod "
@@ -159,9 +160,13 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def open_bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
-    """A bench whose end checks that nothing is left."""
-    home = Path(tempfile.mkdtemp(prefix="bxe"))
+async def open_bench(settings: Settings | None = None, *, disk_bytes: int = 0) -> AsyncIterator[Bench]:
+    """A bench whose end checks that nothing is left; on a disk of its own of that size, where one is given."""
+    home = base = Path(tempfile.mkdtemp(prefix="bxe"))
+    if disk_bytes:
+        home = base / "disk"
+        home.mkdir()
+        mount(Mount("tmpfs", "disk", str(home), (f"size={disk_bytes}", "mode=755")))
     instance = f"test{secrets.token_hex(4)}"
     store = await SqliteStore.open(home / "state.db")
     content = Content(home / "content", store)
@@ -193,8 +198,10 @@ async def open_bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
     await driver.close()
     await snapshots.close()
     await store.close()
-    left = leftovers(home, driver, instance)
-    shutil.rmtree(home, ignore_errors=True)
+    left = [each for each in leftovers(home, driver, instance) if each != str(home)]
+    if disk_bytes:
+        unmount(home)
+    shutil.rmtree(base, ignore_errors=True)
     assert not left, left
 
 
