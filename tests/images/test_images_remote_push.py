@@ -11,8 +11,9 @@ from images_kit import chunks, sha, simple
 from remote_registry import FakeRegistry, Said, error
 from remote_room import RemoteRoom, put_image
 
-from boxship.errors import Denied, NotFound, Unauthenticated, Unavailable
+from boxship.errors import Denied, Invalid, NotFound, Unauthenticated, Unavailable
 from boxship.images.remote.model import Credentials, PushedBlob, PushStep
+from boxship.images.remote.uploading import WHOLE_BYTES
 from boxship.spec.reference import parse
 
 
@@ -99,6 +100,34 @@ async def test_broken_upload_goes_on(room: RemoteRoom, registry: FakeRegistry) -
     parts = [asked for asked in registry.asked if asked.method == "PATCH"]
     assert [asked.headers["content-range"] for asked in parts] == [f"100000-{layers[1].blob_size - 1}"]
     assert registry.blobs[broken]
+
+
+async def test_large_layer_goes_in_a_part_that_can_be_continued(room: RemoteRoom, registry: FakeRegistry) -> None:
+    name = f"{registry.host}/team/app:1"
+    await load(room, name, b"y" * WHOLE_BYTES)
+    size = (await room.images.resolve(name)).layers[1].blob_size
+
+    def swallow(asked: Any) -> Said:
+        registry.uploads[asked.path.rpartition("/")[2]] += asked.body[:1_000_000]
+        return Said(502)
+
+    registry.rule("PATCH", "uploads", swallow, times=2)
+    await room.push(name)
+    ranges = [asked.headers["content-range"] for asked in registry.asked if asked.method == "PATCH"]
+    assert ranges == [f"{start}-{size - 1}" for start in (0, 1_000_000, 2_000_000)]
+
+
+async def test_upload_that_cannot_be_continued_begins_again(room: RemoteRoom, registry: FakeRegistry) -> None:
+    name = f"{registry.host}/team/app:1"
+    await load(room, name, b"y" * WHOLE_BYTES)
+    registry.rule("PATCH", "uploads", Said(502), times=1)
+    registry.rule("PATCH", "uploads", error(416, "BLOB_UPLOAD_INVALID", "wrong offset"), times=1)
+    await room.push(name)
+    assert registry.count("PATCH", "uploads") == 3
+    registry.members.clear()
+    registry.rule("PATCH", "uploads", error(400, "BLOB_UPLOAD_INVALID", "never"))
+    with pytest.raises(Invalid, match="never"):
+        await room.push(name)
 
 
 async def test_forgotten_upload_begins_again(room: RemoteRoom, registry: FakeRegistry) -> None:

@@ -27,14 +27,19 @@ class Retries:
         self._resumed = 0
         self._waited = 0.0
 
+    def progressed(self) -> None:
+        """The last try brought something: the count begins again, though not for ever."""
+        if self._resumed < self._limits.resumptions:
+            self._resumed += 1
+            self._tries = 0
+
     async def failed(self, error: BoxshipError, *, progress: bool = False) -> None:
         """After a failed try; `progress` says that it brought something, so that the count begins again."""
         limits = self._limits
         if not isinstance(error, TRANSIENT) or isinstance(error, FINAL):
             raise error
-        if progress and self._resumed < limits.resumptions:
-            self._resumed += 1
-            self._tries = 0
+        if progress:
+            self.progressed()
         self._tries += 1
         if self._tries >= (REFUSED_ATTEMPTS if isinstance(error, Refused) else limits.attempts):
             raise error

@@ -13,6 +13,7 @@ from boxship.images.remote.retrying import TRANSIENT, Retries
 
 PIECE = 256 * 1024  # bytes read at once; more costs memory and brings nothing
 MOUNTS = 3  # neighbours that are tried
+WHOLE_BYTES = 4 * 1024 * 1024  # up to so many go in one request, which cannot be continued everywhere
 
 
 class Upload:
@@ -49,28 +50,35 @@ class Upload:
             return ""
 
     async def _send(self, location: str) -> None:
-        """Whole at first; after a break only what is missing, where the registry knows how much it has."""
+        """A small blob in one request; of a larger one, which registries keep half of, only what is missing after a
+        break, where the registry knows how much it has."""
         size = (await asyncio.to_thread(self._path.stat)).st_size
         retries = Retries(self._remote.settings.limits, self._remote.sleep)
         start = reached = 0
+        broken = False
         while True:
             try:
                 location = location or await self._repository.begin_upload()
-                if start:
-                    if start < size:
-                        rest = self._pieces(start)
-                        location = await self._repository.upload_part(location, rest, start, size - start)
-                    await self._repository.upload_rest(location, self._digest, self._pieces(size), 0)
-                else:
+                if not start and size <= WHOLE_BYTES:
                     await self._repository.upload_rest(location, self._digest, self._pieces(0), size)
+                    return
+                if start < size:
+                    location = await self._repository.upload_part(location, self._pieces(start), start, size - start)
+                    start = size
+                await self._repository.upload_rest(location, self._digest, self._pieces(size), 0)
                 return
             except TRANSIENT as error:
                 if await self._remote.retried(lambda: self._repository.has_blob(self._digest)):
                     return  # only its answer was lost
+                await retries.failed(error)  # the registry may need a moment to see that the connection is gone
                 location, start = await self._state(location, size)
-                await retries.failed(error, progress=start > reached)
-                reached = max(reached, start)
-            except NotFound as error:  # the upload is forgotten: from the beginning
+                if start > reached:
+                    reached = start
+                    retries.progressed()
+                broken = True
+            except (Invalid, NotFound) as error:  # the upload is forgotten, or not to be continued: from the beginning
+                if isinstance(error, Invalid) and not broken:
+                    raise
                 await retries.failed(Unavailable(str(error)))
                 location, start = "", 0
 
