@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import msgspec
 
 from boxship.content import Content, Garbage
-from boxship.errors import BoxshipError, Exhausted, Invalid, NotFound
+from boxship.errors import BoxshipError, Exhausted, Invalid, NotFound, Unsupported
 from boxship.images.documents import DOCUMENT_LIMIT
 from boxship.images.remote.model import Credentials, OwnRegistry, PushedBlob
+from boxship.images.remote.news import together
 from boxship.images.remote.repository import Repository, referrers_tag
 from boxship.pki.payloads import (
     ARTIFACT_TYPE,
@@ -179,18 +180,30 @@ class Signatures:
 
 async def fetch(repository: Repository, subject: str) -> list[Signature]:
     """All signatures that a repository has of a manifest: its referrers, and those under the older tag scheme."""
-    names = [entry.digest for entry in await repository.referrers(subject, ARTIFACT_TYPE)]
-    names.append(signature_tag(subject))
+    older = _read_all(repository, subject, [signature_tag(subject)])
+    found = await together([_referring(repository, subject), older])
+    return list(dict.fromkeys(entry for entries in found for entry in entries))[:SIGNATURES_LIMIT]
+
+
+async def _referring(repository: Repository, subject: str) -> list[Signature]:
+    listed = await repository.referrers(subject, ARTIFACT_TYPE)
+    return await _read_all(repository, subject, [entry.digest for entry in listed[:SIGNATURES_LIMIT]])
+
+
+async def _read_all(repository: Repository, subject: str, names: Sequence[str]) -> list[Signature]:
+    """The signatures in these manifests; what is missing or damaged is left out."""
     found: list[Signature] = []
-    for name in names[:SIGNATURES_LIMIT]:
+    for name in names:
+        if len(found) >= SIGNATURES_LIMIT:
+            break
         try:
             document = await repository.manifest(name)
             found += await _signatures_in(repository, document.data)
         except NotFound:
             continue
-        except Invalid as error:
+        except (Invalid, Unsupported) as error:
             log.warning("a signature of %s cannot be read: %s", subject, error)
-    return list(dict.fromkeys(found))[:SIGNATURES_LIMIT]
+    return found
 
 
 async def _signatures_in(repository: Repository, data: bytes) -> list[Signature]:
