@@ -30,6 +30,7 @@ from boxship.errors import BoxshipError, Invalid
 from boxship.spec import reference
 
 Found = tuple[str, Location]
+NAMES_LIMIT = 500  # more are not searched for one that is spelled alike
 _TARGET = ("$TARGETPLATFORM", "${TARGETPLATFORM}")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://|git@", re.IGNORECASE)
 
@@ -137,6 +138,8 @@ def _texts(instruction: Instruction) -> tuple[str, ...]:
 
 
 def _near(name: str, names: Collection[str]) -> str:
+    if len(names) > NAMES_LIMIT:
+        return ""
     close = difflib.get_close_matches(name, names, 1)
     return close[0] if close else ""
 

@@ -178,16 +178,18 @@ def _sources(call: Call) -> _Sources:
     if heredocs.mark(words[-1]) is not None:
         raise Invalid(f"{call.name} cannot use a heredoc as a destination")
     paths: list[str] = []
-    waiting = list(call.heredocs)
+    waiting = list(reversed(call.heredocs))
+    names: set[str] = set()
     documents: list[Heredoc] = []
     for word in words[:-1]:
         mark = heredocs.mark(word) if waiting else None
         if mark is None:
             paths.append(word)
             continue
-        document = waiting.pop(0)
-        if any(other.name == document.name for other in documents):
+        document = waiting.pop()
+        if document.name in names:
             raise Invalid(f"{call.name} has two heredocs named {document.name}")
+        names.add(document.name)
         documents.append(msgspec.structs.replace(document, content=heredocs.content_of(document)))
     return _Sources(tuple(paths), tuple(documents), words[-1])
 

@@ -12,7 +12,8 @@ from boxship.builder.dockerfile.syntax import Heredoc, Location
 
 FILE_LIMIT_BYTES = 16 << 20
 LINE_LIMIT_CHARACTERS = 65_535
-INSTRUCTIONS_LIMIT = 10_000
+INSTRUCTIONS_LIMIT = 2_000
+TEXT_LIMIT_CHARACTERS = 2 << 20  # of all instructions; comments and here-documents do not count
 _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 _CONTINUED = {
@@ -65,6 +66,7 @@ class Reader:
         self._fail = fail
         self._file = file
         self._next = 0
+        self._size = 0
         self.comments: dict[int, str] = {}
 
     def read(self) -> list[Line]:
@@ -101,6 +103,7 @@ class Reader:
             return None
         text, more = self._cut(line)
         parts = [text]
+        self._count(text)
         empty: list[int] = []
         while more and self._next < len(self._lines):
             line = self._take()
@@ -111,12 +114,20 @@ class Reader:
                 continue
             text, more = self._cut(line)
             parts.append(text)
+            self._count(text)
         text = "".join(parts)
         if not text.strip(BLANKS):
             return None
         self._clean(text, first)
         documents = self._documents(text, first)
         return Line(Location(self._file, first, self._next), text, documents, tuple(empty))
+
+    def _count(self, text: str) -> None:
+        self._size += len(text)
+        if self._size > TEXT_LIMIT_CHARACTERS:
+            raise self._fail(
+                f"the instructions are longer than {TEXT_LIMIT_CHARACTERS} characters", self._next, self._next
+            )
 
     def _cut(self, line: str) -> tuple[str, bool]:
         """A line without its continuation mark, and whether it had one."""

@@ -10,8 +10,10 @@ from boxship.builder.dockerfile.problems import DockerfileError
 from boxship.builder.dockerfile.syntax import (
     Arg,
     Dockerfile,
+    Env,
     From,
     Instruction,
+    Label,
     Location,
     Maintainer,
     OnBuild,
@@ -20,6 +22,7 @@ from boxship.builder.dockerfile.syntax import (
 from boxship.errors import Invalid
 
 STAGES_LIMIT = 1_000
+PAIRS_LIMIT = 10_000  # of ENV, ARG and LABEL together
 TRIGGER_FILE = "ONBUILD"
 
 
@@ -43,6 +46,7 @@ def parse(content: bytes | str, file: str = "Dockerfile") -> Dockerfile:
     if not lines:
         raise fail("file with no instructions", max(len(shown), 1), max(len(shown), 1))
     instructions = [_instruction(line, escape, shown) for line in lines]
+    _count_pairs(instructions, shown)
     arguments, stages = _stages(instructions, shown)
     return Dockerfile(
         file=file,
@@ -79,6 +83,16 @@ def _instruction(line: Line, escape: str, shown: tuple[str, ...]) -> Instruction
     except Invalid as error:
         keyword = command_of(line.text)[0]
         raise DockerfileError(str(error), line.location, shown, keyword) from None
+
+
+def _count_pairs(instructions: list[Instruction], shown: tuple[str, ...]) -> None:
+    count = 0
+    for instruction in instructions:
+        count += len(instruction.pairs) if isinstance(instruction, Arg | Env | Label) else 0
+        if count > PAIRS_LIMIT:
+            raise DockerfileError(
+                f"the file has more than {PAIRS_LIMIT} variables and labels", instruction.location, shown
+            )
 
 
 def _stages(instructions: list[Instruction], shown: tuple[str, ...]) -> tuple[tuple[Arg, ...], tuple[Stage, ...]]:
