@@ -60,15 +60,23 @@ class Certificates:
         return source
 
     def registry(self) -> "LiveTls | None":
-        """For the registry, whose clients need no certificate; None where it is to be served without TLS."""
+        """For the registry, whose clients need a certificate only where asked for; None where it is to be served without
+        TLS."""
         options = self._options
+        clients = options.registry_tls_clients
         if options.registry_plain_http or not (options.registry_tls_cert or options.pki):
             return None
         if not options.registry_tls_cert:
-            return self.listener(clients=False)
+            return self.listener(clients=clients)
         from boxship.pki.live import LiveTls, TlsFiles
+        from boxship.pki.places import REVOKED, ROOT
 
-        source = LiveTls(TlsFiles(Path(options.registry_tls_cert), Path(options.registry_tls_key)), clients=False)
+        own = Path(options.registry_tls_cert), Path(options.registry_tls_key)
+        if options.pki:
+            files = TlsFiles(*own, Path(options.pki) / ROOT, Path(options.pki) / REVOKED)
+        else:
+            files = TlsFiles(*own, Path(options.tls_ca), Path(options.tls_crl) if options.tls_crl else None)
+        source = LiveTls(files, clients=clients)
         self._sources.append(source)
         return source
 

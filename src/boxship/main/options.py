@@ -66,6 +66,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     registry_name: tuple[str, ...] = ()
     registry_tls_cert: str = ""
     registry_tls_key: str = ""
+    registry_tls_clients: bool = False
     registry_plain_http: bool = False
     registry_auth: str = ""
     registry_token: bool = False
@@ -181,6 +182,10 @@ def _check_registry(options: Options) -> None:
         raise Invalid("cannot use registry-tls-cert and registry-tls-key: give both")
     if options.registry_plain_http and options.registry_tls_cert:
         raise Invalid("cannot use registry-plain-http: with registry-tls-cert the registry speaks TLS")
+    if options.registry_tls_clients and not options.pki and not (options.registry_tls_cert and options.tls_ca):
+        raise Invalid("cannot use registry-tls-clients: give pki, or registry-tls-cert and tls-ca")
+    if options.registry_tls_clients and options.registry_plain_http:
+        raise Invalid("cannot use registry-tls-clients with registry-plain-http")
     if options.registry_token and not options.registry_auth:
         raise Invalid("cannot use registry-token: tokens are for users, give registry-auth FILE")
 
@@ -260,6 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     switches = {
         "registry-plain-http": "serve the registry without TLS to other machines too",
         "registry-token": "ask the registry's clients for bearer tokens, which it gives out itself",
+        "registry-tls-clients": "ask the registry's clients for certificates of the authority too",
         "registry-metrics": "Prometheus metrics of the registry at /metrics",
         "host-ca": "the machine's certificate authorities are seen by every RUN of builds",
     }

@@ -94,11 +94,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(options: Options, certificates: Certificates) -> Address:
-    """With certificates the registry speaks TLS, and knows its clients by name and password."""
+    """With certificates the registry speaks TLS. It knows its clients by name and password; where asked for, they need
+    certificates as well."""
     host, _, port = options.registry.rpartition(":")
     source = certificates.registry()
     if source is not None:
-        return TlsAddress(host.strip("[]"), int(port), source, clients=False)
+        return TlsAddress(host.strip("[]"), int(port), source, clients=options.registry_tls_clients)
     return PlainAddress(host.strip("[]"), int(port), anywhere=options.registry_plain_http)
 
 
