@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from cli_server import FakeDaemon
+from cli_terminal import Terminal
 
 from boxship.cli.call import Failure
 from boxship.cli.credentials import DEFAULT_SERVER, Keyring, encode, key_of
@@ -134,3 +136,23 @@ def test_environment_brings_credentials(home: Path) -> None:
 
 def test_header_can_be_read_back() -> None:
     assert json.loads(base64.urlsafe_b64decode(encode({"a": "ü?>"}))) == {"a": "ü?>"}
+
+
+def test_password_is_asked_for_without_echo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(home / "config"))
+    fake = FakeDaemon(home / "d.sock")
+    fake.answers["POST /auth"] = (200, {"Status": "Login Succeeded"})
+    try:
+        terminal = Terminal(fake.url, "login", "host:5000")
+        terminal.until(b"Username: ")
+        terminal.type(b"ann\n")
+        terminal.until(b"Password: ")
+        terminal.type(b"secret\n")
+        assert b"secret" not in terminal.until(b"Login Succeeded")
+        assert terminal.end() == 0
+    finally:
+        fake.stop()
+    body = next(body for _, path, _, body in fake.asked if path == "/auth")
+    assert body == {"username": "ann", "password": "secret", "serveraddress": "host:5000"}
+    kept = json.loads((home / "config" / "config.json").read_text())
+    assert base64.b64decode(kept["auths"]["host:5000"]["auth"]) == b"ann:secret"
