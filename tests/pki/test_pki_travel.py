@@ -275,3 +275,26 @@ def _shown(registry: str, context: ssl.SSLContext) -> str:
         context.wrap_socket(plain, server_hostname=host) as wrapped,
     ):
         return str((wrapped.getpeercert() or {})["serialNumber"])
+
+
+def test_a_registry_may_ask_for_client_certificates(tmp_path: Path) -> None:
+    """And refuses a revoked one at once."""
+    registry, folder = f"localhost:{free_port()}", tmp_path / "pki"
+    assert run(["pki", "init", "-d", str(folder)]) == 0
+    assert run(["pki", "issue", "client", "alice", "-d", str(folder)]) == 0
+
+    def ask(name: str) -> int:
+        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        if name:
+            place = folder / "issued" / name
+            context.load_cert_chain(place / "cert.pem", place / "key.pem")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"https://{registry}/v2/", context=context) as reply:
+            return int(reply.status)
+        return 0
+
+    options = ("--registry", registry, "--pki", str(folder), "--registry-tls-clients")
+    with running_daemon(tmp_path, *options, image=False):
+        assert ask("alice") == 200
+        assert ask("") == 0
+        assert run(["pki", "revoke", "alice", "-d", str(folder)]) == 0
+        assert ask("alice") == 0

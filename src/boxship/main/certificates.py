@@ -60,8 +60,7 @@ class Certificates:
         return source
 
     def registry(self) -> "LiveTls | None":
-        """For the registry, whose clients need a certificate only where asked for; None where it is to be served without
-        TLS."""
+        """For the registry, whose clients need certificates only where that is asked for; None for one without TLS."""
         options = self._options
         clients = options.registry_tls_clients
         if options.registry_plain_http or not (options.registry_tls_cert or options.pki):
