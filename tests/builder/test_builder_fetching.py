@@ -93,7 +93,8 @@ async def place(tmp_path: Path) -> AsyncIterator[Workplace]:
     await made.close()
     await fetcher.close()
     await store.close()
-    assert not list((tmp_path / "contexts").iterdir())
+    await contexts.close()
+    assert not [path for path in (tmp_path / "contexts").rglob("*") if path.name != ".trash"]
     assert not [name for name in os.listdir(tmp_path / "fetched") if name.startswith(".")]
 
 

@@ -8,6 +8,7 @@ from builder_kit import Workplace, fails, of_kind
 from boxship.builder.failures import BuildFailed
 from boxship.builder.model import Built, Planned, StepFinished, StepOutput, StepStarted
 from boxship.builder.operations import RunOperation, Said
+from boxship.errors import Unsupported
 
 SIMPLE = """FROM base
 COPY hello /greeting
@@ -93,6 +94,13 @@ async def test_independent_stages_run_side_by_side(workplace: Workplace) -> None
     assert workplace.executor.most == 3
 
 
+async def joined(workplace: Workplace, count: int) -> None:
+    """Wait until so many builds wait for steps that are being executed."""
+    async with asyncio.timeout(10):
+        while workplace.builder.waiting < count:
+            await asyncio.sleep(0.001)
+
+
 async def test_concurrent_builds_share_a_step(workplace: Workplace) -> None:
     waiting = asyncio.Event()
 
@@ -102,10 +110,7 @@ async def test_concurrent_builds_share_a_step(workplace: Workplace) -> None:
 
     workplace.executor.commands["slow"] = slow
     builds = [asyncio.create_task(workplace.events("FROM base\nRUN slow\n")) for _ in range(3)]
-    while not workplace.executor.running:
-        await asyncio.sleep(0)
-    for _ in range(200):
-        await asyncio.sleep(0)
+    await joined(workplace, 3)
     waiting.set()
     results = await asyncio.gather(*builds)
     assert workplace.executor.calls == ["run slow"]
@@ -148,8 +153,7 @@ async def test_a_build_that_joined_goes_on_when_the_first_goes_away(workplace: W
         if isinstance(event, StepOutput):
             break
     second = asyncio.create_task(workplace.build("FROM base\nRUN slow\n"))
-    for _ in range(200):
-        await asyncio.sleep(0)
+    await joined(workplace, 2)
     await first.aclose()
     go_on.set()
     assert (await second).image
@@ -170,3 +174,32 @@ async def test_steps_are_announced_before_they_start(workplace: Workplace) -> No
     for step in planned.steps:
         assert step.step in names
     assert names.index("0.1") > names.index("0.0")
+
+
+async def test_builds_with_other_secrets_or_limits_do_not_share_an_execution(workplace: Workplace) -> None:
+    text = "FROM base\nRUN --mount=type=secret,id=s work\n"
+    met = asyncio.Barrier(2)
+
+    async def meet(operation: RunOperation, said: Said) -> None:
+        await asyncio.wait_for(met.wait(), 5)
+
+    workplace.executor.commands["work"] = meet
+    await asyncio.gather(*(workplace.build(text, secrets={"s": value}) for value in (b"one", b"two")))
+    assert workplace.executor.calls == ["run work", "run work"]
+    await workplace.build(text, secrets={"s": b"three"})
+    assert len(workplace.executor.calls) == 2  # but what is there is used
+
+
+async def test_other_languages_are_refused(workplace: Workplace) -> None:
+    for text in ("docker/dockerfile:1.7", "docker.io/docker/dockerfile:1@sha256:" + "a" * 64, "docker/dockerfile"):
+        await workplace.build(f"# syntax={text}\nFROM base\n")
+    for text in ("example.org/other", "docker/dockerfile2"):
+        with pytest.raises(Unsupported, match=text):
+            await workplace.build(f"# syntax={text}\nFROM base\n")
+
+
+async def test_an_image_that_is_not_there_names_its_line(workplace: Workplace) -> None:
+    with pytest.raises(BuildFailed) as caught:
+        await workplace.build("FROM base\nFROM localhost:1/none\nRUN a\n")
+    assert caught.value.location is not None and caught.value.location.first == 2
+    assert ">>> FROM localhost:1/none" in str(caught.value)

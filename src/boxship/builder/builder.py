@@ -92,6 +92,11 @@ class Builder:
             await asyncio.wait(self._running)
         await self.cache.flush()
 
+    @property
+    def waiting(self) -> int:
+        """Steps that builds wait for, because they are being executed."""
+        return self._workshop.flights.waiting
+
     async def build(self, request: BuildRequest, *, agents: Agents | None = None) -> AsyncGenerator[BuildEvent, None]:
         """Build; the events as they come, Built at the end. Whoever stops reading ends the build: then nothing of it
         runs any more. Raises BuildFailed where a step failed, other kinds where the request is wrong."""

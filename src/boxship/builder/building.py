@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -29,7 +29,7 @@ from boxship.builder.stages import Failure
 from boxship.builder.together import together
 from boxship.builder.workshop import Result, Workshop
 from boxship.content import Lease
-from boxship.errors import BoxshipError, Invalid, NotFound
+from boxship.errors import BoxshipError, Invalid, NotFound, Unsupported
 from boxship.images.model import Image
 from boxship.spec import platform as platforms
 from boxship.spec.image import ExecutionConfig, Platform
@@ -38,6 +38,7 @@ IGNORE_BYTES = 1 << 20
 log = logging.getLogger(__name__)
 
 DEFINITION = "[internal] load build definition from "
+FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream")
 EPOCH_LIMIT = 1 << 35  # seconds: beyond every date that a tar can hold
 REMOTE = "[internal] load remote build context "
 METADATA = "[internal] load metadata for "
@@ -141,9 +142,14 @@ class Build:
             data = await read_dockerfile(executor, context, request.dockerfile)
         self._lines = tuple(data.decode(errors="replace").splitlines())
         dockerfile = await asyncio.to_thread(parse, data, request.dockerfile)
-        if context is not None and not context.patterns:
-            patterns = await ignore_patterns(executor, context, request.dockerfile)
-            request = msgspec.structs.replace(request, context=msgspec.structs.replace(context, patterns=patterns))
+        check_frontend(dockerfile, request)
+        if context is not None:
+            found = await with_patterns(executor, context, (f"{request.dockerfile}.dockerignore", ".dockerignore"))
+            request = msgspec.structs.replace(request, context=found)
+        for name, tree in request.contexts.items():
+            if isinstance(tree, FolderTree):
+                found = await with_patterns(executor, tree, (".dockerignore",))
+                request = msgspec.structs.replace(request, contexts={**request.contexts, name: found})
         if request.epoch is None and (text := request.arguments.get(EPOCH)):
             request = msgspec.structs.replace(request, epoch=epoch_of(text))
         self._request = request
@@ -155,7 +161,8 @@ class Build:
         host = platforms.host()
         known: dict[ImageSource, Base] = {}
         while missing := await asyncio.to_thread(missing_bases, dockerfile, self._request, host, known):
-            found = await together(self._base(source, lease) for source in missing)
+            places = await asyncio.to_thread(base_images, dockerfile, self._request, host, known)
+            found = await together(self._base(source, lease, _place(dockerfile, places, source)) for source in missing)
             known |= dict(zip(missing, found, strict=True))
         await self._check(dockerfile, known)
         offers = self._agents.offers if self._agents is not None else _offers_nothing
@@ -181,10 +188,14 @@ class Build:
             self._channel.tell(Noticed(finding))
         refuse(dockerfile, self._request, findings)
 
-    async def _base(self, source: ImageSource, lease: Lease) -> Base:
+    async def _base(self, source: ImageSource, lease: Lease, location: Location) -> Base:
+        """What a FROM names. Raises BuildFailed."""
         name = METADATA + image_name(source)
-        image = await self._internal(name, self._loader.image(source, progress_of(name, self._channel.tell), lease))
-        return base_of(image)
+        try:
+            found = self._loader.image(source, progress_of(name, self._channel.tell), lease)
+            return base_of(await self._internal(name, found))
+        except BoxshipError as error:
+            raise self._failed(error, location, name) from error
 
     async def _imports(self) -> Imports:
         """The caches that were given; one that cannot be read is told and left out."""
@@ -242,6 +253,12 @@ class Build:
         self._channel.tell(msgspec.structs.replace(exported, steps=len(counted), cached=cached))
 
 
+def _place(dockerfile: Dockerfile, places: Mapping[int, ImageSource], source: ImageSource) -> Location:
+    """The first FROM that needs an image."""
+    index = next(index for index, found in places.items() if found == source)
+    return dockerfile.stages[index].origin.location
+
+
 def describe(end: CacheEnd) -> str:
     """A cache elsewhere, for people."""
     return next((end.attributes[name] for name in ("ref", "src", "dest") if name in end.attributes), end.kind)
@@ -267,15 +284,28 @@ async def read_dockerfile(executor: Executor, context: FolderTree, path: str) ->
         raise Invalid(f"failed to read dockerfile: open {path}: no such file or directory") from None
 
 
-async def ignore_patterns(executor: Executor, context: FolderTree, dockerfile: str) -> tuple[str, ...]:
-    """The lines of the Dockerfile's own ignore file, else of the context's."""
-    for path in (f"{dockerfile}.dockerignore", ".dockerignore"):
+async def with_patterns(executor: Executor, context: FolderTree, paths: tuple[str, ...]) -> FolderTree:
+    """A context with the lines of the first of these files that it has, where nobody gave it any."""
+    if context.patterns:
+        return context
+    for path in paths:
         try:
             data = await executor.read(context, path, IGNORE_BYTES)
         except NotFound:
             continue
-        return tuple(data.decode(errors="surrogateescape").removeprefix("\ufeff").splitlines())
-    return ()
+        lines = data.decode(errors="surrogateescape").removeprefix("\ufeff").splitlines()
+        return msgspec.structs.replace(context, patterns=tuple(lines))
+    return context
+
+
+def check_frontend(dockerfile: Dockerfile, request: BuildRequest) -> None:
+    """Refuse other languages than the Dockerfile's own, and builds for several platforms. Raises Unsupported."""
+    asked = request.arguments.get("BUILDKIT_SYNTAX") or dockerfile.directives.get("syntax", "")
+    name = asked.split()[0].partition("@")[0].removeprefix("docker.io/") if asked.split() else FRONTENDS[0]
+    if name.partition(":")[0] not in FRONTENDS:
+        raise Unsupported(f"unsupported: Dockerfile syntax {asked}")
+    if (request.arguments.get("BUILDKIT_MULTI_PLATFORM") or "0") in ("1", "true"):
+        raise Unsupported("unsupported: BUILDKIT_MULTI_PLATFORM")
 
 
 def epoch_of(text: str) -> int:

@@ -50,6 +50,11 @@ class Flights(Generic[T]):
         self._tasks = tasks
         self._flights: dict[str, _Flight[T]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for work under way."""
+        return sum(flight.waiting for flight in self._flights.values())
+
     async def share(self, key: str, work: Work[T], said: Said, taken: Callable[[T], Awaitable[None]]) -> tuple[T, bool]:
         """Do `work`, or wait for it where it is being done; its result, and whether we began it. The work hands its
         result to `land`, which returns only when everybody's `taken` has ended."""

@@ -5,6 +5,7 @@ here; times of files never do, because sources count by their content.
 """
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -56,6 +57,16 @@ def _run_parts(operation: RunOperation, inputs: tuple[str, ...]) -> Parts:
         plain = msgspec.structs.replace(mount, tree=None, content=None)
         parts[f"mount {number}"] = _text([msgspec.to_builtins(plain), digest])
     return parts
+
+
+def circumstances(operation: Operation, proxies: Mapping[str, str]) -> str:
+    """What does not count in the key, but must not differ between builds that share one execution."""
+    if not isinstance(operation, RunOperation):
+        return ""
+    contents = [mount.content for mount in operation.mounts]
+    secrets = sorted((operation.secrets | dict(proxies)).items())
+    plain = [operation.resources, operation.cgroup_parent, secrets, contents]
+    return hashlib.blake2b(msgspec.json.encode(plain), digest_size=16).hexdigest()
 
 
 def inline_digest(source: CopySource) -> str:

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from boxship.builder.addresses import remote_source
 from boxship.builder.fetching import is_archive
 from boxship.builder.graph import ContextSource, GitSource, HttpSource, ImageSource, Source
@@ -128,6 +130,9 @@ class Loader:
             path = kept.tree.path / kept.name
             if not await asyncio.to_thread(is_archive, path):
                 return await asyncio.to_thread(_text_of, path)
+        else:
+            keep = given_arguments(self._request.arguments).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")
+            source = msgspec.structs.replace(source, keep_git=source.keep_git or keep in ("1", "true"))
         loaded = await self._fetch(source, self._fetched)
         assert isinstance(loaded.tree, FolderTree)
         return loaded.tree

@@ -149,12 +149,14 @@ def _bind(state: StageState, mount: RunMount, mounted: _Mounted) -> None:
 
 def _cache(state: StageState, mount: RunMount, mounted: _Mounted) -> None:
     target = _target(state, mount)
+    identifier = mount.identifier or target
+    namespace = state.scope.given.get("BUILDKIT_CACHE_MOUNT_NS", "")
     made = StepMount(
         kind="cache",
         target=target,
         source=mount.source or "/",
         read_only=bool(mount.read_only),
-        identifier=mount.identifier or target,
+        identifier=f"{namespace}/{identifier}" if namespace else identifier,
         sharing=mount.sharing,
         mode=int(mount.mode, 8) if mount.mode else 0o755,
         uid=int(mount.uid or "0"),

@@ -27,6 +27,7 @@ from boxship.builder.operations import (
     FolderTree,
     LayerTree,
     Operation,
+    RunOperation,
     Said,
     Selection,
 )
@@ -196,7 +197,10 @@ class Solver:
                 await workshop.cache.put(record)
                 await land(record)
 
-        flight = f"{wanted.key} {self._fresh}" if step.no_cache else wanted.key
+        proxies = step.action.proxies if isinstance(step.action, RunAction) else {}
+        flight = f"{wanted.key} {keys.circumstances(wanted.operation, proxies)}"
+        if step.no_cache or uses_agents(wanted.operation):
+            flight += f" {self._fresh}"
         record, _ = await workshop.flights.share(flight, work, self._said(step), self._keep)
         return record
 
@@ -294,6 +298,11 @@ async def explained(workshop: Workshop, before: Record, now: Record) -> str:
         with contextlib.suppress(BoxshipError):  # it was removed meanwhile
             files = [await workshop.shelf.read_files(record.files) for record in (before, now)]
     return await asyncio.to_thread(difference, before.parts, now.parts, *files)
+
+
+def uses_agents(operation: Operation) -> bool:
+    """Whether a command speaks to the client's ssh agents: these end with the client."""
+    return isinstance(operation, RunOperation) and any(mount.kind == "ssh" for mount in operation.mounts)
 
 
 def started(step: Step) -> StepStarted:

@@ -41,7 +41,8 @@ class StageState:
         self.arguments: dict[str, str | None] = {}
         self._variables: dict[str, str] | None = None
         self.command_set = False
-        self.no_cache = layout.request.no_cache or planned.stage.name in layout.request.no_cache_stages
+        fresh = {name.lower() for name in layout.request.no_cache_stages}
+        self.no_cache = layout.request.no_cache or planned.stage.name in fresh
         self.steps: list[Step] = []
         self.last = ""
         self.number = 0

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -48,7 +49,7 @@ class Reading:
         self._scans = root / "scans"
         self._sums = root / "sums"
         self._trees = trees
-        self._locks: dict[tuple[str, ...], asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
         self._waiting: dict[tuple[str, ...], list[_Wanted]] = {}
         self._known: OrderedDict[str, str] = OrderedDict()  # checksums of layers
         self._new_sums = 0
@@ -134,8 +135,6 @@ class Reading:
             if wanted.answer is None:
                 with contextlib.suppress(ValueError):
                     self._waiting.get(key, []).remove(wanted)
-            if not lock.locked():
-                self._locks.pop(key, None)
         answer = wanted.answer
         assert answer is not None
         if "error" in answer:
