@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from daemons import Daemon, processes_naming, running_daemon, until
 
 DEADLINE = 30.0
