@@ -35,7 +35,7 @@ from boxship.images.model import (
 )
 from boxship.images.occupancy import Occupancy
 from boxship.images.remote.client import Remote
-from boxship.images.remote.model import Credentials, RemoteSettings
+from boxship.images.remote.model import Credentials, PullStep, RemoteSettings
 from boxship.images.remote.traffic import Traffic
 from boxship.images.removing import Removing
 from boxship.images.trust import Gate, PullGate, Signed, Trust
@@ -91,7 +91,6 @@ class Images:
         )
         self.pull = self._traffic.pull
         self.push = self._traffic.push
-        self.obtain = self._traffic.obtain
 
     async def recover(self, uses: Collection[Use] = ()) -> None:
         """Read what is stored and claim what it needs. `uses` are the containers that exist."""
@@ -117,6 +116,23 @@ class Images:
     async def resolve(self, reference: str) -> Image:
         """The image that a name, digest, id or the beginning of an id stands for. Raises NotFound or Invalid."""
         return self._catalog.image(find(self._catalog, reference))
+
+    async def obtain(
+        self,
+        text: str,
+        *,
+        platform: Platform | None = None,
+        credentials: Mapping[str, Credentials | Mapping[str, object]] | None = None,
+        always: bool = False,
+        progress: Callable[[PullStep], None] | None = None,
+    ) -> Image:
+        """The image that a name stands for, to build upon: the one that is here, where it fits the platform and nobody
+        wants it `always` fresh; else pulled. `credentials` are by the registry, as clients name it. Raises Denied."""
+        image = await self._traffic.obtain(
+            text, platform=platform, credentials=credentials, always=always, progress=progress
+        )
+        await self.gate.admit(text, image.id, "build upon")
+        return image
 
     async def admit(self, reference: str, image: Image) -> None:
         """Whether a container may be made of an image that was asked for as `reference`. Raises Denied."""

@@ -151,14 +151,13 @@ class Gate:
         self.signatures = signatures
         self.trust = trust
 
-    async def admit(self, text: str, identifier: str) -> None:
-        """Whether a container may be made of an image that a user called `text`. One that is called by its id must be
+    async def admit(self, text: str, identifier: str, verb: str = "make a container of") -> None:
+        """Whether an image that a user called `text` may be used. One that is called by its id must be
         acceptable under each of its names. Raises Denied."""
         if not self.trust.asked:
             return
         name = self.name_of(text, identifier)
         names = [name] if name else [references.parse(known) for known in self._catalog.names(identifier)]
-        verb = "make a container of"
         for known in names:
             accepted = self.digests_of(identifier, known)
             await self.trust.judge(known.name, known.familiar, accepted, self._reader(accepted), verb)
