@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -397,6 +398,40 @@ async def test_last_client_that_leaves_pauses_the_download(puller: RemoteRoom, r
     assert not puller.images._traffic._puller.downloads._transfers
     await puller.assert_nothing_visible()
     assert len(puller.partials()) in (1, 2)
+
+
+async def test_many_pulls_that_come_and_go_end_well(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    chance = random.Random(7)
+    shared = [layer(f"shared{number}", bytes(30_000)) for number in range(4)]
+    for number in range(4):
+        layers = [*shared[: number + 1], layer(f"own{number}", bytes(20_000))]
+        registry.add_image("app", str(number), layers, config(layers))
+    for data in shared:
+        body = Said(body=data, piece=5000, pause=0.002)
+        registry.rule(
+            "GET",
+            f"blobs/sha256:{sha(data)}",
+            lambda asked, body=body: body if not asked.headers.get("range") else None,
+        )
+    for _ in range(12):
+        pulls = [asyncio.ensure_future(puller.pull(f"{registry.host}/app:{chance.randrange(4)}")) for _ in range(6)]
+        for pulling in pulls:
+            await asyncio.sleep(chance.random() * 0.01)
+            if chance.random() < 0.6:
+                pulling.cancel()
+        await asyncio.wait(pulls)
+        assert all(pulling.cancelled() or pulling.exception() is None for pulling in pulls)
+        for found in await puller.images.list():
+            assert all(puller.layers.has_layer(entry.chain_id) for entry in found.layers)
+            assert all(puller.content.exists(entry.blob) for entry in found.layers)
+            if chance.random() < 0.5:
+                await puller.images.remove(found.id, force=True)
+    for number in range(4):
+        await puller.pull(f"{registry.host}/app:{number}")
+    assert len(await puller.images.list()) == 4 and puller.partials() == []
+    await puller.forget()
+    await puller.garbage.settle()
+    assert await puller.content.list() == () and puller.layers.layers() == []
 
 
 async def test_layers_come_side_by_side_within_the_limit(tmp_path: Path, registry: FakeRegistry) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 from boxship.content import Content, Ingest
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.images.remote.model import RemoteLimits
+from boxship.images.remote.news import start
 from boxship.images.remote.retrying import TRANSIENT, Retries, Sleep
 from boxship.spec import digest as digests
 from boxship.spec.image import Descriptor
@@ -86,7 +87,7 @@ class Downloads:
             begun = transfer is None
             if transfer is None:
                 transfer = self._transfers[key] = Transfer()
-                transfer.task = asyncio.get_running_loop().create_task(self._run(key, transfer, source, wanted))
+                transfer.task = start(self._run(key, transfer, source, wanted))
             try:
                 await self._join(transfer, progress)
                 return
@@ -171,8 +172,8 @@ class Downloads:
             before = ingest.size
             used += 1
             try:
-                async with _opened(source, wanted, before) as (answer, start):
-                    await self._pour(ingest, transfer, answer, start, wanted)
+                async with _opened(source, wanted, before) as (answer, origin):
+                    await self._pour(ingest, transfer, answer, origin, wanted)
                 return used
             except TRANSIENT as error:
                 await retries.failed(error, progress=ingest.size > before)

@@ -9,6 +9,13 @@ WAITING = 1024  # pieces of news that a slow listener may be behind before numbe
 PAUSE_SECONDS = 0.1  # between two numbers of one thing
 
 
+def start(work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """A task whose error is not complained of where its owner has no use for it any more."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
 async def stream(work: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
     """What `work` tells, while it goes on; its error at the end. It is cancelled when nobody listens any more."""
     news: asyncio.Queue[T | None] = asyncio.Queue()
@@ -23,7 +30,7 @@ async def stream(work: Callable[[Callable[[T], None]], Awaitable[None]]) -> Asyn
         finally:
             news.put_nowait(None)
 
-    running = asyncio.get_running_loop().create_task(run())  # owned by this generator
+    running = start(run())  # owned by this generator
     try:
         while (piece := await news.get()) is not None:
             yield piece
@@ -36,7 +43,7 @@ async def stream(work: Callable[[Callable[[T], None]], Awaitable[None]]) -> Asyn
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of all, in order. The first error ends the others, and is raised as it is."""
-    running = [asyncio.get_running_loop().create_task(work) for work in works]  # owned by this call
+    running = [start(work) for work in works]  # owned by this call
     if not running:
         return []
     try:
