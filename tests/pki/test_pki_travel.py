@@ -298,3 +298,26 @@ def test_a_registry_may_ask_for_client_certificates(tmp_path: Path) -> None:
         assert ask("") == 0
         assert run(["pki", "revoke", "alice", "-d", str(folder)]) == 0
         assert ask("alice") == 0
+
+
+def test_a_build_stands_upon_signed_images_alone(pair: Pair) -> None:
+    """Also upon one that is here already."""
+    image = pair.make("prod/base")
+    context = subprocess.run(
+        ["tar", "-c", "Dockerfile"], cwd=_dockerfile(pair.home, image), capture_output=True, check=True
+    ).stdout
+    told = pair.user.docker("build", "-t", "built", "-", data=context, check=False)
+    assert told.returncode != 0 and "no signature by release" in told.stderr + told.stdout
+    pair.user.docker("import", "-", image, data=pair.tar("here"))
+    told = pair.user.docker("build", "-t", "built", "-", data=context, check=False)
+    assert told.returncode != 0 and "cannot build upon" in told.stderr + told.stdout
+    pair.user.docker("rmi", image)
+    pair.sign(image, "--push")
+    pair.user.docker("build", "-t", "built", "-", data=context)
+
+
+def _dockerfile(home: Path, image: str) -> Path:
+    folder = home / "context"
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile").write_text(f"FROM {image}\nLABEL built=yes\n")
+    return folder
