@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import socket
+import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -88,14 +89,21 @@ async def test_the_archive_unpacks_to_the_same_layer(room: Snapshots, tmp_path: 
     blob = Blob()
     packed = await room.pack(draft, blob.write)
     chain = chain_of(chain_id(1), blob.digest)
-    await room.publish(draft, chain, packed)
+    assert await room.publish(draft, chain, packed) == packed.size
     room.discard(draft)
+    assert packed.size == device_bytes(tmp_path / "snapshots" / "layers" / chain[7:] / "fs")
     other = Snapshots(tmp_path / "other")
     await other.apply(chain_id(1), None, stream(archive(entry("etc", type=FOLDER))))
     await other.apply(chain, chain_id(1), stream(bytes(blob)), diff_id=blob.digest)
     ours, theirs = (base / "layers" / chain[7:] / "fs" for base in (tmp_path / "snapshots", tmp_path / "other"))
     assert sorted(described(ours)) == sorted(described(theirs))
     await other.close()
+
+
+def device_bytes(folder: Path) -> int:
+    """As du counts."""
+    line = ["du", "-s", "-B1", str(folder)]
+    return int(subprocess.run(line, capture_output=True, check=True).stdout.split()[0])
 
 
 def described(root: Path) -> Iterator[tuple[object, ...]]:

@@ -88,7 +88,7 @@ def pack_layer(job: dict[str, Any]) -> dict[str, Any]:
     packer.folder(root, "", named=False)
     writer.close()
     os.close(1)
-    return {"entries": packer.entries, "size": disk_usage(root)}
+    return {"entries": packer.entries, "size": packer.size}
 
 
 def compare(job: dict[str, Any]) -> list[tuple[int, str]]:

@@ -12,6 +12,7 @@ from boxship.snapshots.child.pack import Packer
 from boxship.snapshots.child.tarwrite import Writer
 
 _SECOND = 1_000_000_000
+_DISK_BLOCK = 512  # bytes, as st_blocks counts
 _ORIGIN = "trusted.overlay.origin"  # overlayfs marks with it what it copied up
 
 
@@ -23,6 +24,13 @@ class LayerPacker(Packer):
         self._lower = LowerLayers(lower)
         self._latest = None if epoch is None else epoch * _SECOND
         self.entries = 0
+        self._blocks = 0
+        self._counted: set[tuple[int, int]] = set()
+
+    @property
+    def size(self) -> int:
+        """Bytes on the device of what was packed, the root folder included; a file with several names counts once."""
+        return (self._blocks + os.lstat("/").st_blocks) * _DISK_BLOCK
 
     def look(self, last: str, prefix: str) -> os.stat_result | None:
         info = super().look(last, prefix)
@@ -41,6 +49,10 @@ class LayerPacker(Packer):
             os.utime(last, ns=(self._latest, self._latest), follow_symlinks=False)
             info = os.lstat(last)
         self.entries += 1
+        if info.st_nlink == 1 or stat.S_ISDIR(info.st_mode) or (info.st_dev, info.st_ino) not in self._counted:
+            self._blocks += info.st_blocks
+            if info.st_nlink > 1:
+                self._counted.add((info.st_dev, info.st_ino))
         return info
 
     def _is_leftover(self, last: str, path: str) -> bool:

@@ -15,7 +15,6 @@ from boxship.builder.execution.child.targets import Place, make_folders, make_ro
 from boxship.builder.execution.child.unpacking import Archives, unpack_archive
 from boxship.builder.execution.child.wildcards import load_rules, needs_rules
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
-from boxship.snapshots.child.account import disk_usage
 from boxship.snapshots.child.jobs import confine, mount_view
 from boxship.snapshots.child.layerpack import LayerPacker
 from boxship.snapshots.child.rooted import open_in_root
@@ -170,7 +169,7 @@ def pack(upper: int, lower: list[int], epoch: int | None) -> dict[str, Any]:
     packer.folder(root, "", named=False)
     writer.close()
     os.close(1)
-    return {"entries": packer.entries, "size": disk_usage(root)}
+    return {"entries": packer.entries, "size": packer.size}
 
 
 def checksum(job: dict[str, Any]) -> list[dict[str, Any]]:
