@@ -35,7 +35,8 @@ def remote_settings(options: Options, environment: Mapping[str, str]) -> RemoteS
             https=proxy(options.https_proxy, "HTTPS_PROXY"),
             none_for=tuple(rule.strip() for rule in spared.split(",") if rule.strip()),
         ),
-        extra_ca=options.registry_ca,
+        # The machine's own authority signs the certificate of its own registry, and of its neighbours'.
+        extra_ca=(*options.registry_ca, *((f"{options.pki}/ca.pem",) if options.pki else ())),
         certificate_folders=CERTIFICATE_FOLDERS,
         push_compression=options.push_compression,
     )
