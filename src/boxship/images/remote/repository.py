@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from boxship.errors import BoxshipError, Internal, Invalid, NotFound
+from boxship.errors import Internal, Invalid, NotFound
 from boxship.images.remote.connection import Connection
 from boxship.images.remote.manifests import ACCEPT, MANIFEST_BYTES, check_document, read_aside
 from boxship.images.remote.model import Document
@@ -71,14 +71,6 @@ class Repository:
             if said.startswith("sha256:") and said != digests.of_bytes(data):
                 raise Invalid(f"cannot push to {self.path}: the registry stored another manifest: {said}")
             return "OCI-Subject" in answer.headers
-
-    async def delete_manifest(self, digest: str) -> None:
-        """Take a manifest away. Raises NotFound."""
-        scopes = (f"repository:{self.path}:delete",)
-        async with self.connection.request(
-            "DELETE", self._url(f"manifests/{digest}"), scopes=scopes, expect=(200, 202)
-        ):
-            pass
 
     async def tags(self) -> list[str]:
         """Every tag. Raises NotFound."""
@@ -215,14 +207,6 @@ class Repository:
             if answer.headers.get("Range", "") == "0-0":
                 size = 0  # some say so of nothing; one byte sent again does no harm
             return (self._location(answer) if "Location" in answer.headers else location), size
-
-    async def cancel_upload(self, location: str) -> None:
-        """Best effort: an upload that is forgotten ends by itself."""
-        try:
-            async with self.connection.request("DELETE", location, scopes=self._write, expect=(200, 202, 204)):
-                pass
-        except BoxshipError:
-            return
 
     def _location(self, answer: Answer) -> str:
         where = answer.headers.get("Location", "")
