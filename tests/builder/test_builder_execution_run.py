@@ -174,6 +174,17 @@ async def test_bind_mounts(bench: Bench) -> None:
             )
 
 
+async def test_a_mounted_folder_that_changes_is_noticed(bench: Bench) -> None:
+    folder = context(bench.home, {"d/f": "one"})
+    tree = FolderTree(folder)
+    await bench.execution.checksum(CopySource(tree, Selection(("/d",), wildcards=False)), parents=False)
+    mount = StepMount(kind="bind", target="/in", tree=tree, source="/d")
+    assert await bench.shell("cat /in/f", mounts=(mount,)) == "one"
+    (folder / "d/f").write_text("two")
+    with pytest.raises(Conflict, match="it changed while the build read it"):
+        await bench.run("/bin/true", mounts=(mount,))
+
+
 async def test_cache_mounts_live_on(bench: Bench) -> None:
     mount = StepMount(kind="cache", target="/c", identifier="one", mode=0o700, uid=1000, gid=50)
     assert (

@@ -104,7 +104,7 @@ class StepMounts:
         source = mount.source.strip("/")
         if isinstance(mount.tree, FolderTree):
             draft = await self._draft(None)
-            await self._writing.fill(str(draft.upper), mount.tree, source)
+            await self._writing.fill(str(draft.upper), mount.tree, mount.source)
             path = str(draft.upper / "content")
         else:
             draft = await self._draft(mount.tree.chain_id if mount.tree else None)
@@ -124,7 +124,7 @@ class StepMounts:
         async def fill(folder: Path) -> None:
             content = folder / "content"
             if mount.tree is not None:
-                await self._writing.fill(str(folder), mount.tree, mount.source.strip("/"))
+                await self._writing.fill(str(folder), mount.tree, mount.source)
             content.mkdir(exist_ok=True)
             os.chown(content, mount.uid, mount.gid)
             content.chmod(0o755 if mount.mode is None else mount.mode)

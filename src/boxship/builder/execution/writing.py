@@ -68,7 +68,8 @@ class Writing:
         return await self._keep(draft, job, lease)
 
     async def fill(self, folder: str, tree: Tree, source: str) -> None:
-        """Copy a file or the contents of a folder to the name "content" in an empty folder; no layer is made of it."""
+        """Copy a file or the contents of a folder to the name "content" in an empty folder; no layer is made of it.
+        Compared with the checksum of `Selection((source,), wildcards=False)`, where one was asked for."""
         await self._fill(folder, tree, source, "/content")
 
     async def export(self, tree: LayerTree, folder: Path) -> None:
