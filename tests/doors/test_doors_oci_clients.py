@@ -64,7 +64,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         users.write_text("alice:" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode() + "\n")
         options += ["--registry-auth", str(users)] + (["--registry-token"] if "tokens" in request.param else [])
         words.append(f"creds=alice:{PASSWORD}")
-    with running_daemon(folder, *options, image=request.param == "plain") as daemon:
+    with running_daemon(folder, *options, image="tls" not in request.param) as daemon:
         yield Place(daemon, address, words, Caller(address, context), authority)
 
 
@@ -124,6 +124,23 @@ def test_docker_logs_in(place: Place) -> None:
     assert wrong.returncode != 0 and "unauthorized" in wrong.stderr
     right = place.daemon.docker("login", "-u", "alice", "-p", PASSWORD, place.address)
     assert "Login Succeeded" in right.stdout
+
+
+def test_the_engine_pushes_to_itself_as_somebody(place: Place) -> None:
+    if not any(word.startswith("creds") for word in place.words) or place.authority is not None:
+        pytest.skip("everybody may, or an authority that the client would have to be given")
+    name = f"{place.address}/own/bb:one"
+    place.daemon.docker("tag", "busybox", name)
+    place.daemon.docker("logout", place.address)
+    refused = place.daemon.docker("push", name, check=False)
+    assert refused.returncode != 0 and "no basic auth credentials" in refused.stderr
+    place.daemon.docker("login", "-u", "alice", "-p", PASSWORD, place.address)
+    assert "digest: sha256:" in place.daemon.docker("push", name).stdout
+    place.daemon.docker("rmi", name)
+    place.daemon.docker("pull", name)
+    place.daemon.docker("logout", place.address)
+    place.daemon.docker("rmi", name)
+    assert place.daemon.docker("pull", name, check=False).returncode != 0
 
 
 ORAS = """
