@@ -34,6 +34,7 @@ NAMES = {
     "builder/views": "work in progress",
     "content/ingest": "work in progress",
     "content/quarantine": "quarantine: damaged blobs",
+    "registry-token.key": "keys",
     "snapshots/places": "mount points",
     "snapshots/staging": "work in progress",
     "snapshots/trash": "trash",
