@@ -7,8 +7,10 @@ one child. All of it is only memory: it may be deleted at any time.
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from boxship import errors
 from boxship.builder.execution.trees import PROGRAM, Trees, plain_selection
 from boxship.builder.operations import CopySource, FolderTree, InlineFile, LayerTree, Tree
 from boxship.snapshots.program import pump_job, run_job, stream_job
+from boxship.sys.path import open_in_root
 
 TABLES = 64  # folders whose files are remembered
 OWN_TABLES = 8  # the same of folders that are gone after their build
@@ -167,7 +170,9 @@ class Reading:
             await asyncio.to_thread(self._prune_tables)
 
     async def read(self, tree: Tree, path: str, limit: int) -> bytes:
-        """One file of a tree."""
+        """One file of a tree. In a folder where nothing is left out no child is needed."""
+        if isinstance(tree, FolderTree) and not tree.patterns:
+            return await asyncio.to_thread(_read_in_folder, tree, path, limit)
         gathered = bytearray()
         job = {"kind": "read", "what": f"read {path}", "tree": self._trees.describe(tree), "path": path, "limit": limit}
         await pump_job(job, gathered.extend, program=PROGRAM)
@@ -228,3 +233,26 @@ def _keep_newest(folder: Path, prefix: str, count: int, size: int) -> None:
         if number >= count or total > size:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def _read_in_folder(tree: FolderTree, path: str, limit: int) -> bytes:
+    """A file; the kernel keeps links inside the folder, and what is no regular file is not waited for."""
+    named = f"/{path.strip('/')} in the {tree.origin}"
+    try:
+        root = os.open(tree.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        finally:
+            os.close(root)
+        with open(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise errors.Invalid(f"cannot read {named}: it is no regular file")
+            data = bytearray()
+            while len(data) <= limit and (piece := file.read(limit + 1 - len(data))):
+                data += piece
+    except OSError as error:
+        kind = errors.NotFound if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) else errors.Internal
+        raise kind(f"cannot find {named}: {error.strerror}") from error
+    if len(data) > limit:
+        raise errors.Invalid(f"cannot read {named}: it has more than {limit} bytes")
+    return bytes(data)
