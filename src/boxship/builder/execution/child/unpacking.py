@@ -11,7 +11,7 @@ import stat
 from boxship.builder.execution.child.counting import READ
 from boxship.builder.execution.child.sources import Match, SourceTree
 from boxship.builder.execution.child.targets import make_folders, resolve
-from boxship.errors import BoxshipError, Exhausted, Invalid
+from boxship.errors import BoxshipError, Exhausted, Invalid, Unsupported
 from boxship.snapshots.child.rooted import open_in_root
 from boxship.snapshots.child.source import Source, Truncated, open_source
 from boxship.snapshots.child.tarread import Entry, Reader
@@ -58,6 +58,8 @@ def _open_archive(tree: SourceTree, match: Match) -> Source | None:
         block = source.peek(_BLOCK_BYTES)
         if len(block) == _BLOCK_BYTES and any(block) and _is_header(block):
             return source
+    except Unsupported:  # it may well be one: to copy it as it is would be wrong
+        raise
     except (BoxshipError, Truncated, OSError):
         pass
     os.close(descriptor)
