@@ -12,7 +12,7 @@ from boxship.registry.caching import Caching
 from boxship.registry.deleting import Deleting
 from boxship.registry.local import LocalImages, Upstream
 from boxship.registry.model import SECOND, Settings, Totals
-from boxship.registry.policy import Policy
+from boxship.registry.policy import Policy, Rules
 from boxship.registry.pushing import Pushing
 from boxship.registry.reading import Reading
 from boxship.registry.repositories import Repositories
@@ -20,7 +20,7 @@ from boxship.registry.repository import Repository
 from boxship.registry.retention import overdue
 from boxship.store import Store
 
-BATCH = 200  # tags whose end is decided at once
+BATCH = 200  # tags whose end is decided at once, repositories looked at in one turn
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +71,17 @@ class Registry:
         """Take away what was kept for a time that is over now."""
         if len(self.pushing.uploads):
             await self.pushing.uploads.forget_old()
-        for repository in self.repositories:
-            await self._expire(repository)
+        for number, repository in enumerate(self.repositories):
+            if number % BATCH == 0:
+                await asyncio.sleep(0)  # others have a turn, however many repositories there are
+            rules = self.policy.of(repository.name)
+            if repository.has_ending or rules.keep_tags is not None or rules.keep_for is not None:
+                await self._expire(repository, rules)
 
-    async def _expire(self, repository: Repository) -> None:
+    async def _expire(self, repository: Repository, rules: Rules) -> None:
         now = self._now()
         if repository.pushed_at + int(self.settings.touch_seconds * SECOND) <= now:
             repository.touches.expire(now)
-        rules = self.policy.of(repository.name)
         keep = int(self.settings.lapsed_seconds * SECOND) if rules.keep_lapsed is None else rules.keep_lapsed
         fresh = now - int(self.settings.fresh_seconds * SECOND)
         try:

@@ -55,6 +55,11 @@ class Repository:
     def is_empty(self) -> bool:
         return not (self.tags or self.manifests or self.fresh or self.hidden or len(self.touches) or self.lock.locked())
 
+    @property
+    def has_ending(self) -> bool:
+        """Whether something in it is kept for a time only."""
+        return bool(self.fresh or self.lapsed or self.hidden or len(self.touches))
+
     def shows(self) -> bool:
         """Whether it is in the catalogue: there is something to be pulled."""
         return bool(self.tags or self.manifests)
