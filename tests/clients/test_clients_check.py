@@ -11,6 +11,7 @@ import pytest
 
 from boxship.spec import digest as digests
 from daemons import Daemon, running_daemon, until
+from registry_peers import free_port
 
 
 @pytest.fixture
@@ -109,3 +110,20 @@ def test_records_whose_parts_are_elsewhere(own: Daemon) -> None:
     code, said = check(own)
     assert code == 1
     assert "container box: its writable layer is gone" in said and "volume kept: its data is gone" in said
+
+
+def test_a_damaged_blob_of_the_registry_names_its_repository(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with running_daemon(tmp_path, "--registry", address) as daemon:
+        daemon.docker("tag", "busybox", f"{address}/team/app:1")
+        daemon.docker("push", f"{address}/team/app:1")
+        assert check(daemon)[0] == 0
+        blob = max((daemon.data / "content/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+        data = blob.read_bytes()
+        blob.chmod(0o600)
+        blob.write_bytes(b"x" + data[1:])
+        code, said = check(daemon, "--repair")
+        assert code == 1 and "repository team/app" in said and f"image {address}/team/app:1" in said
+        daemon.docker("push", f"{address}/team/app:1", check=False)
+        daemon.docker("rmi", "-f", "busybox", f"{address}/team/app:1")
+        assert "team/app" in check(daemon)[1]  # a push from elsewhere has to bring it again

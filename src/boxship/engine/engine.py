@@ -16,7 +16,7 @@ from boxship.engine.execs import Execs
 from boxship.engine.files import Files
 from boxship.engine.health import HealthMonitor
 from boxship.engine.images import EngineImages, uses_of
-from boxship.engine.inspection import Inspection
+from boxship.engine.inspection import Inspection, Witness
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
 from boxship.engine.metrics import Metrics
@@ -63,6 +63,7 @@ class Engine:
         clock: Clock,
         tasks: asyncio.TaskGroup,
         image_budget: BudgetSettings | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._tasks = guarded = Tasks(tasks)
         self.events = events = Events(store, clock)
@@ -87,7 +88,7 @@ class Engine:
         self.networks = EngineNetworks(networks, records, lives, events, clock)
         self.volumes = EngineVolumes(volumes, records, events, clock)
         self.system = System(facts, records, images, snapshots, volumes, driver, Accounting(places.data, garbage))
-        self.inspection = Inspection(content, garbage, snapshots, images, volumes, records)
+        self.inspection = Inspection(content, garbage, snapshots, images, volumes, records, witness)
         self._rotation = LogRotation(records, lives, driver, clock)
         self._recovery = Recovery(
             records, lives, self._supervisor, starter, removal, snapshots, volumes, networks, driver, places, clock

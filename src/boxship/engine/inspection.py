@@ -6,7 +6,7 @@ blob; what nobody needs goes. It must never delete what a record names.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,7 @@ from boxship.snapshots.overlay import Snapshots
 from boxship.spec import digest as digests
 from boxship.volumes.volumes import Volumes
 
+Witness = Callable[[str], Sequence[str]]
 RESTORED = "unpacked again"
 RATE = 200 << 20  # bytes a second that a check reads, unless asked otherwise
 ADVICE = {
@@ -64,7 +65,10 @@ class Inspection:
         images: Images,
         volumes: Volumes,
         records: Records,
+        witness: Witness | None = None,
     ) -> None:
+        """`witness` tells which things of others need a blob, by names that people know."""
+        self._witness = witness
         self._content = content
         self._garbage = garbage
         self._snapshots = snapshots
@@ -210,8 +214,10 @@ class Inspection:
     def _found(self, what: str, problem: str, key: str, repaired: str = "", hint: str = "") -> Found:
         """A finding about a blob or layer, with who needs it and what helps them."""
         owners = [name for name, claims in self._garbage.owners.items() if claims.get(key)]
-        users = users_of(self._images.catalog, [key]).get(key, [])
-        shown = (*users, *(name for name in owners if name != "images" or not users))
+        users = {"images": users_of(self._images.catalog, [key]).get(key, [])}
+        if self._witness is not None:
+            users["registry"] = list(self._witness(key))
+        shown = tuple(user for name in owners for user in users.get(name) or [name])
         advice = "; ".join(ADVICE.get(name, name) for name in owners)
         return Found(what, problem, shown, f"{hint}{advice}" if repaired != RESTORED else "", repaired)
 

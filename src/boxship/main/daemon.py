@@ -207,6 +207,7 @@ async def _engine(
             clock=SystemClock(),
             tasks=tasks,
             image_budget=BudgetSettings(limit=size_of(options, "unused_image_limit")),
+            witness=registry.users_of if registry is not None else None,
         )
         await engine.start()
         if registry is not None:

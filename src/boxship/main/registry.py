@@ -67,6 +67,16 @@ class RegistryRole:
     async def recover(self) -> None:
         await self.registry.recover()
 
+    def users_of(self, digest: str) -> list[str]:
+        """The repositories that need a blob, and their tags where it is what they stand for."""
+        found = []
+        for repository in self.registry.repositories:
+            tags = repository.tags_of(digest)
+            found += [f"{repository.name}:{tag}" for tag in sorted(tags)[:3]]
+            if not tags and (digest in repository.manifests or repository.has_blob(digest)):
+                found.append(f"repository {repository.name}")
+        return found
+
     async def start(self, tasks: Tasks) -> None:
         self._tasks.append(tasks.start("end what the registry keeps for a time", self.registry.run))
         await self._server.start([self._address])
