@@ -106,6 +106,31 @@ def test_a_client_that_goes_away_ends_its_step(daemon: Daemon) -> None:
     nothing_left(daemon)
 
 
+def test_a_kill_while_a_container_keeps_the_mount_namespace(daemon: Daemon) -> None:
+    """The mounts of the step outlive the daemon then, and are taken away one by one."""
+    daemon.load_busybox()
+    container = daemon.docker("run", "-d", "busybox", "sleep", "600").stdout.strip()
+    folder = daemon.home / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_bytes(DOCKERFILE)
+    build = begin(daemon, folder)
+    daemon.kill()
+    build.wait(20)
+    daemon.start()
+    instance = (daemon.data / "instance").read_text().strip()
+    (pid,) = cgroup.pids(cgroup.detect(), f"/boxship-{instance}")
+    keeper = next(each for each in daemon.conmons() if daemon.process is not None and each != daemon.process.pid)
+    expected = [str(pid), f"process {keeper}", f"snapshots/active/{container}", f"bundles/{container}"]
+
+    def strange() -> list[str]:
+        return [each for each in left(daemon) if each not in expected and container not in each]
+
+    until(lambda: not strange(), DEADLINE, f"nothing of the step is left: {strange()}")
+    assert daemon.docker("exec", container, "echo", "alive").stdout == "alive\n"
+    daemon.docker("rm", "-f", container)
+    nothing_left(daemon)
+
+
 STEPS = b"""FROM busybox AS one
 COPY . /app/
 RUN --mount=type=cache,target=/cache echo $RANDOM$RANDOM > /app/made; rm /app/f1
