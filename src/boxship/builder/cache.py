@@ -4,6 +4,7 @@ A layer is durable before its record is, and a record is gone before its layer m
 the collector removes at the next start. When a record was last used is written now and then: a crash may forget it.
 """
 
+import asyncio
 import hashlib
 import time
 from collections import Counter, OrderedDict
@@ -82,6 +83,7 @@ class Cache:
         self._slots: dict[str, str] = {}  # slot: the key that was last made there
         self._touched: set[str] = set()
         self._total = 0
+        self._writing = asyncio.Lock()  # what is written last is what is in memory
         self.held: Counter[str] = Counter()  # keys of records that running builds use
         self.pruned: OrderedDict[str, None] = OrderedDict()
 
@@ -168,21 +170,24 @@ class Cache:
 
     async def put(self, record: Record) -> None:
         """Keep what a step made; its parts are under the caller's lease. Durable when this returns."""
-        await self._store.commit(Put(PREFIX + record.key, msgspec.json.encode(record)))
-        self._enter(record)
+        async with self._writing:
+            await self._store.commit(Put(PREFIX + record.key, msgspec.json.encode(record)))
+            self._enter(record)
         self.pruned.pop(record.key, None)
+        await self._keep_limit()
 
     async def flush(self) -> None:
         """Write down uses, and free what is above the limit."""
-        touched, self._touched = self._touched, set()
-        records = [self._records[key] for key in touched if key in self._records]
-        for start in range(0, len(records), BATCH):
-            await self._store.commit(
-                *(Put(PREFIX + record.key, msgspec.json.encode(record)) for record in records[start : start + BATCH])
-            )
-        for record in records:
-            if record.key not in self._records:  # removed while it was being written
-                await self._store.commit(Delete(PREFIX + record.key))
+        touched, self._touched = list(self._touched), set()
+        for start in range(0, len(touched), BATCH):
+            async with self._writing:
+                records = [self._records[key] for key in touched[start : start + BATCH] if key in self._records]
+                puts = [Put(PREFIX + record.key, msgspec.json.encode(record)) for record in records]
+                if puts:
+                    await self._store.commit(*puts)
+        await self._keep_limit()
+
+    async def _keep_limit(self) -> None:
         if self._limit and self._total > self._limit:
             await self.shrink(self._limit)
 
@@ -202,14 +207,20 @@ class Cache:
 
     async def remove(self, records: Sequence[Record]) -> list[Record]:
         """Remove records that no build uses; those that were removed."""
-        free = [record for record in records if not self.held[record.key] and record.key in self._records]
-        for start in range(0, len(free), BATCH):
-            batch = free[start : start + BATCH]
-            keys = [record.key for record in batch]
-            gone = [self._forget(key) for key in keys]
-            await self._store.commit(*(Delete(PREFIX + key) for key in keys))
-            self._garbage.release(claim for record in gone for claim in claims_of(record))
-        return free
+        removed: list[Record] = []
+        for start in range(0, len(records), BATCH):
+            async with self._writing:
+                free = [
+                    record
+                    for record in records[start : start + BATCH]
+                    if not self.held[record.key] and record.key in self._records
+                ]
+                if free:
+                    await self._store.commit(*(Delete(PREFIX + record.key) for record in free))
+                gone = [self._forget(record.key) for record in free]
+                self._garbage.release(claim for record in gone for claim in claims_of(record))
+                removed += gone
+        return removed
 
     def _forget(self, key: str) -> Record:
         record = self._records.pop(key)
