@@ -82,7 +82,7 @@ def test_a_wrong_passphrase_and_damage_are_told_apart_from_no_key() -> None:
             sealing.unseal(wrapped({**document, **change}), b"open sesame", "k")
 
 
-@settings(max_examples=8, deadline=None)  # each takes scrypt's time
+@settings(max_examples=4, deadline=None)  # each takes scrypt's time
 @given(st.data())
 def test_any_flipped_bit_of_a_sealed_key_is_refused(data: st.DataObject) -> None:
     document = body(PRIVATE)
