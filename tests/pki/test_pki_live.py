@@ -138,6 +138,20 @@ async def test_a_hold_can_be_taken_back(desk: Desk) -> None:
         await desk.ask(alice)
 
 
+async def test_a_list_that_is_lost_lets_nobody_in_again(desk: Desk) -> None:
+    files = ensure_server(desk.folder, None, "box", PLACES, now())
+    source = LiveTls(files)
+    alice, bob = desk.client("alice"), desk.client("bob")
+    async with desk.serve(source):
+        desk.authority.revoke([serial(desk, "alice")], "superseded", now())
+        assert files.revoked is not None
+        await desk.ask(bob)
+        files.revoked.unlink()
+        await desk.ask(bob)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await desk.ask(alice)
+
+
 async def test_files_in_the_middle_of_a_change_leave_what_was_good(desk: Desk) -> None:
     files = ensure_server(desk.folder, None, "box", PLACES, now())
     source = LiveTls(files)

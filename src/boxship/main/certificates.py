@@ -47,6 +47,8 @@ class Certificates:
         from boxship.pki.live import TlsFiles
 
         revoked = Path(options.tls_crl) if options.tls_crl else None
+        if revoked is not None and not revoked.is_file():
+            raise Invalid(f"cannot use tls-crl {revoked}: no such file")
         return TlsFiles(Path(options.tls_cert), Path(options.tls_key), Path(options.tls_ca), revoked)
 
     def listener(self, *, clients: bool) -> "LiveTls":

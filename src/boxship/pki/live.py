@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 
-from boxship.errors import BoxshipError, Invalid
+from boxship.errors import BoxshipError, Invalid, NotFound
 from boxship.pki.authority import Authority, open_authority
 from boxship.pki.certificates import LEAF_LIFE, life_of
 from boxship.pki.context import server_context
@@ -48,6 +48,7 @@ class LiveTls:
         self._clients = clients
         self._seen = self._look()
         self._failed: object = None
+        self._has_list = False
         self._context, self._revoked = self._read()
         self.version = 1
 
@@ -84,8 +85,12 @@ class LiveTls:
         """A whole new context, never a change of the old one: sessions that a revoked client keeps end with it."""
         files = self.files
         revoked = files.revoked if files.revoked is not None and files.revoked.exists() else None
+        if revoked is None and self._has_list:  # its loss must not let in whom it kept out
+            raise NotFound(f"cannot read {files.revoked}: the list of revoked certificates is gone")
         made = server_context(files.certificate, files.key, files.authority, revoked, clients=self._clients)
-        return made, _serials(revoked) if revoked is not None else frozenset()
+        serials = _serials(revoked) if revoked is not None else frozenset()
+        self._has_list = revoked is not None
+        return made, serials
 
 
 class Renewal:
