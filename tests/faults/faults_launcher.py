@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from boxship.content import Content, Ingest
+from boxship.engine import budget
 from boxship.main import daemon
 from boxship.network.networks import Networks
 from boxship.runtime import clearing, launching
@@ -119,7 +120,7 @@ def serve(request: dict[str, Any]) -> None:
         for name in names:
             wrap(fuse, owner, name)
     wrap_ingest(fuse)
-    modules = {"launching": launching, "clearing": clearing, "reserve": reserve}
+    modules = {"launching": launching, "clearing": clearing, "reserve": reserve, "budget": budget}
     for name, value in request["settings"].items():
         module, _, constant = name.partition(".")
         assert hasattr(modules[module], constant), name

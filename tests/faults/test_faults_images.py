@@ -19,7 +19,7 @@ from pathlib import Path
 
 import invariants
 import pytest
-from faults_client import Client, Refused
+from faults_client import Client, Lost, Refused
 from faults_instance import Instance, Launcher, eventually, finish, instance, small_disk
 from test_faults_chosen import STEPS_LIMIT, STRIDE, Scenario, _again, _killed, archive
 from test_faults_disk import Disk
@@ -264,3 +264,49 @@ def test_an_interrupted_pull_goes_on(launcher: Launcher, peer: Peer) -> None:
         pull.act(box.client)
         assert pull.done(box.client)
         invariants.check(box)
+
+
+BUDGET = {"budget.LOOK_SECONDS": 0.1, "budget.FRESH_SECONDS": 0.0}
+
+
+def test_unused_images_go_by_themselves(launcher: Launcher, peer: Peer) -> None:
+    """What came from a registry goes, the image of a stopped container and what was loaded here stay; also when the
+    daemon is killed at any step of it."""
+    name = f"{peer.address}/app:1"
+    pull = scenarios(peer)[0]
+    with instance(launcher, "--unused-image-limit", "1", **BUDGET) as box:
+        pull.act(box.client)
+        eventually(lambda: not has(name)(box.client), 10, "it goes")
+        assert has("busybox")(box.client)
+        invariants.check(box)
+        for number in range(3, STEPS_LIMIT, STRIDE):
+            box.arm(number)
+            killed = True
+            try:
+                pull.act(box.client)
+                eventually(lambda: not box.alive() or not has(name)(box.client), 10, "it goes or is killed")
+                invariants.check(box)
+                killed = False
+            except (Lost, OSError):
+                box.gone()
+            box.disarm()
+            if killed:
+                box.start()
+            eventually(lambda: not has(name)(box.client), 10, "it goes")
+            invariants.check(box)
+            if not killed:
+                break
+    with instance(launcher) as box:
+        pull.act(box.client)
+        box.client.create("keeps", ["true"], image=name)
+        box.stop()
+        limited = Instance(launcher, box.home, "--unused-image-limit", "1", **BUDGET)
+        limited.start()
+        box.pid = limited.pid
+        box.client.call("POST", "/images/load", archive("loaded:1"))
+        invariants.check(limited)
+        assert has(name)(box.client) and has("loaded:1")(box.client)
+        box.client.remove("keeps")
+        eventually(lambda: not has(name)(box.client), 10, "nobody uses it any more")
+        assert has("loaded:1")(box.client)
+        invariants.check(limited)

@@ -21,12 +21,14 @@ log = logging.getLogger(__name__)
 SECOND = 10**9
 
 
+LOOK_SECONDS = 15.0  # between two looks
+FRESH_SECONDS = 600.0  # what was used in that time stays in any case
+
+
 class BudgetSettings(msgspec.Struct, frozen=True):
-    """`limit` in bytes (0: unused images stay); what was used in the last `fresh_seconds` stays in any case."""
+    """`limit` in bytes; 0: unused images stay."""
 
     limit: int = 0
-    look_seconds: float = 15.0
-    fresh_seconds: float = 600.0
 
 
 class ImageBudget:
@@ -44,7 +46,7 @@ class ImageBudget:
     async def run(self) -> None:
         """One task for as long as the daemon lives, where there is a limit."""
         while self._settings.limit:
-            await asyncio.sleep(self._settings.look_seconds)
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.enforce()
             except BoxshipError as error:  # a full disk, say: the next look tries again
@@ -52,7 +54,7 @@ class ImageBudget:
 
     async def enforce(self) -> None:
         """Remove what is too much now."""
-        before = self._clock.now() - int(self._settings.fresh_seconds * SECOND)
+        before = self._clock.now() - int(FRESH_SECONDS * SECOND)
         chosen = self._images.surplus(self._settings.limit, before, uses_of(self._records))
         if not chosen:
             return
