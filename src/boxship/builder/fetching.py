@@ -26,6 +26,7 @@ from boxship.builder.model import CacheRecord
 from boxship.builder.operations import FolderTree
 from boxship.builder.sources import Answer, Fetcher, Kept, Repositories
 from boxship.errors import Exhausted, Invalid, NotFound, Unavailable
+from boxship.snapshots.program import in_thread
 from boxship.snapshots.removal import remove_path
 
 FILE_BYTES = 16 << 30  # of one file
@@ -191,7 +192,7 @@ class Downloads:
                 etag=answer.headers.get("etag", ""),
                 modified=modified,
             )
-            await asyncio.to_thread(self._settle, staged, record)
+            await in_thread(self._settle, staged, record)
             return record
         finally:
             await asyncio.shield(asyncio.to_thread(remove_path, staged))
@@ -250,7 +251,7 @@ class Downloads:
                 size=await asyncio.to_thread(_usage, staged),
                 commit=commit,
             )
-            await asyncio.to_thread(self._settle, staged, record)
+            await in_thread(self._settle, staged, record)
         finally:
             await asyncio.shield(asyncio.to_thread(remove_path, staged))
 
