@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -250,3 +251,30 @@ def test_any_content_comes_back(data: list[bytes], tmp_path_factory: pytest.Temp
         assert await content.read(digest, size) == b"".join(data)
 
     asyncio.run(run())
+
+
+async def test_ends_of_an_ingest_wait_for_the_thread_that_works_on_it(content: Content) -> None:
+    """Whoever is cancelled ends its ingest from another thread; a descriptor closed twice would be somebody else's."""
+    slow = threading.Event()
+
+    ingest = content.begin("slow")
+    taken = threading.Event()
+    original = ingest._settle
+
+    def settle(digest: str) -> None:
+        taken.set()
+        slow.wait(5)
+        original(digest)
+
+    ingest._settle = settle  # type: ignore[method-assign]
+    ingest.write(b"data")
+    finishing = asyncio.ensure_future(asyncio.to_thread(ingest.finish))
+    await asyncio.to_thread(taken.wait, 5)
+    pausing = asyncio.ensure_future(asyncio.to_thread(ingest.pause))
+    abandoning = asyncio.ensure_future(asyncio.to_thread(ingest.abandon))
+    done, _ = await asyncio.wait([pausing, abandoning], timeout=0.1)
+    assert not done
+    slow.set()
+    digest = await finishing
+    await asyncio.gather(pausing, abandoning)
+    assert content.exists(digest) and content.partials() == ()

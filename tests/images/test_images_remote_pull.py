@@ -420,7 +420,8 @@ async def test_many_pulls_that_come_and_go_end_well(puller: RemoteRoom, registry
             if chance.random() < 0.6:
                 pulling.cancel()
         await asyncio.wait(pulls)
-        assert all(pulling.cancelled() or pulling.exception() is None for pulling in pulls)
+        failures = [pulling.exception() for pulling in pulls if not pulling.cancelled()]
+        assert not any(failures), failures
         for found in await puller.images.list():
             assert all(puller.layers.has_layer(entry.chain_id) for entry in found.layers)
             assert all(puller.content.exists(entry.blob) for entry in found.layers)

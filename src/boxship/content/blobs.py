@@ -63,7 +63,12 @@ class Content:
         """Store what `source` gives; digest and size. Writing and hashing go on in a thread while the source is read.
         Raises Invalid where the blob is not what was expected, Exhausted on a full disk."""
         algorithm = self.place(expected).parent.name if expected is not None else ALGORITHMS[0]
-        ingest = await asyncio.to_thread(self.begin, algorithm=algorithm)
+        opening = asyncio.ensure_future(asyncio.to_thread(self.begin, algorithm=algorithm))
+        try:
+            ingest = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_forget)
+            raise
         writing: asyncio.Future[None] | None = None
         try:
             buffer = bytearray()
@@ -217,6 +222,12 @@ class Content:
             return total
 
         return await asyncio.to_thread(count)
+
+
+def _forget(opening: "asyncio.Future[Ingest]") -> None:
+    """Take back an ingest that nobody waited for."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().abandon()
 
 
 def _end(ingest: Ingest, rest: bytearray, expected: str | None, size: int | None) -> str:

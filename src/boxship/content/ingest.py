@@ -106,7 +106,10 @@ class Shelf:
 
 class Ingest:
     """One blob on its way in. Synchronous, for use in a thread; ends with `finish`, `pause` or `abandon`. `size` is
-    how many bytes are there, at the beginning those of a former attempt."""
+    how many bytes are there, at the beginning those of a former attempt.
+
+    A caller that is cancelled cannot stop a thread that still works here, and ends the ingest from another one: calls
+    wait for each other, else one would close a descriptor that by then is somebody else's."""
 
     def __init__(self, shelf: Shelf, name: str, algorithm: str) -> None:
         if algorithm not in ALGORITHMS:
@@ -115,6 +118,7 @@ class Ingest:
         self.size = 0
         self.algorithm = algorithm
         self._shelf = shelf
+        self._working = threading.RLock()
         self._sent = 0  # bytes whose way to the disk has begun
         self._hash: Any = hashlib.new(algorithm, usedforsecurity=False)
         self._descriptor = -1
@@ -144,6 +148,10 @@ class Ingest:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Add data. Raises Exhausted on a full disk; what was written then is taken back."""
+        with self._working:
+            self._write(data)
+
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
         try:
             with kernel(f"cannot write {self._path}"):
@@ -169,6 +177,10 @@ class Ingest:
     def finish(self, expected: str | None = None, size: int | None = None) -> str:
         """Make the blob visible and durable; its digest. Raises Invalid where it is not what was expected: then nothing
         of it remains."""
+        with self._working:
+            return self._finish(expected, size)
+
+    def _finish(self, expected: str | None, size: int | None) -> str:
         digest = self.digest()
         try:
             if expected is not None and digest != expected:
@@ -192,16 +204,18 @@ class Ingest:
 
     def pause(self) -> None:
         """Stop for now; `begin` of the same name goes on here. One without a name is gone."""
-        if not self.name:
-            self.abandon()
-        elif self._descriptor >= 0:
-            self._close((self.algorithm, self._hash, self.size))
+        with self._working:
+            if not self.name:
+                self.abandon()
+            elif self._descriptor >= 0:
+                self._close((self.algorithm, self._hash, self.size))
 
     def abandon(self) -> None:
         """Take back what is not finished; safe to call twice, and after `pause`, which it leaves as it is."""
-        if self._descriptor >= 0:
-            self._path.unlink(missing_ok=True)
-            self._close()
+        with self._working:
+            if self._descriptor >= 0:
+                self._path.unlink(missing_ok=True)
+                self._close()
 
     def _close(self, paused: tuple[str, Any, int] | None = None) -> None:
         if self._descriptor >= 0:
