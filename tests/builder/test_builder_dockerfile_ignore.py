@@ -73,6 +73,7 @@ def slow_excludes(lines: list[str], path: str) -> bool:
         (["**/a/**/b"], ["a/b", "x/a/b", "a/x/y/b"], ["b", "a", "ab"]),
         (["a/**/b"], ["a/b", "a/x/b"], ["x/a/b"]),
         (["a**b"], ["ab", "ax/b", "a/x/b"], ["axb"]),
+        (["**/**/**/a", "c/**/**/**"], ["a", "x/y/a", "c/x"], ["b", "c"]),
         (["**b"], ["b", "ab", "x/ab"], ["bx"]),
         (["[a-c]x", "[^a-c]y", "[!z]q"], ["ax", "cx", "dy", "zq", "!q"], ["dx", "ay", "aq"]),
         ([r"\*x", r"a\b"], ["*x", "ab"], ["ax", "a\\b"]),

@@ -83,7 +83,9 @@ def _tokens(pattern: str, deep: bool) -> list[str]:
             if deep and pattern.startswith("*", position):
                 position += 1
                 position += pattern.startswith("/", position)
-                tokens.append(_REST if position >= len(pattern) else _DEEP)
+                token = _REST if position >= len(pattern) else _DEEP
+                if token == _REST or tokens[-1:] != [_DEEP]:  # any number of folders twice is any number of folders
+                    tokens.append(token)
             else:
                 tokens.append(_STAR)
         elif character == "?":
