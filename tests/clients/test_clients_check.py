@@ -1,9 +1,11 @@
 """`boxship system check` and `boxship system df --all` against a daemon of their own."""
 
+import concurrent.futures
 import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,31 @@ def test_a_whole_store_has_no_findings(own: Daemon) -> None:
     own.docker("create", "-v", "kept:/data", "busybox")
     assert check(own) == (0, "Everything is as it should be.\n")
     assert check(own, "--rate", "0", "--repair", "--quiet")[0] == 0
+
+
+def test_a_check_beside_everything_else_finds_nothing(own: Daemon) -> None:
+    archive = own.home / "busybox.tar"
+    own.docker("save", "-o", str(archive), "busybox")
+    ended = threading.Event()
+
+    def work(number: int) -> None:
+        while not ended.is_set():
+            own.docker("load", "-i", str(archive))
+            box = own.docker("create", "-v", f"vol{number}:/x", "busybox").stdout.strip()
+            own.docker("commit", box, f"made{number}")
+            own.docker("rm", "-v", box)
+            own.docker("rmi", f"made{number}")
+            own.docker("volume", "rm", f"vol{number}")
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(work, number) for number in range(3)]
+        try:
+            for _ in range(12):
+                assert check(own, "--rate", "0") == (0, "Everything is as it should be.\n")
+        finally:
+            ended.set()
+        for work_done in working:
+            work_done.result()
 
 
 def test_damage_is_found_and_repaired(own: Daemon) -> None:

@@ -73,17 +73,17 @@ async def test_only_what_can_be_had_again_goes(room: Room) -> None:
     used = await pulled(room, "used:1", b"3")
     await room.load(simple("built:1", b"4")[0])
     uses = [Use("c" * 64, used, running=False)]
-    chosen = room.images.surplus(1, LATER, uses)
+    chosen = await room.images.surplus(1, LATER, uses)
     assert list(chosen) == [first, second]
     await room.images.tag("first:1", parse("mine:1"))  # a name that no registry knows
-    assert list(room.images.surplus(1, LATER, uses)) == [second]
+    assert list(await room.images.surplus(1, LATER, uses)) == [second]
     async with room.images.using(second):
-        assert not room.images.surplus(1, LATER, uses)
-    assert not room.images.surplus(1, chosen[second], uses)
+        assert not await room.images.surplus(1, LATER, uses)
+    assert not await room.images.surplus(1, chosen[second], uses)
     record = room.images.catalog.record(second)
     assert record.used_at > record.added_at and room.images.last_use(second) >= record.used_at
     await room.images.prune(lambda image: image.id == second, everything=True, uses=uses)
-    assert not room.images.surplus(1, LATER, uses)
+    assert not await room.images.surplus(1, LATER, uses)
     await room.assert_no_waste()
 
 

@@ -3,7 +3,8 @@
 The names come from where a thing lies and, for blobs and unpacked layers, from who claims it. Read-only.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -62,17 +63,20 @@ class Accounting:
     async def parts(self) -> tuple[UsagePart, ...]:
         """Every byte in exactly one part; the largest first."""
         found = await account(self._root, DEPTHS)
-        return summed(found, self._owners())
+        claims = {name: list(claims) for name, claims in self._garbage.owners.items()}
+        leases = list(self._garbage.leases)
+        return await asyncio.to_thread(lambda: summed(found, owners_of(claims, leases)))
 
-    def _owners(self) -> dict[str, str]:
-        """Who claims a blob or layer, by key; several have it together."""
-        owners: dict[str, str] = {}
-        for name, claims in sorted(self._garbage.owners.items()):
-            for key in claims:
-                owners[key] = f"{owners[key]} + {name}" if key in owners else name
-        for key in self._garbage.leases:
-            owners.setdefault(key, "being made")
-        return owners
+
+def owners_of(claims: Mapping[str, Iterable[str]], leases: Iterable[str]) -> dict[str, str]:
+    """Who claims a blob or layer, by key; several have it together. Pure."""
+    owners: dict[str, str] = {}
+    for name in sorted(claims):
+        for key in claims[name]:
+            owners[key] = f"{owners[key]} + {name}" if key in owners else name
+    for key in leases:
+        owners.setdefault(key, "being made")
+    return owners
 
 
 def summed(accounts: Mapping[str, int], owners: Mapping[str, str]) -> tuple[UsagePart, ...]:

@@ -55,12 +55,12 @@ class ImageBudget:
     async def enforce(self) -> None:
         """Remove what is too much now."""
         before = self._clock.now() - int(FRESH_SECONDS * SECOND)
-        chosen = self._images.surplus(self._settings.limit, before, uses_of(self._records))
+        chosen = await self._images.surplus(self._settings.limit, before, uses_of(self._records))
         if not chosen:
             return
         told, freed = await self._engine_images.prune(
             dangling=False,  # what is used meanwhile stays
-            keep=lambda image: chosen.get(image.id) != self._images.last_use(image.id),
+            keep=lambda image: image.id not in chosen or chosen[image.id] != self._images.last_use(image.id),
         )
         gone = sum(kind == "Deleted" and what in chosen for kind, what in told)
         log.info("removed %d unused images (%s): unused-image-limit", gone, format_decimal_bytes(freed))

@@ -24,6 +24,7 @@ from boxship.snapshots.overlay import Snapshots
 from boxship.spec import digest as digests
 from boxship.volumes.volumes import Volumes
 
+LOOKS_AT_ONCE = 100  # things looked at in one step of the loop
 Witness = Callable[[str], Sequence[str]]
 RESTORED = "unpacked again"
 RATE = 200 << 20  # bytes a second that a check reads, unless asked otherwise
@@ -95,7 +96,7 @@ class Inspection:
                     yield event
 
     async def _blobs(self, repair: bool, rate: int) -> AsyncGenerator[Looked | Found, None]:
-        total = sum(self._content.size(digest) for digest in await self._content.list() if self._content.exists(digest))
+        total = await self._content.usage()
         done = 0
         yield Looked("blobs", done, total)
         async for blob in scrub(self._content, self._garbage, rate):
@@ -105,7 +106,7 @@ class Inspection:
                 self._told.add(blob.digest)
                 if repair:
                     await self._content.quarantine(blob.digest)
-                yield self._found(
+                yield await self._found(
                     f"blob {blob.digest}",
                     blob.problem,
                     blob.digest,
@@ -117,26 +118,27 @@ class Inspection:
         """What somebody claims and is not there. Layers come in their own step."""
         keys = [key for key in self._garbage.claims if not key.startswith(LAYER)]
         yield Looked("references", 0, len(keys))
-        for key in keys:
+        for count, key in enumerate(keys):
+            if count % LOOKS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if not self._content.exists(key) and self._garbage.claims.get(key) and key not in self._told:
-                yield self._found(f"blob {key}", "it is not there", key)
+                yield await self._found(f"blob {key}", "it is not there", key)
         yield Looked("references", len(keys), len(keys))
 
     async def _layers(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
-        claimed = {key.removeprefix(LAYER) for key in self._garbage.claims if key.startswith(LAYER)}
-        chains = sorted(claimed | set(self._snapshots.layers()))
+        chains = sorted(key.removeprefix(LAYER) for key in self._garbage.claims if key.startswith(LAYER))
         for count, chain_id in enumerate(chains):
-            yield Looked("layers", count, len(chains))
+            if count % LOOKS_AT_ONCE == 0:
+                yield Looked("layers", count, len(chains))
             async with self._garbage.lease() as lease:
-                if chain_id in claimed and self._garbage.claims.get(layer_key(chain_id)):
-                    await lease.add(layer_key(chain_id))
-                if chain_id not in claimed and not self._snapshots.has_layer(chain_id):
-                    continue
+                if not self._garbage.claims.get(layer_key(chain_id)):
+                    continue  # it has gone meanwhile
+                await lease.add(layer_key(chain_id))
                 problem = await self._snapshots.examine_layer(chain_id)
                 if problem:
                     done = await self._restore(chain_id) if repair else ""
                     hint = "run the check with --repair, or " if not repair else ""
-                    yield self._found(f"layer {chain_id}", problem, layer_key(chain_id), done, hint)
+                    yield await self._found(f"layer {chain_id}", problem, layer_key(chain_id), done, hint)
         yield Looked("layers", len(chains), len(chains))
 
     async def _restore(self, chain_id: str) -> str:
@@ -165,7 +167,12 @@ class Inspection:
     async def _orphans(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
         """What nobody claims and nobody makes, and does not go by itself."""
         keys = [*await self._content.list(), *map(layer_key, self._snapshots.layers())]
-        lost = [key for key in keys if self._is_lost(key)]
+        lost = []
+        for count, key in enumerate(keys):
+            if count % LOOKS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._is_lost(key):
+                lost.append(key)
         for key in lost:
             what = f"layer {key.removeprefix(LAYER)}" if key.startswith(LAYER) else f"blob {key}"
             yield Found(
@@ -196,8 +203,11 @@ class Inspection:
             yield Found(trouble.what, trouble.why, (), "pull or load the image again, or remove it")
         boxes = list(self._records)
         for count, box in enumerate(boxes):
-            yield Looked("containers", count, len(boxes))
-            if box.state.phase in (Phase.CREATING, Phase.REMOVING):
+            if count % LOOKS_AT_ONCE == 0:
+                yield Looked("containers", count, len(boxes))
+                await asyncio.sleep(0)
+            current = self._records.find(box.id)
+            if current is None or current.state.phase in (Phase.CREATING, Phase.REMOVING, Phase.DEAD):
                 continue
             name = f"container {box.name}"
             if not self._images.catalog.has(box.image_id):
@@ -211,10 +221,10 @@ class Inspection:
             if not _is_folder(volume.mountpoint):
                 yield Found(f"volume {volume.name}", "its data is gone", (), "restore its data, or remove the volume")
 
-    def _found(self, what: str, problem: str, key: str, repaired: str = "", hint: str = "") -> Found:
+    async def _found(self, what: str, problem: str, key: str, repaired: str = "", hint: str = "") -> Found:
         """A finding about a blob or layer, with who needs it and what helps them."""
         owners = [name for name, claims in self._garbage.owners.items() if claims.get(key)]
-        users = {"images": users_of(self._images.catalog, [key]).get(key, [])}
+        users = {"images": await users_of(self._images.catalog, key)}
         if self._witness is not None:
             users["registry"] = list(self._witness(key))
         shown = tuple(user for name in owners for user in users.get(name) or [name])

@@ -6,7 +6,7 @@ The least recently used goes first.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -24,16 +24,14 @@ class Candidate(msgspec.Struct, frozen=True):
     used: int
 
 
-def candidates(catalog: Catalog, in_use: Collection[str], used: Mapping[str, int]) -> list[Candidate]:
-    """The images that may go at all."""
-    found = []
-    for identifier in catalog.identifiers():
-        if identifier in in_use or catalog.children(identifier):
-            continue
-        image = catalog.image(identifier)
-        if can_be_had_again(image):
-            found.append(Candidate(identifier, _parts(image), last_use(catalog, identifier, used)))
-    return found
+def candidate(catalog: Catalog, identifier: str, used: Mapping[str, int]) -> Candidate | None:
+    """The image, if it may go at all, use by containers apart."""
+    if not catalog.shows(identifier) or catalog.children(identifier):
+        return None
+    image = catalog.image(identifier)
+    if not can_be_had_again(image):
+        return None
+    return Candidate(identifier, _parts(image), last_use(catalog, identifier, used))
 
 
 def can_be_had_again(image: Image) -> bool:

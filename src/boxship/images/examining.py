@@ -1,6 +1,6 @@
 """Looks through the catalog for what is amiss, and tells which images need a part. Read-only."""
 
-from collections.abc import Collection
+import asyncio
 
 import msgspec
 
@@ -9,6 +9,8 @@ from boxship.images.model import Layer
 from boxship.images.unpack import Place
 from boxship.spec import digest as digests
 from boxship.spec import reference as references
+
+LOOKS_AT_ONCE = 50  # images looked at in one step of the loop
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -32,17 +34,18 @@ def troubles(catalog: Catalog) -> list[Trouble]:
     return found
 
 
-def users_of(catalog: Catalog, keys: Collection[str]) -> dict[str, list[str]]:
-    """The images that need blobs or layers, by key, as people know them."""
-    users: dict[str, list[str]] = {}
-    for identifier in (*catalog.identifiers(), *catalog.hidden()):
+async def users_of(catalog: Catalog, key: str) -> list[str]:
+    """The images that need a blob or layer, as people know them."""
+    users = []
+    for count, identifier in enumerate((*catalog.identifiers(), *catalog.hidden())):
+        if count % LOOKS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        if not catalog.has(identifier):
+            continue
         record = catalog.record(identifier)
-        needed = {*keys_of(record), *_targets(catalog, identifier)} & set(keys)
-        if needed:
+        if key in keys_of(record) or key in _targets(catalog, identifier):
             names = catalog.image(identifier).references
-            shown = f"image {names[0] if names else digests.short(identifier)}"
-            for key in needed:
-                users.setdefault(key, []).append(shown)
+            users.append(f"image {names[0] if names else digests.short(identifier)}")
     return users
 
 

@@ -46,6 +46,7 @@ from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
+LOOKS_AT_ONCE = 50  # images looked at in one step of the loop
 USE_STEP = 600 * 10**9  # nanoseconds: uses are not noted more often
 INTAKE_LIMIT = 16  # streams read at the same time, each in a thread; more wait
 
@@ -324,13 +325,20 @@ class Images:
                     record = msgspec.structs.replace(self._catalog.record(identifier), used_at=time.time_ns())
                     await self._catalog.change({identifier: (record, self._catalog.config(identifier))}, {})
 
-    def surplus(self, limit: int, before: int, uses: Collection[Use]) -> dict[str, int]:
+    async def surplus(self, limit: int, before: int, uses: Collection[Use]) -> dict[str, int]:
         """The unused images that have to go so that the rest takes at most `limit` bytes (see `budget`), none that was
         used since `before` (nanoseconds): when each was last used, by id."""
         in_use = {use.image_id for use in self._occupancy.all_uses(uses)}
-        found = budget.candidates(self._catalog, in_use, self._occupancy.used)
-        chosen = budget.surplus(found, self._garbage.claims, limit, before)
-        return {identifier: self.last_use(identifier) for identifier in chosen}
+        found = []
+        for count, identifier in enumerate(self._catalog.identifiers()):
+            if count % LOOKS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            candidate = budget.candidate(self._catalog, identifier, self._occupancy.used)
+            if candidate is not None and identifier not in in_use:
+                found.append(candidate)
+        chosen = await asyncio.to_thread(budget.surplus, found, dict(self._garbage.claims), limit, before)
+        used = {candidate.id: candidate.used for candidate in found}
+        return {identifier: used[identifier] for identifier in chosen}
 
     def last_use(self, identifier: str) -> int:
         """When an image was last used, in nanoseconds."""
