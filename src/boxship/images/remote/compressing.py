@@ -14,6 +14,7 @@ import msgspec
 
 from boxship.content import Content, Lease
 from boxship.errors import Unsupported
+from boxship.images.remote.fetching import open_ingest, to_the_end
 from boxship.spec.image import MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD, Descriptor
 
 PREFIX = "transfers/compressed/"
@@ -51,14 +52,14 @@ class Compressor:
     async def make(self, lease: Lease, digest: str, kind: str) -> Compressed:
         """Compress into the store, under the lease."""
         async with self._slots:
-            ingest = await asyncio.to_thread(self._content.begin)
+            ingest = await open_ingest(self._content.begin)
             try:
                 await asyncio.to_thread(_compress, self._content.path(digest), kind, ingest.write)
                 await lease.add(ingest.digest())
                 made = Compressed(ingest.digest(), ingest.size)
                 await asyncio.to_thread(ingest.finish)
             finally:
-                await asyncio.shield(asyncio.to_thread(ingest.abandon))
+                await to_the_end(asyncio.to_thread(ingest.abandon))
         await self._remember(f"{kind}/{digest}", made)
         return made
 

@@ -154,14 +154,7 @@ class Downloads:
             ingest.abandon()
             return self._content.begin(name, algorithm=algorithm)
 
-        opening = asyncio.ensure_future(asyncio.to_thread(begin))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            await asyncio.wait([opening])
-            if not opening.cancelled() and opening.exception() is None:
-                await asyncio.to_thread(opening.result().pause)  # else nobody could ever open it again
-            raise
+        return await open_ingest(begin)
 
     async def _fill(self, ingest: Ingest, transfer: Transfer, source: Source, wanted: Descriptor) -> int:
         """Write until all is there; over how many connections that came."""
@@ -218,6 +211,18 @@ class Downloads:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def open_ingest(begin: Callable[[], Ingest]) -> Ingest:
+    """Begin in a thread. When we are cancelled meanwhile it is paused again, else nobody could ever open it."""
+    opening = asyncio.ensure_future(asyncio.to_thread(begin))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:
+            await asyncio.to_thread(opening.result().pause)
+        raise
 
 
 async def to_the_end(work: Awaitable[None]) -> None:
