@@ -43,9 +43,10 @@ def start_build(daemon: Daemon, context: Path) -> "subprocess.Popen[bytes]":
 def leftovers(daemon: Daemon) -> list[str]:
     """Half-made things of builds, and what builds started."""
     found = [f"process {pid}" for pid in daemon.conmons() if pid != (daemon.process and daemon.process.pid)]
-    for folder in ("snapshots/staging", "snapshots/active", "content/ingest", "builder/contexts"):
+    folders = ("snapshots/staging", "snapshots/active", "content/ingest", "builder/contexts", "builder/contexts/.trash")
+    for folder in folders:
         if (daemon.data / folder).is_dir():
-            found += [f"{folder}/{name}" for name in os.listdir(daemon.data / folder)]
+            found += [f"{folder}/{name}" for name in os.listdir(daemon.data / folder) if name != ".trash"]
     return found
 
 
