@@ -194,14 +194,6 @@ def test_volumes_and_ports_of_an_image(box: Box) -> None:
     assert "81/udp" in box.inspect(container)["Config"]["ExposedPorts"]
 
 
-def test_what_comes_later_is_said(box: Box) -> None:
-    for arguments in (("pull", "busybox"), ("push", "busybox"), ("search", "busybox")):
-        assert "Boxship" in box.fails(*arguments), arguments
-    (box.folder / "Dockerfile").write_text("FROM busybox\n")
-    done = box.daemon.docker("build", str(box.folder), check=False)
-    assert done.returncode != 0
-
-
 def test_events_of_images(box: Box) -> None:
     name = image(box)
     identifier = identity(box, name)
