@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxship.spec.ignore import BadPattern, Ignore, cleaned, compiled, has_wildcards, lines_of
+from boxship.spec.ignore import BadPattern, Ignore, cleaned, compiled, lines_of
 
 
 def slow_regex(pattern: str) -> str:
@@ -148,16 +148,6 @@ def test_any_pattern_compiles_or_is_named(pattern: str, path: str) -> None:
         compiled(pattern).fullmatch(path)
     except BadPattern as error:
         assert repr(pattern) in str(error)
-
-
-def test_which_paths_are_patterns() -> None:
-    assert [path for path in ("a", "a*", "a?", "[a]", r"\*", r"\\*", r"a\?[x]") if has_wildcards(path)] == [
-        "a*",
-        "a?",
-        "[a]",
-        r"\\*",
-        r"a\?[x]",
-    ]
 
 
 def test_many_paths_are_quick() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxship.builder.dockerfile.globs import Glob
-from boxship.builder.dockerfile.words import DEPTH_LIMIT, expand, expand_heredoc, expand_word, expand_words
+from boxship.builder.dockerfile.words import DEPTH_LIMIT, expand, expand_heredoc, expand_word
 from boxship.errors import Invalid
 
 VALUES = {
@@ -114,7 +114,7 @@ def test_one_word(text: str, expected: str) -> None:
     ],
 )
 def test_many_words(text: str, expected: tuple[str, ...]) -> None:
-    assert expand_words(text, VALUES) == expected
+    assert expand(text, VALUES).words == expected
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_backtick_escapes_and_the_backslash_is_nothing_then() -> None:
     assert expand_word("`$x", VALUES, "`") == "$x"
     assert expand_word("C:\\$x\\", VALUES, "`") == "C:\\foobarfoo\\"
     assert expand_word('"``"', VALUES, "`") == "`"
-    assert expand_words("a` b", VALUES, "`") == ("a b",)
+    assert expand("a` b", VALUES, "`").words == ("a b",)
 
 
 def test_used_and_undefined_names() -> None:

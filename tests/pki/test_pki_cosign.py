@@ -43,7 +43,6 @@ def test_a_key_pair_has_the_documented_form() -> None:
     assert found["cipher"]["name"] == "nacl/secretbox" and len(base64.b64decode(found["cipher"]["nonce"])) == 24
     key = sealing.unseal(PRIVATE, b"open sesame", "k")
     assert keys.dump_public(key.public_key()) == PUBLIC_PEM
-    assert cosign.is_usual(key.public_key())
     assert sealing.is_sealed(PRIVATE) and not sealing.is_sealed(PUBLIC_PEM)
 
 

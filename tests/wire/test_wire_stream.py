@@ -2,11 +2,9 @@
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxship.wire.ndjson import LineReader, line
 from boxship.wire.stream import FrameReader, frame
 
 frames = st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=40)), max_size=8)
@@ -31,17 +29,3 @@ def test_bytes_that_are_no_frame_raise_value_error_alone(data: bytes) -> None:
         list(FrameReader().feed(data))
     except ValueError:
         assert len(data) >= 8
-
-
-@given(st.lists(st.dictionaries(st.text(), st.integers(-9, 9)), max_size=5), st.lists(st.integers(0, 1000), max_size=6))
-def test_lines_come_back_however_they_are_cut(values: list[dict[str, int]], places: list[int]) -> None:
-    reader = LineReader()
-    data = b"".join(line(value, b"\r\n") for value in values)
-    assert [item for piece in cut(data, places) for item in reader.feed(piece)] == values
-
-
-def test_a_line_without_end_is_bounded() -> None:
-    reader = LineReader(limit=10)
-    with pytest.raises(ValueError):
-        list(reader.feed(b"x" * 11))
-    assert list(LineReader().finish()) == []

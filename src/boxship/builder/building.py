@@ -32,6 +32,7 @@ from boxship.content import Lease
 from boxship.errors import BoxshipError, Invalid, NotFound, Unsupported
 from boxship.images.model import Image
 from boxship.spec import platform as platforms
+from boxship.spec.ignore import lines_of
 from boxship.spec.image import ExecutionConfig, Platform
 
 IGNORE_BYTES = 1 << 20
@@ -293,8 +294,7 @@ async def with_patterns(executor: Executor, context: FolderTree, paths: tuple[st
             data = await executor.read(context, path, IGNORE_BYTES)
         except NotFound:
             continue
-        lines = data.decode(errors="surrogateescape").removeprefix("\ufeff").splitlines()
-        return msgspec.structs.replace(context, patterns=tuple(lines))
+        return msgspec.structs.replace(context, patterns=tuple(lines_of(data)))
     return context
 
 

@@ -23,7 +23,6 @@ DEFAULT_SERVER = f"https://index.{DEFAULT_DOMAIN}/v1/"
 TOKEN_USER = "<token>"  # stands for the user where the secret is an identity token
 NOT_FOUND = "credentials not found in native keychain"
 HELPER_SECONDS = 60
-FIELDS = ("username", "password", "identitytoken", "registrytoken")
 
 Fields = dict[str, str]
 

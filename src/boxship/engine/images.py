@@ -31,10 +31,6 @@ class EngineImages:
         self.list = images.list
         self.history = images.history
 
-    def containers_of(self, image_id: str) -> int:
-        """How many containers are made of the image."""
-        return sum(container.image_id == image_id for container in self._records)
-
     async def tag(self, ref: str, new: str) -> None:
         """Give an image a further name; a name that is taken moves."""
         image = await self._images.tag(ref, parse(new))

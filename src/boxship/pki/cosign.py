@@ -4,7 +4,6 @@ import base64
 import hashlib
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from boxship.pki import keys
 
@@ -26,11 +25,6 @@ def fingerprint(key: keys.PublicKey) -> str:
     """A name for a public key that people can compare: SHA-256 of its DER form, shortened."""
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(key.public_bytes(*form)).hexdigest()[:16]
-
-
-def is_usual(key: keys.PublicKey) -> bool:
-    """Whether cosign itself makes such keys: ECDSA on P-256."""
-    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1"
 
 
 def _encode(data: bytes) -> str:

@@ -18,7 +18,6 @@ from boxship.spec.quantity import parse_bytes
 ANONYMOUS = "anonymous"
 EVERYBODY = "*"
 ACTIONS = ("pull", "push", "delete")
-NANOSECONDS = 1
 
 Names = Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)]
 

@@ -62,10 +62,6 @@ class Uploads:
             if not upload.busy and PREFIX + identifier not in there:
                 del self._known[identifier]
 
-    def active_in(self, repository: str) -> int:
-        """Uploads of a repository that are not finished."""
-        return sum(1 for upload in self._known.values() if upload.id.endswith(_mark(repository)))
-
     async def start(self, repository: str, algorithm: str = KEPT[0]) -> str:
         """Begin an upload; its id. Raises DigestInvalid, Exhausted."""
         if algorithm not in KEPT:

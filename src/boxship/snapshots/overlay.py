@@ -227,10 +227,6 @@ class Snapshots(LayerMaking):
         )
         return int(size)
 
-    async def parents_usage(self, key: str) -> int:
-        """Bytes on the device of the layers that the snapshot stands on."""
-        return sum([await self.layer_usage(layer) for layer in self._layout.chain(self._layout.parent_of(key))])
-
     async def usages(self, keys: Collection[str]) -> dict[str, int]:
         """`usage` of many snapshots by one run; missing ones have 0."""
         paths = [f"{self._layout.snapshot(key)}/upper" for key in keys]

@@ -31,15 +31,11 @@ class BadPattern(Invalid):
     """A pattern that is none; the message says which and why."""
 
 
-def lines_of(content: bytes) -> list[str]:
-    """The lines of an ignore file. Bytes that are not UTF-8 become what file names have for them."""
-    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+def lines_of(content: bytes, errors: str = "surrogateescape") -> list[str]:
+    """The lines of an ignore file. Bytes that are not UTF-8 become what file names have for them, or what `errors` of
+    bytes.decode says."""
+    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors)
     return [line.removesuffix("\r") for line in text.split("\n")]
-
-
-def has_wildcards(path: str) -> bool:
-    """Whether a source path is a pattern. An escaped character alone is none."""
-    return re.search(r"[*?\[]", re.sub(r"\\.", "", path, flags=re.S)) is not None
 
 
 def cleaned(pattern: str) -> str:

@@ -253,10 +253,6 @@ class HttpClient:
                 self._contexts.popitem(last=False)
         return known
 
-    def forget_trust(self) -> None:
-        """Read certificate files again when they are next needed."""
-        self._contexts.clear()
-
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()

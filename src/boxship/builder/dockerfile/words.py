@@ -52,11 +52,6 @@ def expand_word(text: str, variables: Mapping[str, str], escape: str = "\\") -> 
     return expand(text, variables, escape).text
 
 
-def expand_words(text: str, variables: Mapping[str, str], escape: str = "\\") -> tuple[str, ...]:
-    """Any number of words: what a variable brings is split too."""
-    return expand(text, variables, escape).words
-
-
 def expand_heredoc(content: str, variables: Mapping[str, str]) -> Expansion:
     """The content of a COPY's or ADD's here-document: quotes stay, the escape token is always a backslash."""
     return read(content, variables, Reading(quotes=False))

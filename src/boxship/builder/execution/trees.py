@@ -8,7 +8,6 @@ from boxship.snapshots.making import Draft
 from boxship.snapshots.overlay import Snapshots
 
 PROGRAM = str(Path(__file__).parent / "child" / "__main__.py")
-VIEW_LIMIT = 64  # trees of layers that one step reads
 
 
 class Trees:

@@ -11,7 +11,6 @@ from boxship.errors import Invalid, Unsupported
 
 SECRET_BYTES = 500 << 10  # what the daemon takes of one
 OUTPUT_KINDS = ("image", "registry", "docker", "oci", "tar", "local", "cacheonly", "none")
-FILE_KINDS = ("docker", "oci", "tar")
 CACHE_KINDS = ("inline", "registry", "local")
 ENTITLEMENTS = ("network.host", "security.insecure")
 EPOCH = "SOURCE_DATE_EPOCH"

@@ -9,6 +9,7 @@ from boxship.cli.call import Failure
 from boxship.cli.daemon import Object
 from boxship.cli.files import PIECE, read_pieces
 from boxship.errors import Invalid, Unsupported
+from boxship.spec.ignore import lines_of
 
 DOCKERFILE_BYTES = 4 << 20  # what the daemon takes
 IGNORE_BYTES = 1 << 20
@@ -165,8 +166,7 @@ def _ignore_lines(root: str, dockerfile: str) -> list[str]:
             continue
         if len(content) > IGNORE_BYTES:
             raise Invalid(f"cannot read {path}: longer than {IGNORE_BYTES} bytes")
-        lines = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n")
-        return [line.removesuffix("\r") for line in lines if line.strip()] or [NO_RULES]
+        return [line for line in lines_of(content, "replace") if line.strip()] or [NO_RULES]
     return []
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -18,7 +18,6 @@ Version = tuple[int, int]
 Body = TypeVar("Body")
 BODY_BYTES = 4 << 20  # a JSON body
 FALSE = ("", "0", "no", "false", "none")
-STREAM_CHUNK_END = b"\r\n"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -147,8 +146,3 @@ def rfc3339(time: int, *, fixed: bool = False) -> str:
     if not fixed:
         digits = digits.rstrip("0")
     return f"{text}.{digits}Z" if digits else f"{text}Z"
-
-
-def sorted_map(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """As Go writes maps."""
-    return dict(sorted(values.items())) if values else {}
