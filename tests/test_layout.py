@@ -6,10 +6,11 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "boxship"
 
-EVERYWHERE = {"errors", "spec"}
+EVERYWHERE = {"errors", "spec", "waiting"}
 FLOORS: dict[str, tuple[int, set[str]]] = {
     "errors": (0, set()),
     "spec": (1, set()),
+    "waiting": (1, set()),
     "wire": (2, set()),
     "sys": (2, set()),
     "store": (2, set()),

@@ -201,7 +201,8 @@ def _damage(path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["middle", "short", "text"])
 def test_damaged_state_is_refused(launcher: Launcher, how: str) -> None:
-    with instance(launcher) as box:
+    no_reserve = {"reserve.LOG_BYTES": 0, "reserve.FREE_BYTES": 0}  # else the damage is where nothing is stored
+    with instance(launcher, **no_reserve) as box:
         box.client.run("kept", ["sleep", "1000"])
         pid = box.client.state("kept")["Pid"]
         box.stop()  # closes the file, so that everything is in it

@@ -26,8 +26,8 @@ from boxship.builder.model import CacheRecord
 from boxship.builder.operations import FolderTree
 from boxship.builder.sources import Answer, Fetcher, Kept, Repositories
 from boxship.errors import Exhausted, Invalid, NotFound, Unavailable
-from boxship.snapshots.program import in_thread
 from boxship.snapshots.removal import remove_path
+from boxship.waiting import in_thread
 
 FILE_BYTES = 16 << 30  # of one file
 KEPT_SECONDS = 7 * 24 * 3600.0

@@ -4,9 +4,9 @@ A blob is visible only when it is whole, verified and on the disk: ingest writes
 way, synchronises, then renames. This room must never change a blob, and never takes one away that somebody claims.
 """
 
-from boxship.content.blobs import Content
+from boxship.content.blobs import Content, open_ingest
 from boxship.content.garbage import Garbage, Lease, layer_key
 from boxship.content.ingest import Ingest, Partial
 from boxship.content.references import References
 
-__all__ = ["Content", "Garbage", "Ingest", "Lease", "Partial", "References", "layer_key"]
+__all__ = ["Content", "Garbage", "Ingest", "Lease", "Partial", "References", "layer_key", "open_ingest"]

@@ -5,7 +5,8 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from functools import partial
 from pathlib import Path
 
 from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf, kernel, synchronise
@@ -13,6 +14,7 @@ from boxship.content.references import References
 from boxship.errors import Internal, Invalid, NotFound
 from boxship.spec import digest as digests
 from boxship.store import Store
+from boxship.waiting import in_thread, to_the_end
 
 PIECE = 1024 * 1024  # bytes handed to the writing thread at once
 
@@ -63,12 +65,7 @@ class Content:
         """Store what `source` gives; digest and size. Writing and hashing go on in a thread while the source is read.
         Raises Invalid where the blob is not what was expected, Exhausted on a full disk."""
         algorithm = self.place(expected).parent.name if expected is not None else ALGORITHMS[0]
-        opening = asyncio.ensure_future(asyncio.to_thread(self.begin, algorithm=algorithm))
-        try:
-            ingest = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_forget)
-            raise
+        ingest = await open_ingest(partial(self.begin, algorithm=algorithm))
         writing: asyncio.Future[None] | None = None
         try:
             buffer = bytearray()
@@ -88,7 +85,7 @@ class Content:
         finally:
             if writing is not None:
                 await asyncio.wait([writing])
-            await asyncio.shield(asyncio.to_thread(ingest.abandon))
+            await in_thread(ingest.abandon)
 
     async def put(self, data: bytes) -> str:
         """Store a small blob; its digest."""
@@ -224,10 +221,15 @@ class Content:
         return await asyncio.to_thread(count)
 
 
-def _forget(opening: "asyncio.Future[Ingest]") -> None:
-    """Take back an ingest that nobody waited for."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().abandon()
+async def open_ingest(begin: Callable[[], Ingest]) -> Ingest:
+    """Begin in a thread. A caller that is cancelled meanwhile leaves it paused: else nobody could ever open it."""
+    opening = asyncio.ensure_future(asyncio.to_thread(begin))
+    try:
+        return await to_the_end(opening)
+    except asyncio.CancelledError:
+        if not opening.cancelled() and opening.exception() is None:
+            await in_thread(opening.result().pause)
+        raise
 
 
 def _end(ingest: Ingest, rest: bytearray, expected: str | None, size: int | None) -> str:

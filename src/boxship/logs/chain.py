@@ -1,29 +1,15 @@
 """The files of a log that a reader has still to read, and its place in the first of them."""
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from boxship.logs.generations import Source, close_all, open_all
 from boxship.logs.lines import count_lines, place_behind, since_place, tail_place
+from boxship.waiting import in_thread
 
 READ_BYTES = 1 << 20  # in one go, in a thread
 NEAR_BYTES = 1 << 16  # what was written just now is in memory: so much of it is read at once, without a thread
 _CLOCK_MARGIN = 1_000_000_000  # nanoseconds by which a file's time may lag behind its last line's
-
-
-Result = TypeVar("Result")
-
-
-async def in_thread(work: Callable[..., Result], *arguments: object) -> Result:
-    """Run in a thread. One that is cancelled waits for its thread: that works on files which are closed afterwards."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
 
 
 class Chain:

@@ -12,9 +12,10 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 
-from boxship.logs.chain import Chain, in_thread
+from boxship.logs.chain import Chain
 from boxship.logs.lines import Decoder
 from boxship.spec.log import LogRecord
+from boxship.waiting import in_thread
 
 BOTH = (1, 2)
 SHORTEST_POLL, LONGEST_POLL = 0.005, 0.05  # seconds between two looks at a log whose end is reached

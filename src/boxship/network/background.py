@@ -5,27 +5,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-
-
-async def finish(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` to its end even if the caller is cancelled meanwhile; the cancellation is raised after that. For
-    changes whose half would be a leak."""
-    task = asyncio.get_running_loop().create_task(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    result = task.result()
-    if cancelled:
-        raise asyncio.CancelledError
-    return result
 
 
 class Background:

@@ -9,7 +9,7 @@ from pathlib import Path
 from boxship.errors import Conflict, NotFound
 from boxship.network import rules
 from boxship.network.attachments import Attachments
-from boxship.network.background import Locks, finish
+from boxship.network.background import Locks
 from boxship.network.catalog import Catalog
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
@@ -25,6 +25,7 @@ from boxship.network.upstream import Upstream
 from boxship.spec.attachment import Attachment, Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
 from boxship.store import Store
+from boxship.waiting import to_the_end
 
 COUNTERS = (
     "rx_packets",
@@ -127,10 +128,10 @@ class Networks:
     # networks
 
     async def create(self, spec: NetworkSpec) -> Network:
-        return await finish(self._catalog.create(spec))
+        return await to_the_end(self._catalog.create(spec))
 
     async def remove(self, reference: str) -> Network:
-        return await finish(self._catalog.remove(reference))
+        return await to_the_end(self._catalog.remove(reference))
 
     def get(self, reference: str) -> Network:
         """A network by id, name, or the start of its id. NotFound "network x not found"."""
@@ -176,9 +177,9 @@ class Networks:
             if container_id in self._places.records:
                 raise Conflict(f"cannot attach container {name}: it is attached already")
             try:
-                return await finish(self._attachments.attach(record, tuple(requests), tuple(ports)))
+                return await to_the_end(self._attachments.attach(record, tuple(requests), tuple(ports)))
             except asyncio.CancelledError:
-                await finish(self._attachments.detach(container_id))
+                await to_the_end(self._attachments.detach(container_id))
                 raise
 
     def attachment(self, container_id: str) -> Attachment:
@@ -188,19 +189,19 @@ class Networks:
     async def detach(self, container_id: str) -> None:
         """Take a container's place away; one that has none is fine."""
         async with self._locks.hold(container_id):
-            await finish(self._attachments.detach(container_id))
+            await to_the_end(self._attachments.detach(container_id))
 
     async def connect(self, container_id: str, request: EndpointRequest) -> Attachment:
         async with self._locks.hold(container_id):
-            return await finish(self._attachments.connect(container_id, request))
+            return await to_the_end(self._attachments.connect(container_id, request))
 
     async def disconnect(self, container_id: str, network_id: str) -> Attachment:
         async with self._locks.hold(container_id):
-            return await finish(self._attachments.disconnect(container_id, network_id))
+            return await to_the_end(self._attachments.disconnect(container_id, network_id))
 
     async def rename(self, container_id: str, name: str) -> None:
         async with self._locks.hold(container_id):
-            await finish(self._attachments.rename(container_id, name))
+            await to_the_end(self._attachments.rename(container_id, name))
 
     async def statistics(self, container_id: str) -> dict[str, dict[str, int]]:
         """What went through a container's interfaces, by their names inside; as the container sees it."""

@@ -7,18 +7,18 @@ repository, so there is no record that could disagree with the file. One request
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 
-from boxship.content import Content, Ingest
+from boxship.content import Content, Ingest, open_ingest
 from boxship.errors import Conflict, Exhausted, Invalid, NotFound
 from boxship.registry.model import Settings
 from boxship.registry.names import KEPT
 from boxship.registry.refusals import DigestInvalid, OutOfOrder, QuotaReached, SizeInvalid, UploadBusy, UploadUnknown
+from boxship.waiting import in_thread, to_the_end
 
-Result = TypeVar("Result")
 PREFIX = "registry-"
 RANDOM_BYTES = 16
 PIECE = 1024 * 1024  # bytes handed to the writing thread at once
@@ -50,10 +50,10 @@ class Uploads:
 
     async def recover(self) -> None:
         """Find the uploads that a former daemon left. They are known again when their clients come back."""
-        for partial in await asyncio.to_thread(self._content.partials):
-            if partial.name.startswith(PREFIX):
-                identifier = partial.name.removeprefix(PREFIX)
-                self._known[identifier] = Upload(identifier, "", size=partial.size)
+        for found in await asyncio.to_thread(self._content.partials):
+            if found.name.startswith(PREFIX):
+                identifier = found.name.removeprefix(PREFIX)
+                self._known[identifier] = Upload(identifier, "", size=found.size)
 
     async def forget_old(self) -> None:
         """Forget uploads whose file the content room has taken away for its age."""
@@ -106,7 +106,7 @@ class Uploads:
                 await self._pour(ingest, chunks, length, room)
             finally:
                 upload.size, upload.ingest = ingest.size, None
-                await _to_the_end(ingest.pause)
+                await in_thread(ingest.pause)
         finally:
             upload.busy = False
         return upload.size
@@ -130,9 +130,9 @@ class Uploads:
             upload.algorithm = digest.partition(":")[0]
             ingest = await self._begin(upload)
             try:
-                await _to_the_end(_settle, ingest, digest)
+                await in_thread(_settle, ingest, digest)
             finally:
-                await _to_the_end(ingest.pause)
+                await in_thread(ingest.pause)
                 self._known.pop(identifier, None)
         finally:
             upload.busy = False
@@ -142,12 +142,12 @@ class Uploads:
         self, digest: str, chunks: AsyncIterator[bytes], *, length: int | None = None, room: int | None = None
     ) -> int:
         """A blob in one request, without an upload; its size. Raises as `finish` does."""
-        ingest = await _to_the_end(self._content.begin, algorithm=digest.partition(":")[0])
+        ingest = await open_ingest(partial(self._content.begin, algorithm=digest.partition(":")[0]))
         try:
             await self._pour(ingest, chunks, length, room)
-            await _to_the_end(_settle, ingest, digest)
+            await in_thread(_settle, ingest, digest)
         finally:
-            await _to_the_end(ingest.abandon)
+            await in_thread(ingest.abandon)
         return ingest.size
 
     async def cancel(self, repository: str, identifier: str) -> None:
@@ -177,11 +177,11 @@ class Uploads:
 
     async def _begin(self, upload: Upload) -> Ingest:
         try:
-            ingest = await _to_the_end(self._content.begin, PREFIX + upload.id, algorithm=upload.algorithm)
+            ingest = await open_ingest(partial(self._content.begin, PREFIX + upload.id, algorithm=upload.algorithm))
         except Conflict:
             raise UploadBusy(f"cannot write to upload {upload.id}: another request does") from None
         if ingest.size < upload.size:  # taken for its age meanwhile
-            await _to_the_end(ingest.abandon)
+            await in_thread(ingest.abandon)
             self._known.pop(upload.id, None)
             raise UploadUnknown(f"cannot find upload {upload.id}: it is too old")
         return ingest
@@ -237,9 +237,9 @@ def _write(ingest: Ingest, pieces: list[bytes]) -> None:
 async def _drain(ingest: Ingest, writing: "asyncio.Future[None] | None", buffer: list[bytes]) -> None:
     """Wait for what is being written, also when cancelled, then write the rest."""
     if writing is not None:
-        await _finished(writing)
+        await to_the_end(writing)
     if buffer:
-        await _to_the_end(_write, ingest, buffer)
+        await in_thread(_write, ingest, buffer)
 
 
 def _settle(ingest: Ingest, digest: str) -> None:
@@ -247,18 +247,3 @@ def _settle(ingest: Ingest, digest: str) -> None:
         ingest.finish(digest)
     except Invalid as error:
         raise DigestInvalid(str(error)) from None
-
-
-async def _to_the_end(work: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-    """Run `work` in a thread; a cancellation waits until it has ended, as its file must not be closed meanwhile."""
-    return await _finished(asyncio.ensure_future(asyncio.to_thread(work, *arguments, **options)))
-
-
-async def _finished(future: "asyncio.Future[Result]") -> Result:
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        if not future.cancelled() and future.exception() is None and isinstance(begun := future.result(), Ingest):
-            begun.pause()
-        raise

@@ -17,12 +17,13 @@ import msgspec
 from boxship.errors import Exhausted, Internal, Invalid
 from boxship.snapshots.layers import Layers
 from boxship.snapshots.layout import LayerRecord
-from boxship.snapshots.program import in_thread, pump_job
+from boxship.snapshots.program import pump_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
 from boxship.sys.mount import detach_held
 from boxship.sys.mount import mount as make_mount
 from boxship.sys.overlay import MAXIMUM_LAYERS
+from boxship.waiting import in_thread
 
 # Renamed folders and files that were only chmodded must be whole in the upper folder, or they could not be exported.
 OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")

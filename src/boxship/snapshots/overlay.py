@@ -19,12 +19,13 @@ from boxship.errors import Exhausted, Internal, Invalid, Unsupported
 from boxship.snapshots.layout import Layout
 from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
 from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
-from boxship.snapshots.program import in_thread, plain_mounts, run_job, stream_job
+from boxship.snapshots.program import plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
 from boxship.sys.mount import detach_held, mounted_under, unmount
 from boxship.sys.mount import mount as make_mount
 from boxship.sys.overlay import MAXIMUM_LAYERS
+from boxship.waiting import in_thread
 
 _LOOP_LAYERS = 32  # a mount of more layers takes longer than the loop may wait
 

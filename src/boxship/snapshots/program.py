@@ -16,14 +16,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from boxship import errors
 from boxship.spec.mount import Mount
 from boxship.sys.pidfd import open_pidfd, wait_pidfd
 from boxship.sys.spawn import reap, spawn
+from boxship.waiting import settled
 
-Value = TypeVar("Value")
 _CHILD = str(Path(__file__).parent / "child" / "__main__.py")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _PIPE_BYTES = 1 << 20
@@ -266,32 +266,7 @@ async def pump_job(job: dict[str, Any], write: Callable[[bytes], None], *, progr
         return await running.result()
     finally:
         running.close()  # a child that is killed ends the thread
-        await _settled(pumping)
-
-
-async def in_thread(function: Callable[..., Value], *arguments: Any) -> Value:
-    """As asyncio.to_thread, but a cancelled caller goes on only when the thread is through: what it did can be undone
-    then."""
-    working = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await _settled(working)
-        raise
-
-
-async def _settled(task: "asyncio.Future[Any]") -> None:
-    """Wait for the end of what cannot be cancelled, whatever its outcome, also while we are cancelled ourselves."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    if not task.cancelled():
-        task.exception()
-    if cancelled:
-        raise asyncio.CancelledError
+        await settled(pumping)
 
 
 async def stream_job(job: dict[str, Any], *, program: str = _CHILD) -> AsyncIterator[bytes]:

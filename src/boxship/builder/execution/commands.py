@@ -33,6 +33,7 @@ from boxship.snapshots.overlay import Snapshots
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest
 from boxship.spec.mount import Mount
+from boxship.waiting import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +82,10 @@ class Commands:
             ended = await step.perform(base)
             if ended.code:
                 raise StepFailed(" ".join(operation.arguments), ended.code, out_of_memory=ended.oom_killed)
-            await _to_the_end(step.release())
+            await to_the_end(step.release())
             draft = await self._snapshots.take(step.id)
         except BaseException:
-            await _to_the_end(step.take_back())
+            await to_the_end(step.take_back())
             raise
         if draft is None:
             return None
@@ -281,19 +282,3 @@ class Step:
             await doing
         except (BoxshipError, OSError):
             log.exception("cannot give back a part of build step %s", self.id[:12])
-
-
-async def _to_the_end(doing: Any) -> None:
-    """Do it to its end, also while we are cancelled."""
-    task = asyncio.ensure_future(doing)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-        except BaseException:
-            break
-    if cancelled:
-        raise asyncio.CancelledError
-    task.result()

@@ -1,14 +1,13 @@
 """What a step changed becomes a layer and a blob: packed, leased by name, then made visible."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
-from boxship.content import Content, Ingest, Lease, layer_key
+from boxship.content import Content, Lease, layer_key, open_ingest
 from boxship.images.model import Layer
 from boxship.snapshots.making import Draft, Packed, chain_of
 from boxship.snapshots.overlay import Snapshots
-from boxship.snapshots.program import in_thread
 from boxship.spec.image import MEDIA_LAYER
+from boxship.waiting import in_thread
 
 Packing = Callable[[Callable[[bytes], None]], Awaitable[Packed]]  # writes the archive, says what it has
 
@@ -23,7 +22,7 @@ class Keeping:
     async def keep(self, draft: Draft, packing: Packing, lease: Lease) -> Layer | None:
         """The draft as a layer, durable, in the lease; None where it has no entry. The draft ends with this."""
         try:
-            ingest = await self._begin()
+            ingest = await open_ingest(self._content.begin)
             try:
                 packed = await packing(ingest.write)
                 if not packed.entries:
@@ -39,17 +38,3 @@ class Keeping:
             return Layer(digest, blob_size, digest, chain_id, size, MEDIA_LAYER)
         finally:
             self._snapshots.discard(draft)
-
-    async def _begin(self) -> Ingest:
-        """A blob on its way; a cancelled caller leaves none."""
-        beginning = asyncio.ensure_future(asyncio.to_thread(self._content.begin))
-        try:
-            return await asyncio.shield(beginning)
-        except asyncio.CancelledError:
-            beginning.add_done_callback(_abandon)
-            raise
-
-
-def _abandon(begun: "asyncio.Future[Ingest]") -> None:
-    if not begun.cancelled() and begun.exception() is None:
-        begun.result().abandon()

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from boxship.content import Content, Lease
+from boxship.content import Content, Lease, open_ingest
 from boxship.errors import Unsupported
-from boxship.images.remote.fetching import open_ingest, to_the_end
 from boxship.spec.image import MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD, Descriptor
+from boxship.waiting import in_thread
 
 PREFIX = "transfers/compressed/"
 PIECE = 1024 * 1024
@@ -59,7 +59,7 @@ class Compressor:
                 made = Compressed(ingest.digest(), ingest.size)
                 await asyncio.to_thread(ingest.finish)
             finally:
-                await to_the_end(asyncio.to_thread(ingest.abandon))
+                await in_thread(ingest.abandon)
         await self._remember(f"{kind}/{digest}", made)
         return made
 

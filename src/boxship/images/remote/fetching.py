@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol
 
-from boxship.content import Content, Ingest
+from boxship.content import Content, Ingest, open_ingest
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.images.remote.model import RemoteLimits
 from boxship.images.remote.news import start
@@ -21,6 +21,7 @@ from boxship.images.remote.retrying import TRANSIENT, Retries, Sleep
 from boxship.spec import digest as digests
 from boxship.spec.image import Descriptor
 from boxship.transport.client import Answer
+from boxship.waiting import in_thread, to_the_end
 
 PIECE = 256 * 1024  # bytes handed to the writing thread at once; more costs memory and brings nothing
 JOINS = 3  # transfers of others that may fail before we try ourselves
@@ -126,15 +127,15 @@ class Downloads:
                 await to_the_end(self._finish(ingest, wanted))
                 return
             except Exhausted:
-                await to_the_end(asyncio.to_thread(ingest.abandon))  # what filled the disk must not go on filling it
+                await in_thread(ingest.abandon)  # what filled the disk must not go on filling it
                 raise
             except Invalid:
-                await to_the_end(asyncio.to_thread(ingest.abandon))
+                await in_thread(ingest.abandon)
                 if last or not continued:
                     raise
                 log.warning("blob %s was damaged in what had come before: it is fetched again", wanted.digest)
             finally:
-                await to_the_end(asyncio.to_thread(ingest.pause))
+                await in_thread(ingest.pause)
 
     async def _finish(self, ingest: Ingest, wanted: Descriptor) -> None:
         await asyncio.to_thread(ingest.finish, wanted.digest, wanted.size)
@@ -211,28 +212,6 @@ class Downloads:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-async def open_ingest(begin: Callable[[], Ingest]) -> Ingest:
-    """Begin in a thread. When we are cancelled meanwhile it is paused again, else nobody could ever open it."""
-    opening = asyncio.ensure_future(asyncio.to_thread(begin))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        await asyncio.wait([opening])
-        if not opening.cancelled() and opening.exception() is None:
-            await asyncio.to_thread(opening.result().pause)
-        raise
-
-
-async def to_the_end(work: Awaitable[None]) -> None:
-    """Do it, also when we are cancelled meanwhile: a thread that works on a file must be done before others do."""
-    running = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
 
 
 async def _last(ingest: Ingest, writing: "asyncio.Future[None] | None", rest: bytearray) -> None:
