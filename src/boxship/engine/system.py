@@ -60,6 +60,11 @@ class SystemInfo(msgspec.Struct, frozen=True, kw_only=True):
     log_driver: str
     pid: int
     open_files: int
+    mirrors: dict[str, tuple[str, ...]] = {}  # by domain, the addresses that are asked before it
+    insecure_registries: tuple[str, ...] = ()  # domains, hosts, networks
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
 
 
 class DiskUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +106,7 @@ class System:
         paused = phases.count(Phase.PAUSED)
         host = self._driver.host
         release = _os_release()
+        registries = self._images.remote.settings
         return SystemInfo(
             id=self._facts.id,
             name=platform.node(),
@@ -131,6 +137,11 @@ class System:
             log_driver=self._facts.log_driver,
             pid=os.getpid(),
             open_files=len(os.listdir("/proc/self/fd")),
+            mirrors=registries.mirrors,
+            insecure_registries=registries.insecure,
+            http_proxy=registries.proxies.http,
+            https_proxy=registries.proxies.https,
+            no_proxy=registries.proxies.none_for,
         )
 
     async def usage(self) -> DiskUsage:

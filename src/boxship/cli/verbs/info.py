@@ -73,16 +73,28 @@ def info_lines(info: Object) -> list[str]:
     for label, field in (("Name", "Name"), ("ID", "ID"), ("Docker Root Dir", "DockerRootDir")):
         lines.append(f" {label}: {info.get(field)}")
     lines += [f" Debug Mode: {_word(info.get('Debug'))}"]
+    for label, field in (("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy"), ("No Proxy", "NoProxy")):
+        if info.get(field):
+            lines.append(f" {label}: {info[field]}")
     lines += [" Labels:", *(f"  {label}" for label in info["Labels"])] if info.get("Labels") else []
     lines += [f" Experimental: {_word(info.get('ExperimentalBuild'))}"]
-    insecure = (info.get("RegistryConfig") or {}).get("InsecureRegistryCIDRs") or []
-    lines += [" Insecure Registries:", *(f"  {entry}" for entry in insecure)] if insecure else []
+    lines += _registries(info.get("RegistryConfig") or {})
     lines.append(f" Live Restore Enabled: {_word(info.get('LiveRestoreEnabled'))}")
     pools = info.get("DefaultAddressPools") or []
     if pools:
         lines.append(" Default Address Pools:")
         lines += [f"   Base: {pool.get('Base')}, Size: {pool.get('Size')}" for pool in pools]
     return [*lines, ""]
+
+
+def _registries(config: Object) -> list[str]:
+    """Which registries are spoken to without certificates, and what is asked before the default one."""
+    known = config.get("IndexConfigs") or {}
+    insecure = [entry["Name"] for entry in known.values() if not entry.get("Secure")]
+    insecure += config.get("InsecureRegistryCIDRs") or []
+    lines = [" Insecure Registries:", *(f"  {entry}" for entry in insecure)] if insecure or known else []
+    mirrors = config.get("Mirrors") or []
+    return lines + ([" Registry Mirrors:", *(f"  {mirror}" for mirror in mirrors)] if mirrors else [])
 
 
 def _word(value: object) -> str:

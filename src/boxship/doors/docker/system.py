@@ -1,5 +1,6 @@
 """The engine as a whole: ping, version, info, df."""
 
+import ipaddress
 from typing import Any
 
 from boxship import __version__
@@ -13,9 +14,13 @@ from boxship.doors.docker.volumes import volume_json
 from boxship.engine.clock import SystemClock
 from boxship.engine.system import SystemInfo
 from boxship.errors import Invalid
+from boxship.spec.reference import DEFAULT_DOMAIN
 from boxship.transport.exchange import Reply
 
 CLOCK = SystemClock()
+INDEX_SERVER = f"https://index.{DEFAULT_DOMAIN}/v1/"
+LOOPBACK = ("::1/128", "127.0.0.0/8")  # plain HTTP may always go there
+SECRET = "xxxxx:xxxxx"
 DF_TYPES = ("container", "image", "volume", "build-cache")
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 PING_HEADERS = {
@@ -94,15 +99,15 @@ def info_json(found: SystemInfo, now: int) -> dict[str, Any]:
         "OSVersion": found.os_version,
         "OSType": found.os_type,
         "Architecture": found.architecture,
-        "IndexServerAddress": "",
-        "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": None},
+        "IndexServerAddress": INDEX_SERVER,
+        "RegistryConfig": registries_json(found),
         "NCPU": found.cpus,
         "MemTotal": found.memory_total,
         "GenericResources": None,
         "DockerRootDir": found.data_root,
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
+        "HttpProxy": masked(found.http_proxy),
+        "HttpsProxy": masked(found.https_proxy),
+        "NoProxy": ",".join(found.no_proxy),
         "Name": found.name,
         "Labels": list(found.labels),
         "ExperimentalBuild": False,
@@ -128,6 +133,39 @@ def info_json(found: SystemInfo, now: int) -> dict[str, Any]:
         "CDISpecDirs": [],
         "Warnings": list(found.warnings) or None,
     }
+
+
+def registries_json(found: SystemInfo) -> dict[str, Any]:
+    """What the operator said of registries, as Docker shows it: networks apart from names."""
+    networks, names = list(LOOPBACK), []
+    for rule in found.insecure_registries:
+        try:
+            networks.append(str(ipaddress.ip_network(rule, strict=False)))
+        except ValueError:
+            names.append(rule)
+    mirrors = {domain: [f"{masked(url).rstrip('/')}/" for url in urls] for domain, urls in found.mirrors.items()}
+    known = {
+        name: {
+            "Name": name,
+            "Mirrors": mirrors.get(name, []),
+            "Secure": name not in names,
+            "Official": name == DEFAULT_DOMAIN,
+        }
+        for name in dict.fromkeys((DEFAULT_DOMAIN, *mirrors, *names))
+    }
+    return {
+        "InsecureRegistryCIDRs": networks,
+        "IndexConfigs": known,
+        "Mirrors": mirrors.get(DEFAULT_DOMAIN),
+    }
+
+
+def masked(url: str) -> str:
+    """An address without the user and the password in it."""
+    scheme, separator, rest = url.rpartition("://")
+    place, slash, path = rest.partition("/")
+    user, _, host = place.rpartition("@")
+    return f"{scheme}{separator}{SECRET}@{host}{slash}{path}" if user else url
 
 
 def kernel_features(found: SystemInfo) -> dict[str, bool]:
