@@ -7,6 +7,7 @@ it. To the registry of this very daemon nothing is sent: it shares our blobs.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,7 +19,6 @@ from boxship.images.loading import manifest_of
 from boxship.images.model import Target
 from boxship.images.remote.client import Remote
 from boxship.images.remote.compressing import Compressor
-from boxship.images.remote.endpoints import is_insecure
 from boxship.images.remote.manifests import INDEXES, encode, is_foreign, kind_of, read_index, read_manifest
 from boxship.images.remote.model import NOBODY, Credentials, Document, OwnRegistry, Pushed, PushedBlob, PushStep
 from boxship.images.remote.news import Pace, together
@@ -30,6 +30,7 @@ from boxship.spec import platform as platforms
 from boxship.spec import reference as references
 from boxship.spec.image import DOCKER_LAYER, MEDIA_LAYER, Descriptor, Manifest, Platform
 from boxship.spec.reference import Reference
+from boxship.transport.client import is_loopback
 
 Tell = Callable[[PushStep | Pushed], None]
 Name = Callable[[str, dict[str, Target]], Awaitable[None]]
@@ -122,7 +123,7 @@ class Pusher:
         """How plain layers are compressed on the way there; "" for not at all."""
         kind = self._remote.settings.push_compression
         if kind == "auto":
-            return "" if is_insecure(self._remote.settings, reference.domain) else "gzip"
+            return "" if is_loopback(urlsplit(f"//{reference.domain}").hostname or "") else "gzip"
         return "" if kind == "none" else kind
 
     # what is to be pushed
