@@ -304,6 +304,8 @@ def _make_context(trust: Trust) -> ssl.SSLContext:
 
 def _failure(what: str, host: str, error: Exception) -> BoxshipError:
     """An error of the library as ours; the words are those that users of Docker know."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        what, host = f"{what} proxyconnect tcp:", f"{error.host}:{error.port}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return WrongCertificate(f"{what} tls: failed to verify certificate: x509: {error.certificate_error}")
     if isinstance(error, aiohttp.ClientConnectorSSLError | ssl.SSLError):
