@@ -12,6 +12,7 @@ from boxship.cli.text import split_reference
 
 PULL_CHOICES = ("always", "missing", "never")
 REFUSED = 125
+NOT_HERE = ("No such image", "does not match the specified platform")
 
 
 def make_container(call: Call, *, detached: bool) -> tuple[str, Object]:
@@ -33,7 +34,7 @@ def make_container(call: Call, *, detached: bool) -> tuple[str, Object]:
     try:
         answer = call.daemon.post("/containers/create", query, body=body)
     except DaemonError as error:
-        if error.status != 404 or pull != "missing" or "No such image" not in str(error):
+        if error.status != 404 or pull != "missing" or not any(text in str(error) for text in NOT_HERE):
             raise
         if not options.on("quiet"):
             call.warn(f"Unable to find image '{_tagged(image)}' locally")
