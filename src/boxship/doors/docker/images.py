@@ -1,4 +1,4 @@
-"""Images: list, inspect, history, tag, remove, prune, import, load, save, commit; pull and push come later."""
+"""Images: list, inspect, history, tag, remove, prune, import, load, save, commit. Pull and push are in `registries`."""
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
