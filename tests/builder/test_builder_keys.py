@@ -98,6 +98,10 @@ def test_inputs_and_the_base_count() -> None:
 def test_a_linked_copy_does_not_depend_on_what_is_below() -> None:
     linked = msgspec.structs.replace(COPY, link=True)
     assert key(linked, LayerTree()) == key(linked)
+    numbered = msgspec.structs.replace(linked, owner="5:6")
+    assert key(numbered, LayerTree()) == key(numbered)
+    named = msgspec.structs.replace(linked, owner="5:staff")  # it is looked up below
+    assert key(named, LayerTree()) != key(named)
 
 
 def test_unpacking_counts() -> None:

@@ -33,7 +33,7 @@ def tree_identity(tree: LayerTree) -> str:
 def operation_parts(operation: Operation, base: LayerTree, inputs: tuple[str, ...]) -> Parts:
     """The parts of a bound operation. `inputs` are the digests of its sources or of its mounts' trees, in order."""
     parts = {"kind": type(operation).__name__}
-    if not isinstance(operation, CopyOperation) or not operation.link:
+    if not isinstance(operation, CopyOperation) or not operation.link or operation.names_owner:
         parts["base"] = tree_identity(base)
     for name in operation.__struct_fields__:
         value = getattr(operation, name)

@@ -75,6 +75,11 @@ class CopyOperation(msgspec.Struct, frozen=True, kw_only=True):
     parents: bool = False
     epoch: int | None = None
 
+    @property
+    def names_owner(self) -> bool:
+        """Whether the owner has to be looked up in the files below, also where those play no other part."""
+        return any(part and not part.isdecimal() for part in self.owner.split(":"))
+
 
 class FolderOperation(msgspec.Struct, frozen=True, kw_only=True):
     """WORKDIR: make a folder with its parents where it is missing, owned by `owner`."""

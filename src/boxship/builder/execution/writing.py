@@ -37,7 +37,7 @@ class Writing:
         trees: list[dict[str, Any]] = []
         sources = [self._source(source, operation.parents, trees) for source in operation.sources]
         accounts = None
-        if operation.link and not operation.owner.replace(":", "").isdigit() and operation.owner:
+        if operation.link and operation.names_owner:
             accounts = len(trees)  # names are looked up in what is below, though the layer does not stand on it
             trees.append(self._trees.describe(base, accounts))
         job = {
