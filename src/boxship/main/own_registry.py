@@ -171,7 +171,10 @@ class RemoteUpstream:
         """Raises Invalid where the password cannot be read, or the address is none."""
         self._upstream = cache.upstream.removeprefix("https://").rstrip("/")
         self._remote = remote
-        references.parse(f"{self._upstream}/a")
+        try:
+            references.parse(f"{self._upstream}/a")
+        except Invalid as error:
+            raise Invalid(f"cannot use upstream {cache.upstream}: write HOST[:PORT][/PATH]") from error
         password = ""
         if cache.password_file:
             try:

@@ -52,7 +52,6 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
     repository: tuple[RuleTable, ...] = ()
     cache: tuple[CacheTable, ...] = ()
-    catalog: Names | None = None
 
 
 class Cache(msgspec.Struct, frozen=True):
