@@ -1,6 +1,7 @@
 """The settings for registries of others, from the options and the environment."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from boxship.errors import Invalid
 from boxship.images.remote.client import check
@@ -26,6 +27,9 @@ def remote_settings(options: Options, environment: Mapping[str, str]) -> RemoteS
     def proxy(given: str, name: str) -> str:
         return given or environment.get(name) or environment.get(name.lower()) or ""
 
+    for path in options.registry_ca:
+        if not Path(path).is_file():
+            raise Invalid(f"cannot use registry-ca {path}: there is no such file")
     spared = proxy(",".join(options.no_proxy), "NO_PROXY")
     settings = RemoteSettings(
         mirrors=mirrors,

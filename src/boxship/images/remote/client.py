@@ -15,7 +15,7 @@ from boxship.errors import BoxshipError, Denied, Invalid, NotFound, Unsupported
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
 from boxship.images.remote.authorization import Authorizer
 from boxship.images.remote.connection import MOVED, REDIRECTS, Connection
-from boxship.images.remote.endpoints import Endpoint, check_mirror, endpoints, leads_inside
+from boxship.images.remote.endpoints import Endpoint, check_mirror, endpoints, is_network, leads_inside
 from boxship.images.remote.failures import ERROR_BYTES, failure
 from boxship.images.remote.manifests import CONFIGS, INDEXES, is_offer, read_index, read_manifest
 from boxship.images.remote.model import Credentials, Document, OwnRegistry, RemoteSettings
@@ -167,6 +167,12 @@ def check(settings: RemoteSettings) -> None:
     for addresses in settings.mirrors.values():
         for address in addresses:
             check_mirror(settings, address)
+    for domain in settings.mirrors:
+        if "/" in domain:
+            raise Invalid(f"cannot use a mirror of {domain}: write HOST[:PORT]=URL")
+    for rule in settings.insecure:
+        if "://" in rule or ("/" in rule and not is_network(rule)):
+            raise Invalid(f"cannot use insecure-registry {rule}: write HOST[:PORT] or a network such as 10.0.0.0/8")
     if settings.push_compression not in COMPRESSIONS:
         raise Invalid(
             f"cannot use push-compression {settings.push_compression}: it is one of {', '.join(COMPRESSIONS)}"

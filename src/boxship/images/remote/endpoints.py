@@ -78,6 +78,15 @@ def is_named(settings: RemoteSettings, domain: str) -> bool:
     return False
 
 
+def is_network(rule: str) -> bool:
+    """Whether the rule is a network, or an address."""
+    try:
+        ipaddress.ip_network(rule, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def trust_for(settings: RemoteSettings, domain: str) -> Trust:
     """The system's authorities, those of the settings, and what the folder of that registry has. Where the folder has
     authorities, they hold on loopback too."""
