@@ -18,7 +18,6 @@ from boxship.builder.cache_ends import (
 )
 from boxship.builder.graph import Graph
 from boxship.builder.layering import Shelf
-from boxship.builder.loading import credentials_of
 from boxship.builder.model import BuildRequest, CacheEnd
 from boxship.builder.operations import LayerTree
 from boxship.builder.sources import BuildImages
@@ -28,6 +27,7 @@ from boxship.errors import Invalid, NotFound, Unavailable, Unsupported
 from boxship.images.model import Layer
 from boxship.images.remote.client import Remote
 from boxship.images.remote.compressing import Compressor
+from boxship.images.remote.credentials import by_domain
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
 from boxship.spec import reference as references
@@ -142,7 +142,7 @@ class Exchange:
         if self._remote is None:
             raise Unavailable(f"cannot use cache {text}: this builder has no way to registries")
         reference = references.parse(text)
-        who = credentials_of(request.credentials).get(reference.domain)
+        who = by_domain(request.credentials).get(reference.domain)
         return RegistryCache(self._remote, self._content, reference, who, request.platform or platforms.host())
 
     async def export(

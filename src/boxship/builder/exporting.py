@@ -8,7 +8,6 @@ import msgspec
 
 from boxship.builder.channel import Channel
 from boxship.builder.composing import Composed
-from boxship.builder.loading import credentials_of
 from boxship.builder.model import BuildRequest, Built, Output, OutputData, StepProgress
 from boxship.builder.operations import Executor, LayerTree
 from boxship.builder.sources import BuildImages
@@ -17,6 +16,7 @@ from boxship.errors import Invalid, Unsupported
 from boxship.images import making, saving
 from boxship.images.model import Layer
 from boxship.images.remote.compressing import Compressor
+from boxship.images.remote.credentials import by_domain
 from boxship.images.remote.model import PushStep
 from boxship.spec import reference as references
 from boxship.spec.image import MEDIA_LAYER, Descriptor
@@ -133,7 +133,7 @@ class Exporter:
         return Built(image.id, image.manifest, tuple(name.familiar for name in options.names))
 
     async def _push(self, request: BuildRequest, options: Options, channel: Channel, internal: Internal) -> None:
-        credentials = credentials_of(request.credentials)
+        credentials = by_domain(request.credentials)
         for name in options.names:
             title = f"pushing {name.familiar}"
 

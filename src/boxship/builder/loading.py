@@ -1,9 +1,8 @@
 """Brings what a build stands on and copies from: images, contexts, fetched files, repositories."""
 
 import asyncio
-import base64
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,27 +18,11 @@ from boxship.builder.workshop import Loaded, Tell
 from boxship.content import Lease, layer_key
 from boxship.errors import Conflict, Invalid, NotFound
 from boxship.images.model import Image
-from boxship.images.remote.model import Credentials, PullStep
-from boxship.spec.reference import DEFAULT_DOMAIN
+from boxship.images.remote.credentials import by_domain
+from boxship.images.remote.model import PullStep
 
 DOCKERFILE_BYTES = 4 << 20
 ATTEMPTS = 3  # to lease an image that somebody removes meanwhile
-HUB = "index." + DEFAULT_DOMAIN
-
-
-def credentials_of(entries: Mapping[str, Mapping[str, str]]) -> dict[str, Credentials]:
-    """Credentials by domain, from the entries of X-Registry-Config."""
-    found = {}
-    for address, entry in entries.items():
-        domain = address.partition("://")[2] or address
-        domain = domain.partition("/")[0]
-        name, password = entry.get("username", ""), entry.get("password", "")
-        if not name and entry.get("auth"):
-            name, _, password = base64.b64decode(entry["auth"]).decode(errors="replace").partition(":")
-        found[DEFAULT_DOMAIN if domain == HUB else domain] = Credentials(
-            name, password, entry.get("identitytoken", ""), entry.get("registrytoken", "")
-        )
-    return found
 
 
 class Loader:
@@ -49,7 +32,7 @@ class Loader:
         self._request = request
         self._images = images
         self._fetched = fetched
-        self._credentials = credentials_of(request.credentials)
+        self._credentials = by_domain(request.credentials)
         self._known: dict[ImageSource, Image] = {}
         self._loaded: dict[HttpSource | GitSource, Kept] = {}
         self._stack = contextlib.AsyncExitStack()

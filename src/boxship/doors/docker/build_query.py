@@ -1,14 +1,12 @@
 """The query parameters and headers of `POST /build` as a BuildRequest. Pure."""
 
-import base64
-import binascii
 from typing import Any
 
 import msgspec
 
 from boxship.builder.model import BuildRequest, CacheEnd
 from boxship.builder.operations import FolderTree
-from boxship.doors.docker.call import Call
+from boxship.doors.docker.call import Call, header_json
 from boxship.errors import Invalid, Unsupported
 from boxship.spec.container import Resources, Ulimit
 from boxship.spec.platform import parse as parse_platform
@@ -48,7 +46,6 @@ NO_BUILDKIT = (
     "unsupported: query parameter version with 2: there is no door for BuildKit's protocol yet. "
     "Use the classic builder (DOCKER_BUILDKIT=0) or boxship build"
 )
-REGISTRY_HEADER_BYTES = 64 << 10
 
 
 def build_request(call: Call, context: FolderTree | None) -> BuildRequest:
@@ -163,13 +160,7 @@ def _ulimit(value: Any) -> Ulimit:
 
 
 def credentials(header: str) -> dict[str, dict[str, str]]:
-    """The header X-Registry-Config: base64url of JSON, registry → fields. Raises Invalid."""
+    """The header X-Registry-Config: registry → fields. Raises Invalid."""
     if not header:
         return {}
-    if len(header) > REGISTRY_HEADER_BYTES:
-        raise Invalid(f"cannot read X-Registry-Config: longer than {REGISTRY_HEADER_BYTES} bytes")
-    try:
-        text = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
-        return msgspec.json.decode(text, type=dict[str, dict[str, str]])
-    except (binascii.Error, ValueError, msgspec.DecodeError, UnicodeError):  # no text of it: it holds passwords
-        raise Invalid("cannot read X-Registry-Config: it is not base64 of a JSON object") from None
+    return header_json(header, "X-Registry-Config", dict[str, dict[str, str]])

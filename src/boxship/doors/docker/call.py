@@ -1,5 +1,6 @@
 """One request at the door, with what every handler needs: path names, typed query parameters, body, JSON replies."""
 
+import base64
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from boxship.transport.exchange import Reply, Request
 Version = tuple[int, int]
 Body = TypeVar("Body")
 BODY_BYTES = 4 << 20  # a JSON body
+HEADER_BYTES = 64 << 10  # a header that is JSON
 FALSE = ("", "0", "no", "false", "none")
 
 _encode = msgspec.json.Encoder().encode
@@ -105,6 +107,18 @@ class Call:
 def reply(value: object, status: int = 200) -> Reply:
     """A JSON reply."""
     return Reply(status, JSON, _encode(value) + b"\n")
+
+
+def header_json(text: str, name: str, kind: type[Body]) -> Body:
+    """The value of a header that is base64url of JSON; some clients write plain base64, with padding or without. Raises
+    Invalid, which has no text of it: these headers hold passwords."""
+    if len(text) > HEADER_BYTES:
+        raise Invalid(f"cannot read {name}: longer than {HEADER_BYTES} bytes")
+    text = text.rstrip("=").replace("+", "-").replace("/", "_")
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        raise Invalid(f"invalid {name} header: it is not base64 of a JSON object") from None
 
 
 def no_content() -> Reply:
