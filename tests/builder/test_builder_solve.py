@@ -196,6 +196,19 @@ async def test_other_languages_are_refused(workplace: Workplace) -> None:
     for text in ("example.org/other", "docker/dockerfile2"):
         with pytest.raises(Unsupported, match=text):
             await workplace.build(f"# syntax={text}\nFROM base\n")
+    await workplace.build("# syntax=example.org/other\nFROM base\n", arguments={"BUILDKIT_SYNTAX": "dockerfile.v0"})
+    with pytest.raises(Unsupported, match=r"example\.org"):
+        await workplace.build("FROM base\n", arguments={"BUILDKIT_SYNTAX": "example.org/other"})
+    with pytest.raises(Unsupported, match="BUILDKIT_MULTI_PLATFORM"):
+        await workplace.build("FROM base\n", arguments={"BUILDKIT_MULTI_PLATFORM": "1"})
+
+
+async def test_an_excerpt_counts_lines_as_the_parser_does(workplace: Workplace) -> None:
+    workplace.executor.commands["work"] = fails
+    with pytest.raises(BuildFailed) as caught:
+        await workplace.build("# one \x0c still one \u2028 and still\nFROM base\nRUN work\n")
+    assert caught.value.location is not None and caught.value.location.first == 3
+    assert ">>> RUN work" in str(caught.value)
 
 
 async def test_an_image_that_is_not_there_names_its_line(workplace: Workplace) -> None:

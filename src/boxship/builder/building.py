@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 DEFINITION = "[internal] load build definition from "
 FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream")
+BUILT_IN = "dockerfile.v0"  # as BUILDKIT_SYNTAX: whatever the file says, the frontend that is built in
 EPOCH_LIMIT = 1 << 35  # seconds: beyond every date that a tar can hold
 REMOTE = "[internal] load remote build context "
 METADATA = "[internal] load metadata for "
@@ -141,7 +142,7 @@ class Build:
             if context is None:
                 raise Invalid("cannot build: there is neither a context nor a Dockerfile")
             data = await read_dockerfile(executor, context, request.dockerfile)
-        self._lines = tuple(data.decode(errors="replace").splitlines())
+        self._lines = tuple(line.rstrip("\r") for line in data.decode(errors="replace").split("\n"))
         dockerfile = await asyncio.to_thread(parse, data, request.dockerfile)
         check_frontend(dockerfile, request)
         if context is not None:
@@ -302,7 +303,7 @@ def check_frontend(dockerfile: Dockerfile, request: BuildRequest) -> None:
     """Refuse other languages than the Dockerfile's own, and builds for several platforms. Raises Unsupported."""
     asked = request.arguments.get("BUILDKIT_SYNTAX") or dockerfile.directives.get("syntax", "")
     name = asked.split()[0].partition("@")[0].removeprefix("docker.io/") if asked.split() else FRONTENDS[0]
-    if name.partition(":")[0] not in FRONTENDS:
+    if asked != BUILT_IN and name.partition(":")[0] not in FRONTENDS:
         raise Unsupported(f"unsupported: Dockerfile syntax {asked}")
     if (request.arguments.get("BUILDKIT_MULTI_PLATFORM") or "0") in ("1", "true"):
         raise Unsupported("unsupported: BUILDKIT_MULTI_PLATFORM")
