@@ -164,6 +164,10 @@ async def test_the_dockerfile_of_the_context_and_its_ignore_file(workplace: Work
     assert names_in(workplace, image) == {"/all/keep", "/all/other", "/etc/base"}
     (workplace.context / "Dockerfile.dockerignore").write_text("other\nDockerfile*\n.dockerignore\n")
     assert names_in(workplace, await workplace.image()) == {"/all/keep", "/all/leave", "/etc/base"}
+    rules = b"\xef\xbb\xbfother\r\nDocker*\r\n.dockerignore\r\na\x0bb\r\n"  # the last line is one pattern
+    (workplace.context / "Dockerfile.dockerignore").write_bytes(rules)
+    workplace.write(b="1")
+    assert names_in(workplace, await workplace.image()) == {"/all/b", "/all/keep", "/all/leave", "/etc/base"}
     request = BuildRequest(context=FolderTree(workplace.context), dockerfile="none")
     with pytest.raises(Invalid, match="failed to read dockerfile: open none: no such file or directory"):
         [event async for event in workplace.builder.build(request)]
