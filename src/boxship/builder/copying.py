@@ -25,6 +25,8 @@ def copy(state: StageState, instruction: Copy) -> None:
     excluded = tuple(path.lstrip("/") for path in state.words(instruction.exclude))
     if not destination:
         raise Invalid("the destination is empty")
+    if isinstance(instruction, Add) and instruction.checksum and len(instruction.sources + instruction.heredocs) != 1:
+        raise Invalid("checksum can't be specified for multiple sources")
     inputs = [_input(state, instruction, source, excluded) for source in instruction.sources]
     inputs += [_inline(state, heredoc) for heredoc in instruction.heredocs]
     if len(inputs) > 1 and not _is_folder(destination):
@@ -75,11 +77,13 @@ def _input(state: StageState, instruction: Copy, text: str, excluded: tuple[str,
         if is_git(word):
             return _repository(state, instruction, word, checksum, excluded)
         if is_web(word):
-            return _file(state, instruction, word, checksum)
+            return _file(state, instruction, word, checksum, excluded)
         if checksum:
-            raise Invalid("checksum can't be specified for COPY, or for sources that are local")
+            raise Invalid("checksum requires HTTP(S) or Git sources")
         unpack = instruction.unpack is not False
     else:
+        if is_git(word) or is_web(word):
+            raise Invalid(f"source can't be a {'git ref' if is_git(word) else 'URL'} for COPY")
         unpack = False
     selection = Selection(paths=(word.lstrip("/"),), exclude=excluded)
     step = state.inputs.of(state, instruction.origin)
@@ -97,7 +101,7 @@ def _repository(state: StageState, instruction: Add, word: str, checksum: str, e
     return _Input(CopySource(None, Selection(("",), excluded)), state.inputs.source(source), without_password(word))
 
 
-def _file(state: StageState, instruction: Add, word: str, checksum: str) -> _Input:
+def _file(state: StageState, instruction: Add, word: str, checksum: str, excluded: tuple[str, ...]) -> _Input:
     if checksum:
         digests.validate(checksum)
     source = http_source(word, checksum)
@@ -105,7 +109,7 @@ def _file(state: StageState, instruction: Add, word: str, checksum: str) -> _Inp
         source = msgspec.structs.replace(source, name="download")
     if not source.name:
         raise Invalid(f"cannot determine filename for source {word}")
-    selection = Selection((source.name,), wildcards=False)
+    selection = Selection((source.name,), excluded, wildcards=False)
     return _Input(
         CopySource(None, selection, unpack=bool(instruction.unpack)),
         state.inputs.source(source),
