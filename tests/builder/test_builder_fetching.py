@@ -260,6 +260,7 @@ async def test_wrong_repositories(place: Workplace, repository: tuple[str, Path]
             await place.build(context=None, remote=address)
     head = run_git(work, "rev-parse", "main")
     assert await content(place, f"{url}?ref=main&checksum={head}") == "main"
+    assert await content(place, f"{url}?ref=main&checksum={head[:1]}") == "main"
 
 
 async def test_a_submodule_may_not_read_this_machine(
@@ -277,6 +278,7 @@ async def test_a_submodule_may_not_read_this_machine(
     run_git(work, "commit", "-q", "-m", "submodule")
     with pytest.raises(BoxshipError, match="not allowed"):
         await place.build(context=None, remote=url)
+    assert await content(place, f"{url}?submodules=false") == "main"
 
 
 async def test_what_nobody_used_for_long_goes_at_the_next_start(place: Workplace, site: Site) -> None:

@@ -11,7 +11,7 @@ from boxship.errors import Invalid
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _GIT = re.compile(r"(?:git|ssh)://", re.IGNORECASE)
 _SHORT_SSH = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!//).+")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_COMMIT = re.compile(r"[0-9a-f]{1,64}")  # the beginning of one
 _REFERENCE = re.compile(r"[A-Za-z0-9_./@{}^~+=,-]*")
 _QUERY = {"ref": "reference", "tag": "reference", "branch": "reference", "commit": "checksum", "checksum": "checksum"}
 
@@ -40,6 +40,7 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
         text = f"https://{text}"
     address, _, fragment = text.partition("#")
     reference, _, folder = unquote(fragment).partition(":")
+    submodules = True
     if "?" in address and not _SHORT_SSH.fullmatch(address):
         parts = urlsplit(address)
         rest = []
@@ -48,6 +49,8 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
                 folder = folder or value
             elif name == "keep-git-dir":
                 keep_git = keep_git or value in ("", "1", "true")
+            elif name == "submodules":
+                submodules = value in ("", "1", "true")
             elif _QUERY.get(name) == "reference":
                 reference = reference or value
             elif _QUERY.get(name) == "checksum":
@@ -63,7 +66,7 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
         raise Invalid(f"cannot read git address {text}: the folder leads outside")
     if checksum and not _COMMIT.fullmatch(checksum):
         raise Invalid(f"invalid checksum {checksum} for Git source: a commit is expected")
-    return GitSource(address, reference, folder.strip("/"), keep_git, checksum)
+    return GitSource(address, reference, folder.strip("/"), keep_git, checksum, submodules)
 
 
 def http_source(text: str, checksum: str = "") -> HttpSource:

@@ -220,7 +220,7 @@ class Downloads:
         commit = await self._repositories.commit_of(source, environment)
         if source.checksum and not commit.startswith(source.checksum):
             raise Invalid(f"expected checksum to match {source.checksum}, got {commit}")
-        identifier = _identifier("git", source.url, commit, str(source.keep_git))
+        identifier = _identifier("git", source.url, commit, str(source.keep_git), str(source.submodules))
         async with self._using(identifier):
             async with self._locks.setdefault(identifier, asyncio.Lock()):
                 known = await asyncio.to_thread(read_record, self._root / identifier)
@@ -309,10 +309,11 @@ def _add(total: "hashlib._Hash", file: io.FileIO, data: bytes) -> None:
 
 
 def _stamp(path: Path, modified: str) -> None:
-    """The file's time is the server's."""
+    """The file's time is the server's; where that has none it is 1970, the same whenever it is fetched."""
+    seconds = 0.0
     with contextlib.suppress(ValueError, TypeError, OverflowError):
-        seconds = parsedate_to_datetime(modified).timestamp()
-        os.utime(path, (seconds, seconds))
+        seconds = max(parsedate_to_datetime(modified).timestamp(), 0.0)
+    os.utime(path, (seconds, seconds))
 
 
 def read_record(folder: Path) -> Record | None:

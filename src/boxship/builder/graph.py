@@ -42,6 +42,7 @@ class GitSource(msgspec.Struct, frozen=True, tag=True):
     folder: str = ""
     keep_git: bool = False
     checksum: str = ""
+    submodules: bool = True
 
 
 Source = ImageSource | ContextSource | HttpSource | GitSource

@@ -88,7 +88,7 @@ class Git:
                 environment=environment,
             )  # fmt: skip
         await self._checked(what, *place, "checkout", "--quiet", "--force", commit, environment=environment)
-        if (folder / ".gitmodules").is_file():
+        if source.submodules and (folder / ".gitmodules").is_file():
             await self._checked(
                 what, *place, "submodule", "update", "--quiet", "--init", "--recursive", "--depth=1",
                 environment=environment,
