@@ -1,27 +1,22 @@
-"""Real clients of a registry: skopeo, and a layout for it to copy; a free port; raw requests that wait for nobody."""
+"""What registries meet: skopeo and a layout for it to copy, raw requests that wait for nobody, and another registry."""
 
+import contextlib
 import hashlib
 import http.client
 import io
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daemons import PROJECT
+from daemons import PROJECT, free_port, until
 
 PEERS = PROJECT / "build" / "peers"
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
 
 
 def skopeo(*words: str, check: bool = True, home: Path | None = None) -> "subprocess.CompletedProcess[str]":
@@ -102,3 +97,52 @@ class Caller:
             return got.status, {name.lower(): value for name, value in got.getheaders()}, got.read()
         finally:
             connection.close()
+
+
+class DebianRegistry:
+    """Debian's docker-registry on a folder; it can be stopped and come back. `parts` are further parts of its settings;
+    with certificates in them it is asked by TLS."""
+
+    def __init__(self, folder: Path, **parts: Any) -> None:
+        unpacked = PEERS / "usr" / "bin" / "docker-registry"
+        found = str(unpacked) if unpacked.exists() else shutil.which("docker-registry")
+        assert found, "docker-registry: run tools/registry-peers.sh"
+        self.address = f"127.0.0.1:{free_port()}"
+        self._program = found
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        http_part = {"addr": self.address, **parts.pop("http", {})}
+        blind = ssl.create_default_context()
+        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+        self._caller = Caller(self.address, blind if "tls" in http_part else None)
+        storage = {"filesystem": {"rootdirectory": f"{folder}/registry"}}
+        settings = {"version": 0.1, "storage": storage, "http": http_part, **parts}
+        (folder / "config.yml").write_text(json.dumps(settings))
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "serve", str(self._folder / "config.yml")], stdout=log, stderr=log
+            )
+        until(self._answers, 20, "docker-registry answers")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._caller.call("GET", "/v2/")[0] in (200, 401)
+        return False
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def debian_registry(folder: Path, **parts: Any) -> Iterator[DebianRegistry]:
+    """One that runs."""
+    registry = DebianRegistry(folder, **parts)
+    try:
+        registry.start()
+        yield registry
+    finally:
+        registry.stop()

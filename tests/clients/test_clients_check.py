@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from boxship.spec import digest as digests
-from daemons import Daemon, running_daemon, until
-from registry_peers import free_port
+from daemons import Daemon, free_port, running_daemon, until
 
 
 @pytest.fixture

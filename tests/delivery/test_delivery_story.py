@@ -1,17 +1,13 @@
 """From a Dockerfile to a running container by way of registries, with the stock client, as a user would do it."""
 
-import contextlib
 import re
-import shutil
-import socket
-import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from daemons import PROJECT, Daemon, running_daemon, until
+from daemons import Daemon, free_port, running_daemon
+from registry_peers import debian_registry
 
 DOCKERFILE = """FROM busybox
 ARG GREETING=hello
@@ -22,12 +18,6 @@ RUN echo "$GREETING from $(pwd)" >>page.txt && ln page.txt twin && mkdir -p deep
 USER web
 CMD ["cat", "page.txt"]
 """
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -41,28 +31,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, 
 @pytest.fixture(scope="module")
 def distribution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of Debian's docker-registry."""
-    unpacked = PROJECT / "build" / "peers" / "usr" / "bin" / "docker-registry"
-    program = str(unpacked) if unpacked.exists() else shutil.which("docker-registry")
-    assert program, "docker-registry: run `make test`, which unpacks it"
-    folder = tmp_path_factory.mktemp("distribution")
-    address = f"127.0.0.1:{free_port()}"
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: {address}}}\n"
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    try:
-        until(lambda: answers(address), 20, "docker-registry answers")
-        yield address
-    finally:
-        process.kill()
-        process.wait()
-
-
-def answers(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/v2/", timeout=2) as reply:
-        return bool(reply.status == 200)
-    return False
+    with debian_registry(tmp_path_factory.mktemp("distribution")) as running:
+        yield running.address
 
 
 @pytest.fixture

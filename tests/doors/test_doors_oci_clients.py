@@ -12,8 +12,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from daemons import Daemon, running_daemon, until
-from registry_peers import Caller, free_port, make_layout, skopeo
+from daemons import Daemon, free_port, running_daemon, until
+from registry_peers import Caller, make_layout, skopeo
 
 PASSWORD = "correct horse"
 

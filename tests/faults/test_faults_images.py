@@ -24,7 +24,7 @@ from faults_instance import Instance, Launcher, eventually, finish, instance, sm
 from test_faults_chosen import STEPS_LIMIT, STRIDE, Scenario, _again, _killed, archive
 from test_faults_disk import Disk
 
-from registry_peers import free_port
+from daemons import free_port
 
 DOCKERFILE = b"""FROM busybox
 COPY data /data

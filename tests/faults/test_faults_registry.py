@@ -15,8 +15,8 @@ import pytest
 from faults_instance import Instance, Launcher, finish, instance, small_disk
 from test_faults_disk import Disk
 
-from daemons import until
-from registry_peers import Caller, free_port
+from daemons import free_port, until
+from registry_peers import Caller
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LAYER = b"some layer " * 30_000

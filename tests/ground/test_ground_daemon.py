@@ -14,15 +14,9 @@ import pytest
 
 from boxship.pki import authority
 from boxship.pki.names import subject_for
-from daemons import Daemon, docker_program, running_daemon, until
+from daemons import Daemon, docker_program, free_port, running_daemon, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Secured:

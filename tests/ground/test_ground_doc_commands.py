@@ -2,14 +2,13 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from daemons import PROJECT, docker_program, running_daemon
+from daemons import PROJECT, docker_program, free_port, running_daemon
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Each document with the options of the daemon that its commands need.
@@ -19,12 +18,6 @@ DOCUMENTS: dict[str, tuple[str, ...]] = {
     "registry.md": ("--registry", "{registry}"),
 }
 SECONDS = 300
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def script_of(document: str) -> str:

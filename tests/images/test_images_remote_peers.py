@@ -1,14 +1,8 @@
 """Debian's docker-registry, with users and TLS, through the daemon and both clients; and skopeo's view of what came."""
 
-import contextlib
 import datetime
 import json
-import shutil
-import ssl
-import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +10,8 @@ import pytest
 
 from boxship.pki import authority
 from boxship.pki.names import subject_for
-from daemons import Daemon, running_daemon, until
-from registry_peers import PEERS, free_port, skopeo
+from daemons import Daemon, running_daemon
+from registry_peers import debian_registry, skopeo
 
 bcrypt = pytest.importorskip("bcrypt")
 
@@ -31,40 +25,15 @@ def box() -> Iterator[Daemon]:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[str]:
     """The address of a docker-registry behind TLS that knows ann."""
-    program = shutil.which("docker-registry") or str(PEERS / "usr/bin/docker-registry")
-    assert Path(program).exists(), "docker-registry: run tools/registry-peers.sh"
     now = datetime.datetime.now(datetime.UTC)
     authority.create(tmp_path / "pki", "Test", now)
     ours = authority.open_authority(tmp_path / "pki").issue_server(subject_for("registry", ("127.0.0.1",)), now)
     secret = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode().replace("$2b$", "$2y$", 1)
     (tmp_path / "users").write_text(f"ann:{secret}\n")
-    address = f"127.0.0.1:{free_port()}"
-    settings = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": f"{tmp_path}/data"}},
-        "auth": {"htpasswd": {"realm": "test", "path": f"{tmp_path}/users"}},
-        "http": {"addr": address, "tls": {"certificate": f"{ours}/cert.pem", "key": f"{ours}/key.pem"}},
-    }
-    (tmp_path / "config.yml").write_text(json.dumps(settings))
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log)
-    try:
-        until(lambda: answers(address), 20, "docker-registry answers")
-        yield address
-    finally:
-        process.kill()
-        process.wait()
-
-
-def answers(address: str) -> bool:
-    blind = ssl.create_default_context()
-    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
-    with contextlib.suppress(OSError):
-        try:
-            urllib.request.urlopen(f"https://{address}/v2/", timeout=2, context=blind)
-        except urllib.error.HTTPError as error:
-            return error.code == 401
-    return False
+    users = {"htpasswd": {"realm": "test", "path": f"{tmp_path}/users"}}
+    tls = {"certificate": f"{ours}/cert.pem", "key": f"{ours}/key.pem"}
+    with debian_registry(tmp_path, auth=users, http={"tls": tls}) as running:
+        yield running.address
 
 
 def test_users_and_tls(box: Daemon, guarded: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import ssl
 import subprocess
 import time
@@ -12,15 +11,9 @@ from pathlib import Path
 import pytest
 
 from boxship.cli.program import run
-from daemons import Daemon, docker_program, running_daemon, until
+from daemons import Daemon, docker_program, free_port, running_daemon, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the daemon runs as root")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Remote:

@@ -17,15 +17,10 @@ import pytest
 
 from boxship.cli.program import run
 from boxship.pki import cosign, keys, payloads
-from daemons import PROJECT, Daemon, running_daemon, until
+from daemons import Daemon, free_port, running_daemon, until
+from registry_peers import debian_registry
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the daemon runs as root")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Pair:
@@ -221,34 +216,13 @@ def _push_referrer(base: str, subject: str, signature: dict[str, str], tag: str 
 
 def test_through_a_registry_that_knows_no_referrers(tmp_path: Path) -> None:
     """Debian's docker-registry: the list of referrers stands under a tag."""
-    unpacked = PROJECT / "build" / "peers" / "usr" / "bin" / "docker-registry"
-    program = str(unpacked) if unpacked.exists() else shutil.which("docker-registry")
-    if not program:
-        pytest.skip("docker-registry is not installed")
-    address = f"127.0.0.1:{free_port()}"
-    (tmp_path / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\nhttp: {{addr: {address}}}\n"
-    )
-    with subprocess.Popen(
-        [program, "serve", str(tmp_path / "config.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            until(lambda: _answers(address), 20, "docker-registry answers")
-            with two(tmp_path, address) as pair:
-                image = pair.make("prod/web")
-                refused(pair, image)
-                pair.sign(image, "--push", key="other")
-                pair.sign(image, "--push", key="release")
-                pair.user.docker("pull", image)
-                assert len(_signatures(pair.user, image)["Signatures"]) == 2  # type: ignore[arg-type]
-        finally:
-            process.kill()
-
-
-def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/v2/", timeout=2) as reply:
-        return bool(reply.status == 200)
-    return False
+    with debian_registry(tmp_path) as registry, two(tmp_path, registry.address) as pair:
+        image = pair.make("prod/web")
+        refused(pair, image)
+        pair.sign(image, "--push", key="other")
+        pair.sign(image, "--push", key="release")
+        pair.user.docker("pull", image)
+        assert len(_signatures(pair.user, image)["Signatures"]) == 2  # type: ignore[arg-type]
 
 
 def test_the_registry_has_certificates_of_the_authority(tmp_path: Path) -> None:
