@@ -24,6 +24,7 @@ from boxship.engine.values import (
     domain_of,
 )
 from boxship.errors import Internal, Invalid, Unauthenticated, Unsupported
+from boxship.spec.quantity import format_decimal_bytes
 from boxship.transport.exchange import Reply, Request
 from boxship.wire.ndjson import line
 
@@ -123,16 +124,7 @@ def bar(current: int, total: int) -> str:
     """A bar and the numbers, as old clients print it."""
     filled = BAR * min(current, total) // total
     head = "=" * filled + (">" if filled < BAR else "")
-    return f"[{head.ljust(BAR)}]  {size_text(current)}/{size_text(total)}"
-
-
-def size_text(size: float) -> str:
-    """Bytes with four digits, in steps of a thousand."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
-            break
-        size /= 1000
-    return f"{size:.4g}{unit}"
+    return f"[{head.ljust(BAR)}]  {format_decimal_bytes(current)}/{format_decimal_bytes(total)}"
 
 
 # who somebody is
