@@ -67,7 +67,7 @@ class FakeRegistry:
     """Repositories in memory. `rule` adds a misbehaviour; `users` (name: password) makes it ask for them, by tokens
     where `tokens` is set."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.members: set[tuple[str, str]] = set()  # (repository, blob)
@@ -85,6 +85,7 @@ class FakeRegistry:
         self._rules: list[tuple[str, re.Pattern[str], Rule, list[int]]] = []
         self._count = itertools.count(1)
         self._context = context
+        self._address = address
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stop: asyncio.Event | None = None
@@ -95,7 +96,7 @@ class FakeRegistry:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self._address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -169,7 +170,7 @@ class FakeRegistry:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self._context)
+        server = await asyncio.start_server(self._connection, self._address, 0, ssl=self._context)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
