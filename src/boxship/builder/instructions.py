@@ -30,7 +30,11 @@ from boxship.errors import Invalid
 from boxship.spec.image import ImageHealthCheck
 from boxship.spec.signals import signal_number
 
-_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
+# What stands before the last colon, an address and the host's ports, is allowed and means nothing; a check warns.
+_PORT = re.compile(
+    r"(?:(?:(?:\d{1,3}(?:\.\d{1,3}){3}|\[[\da-f:.]+\])?:)?(?:\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?",
+    re.IGNORECASE,
+)
 HIGHEST_PORT = 65535
 
 

@@ -52,6 +52,14 @@ CASES = (
         config={"ExposedPorts": {f"{port}/tcp": {} for port in (80, 82, 90, 91, 92, 99)} | {"81/udp": {}}},
     ),
     Case(
+        "expose-mappings-expose-the-containers-port",
+        "FROM scratch\nEXPOSE 127.0.0.1:8080:80 443:8443/TCP 5000-5001:6000-6001/udp [::1]:1:53/sctp 127.0.0.1::7\n",
+        config={
+            "ExposedPorts": {name: {} for name in ("80/tcp", "8443/tcp", "6000/udp", "6001/udp", "53/sctp", "7/tcp")}
+        },
+        history=("EXPOSE map[53/sctp:{} 6000/udp:{} 6001/udp:{} 7/tcp:{} 80/tcp:{} 8443/tcp:{}]",),
+    ),
+    Case(
         "volume-forms",
         'FROM scratch\nENV v=/data\nVOLUME $v /logs\nVOLUME ["/with space"]\n',
         config={"Volumes": {"/data": {}, "/logs": {}, "/with space": {}}},
