@@ -1,10 +1,11 @@
-"""An images room on real blobs, real layers and a store in memory."""
+"""An images room on real blobs, real layers and a store in memory; a registry that does as told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from images_kit import Room
+from remote_registry import FakeRegistry
 
 from boxship.store.memory import MemoryStore
 
@@ -16,3 +17,9 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     yield made
     await made.close()
     await store.close()
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as made:
+        yield made

@@ -24,12 +24,6 @@ def box() -> Iterator[Daemon]:
         yield running
 
 
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as made:
-        yield made
-
-
 def big_layer(seed: int, size: int = 6 * MEBIBYTE) -> bytes:
     return layer(f"file{seed}", os.urandom(size))
 

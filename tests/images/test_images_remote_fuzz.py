@@ -48,12 +48,6 @@ async def room(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
     await made.close()
 
 
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as made:
-        yield made
-
-
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every path into a document."""
     if path:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,6 @@ async def puller(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
     made = await RemoteRoom(tmp_path).open()
     yield made
     await made.close()
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as made:
-        yield made
 
 
 async def test_pull_tells_docker_s_words_and_names_the_image(puller: RemoteRoom, registry: FakeRegistry) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,6 @@ async def room(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
     made = await RemoteRoom(tmp_path).open()
     yield made
     await made.close()
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as made:
-        yield made
 
 
 async def load(room: RemoteRoom, name: str, content: bytes = b"y" * 300_000) -> str:
