@@ -1,5 +1,6 @@
 """Users, tokens, rights and the limit on guesses, over a real socket."""
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -14,7 +15,7 @@ from doors_registry import Answer, Peer, serving
 
 from boxship.errors import Invalid, Unauthenticated, Unsupported
 from boxship.registry.access import Access, Identity
-from boxship.registry.logins import GUESSES, Users, read_htpasswd
+from boxship.registry.logins import GUESSES, TooManyGuesses, Users, read_htpasswd
 from boxship.registry.policy import read_policy
 from boxship.registry.tokens import LIFETIME_SECONDS, Tokens
 from boxship.spec.image import MEDIA_MANIFEST
@@ -229,6 +230,25 @@ async def test_guesses_are_limited(tmp_path: Path) -> None:
         refused = await peer.call("GET", "/v2/", headers=basic("alice", "secret"))
         assert refused.status == 429 and refused.code == "TOOMANYREQUESTS" and int(refused.headers["Retry-After"]) > 0
         assert (await peer.call("GET", "/v2/")).status == 401
+
+
+async def test_guesses_that_come_at_once_are_limited_too(tmp_path: Path) -> None:
+    users = Users(htpasswd(tmp_path / "htpasswd", alice="secret"))
+    wrong = [users.knows("alice", f"guess {number}", "192.0.2.9") for number in range(5 * GUESSES)]
+    answers = await asyncio.gather(*wrong, return_exceptions=True)
+    assert answers.count(False) < 2 * GUESSES
+    assert all(answer is False or isinstance(answer, TooManyGuesses) for answer in answers)
+
+
+async def test_nobody_can_tell_who_is_a_user(tmp_path: Path) -> None:
+    path = htpasswd(tmp_path / "htpasswd", alice="secret")
+    slow = bcrypt.hashpw(b"slow", bcrypt.gensalt(6)).decode()
+    path.write_text(f"{path.read_text()}bob:{slow}\n")
+    users = Users(path)
+    assert users._slowest() == slow.encode()  # as long as the longest of them
+    assert not await users.knows("nobody", "slow", "192.0.2.1")
+    assert not await users.knows("x" * 100_000, "slow", "192.0.2.1")
+    assert max(map(len, users._wrong)) < 300  # what strangers send is not kept
 
 
 async def test_who_was_let_in_is_not_slowed_by_guesses(tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ GUESSES = 10  # wrong ones of one address within WINDOW_SECONDS
 USER_GUESSES = 100  # of one user from anywhere: more, so that a stranger cannot lock him out easily
 WINDOW_SECONDS = 60.0
 TRACKED = 10_000  # addresses and users with wrong guesses that are known at once
+USER_LIMIT = 255  # characters
 PASSWORD_LIMIT = 1024  # bytes
 WORK_LIMIT = 2  # passwords hashed at the same time
-UNKNOWN = b"$2b$05$abcdefghijklmnopqrstuuDPSXs7v2n1Z0OjHGTKzdkwvBvyQ8Ou2"  # nobody's; unknown users take time too
+UNKNOWN = b"$2b$05$abcdefghijklmnopqrstuuDPSXs7v2n1Z0OjHGTKzdkwvBvyQ8Ou2"  # nobody's, where there are no users at all
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +96,21 @@ class Users:
         now = time.monotonic()
         if self._right.get(mark, 0.0) > now:
             return True
-        self._check_rate(now, address, user)
+        user = user[:USER_LIMIT]  # wrong guesses are kept by it
         async with self._working:
-            fits = await asyncio.to_thread(_fits, given, stored or UNKNOWN)
-        if stored is None or not fits:
-            self._note_wrong(now, address, user)
-            return False
+            self._check_rate(now, address, user)  # here: guesses that came at once are counted too
+            fits = await asyncio.to_thread(_fits, given, stored or self._slowest())
+            if stored is None or not fits:
+                self._note_wrong(now, address, user)
+                return False
         self._right[mark] = now + REMEMBER_SECONDS
         while len(self._right) > REMEMBERED:
             self._right.popitem(last=False)
         return True
+
+    def _slowest(self) -> bytes:
+        """What the password of somebody unknown is compared with: it takes as long as that of a user."""
+        return max(self._hashes.values(), key=lambda stored: stored[4:6], default=UNKNOWN)
 
     def _check_rate(self, now: float, address: str, user: str) -> None:
         for key, limit in ((f"address {address}", GUESSES), (f"user {user}", USER_GUESSES)):
