@@ -180,6 +180,14 @@ async def test_tokens(tmp_path: Path) -> None:
         assert listed.json["repositories"] == ["public/a", "shared/a"]
 
 
+async def test_what_is_no_name_is_in_no_challenge(tmp_path: Path) -> None:
+    async with guarded(tmp_path, tokens=True) as peer:
+        for name in ("a%0d%0aX-Made:%20up", "a%22,b=%22c", "a" * 100_000, "A"):
+            refused = await peer.call("GET", f"/v2/{name}/manifests/x")
+            assert refused.status == 400 and refused.code == "NAME_INVALID", name[:100]
+            assert "WWW-Authenticate" not in refused.headers
+
+
 async def test_the_token_endpoint_refuses(tmp_path: Path) -> None:
     async with guarded(tmp_path, tokens=True) as peer:
         assert (await peer.call("GET", "/token?service=test", headers=basic("alice", "wrong"))).status == 401

@@ -37,6 +37,14 @@ def test_the_first_rule_that_says_something_counts() -> None:
     assert Policy().of("x") == Rules()
 
 
+def test_what_is_no_name_is_neither_kept_nor_compared() -> None:
+    policy = read_policy('[[repository]]\nmatch = ["a/**/b/**/c"]\n', "p")
+    for number in range(100):
+        rules = policy.of("a/" * 100_000 + str(number))  # comparing would take hours
+        assert not any(rules.allows("alice", action) for action in ("pull", "push", "delete"))
+    assert policy._known.cache_info().currsize == 0
+
+
 def test_the_cache_with_the_longest_prefix_counts() -> None:
     policy = read_policy(
         '[[cache]]\nprefix = "a"\nupstream = "one"\n[[cache]]\nprefix = "/a/b/"\nupstream = "two"\nrefresh = "5m"\n',

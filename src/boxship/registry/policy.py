@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from boxship.errors import BoxshipError, Invalid
+from boxship.registry.names import NAME_LIMIT
 from boxship.spec.duration import parse_duration
 from boxship.spec.quantity import parse_bytes
 
@@ -87,6 +88,9 @@ class Rules(msgspec.Struct, frozen=True):
         return EVERYBODY in names or user in names or ANONYMOUS in names
 
 
+NOTHING = Rules(pull=(), push=(), delete=())
+
+
 class Policy:
     """Asked by repository; answers are remembered."""
 
@@ -96,10 +100,14 @@ class Policy:
             (tuple(_compiled(word, _NAME) for word in rule.match), _read_rule(rule)) for rule in table.repository
         ]
         self.caches = tuple(_read_cache(cache) for cache in table.cache)
-        self.of = functools.lru_cache(maxsize=4096)(self._of)
+        self._known = functools.lru_cache(maxsize=4096)(self._of)
+
+    def of(self, repository: str) -> Rules:
+        """The rules of one repository. What is too long for a name is what strangers send: it is neither kept nor
+        compared, and nobody may do anything with it."""
+        return self._known(repository) if len(repository) <= NAME_LIMIT else NOTHING
 
     def _of(self, repository: str) -> Rules:
-        """The rules of one repository."""
         found: dict[str, Any] = {}
         for patterns, said in self._rules:
             if any(pattern.fullmatch(repository) for pattern in patterns):

@@ -14,6 +14,7 @@ from boxship.errors import Unauthenticated
 from boxship.registry import Registry
 from boxship.registry.access import Identity
 from boxship.registry.logins import TooManyGuesses
+from boxship.registry.names import check_name
 from boxship.transport.exchange import Reply, Request
 
 HEADERS = {"Docker-Distribution-Api-Version": "registry/2.0", "X-Content-Type-Options": "nosniff"}
@@ -85,8 +86,10 @@ class Door:
         return json_reply({})
 
     def _denied(self, call: Call, action: Action, route: Route) -> Reply:
-        """403 for somebody who is known and may not; 401 for who may once he says who he is, or has a wider token."""
-        message = f"cannot {action.right} repository {call.name[:256]}: it is not allowed"
+        """403 for somebody who is known and may not; 401 for who may once he says who he is, or has a wider token.
+        Raises NameInvalid, for what is no name must not get into a header."""
+        check_name(call.name)
+        message = f"cannot {action.right} repository {call.name}: it is not allowed"
         is_narrow = call.identity.grants is not None and action.right not in call.identity.grants.get(call.name, ())
         if self._gate.asks and (not call.identity.user or is_narrow):
             # A push begins with the question which blobs are there; some clients never ask for a wider token later.
