@@ -273,6 +273,55 @@ def test_mounts() -> None:
     assert environment(graph)["SSH_AUTH_SOCK"] == "/run/buildkit/ssh_agent.0"
 
 
+@pytest.mark.parametrize(
+    ("keys", "content", "target"),
+    [
+        ("id=a", b"A", "/run/secrets/a"),
+        ("src=a", b"A", "/run/secrets/a"),
+        ("source=a,target=/etc/b", b"A", "/etc/b"),
+        ("target=/etc/b", b"B", "/etc/b"),
+        ("id=a,target=b", b"A", "/w/b"),
+        ("id=x/a", b"X", "/run/secrets/a"),
+    ],
+)
+def test_which_secret_is_meant_and_where_it_goes(keys: str, content: bytes, target: str) -> None:
+    text = f"FROM x\nWORKDIR /w\nRUN --mount=type=secret,{keys} c\n"
+    action = last(planned(text, secrets={"a": b"A", "b": b"B", "x/a": b"X"})).action
+    assert isinstance(action, RunAction)
+    (mount,) = action.operation.mounts
+    assert (mount.content, mount.target, mount.read_only, mount.mode) == (content, target, True, 0o400)
+
+
+def test_arguments_that_steer_the_build() -> None:
+    text = "FROM x\nRUN --mount=type=cache,target=/c c\n"
+    for given, identifier, hostname in (
+        ({}, "/c", "buildkitsandbox"),
+        ({"BUILDKIT_CACHE_MOUNT_NS": "mine", "BUILDKIT_SANDBOX_HOSTNAME": "here"}, "mine//c", "here"),
+    ):
+        graph = planned(text, arguments=given)
+        action = last(graph).action
+        assert isinstance(action, RunAction)
+        assert action.operation.mounts[0].identifier == identifier
+        assert action.operation.hostname == hostname
+        assert graph.unused == ()
+
+
+def test_mounts_say_whether_they_may_be_written() -> None:
+    kinds = ("bind,target=/m", "cache,target=/m", "tmpfs,target=/m", "ssh")
+    for written, expected in (
+        ("", (True, False, False, False)),
+        (",ro", (True, True, True, True)),
+        (",rw=true", (False, False, False, False)),
+        (",readonly=false", (False, False, False, False)),
+    ):
+        found = []
+        for kind in kinds:
+            action = last(planned(f"FROM x\nRUN --mount=type={kind}{written} c\n", offers=lambda _: True)).action
+            assert isinstance(action, RunAction)
+            found.append(action.operation.mounts[0].read_only)
+        assert tuple(found) == expected, written
+
+
 def test_a_script_with_an_interpreter_is_a_file() -> None:
     action = last(planned("FROM x\nRUN <<EOT\n#!/usr/bin/env python\nprint(1)\nEOT\n")).action
     assert isinstance(action, RunAction)

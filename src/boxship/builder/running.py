@@ -132,6 +132,10 @@ def _target(state: StageState, mount: RunMount, default: str = "") -> str:
     return target
 
 
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def _add(mounted: _Mounted, mount: StepMount, step: str = "") -> None:
     mounted.mounts.append(mount)
     mounted.inputs.append(step)
@@ -166,11 +170,13 @@ def _cache(state: StageState, mount: RunMount, mounted: _Mounted) -> None:
 
 
 def _tmpfs(state: StageState, mount: RunMount, mounted: _Mounted) -> None:
-    _add(mounted, StepMount(kind="tmpfs", target=_target(state, mount), size=parse_bytes(mount.size or "0")))
+    size = parse_bytes(mount.size or "0")
+    made = StepMount(kind="tmpfs", target=_target(state, mount), size=size, read_only=bool(mount.read_only))
+    _add(mounted, made)
 
 
 def _secret(state: StageState, mount: RunMount, mounted: _Mounted) -> None:
-    identifier = mount.identifier or (mount.target or mount.source).rstrip("/").rpartition("/")[2]
+    identifier = mount.identifier or mount.source or _last(mount.target)
     if not identifier:
         if not mount.environment:
             raise Invalid("one of source, target required")
@@ -189,7 +195,7 @@ def _secret(state: StageState, mount: RunMount, mounted: _Mounted) -> None:
             return
     made = StepMount(
         kind="secret",
-        target=_target(state, mount, f"{SECRETS}/{identifier}"),
+        target=_target(state, mount, f"{SECRETS}/{_last(identifier)}"),
         identifier=identifier,
         content=content,
         read_only=True,
@@ -212,6 +218,7 @@ def _ssh(state: StageState, mount: RunMount, mounted: _Mounted, offers: Callable
     made = StepMount(
         kind="ssh",
         target=target,
+        read_only=bool(mount.read_only),
         identifier=identifier,
         mode=int(mount.mode, 8) if mount.mode else 0o600,
         uid=int(mount.uid or "0"),

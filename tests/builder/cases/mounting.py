@@ -100,6 +100,51 @@ CASES = (
         absent=("/t/f",),
     ),
     Case(
+        "mount-tmpfs-read-only",
+        "FROM busybox\nRUN --mount=type=tmpfs,target=/t,ro ! touch /t/x 2>/dev/null && echo ro > /got\n",
+        files={"/got": "ro\n"},
+    ),
+    Case(
+        "mount-tmpfs-hides-and-begins-empty",
+        "FROM busybox\nRUN mkdir /t && echo below > /t/f\n"
+        "RUN --mount=type=tmpfs,target=/t ls -A /t > /got && touch /t/new\n",
+        files={"/got": "", "/t/f": "below\n"},
+        absent=("/t/new",),
+    ),
+    Case(
+        "mount-cache-defaults",
+        "FROM busybox\n"
+        "RUN --mount=type=cache,target=/case-defaults stat -c '%a %u %g' /case-defaults > /got\n"
+        "RUN --mount=type=cache,target=/elsewhere,id=/case-defaults touch /elsewhere/x\n"
+        "RUN --mount=type=cache,target=/case-defaults ls /case-defaults >> /got\n",
+        files={"/got": "755 0 0\nx\n"},
+    ),
+    Case(
+        "mount-cache-private-is-found-again",
+        "FROM busybox\nRUN --mount=type=cache,target=/c,id=case-private,sharing=private echo 1 > /c/f\n"
+        "RUN --mount=type=cache,target=/c,id=case-private,sharing=private cp /c/f /got\n",
+        files={"/got": "1\n"},
+    ),
+    Case(
+        "mount-bind-id-is-a-name",
+        "FROM busybox\nRUN --mount=type=bind,id=any,source=f,target=/m cat /m > /got\n",
+        {"f": "f"},
+        files={"/got": "f"},
+    ),
+    Case(
+        "mount-bind-of-the-previous-image-is-unchanged-by-rw",
+        "FROM busybox AS a\nRUN echo 1 > /f\nFROM busybox\n"
+        "RUN --mount=from=a,target=/m,readwrite=true rm /m/f && ! test -e /m/f\n"
+        "RUN --mount=from=a,target=/m cp /m/f /got\n",
+        files={"/got": "1\n"},
+    ),
+    Case(
+        "mount-bind-needs-a-target",
+        "FROM busybox\nRUN --mount=type=bind,source=f true\n",
+        {"f": "f"},
+        error=("target",),
+    ),
+    Case(
         "mount-secret-file",
         "FROM busybox\n"
         "RUN --mount=type=secret,id=s cat /run/secrets/s > /got && stat -c '%a %u' /run/secrets/s >> /got\n",
@@ -139,6 +184,33 @@ CASES = (
         "mount-secret-optional",
         "FROM busybox\nRUN --mount=type=secret,id=s test ! -e /run/secrets/s && echo none > /got\n",
         files={"/got": "none\n"},
+    ),
+    Case(
+        "mount-secret-by-its-source",
+        "FROM busybox\nRUN --mount=type=secret,source=s,target=/etc/other cat /etc/other > /got\n"
+        "RUN --mount=type=secret,target=/x/s cat /x/s >> /got\n",
+        {"hidden": "tell\n"},
+        ("--secret", "id=s,src=@FOLDER@/hidden"),
+        {"/got": "tell\ntell\n"},
+        absent=("/etc/other", "/x/s"),
+        doors=OURS,
+    ),
+    Case(
+        "mount-secret-cannot-be-written",
+        "FROM busybox\nRUN --mount=type=secret,id=s ! sh -c 'echo x > /run/secrets/s' 2>/dev/null && echo ro > /got\n",
+        {"hidden": "tell\n"},
+        ("--secret", "id=s,src=@FOLDER@/hidden"),
+        {"/got": "ro\n"},
+        doors=OURS,
+    ),
+    Case(
+        "mount-secret-is-not-in-the-key",
+        'FROM busybox\nRUN --mount=type=secret,id=s,env=S echo once > /got && test -n "$S"\n',
+        {"hidden": "tell\n"},
+        ("--secret", "id=s,src=@FOLDER@/hidden"),
+        {"/got": "once\n"},
+        history=('RUN /bin/sh -c echo once > /got && test -n "$S" # buildkit',),
+        doors=OURS,
     ),
     Case("mount-secret-required", "FROM busybox\nRUN --mount=type=secret,id=s,required true\n", error=("secret", "s")),
     Case(

@@ -11,7 +11,10 @@ KINDS = ("bind", "cache", "secret", "ssh", "tmpfs")
 SHARING = ("shared", "private", "locked")
 _NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
 _OWNED = ("cache", "secret", "ssh")
-_ALLOWED: dict[str, tuple[str, ...]] = {  # keys that only some kinds have
+_ALLOWED: dict[str, tuple[str, ...]] = {  # keys that only some kinds have; an id of a bind mount is a name, no more
+    "from": ("bind", "cache"),
+    "source": ("bind", "cache", "secret"),
+    "id": ("bind", "cache", "secret", "ssh"),
     "required": ("secret", "ssh"),
     "env": ("secret",),
     "size": ("tmpfs",),
@@ -20,7 +23,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {  # keys that only some kinds have
     "gid": _OWNED,
     "sharing": ("cache",),
 }
-_KEYS = ("type", "from", "source", "target", "readonly", "readwrite", "id", *_ALLOWED)
+_KEYS = ("type", "target", "readonly", "readwrite", *_ALLOWED)
 _BARE = ("readonly", "readwrite", "required")
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 _SIZE = re.compile(r"\d+(?:\.\d+)? ?(?:[kmgtp]i?)?b?", re.IGNORECASE)
@@ -78,6 +81,8 @@ def _mount(options: dict[str, str], expand: Callable[[str], str] | None) -> RunM
         read_only = _switch("readonly", values["readonly"])
     elif "readwrite" in values:
         read_only = not _switch("readwrite", values["readwrite"])
+    if kind == "secret" and read_only is False:
+        raise Invalid("a secret mount cannot be written")
     written = {**options, **values}
     return RunMount(
         kind=kind or "bind",
@@ -99,6 +104,8 @@ def _mount(options: dict[str, str], expand: Callable[[str], str] | None) -> RunM
 
 def _check(kind: str, options: dict[str, str], values: dict[str, str]) -> None:
     for key in options:
+        if kind == "secret" and key == "from":
+            raise Invalid("secret mount should not have a from")
         if kind not in _ALLOWED.get(key, KINDS):
             raise Invalid(f"unexpected key '{key}' for mount type '{kind}'")
     if values.get("sharing", "shared") not in SHARING:
@@ -111,8 +118,6 @@ def _check(kind: str, options: dict[str, str], values: dict[str, str]) -> None:
     if not _SIZE.fullmatch(values.get("size", "0")):
         raise Invalid(f"invalid value for size: {values['size']}")
     if kind == "secret":
-        if "from" in options:
-            raise Invalid("secret mount should not have a from")
         if not any(key in options for key in ("source", "target", "id", "env")):
             raise Invalid("invalid secret mount. one of source, target required")
         if "source" in options and "id" in options:

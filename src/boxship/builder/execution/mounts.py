@@ -154,12 +154,13 @@ class StepMounts:
         self._sockets.append(socket)
         await socket.open(uid=mount.uid, gid=mount.gid, mode=0o600 if mount.mode is None else mount.mode)
         self._agent_path = self._agent_path or mount.target
-        return Mount("bind", str(path), mount.target, ("bind", "rprivate"))
+        return Mount("bind", str(path), mount.target, ("bind", "rprivate", "ro" if mount.read_only else "rw"))
 
     async def _tmpfs(self, mount: StepMount) -> Mount:
         size = (f"size={mount.size}",) if mount.size else ()
         mode = (f"mode={mount.mode:o}",) if mount.mode is not None else ()
-        return Mount("tmpfs", "tmpfs", mount.target, (*OWN_TMPFS, *mode, *size))
+        read_only = ("ro",) if mount.read_only else ()
+        return Mount("tmpfs", "tmpfs", mount.target, (*OWN_TMPFS, *read_only, *mode, *size))
 
     def _pipes(self) -> Mount:
         """The here-documents as files that everybody may execute."""
