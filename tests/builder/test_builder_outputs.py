@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from builder_kit import Workplace, of_kind
 
-from boxship.builder.model import BuildRequest, Built, Output, OutputData
+from boxship.builder.model import BuildRequest, Built, CacheEnd, Output, OutputData
 from boxship.builder.operations import FolderTree
 from boxship.errors import Invalid, Unsupported
 from boxship.images.documents import timestamp
@@ -136,12 +136,36 @@ async def test_wrong_epochs_are_refused(workplace: Workplace, text: str) -> None
         {"squash": True},
         {"outputs": (Output(attributes={"force-compression": "true"}),)},
         {"outputs": (Output(attributes={"oci-mediatypes": "false"}),)},
+        {"outputs": (Output(attributes={"unpack": "false"}),)},
+        {"outputs": (Output(attributes={"dest": "/x"}),)},
+        {"outputs": (Output(attributes={"rewrite-timestamp": "false"}),), "epoch": 1},
+        {"outputs": (Output(attributes={"rewrite-timestamp": "0"}),), "arguments": {"SOURCE_DATE_EPOCH": "1"}},
+        {"outputs": (Output(kind="oci", attributes={"push": "true"}),)},
+        {"outputs": (Output(kind="docker", attributes={"store": "true"}),)},
+        {"outputs": (Output(kind="none", attributes={"name": "x"}),)},
         {"outputs": (Output(kind="tar", attributes={"mode": "x"}),)},
+        {"cache_from": (CacheEnd(kind="inline"),)},
+        {"cache_from": (CacheEnd(kind="gha"),)},
     ],
 )
 async def test_what_is_not_there_is_refused_by_name(workplace: Workplace, options: dict[str, Any]) -> None:
     with pytest.raises(Unsupported, match="unsupported: "):
         await workplace.build(TEXT, **options)
+
+
+async def test_what_is_done_in_any_case_may_be_asked_for(workplace: Workplace) -> None:
+    attributes = {
+        "unpack": "true",
+        "store": "1",
+        "oci-mediatypes": "true",
+        "rewrite-timestamp": "true",
+        "push": "false",
+    }
+    assert (await workplace.build(TEXT, outputs=(Output(attributes=attributes),))).image
+    wrong = [("image", "unpack"), ("image", "push"), ("tar", "platform-split"), ("oci", "rewrite-timestamp")]
+    for kind, name in wrong:
+        with pytest.raises(Invalid, match=f"invalid value perhaps for output attribute {name}"):
+            await workplace.build(TEXT, outputs=(Output(kind=kind, attributes={name: "perhaps"}),))
 
 
 async def test_nothing_is_asked_for(workplace: Workplace) -> None:

@@ -203,8 +203,6 @@ class Build:
         """The caches that were given; one that cannot be read is told and left out."""
         imports = Imports()
         for end in self._request.cache_from:
-            if end.kind == "inline":
-                continue
             name = f"importing cache manifest from {describe(end)}"
             try:
                 source = await self._exchange.source(end, self._request)

@@ -39,7 +39,6 @@ COMPRESSIONS = ("uncompressed", "gzip", "zstd")
 TRUE = ("true", "1")
 KNOWN = {
     ("inline", "to"): (),
-    ("inline", "from"): (),
     ("registry", "from"): ("ref",),
     ("registry", "to"): ("ref", "mode", "compression", "oci-mediatypes", "image-manifest", "ignore-error"),
     ("local", "from"): ("src", "digest", "tag"),

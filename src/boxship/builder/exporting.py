@@ -8,6 +8,7 @@ import msgspec
 
 from boxship.builder.channel import Channel
 from boxship.builder.composing import Composed
+from boxship.builder.dockerfile.arguments import EPOCH
 from boxship.builder.model import BuildRequest, Built, Output, OutputData, StepProgress
 from boxship.builder.operations import Executor, LayerTree
 from boxship.builder.sources import BuildImages
@@ -27,7 +28,10 @@ PIECE_BYTES = 256 * 1024
 COMPRESSIONS = ("uncompressed", "gzip", "zstd")
 TRUE, FALSE = ("true", "1"), ("false", "0", "")
 ANNOTATION = "annotation."
-IMAGE_ATTRIBUTES = ("name", "push", "compression", "oci-mediatypes", "store", "unpack", "rewrite-timestamp", "dest")
+ARCHIVE_ATTRIBUTES = ("name", "compression", "oci-mediatypes", "rewrite-timestamp")
+IMAGE_ATTRIBUTES = (*ARCHIVE_ATTRIBUTES, "push", "store", "unpack")
+FILES_ATTRIBUTES = ("platform-split",)  # of a build for one platform, which is never split
+KEEPING = ("oci-mediatypes", "store", "unpack")  # what we do in any case
 TITLES = {
     "image": "exporting to image",
     "oci": "exporting to oci image format",
@@ -55,14 +59,17 @@ class Options(msgspec.Struct, frozen=True):
 def options_of(request: BuildRequest, output: Output) -> Options:
     """Raises Invalid for wrong values, Unsupported for what we do not have."""
     annotations = dict(request.annotations)
+    known = IMAGE_ATTRIBUTES if output.kind == "image" else ARCHIVE_ATTRIBUTES
     for name, value in output.attributes.items():
         if name.startswith(ANNOTATION):
             annotations[name.removeprefix(ANNOTATION)] = value
-        elif name not in IMAGE_ATTRIBUTES:
+        elif name not in known:
             raise Unsupported(f"unsupported: output attribute {name}")
-    for name, fixed in (("oci-mediatypes", TRUE), ("store", TRUE)):
-        if output.attributes.get(name, "true") not in fixed:
+    dated = request.epoch is not None or bool(request.arguments.get(EPOCH))
+    for name in (*KEEPING, *(("rewrite-timestamp",) if dated else ())):
+        if name in output.attributes and not switch(output, name):
             raise Unsupported(f"unsupported: output attribute {name}={output.attributes[name]}")
+    switch(output, "rewrite-timestamp")
     compression = output.attributes.get("compression", "uncompressed")
     if compression not in COMPRESSIONS:
         raise Invalid(f"unsupported compression type {compression}")
@@ -87,13 +94,15 @@ def check_outputs(request: BuildRequest) -> None:
     if request.squash:
         raise Unsupported("unsupported: squash")
     for output in request.outputs:
-        if output.kind in ("tar", "local"):
-            unknown = [name for name in output.attributes if name not in ("dest", "platform-split")]
-            if unknown:
-                raise Unsupported(f"unsupported: output attribute {unknown[0]}")
-        elif output.kind in ("image", "oci", "docker"):
+        if output.kind in ("image", "oci", "docker"):
             options_of(request, output)
-        elif output.kind != "none":
+        elif output.kind in ("tar", "local", "none"):
+            known = () if output.kind == "none" else FILES_ATTRIBUTES
+            for name in output.attributes:
+                if name not in known:
+                    raise Unsupported(f"unsupported: output attribute {name}")
+                switch(output, name)
+        else:
             raise Unsupported(f"unsupported: output type={output.kind}")
 
 
