@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from boxship.builder.builder import Builder, BuilderSettings
 from boxship.builder.contexts import Contexts
@@ -12,49 +11,28 @@ from boxship.builder.execution import Execution
 from boxship.builder.execution.settings import Settings
 from boxship.builder.fetching import Downloads
 from boxship.builder.repositories import Git
-from boxship.content import Content, Garbage
 from boxship.doors.docker.builds import Builds
-from boxship.images import Images
-from boxship.images.remote.client import Remote
 from boxship.main.fetching import WebFetcher
 from boxship.main.options import Options, size_of
 from boxship.main.remotes import remote_settings
-from boxship.network.networks import Networks
-from boxship.runtime.driver import Driver
-from boxship.snapshots.overlay import Snapshots
-from boxship.store import Store
+from boxship.main.rooms import Rooms
 
 
 @contextlib.asynccontextmanager
-async def building(
-    options: Options,
-    data: Path,
-    run_root: Path,
-    *,
-    instance: str,
-    store: Store,
-    content: Content,
-    garbage: Garbage,
-    images: Images,
-    snapshots: Snapshots,
-    driver: Driver,
-    networks: Networks,
-    remote: Remote,
-    tasks: asyncio.TaskGroup,
-) -> AsyncIterator[Builds]:
+async def building(options: Options, rooms: Rooms, tasks: asyncio.TaskGroup) -> AsyncIterator[Builds]:
     """Recover the builder, after the engine and before the collector's sweep; at the end its builds are ended."""
-    root = data / "builder"
+    root = rooms.data / "builder"
     root.mkdir(exist_ok=True, mode=0o700)
     contexts = Contexts(root / "contexts")
     await contexts.recover()
     execution = Execution(
         root,
-        run_root,
-        content=content,
-        snapshots=snapshots,
-        driver=driver,
-        networks=networks,
-        instance=instance,
+        rooms.run_root,
+        content=rooms.content,
+        snapshots=rooms.snapshots,
+        driver=rooms.driver,
+        networks=rooms.networks,
+        instance=rooms.instance,
         settings=Settings(host_ca=options.host_ca),
     )
     await execution.recover()
@@ -63,14 +41,14 @@ async def building(
     fetched = Downloads(root / "fetched", contexts, fetcher, Git())
     await fetched.recover()
     builder = Builder(
-        store=store,
-        content=content,
-        garbage=garbage,
-        images=images,
-        layers=snapshots,
+        store=rooms.store,
+        content=rooms.content,
+        garbage=rooms.garbage.owned("build cache"),
+        images=rooms.images,
+        layers=rooms.snapshots,
         executor=execution,
         volumes=execution.caches,
-        remote=remote,
+        remote=rooms.remote,
         fetched=fetched,
         tasks=tasks,
         settings=BuilderSettings(cache_limit_bytes=size_of(options, "build_cache_limit")),

@@ -17,7 +17,6 @@ from pathlib import Path
 import uvloop
 
 from boxship import __version__
-from boxship.content import Content, Garbage
 from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.door import Door
 from boxship.engine import Engine
@@ -27,23 +26,16 @@ from boxship.engine.places import Places
 from boxship.engine.system import Facts
 from boxship.engine.tasks import Tasks
 from boxship.errors import BoxshipError, Conflict, Invalid
-from boxship.images.library import Images
-from boxship.images.remote.client import Remote
-from boxship.images.trust import Trust
 from boxship.main.building import building
 from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.options import Options, parse_arguments, parse_pool, size_of
-from boxship.main.remotes import remote_settings
-from boxship.network.model import AddressPool, Settings
-from boxship.network.networks import Networks
+from boxship.main.rooms import Rooms, make_rooms
 from boxship.runtime.driver import Driver
-from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import LogPolicy
 from boxship.store.sqlite import SqliteStore
 from boxship.sys.mount import enter_private_namespace, join_mount_namespace
 from boxship.transport.listen import Address, TlsAddress, UnixAddress
 from boxship.transport.server import Server
-from boxship.volumes.volumes import Volumes
 
 logger = logging.getLogger("boxshipd")
 
@@ -150,113 +142,68 @@ async def _engine(
     instance = instance_name(data)
     store = await SqliteStore.open(data / "state.db", reserve=True)
     try:
-        content = Content(data / "content", store)
-        snapshots = Snapshots(data / "snapshots")
-        snapshots.check()
-        volumes = Volumes(data / "volumes", store)
-        garbage = Garbage(content, snapshots)
-        trust = Trust(Path(options.trust_policy) if options.trust_policy else None)
-        registry = None
-        if options.registry:
-            from boxship.main.registry import RegistryRole  # a daemon without the role does without its memory
-
-            owned = garbage.owned("registry")
-            registry = RegistryRole(options, data, content, owned, store, certificates, lambda: images)
-        remote = Remote(remote_settings(options, os.environ), own=registry.own if registry is not None else None)
-        images = Images(content, snapshots, garbage, remote, trust)
-        driver = Driver(
-            run_root,
-            instance=instance,
-            runtimes={name: Path(path) for name, path in options.add_runtime.items()},
-            default=options.runtime,
-        )
-        pools = [parse_pool(pool) for pool in options.address_pool]
-        networks = Networks(
-            store,
-            run_root,
-            instance,
-            Settings(
-                pools=tuple(AddressPool(pool.base, pool.size) for pool in pools),
-                bridge_subnet=options.bridge_subnet,
-                mtu=options.mtu,
-                nameservers=options.dns,
-            ),
-        )
-        await content.recover()
-        await driver.open()
-        await networks.start()
-        engine = Engine(
-            store=store,
-            content=content,
-            garbage=garbage,
-            images=images,
-            snapshots=snapshots,
-            volumes=volumes,
-            networks=networks,
-            driver=driver,
-            places=Places(data, run_root),
-            instance=instance,
-            default_log=LogPolicy(options.log_driver, options.log_opt),
-            facts=Facts(
-                id=instance,
-                data_root=str(data),
-                labels=options.label,
-                address_pools=tuple((pool.base, pool.size) for pool in pools),
-                log_driver=options.log_driver,
-            ),
-            clock=SystemClock(),
-            tasks=tasks,
-            image_budget=BudgetSettings(limit=size_of(options, "unused_image_limit")),
-            witness=registry.users_of if registry is not None else None,
-        )
+        rooms = make_rooms(options, data, run_root, instance, store, certificates)
+        await rooms.content.recover()
+        await rooms.driver.open()
+        await rooms.networks.start()
+        engine = _engine_on(rooms, options, tasks)
         await engine.start()
-        if registry is not None:
-            await registry.recover()
+        if rooms.registry is not None:
+            await rooms.registry.recover()
         stack = contextlib.AsyncExitStack()
-        builds = await stack.enter_async_context(
-            building(
-                options,
-                data,
-                run_root,
-                instance=instance,
-                store=store,
-                content=content,
-                garbage=garbage.owned("build cache"),
-                images=images,
-                snapshots=snapshots,
-                driver=driver,
-                networks=networks,
-                remote=remote,
-                tasks=tasks,
-            )
-        )
+        builds = await stack.enter_async_context(building(options, rooms, tasks))
         # Every owner of blobs or layers recovers before this line, and so has claimed what its records name: the
         # images in engine.start(); then the registry; then the builder's cache.
-        await garbage.sweep()
+        await rooms.garbage.sweep()
         guarded = Tasks(tasks)
         collecting = [
-            guarded.start("collect garbage", garbage.run),
-            guarded.start("remove what was never finished", garbage.expire),
-            guarded.start("forget signatures of what is gone", images.signatures.run),
+            guarded.start("collect garbage", rooms.garbage.run),
+            guarded.start("remove what was never finished", rooms.garbage.expire),
+            guarded.start("forget signatures of what is gone", rooms.images.signatures.run),
         ]
         try:
-            if registry is not None:
-                await registry.start(guarded)
+            if rooms.registry is not None:
+                await rooms.registry.start(guarded)
             yield engine, builds
         finally:
             await stack.aclose()
-            if registry is not None:
-                await registry.stop()
+            if rooms.registry is not None:
+                await rooms.registry.stop()
             for task in collecting:
                 task.cancel()
-            await images.close()
+            await rooms.images.close()
             await engine.stop()
-            await networks.close()
-            await driver.close()
-            await volumes.close()
-            await snapshots.close()
+            await rooms.close()
     finally:
         await store.close()
+
+
+def _engine_on(rooms: Rooms, options: Options, tasks: asyncio.TaskGroup) -> Engine:
+    pools = [parse_pool(pool) for pool in options.address_pool]
+    return Engine(
+        store=rooms.store,
+        content=rooms.content,
+        garbage=rooms.garbage,
+        images=rooms.images,
+        snapshots=rooms.snapshots,
+        volumes=rooms.volumes,
+        networks=rooms.networks,
+        driver=rooms.driver,
+        places=Places(rooms.data, rooms.run_root),
+        instance=rooms.instance,
+        default_log=LogPolicy(options.log_driver, options.log_opt),
+        facts=Facts(
+            id=rooms.instance,
+            data_root=str(rooms.data),
+            labels=options.label,
+            address_pools=tuple((pool.base, pool.size) for pool in pools),
+            log_driver=options.log_driver,
+        ),
+        clock=SystemClock(),
+        tasks=tasks,
+        image_budget=BudgetSettings(limit=size_of(options, "unused_image_limit")),
+        witness=rooms.registry.users_of if rooms.registry is not None else None,
+    )
 
 
 def _address(host: str, options: Options, certificates: Certificates) -> Address:
