@@ -210,7 +210,7 @@ def run_git(folder: Path, *words: str) -> str:
 
 def commit(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     run_git(folder, "add", ".")
     run_git(folder, "commit", "-q", "-m", "change")
@@ -279,6 +279,22 @@ async def test_a_submodule_may_not_read_this_machine(
     with pytest.raises(BoxshipError, match="not allowed"):
         await place.build(context=None, remote=url)
     assert await content(place, f"{url}?submodules=false") == "main"
+
+
+async def test_a_folder_of_a_repository_is_no_way_out_of_it(
+    place: Workplace, repository: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, work = repository
+    (tmp_path / "machine" / "etc").mkdir(parents=True)
+    (tmp_path / "machine" / "etc" / "secret").write_text("of the machine")
+    (work / "out").symlink_to(tmp_path / "machine")
+    (work / "in").symlink_to("sub")
+    commit(work, {"sub/deep/file": "mine"})
+    for folder in ("out", "out/etc", "out/etc/", "in/deep", "sub/../out/etc", "sub/deep/file"):
+        with pytest.raises(BoxshipError):
+            await place.build(f"FROM base\nADD {url}#main:{folder} /x/\n")
+    image = await place.image(f"FROM base\nADD {url}#main:sub/deep/ /x/\n")
+    assert place.executor.trees[image.chain_id]["/x/file"] == b"mine"
 
 
 async def test_what_nobody_used_for_long_goes_at_the_next_start(place: Workplace, site: Site) -> None:

@@ -230,10 +230,10 @@ class Downloads:
                 else:
                     await self._used(known)
             path = self._root / identifier / FILES
-            if source.folder:
-                path = path / source.folder
+            for part in source.folder.split("/"):  # a link on the way could lead to files of this machine
+                path = path / part
                 if path.is_symlink() or not path.is_dir():
-                    raise NotFound(f"cannot use {source.url}: it has no folder {source.folder}")
+                    raise NotFound(f"cannot use {without_password(source.url)}: it has no folder {source.folder}")
             yield Kept(FolderTree(path, origin=without_password(source.url)), fresh=fresh)
 
     async def _check_out(self, identifier: str, source: GitSource, commit: str, environment: Mapping[str, str]) -> None:
