@@ -155,7 +155,20 @@ def test_every_flag_arrives(server: BuildServer, context: Path, tmp_path: Path) 
     request = built(
         server,
         *("build", "-t", "a", "-t", "b:1", "--build-arg", "A=1=2", "--build-arg", "FROM_ENV", "--build-arg", "NOWHERE"),
-        *("--label", "l=v", "--label", "m", "--annotation", "n=w", "--target", "web", "--no-cache", "--pull"),
+        *(
+            "--label",
+            "l=v",
+            "--label",
+            "m",
+            "--annotation",
+            "n=w",
+            "--annotation",
+            "manifest:a.b:c=d=e",
+            "--target",
+            "web",
+            "--no-cache",
+            "--pull",
+        ),
         *("--no-cache-filter", "x,y", "--platform", "linux/arm64", "--network", "none", "--add-host", "h=1.2.3.4"),
         *(
             "--add-host",
@@ -180,7 +193,11 @@ def test_every_flag_arrives(server: BuildServer, context: Path, tmp_path: Path) 
     )
     assert request.tags == ("a", "b:1")
     assert request.arguments == {"A": "1=2", "FROM_ENV": "here", "NOWHERE": None}
-    assert request.labels == {"l": "v", "m": ""} and request.annotations == {"n": "w"} and request.target == "web"
+    assert (
+        request.labels == {"l": "v", "m": ""}
+        and request.annotations == {"n": "w", "a.b:c": "d=e"}
+        and request.target == "web"
+    )
     assert request.no_cache and request.pull and request.no_cache_stages == ("x", "y")
     assert request.platform.architecture == "arm64" and request.network == "none"
     assert request.extra_hosts == ("h:1.2.3.4", "i:host-gateway") and request.shm_size == 64 << 20
@@ -231,6 +248,13 @@ def test_every_flag_arrives(server: BuildServer, context: Path, tmp_path: Path) 
         (["-o", "type=local", "context"], 1, "dest must name a folder"),
         (["-o", "context/file", "context"], 1, "cannot write context/file: it is not a directory"),
         (["-o", "type=tar,dest=none/x", "context"], 1, "cannot write none/x: none: no such directory"),
+        (["--annotation", "n", "context"], 1, "invalid argument 'n' for --annotation"),
+        (["--annotation", "index:n=w", "context"], 1, "unsupported: --annotation index"),
+        (["--annotation", "manifest[linux/amd64]:n=w", "context"], 1, "unsupported: --annotation manifest[linux"),
+        (["--annotation", "index,manifest:n=w", "context"], 1, "unsupported: --annotation index,manifest"),
+        (["--sbom", "true", "context"], 1, "unsupported: --sbom"),
+        (["--attest", "type=sbom", "context"], 1, "unsupported: --attest"),
+        (["--builder", "x", "context"], 125, "unknown flag: --builder"),
         (["--cache-from", "type=gha", "context"], 1, "unsupported: --cache-from of type gha"),
         (["--cache-to", "type=local", "context"], 1, "dest is missing"),
         (["--add-host", "x", "context"], 1, "bad format for add-host"),

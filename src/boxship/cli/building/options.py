@@ -12,6 +12,7 @@ from boxship.errors import Invalid, Unsupported
 SECRET_BYTES = 500 << 10  # what the daemon takes of one
 OUTPUT_KINDS = ("image", "registry", "docker", "oci", "tar", "local", "cacheonly", "none")
 CACHE_KINDS = ("inline", "registry", "local")
+ANNOTATED = ("manifest", "index", "manifest-descriptor", "index-descriptor")
 ENTITLEMENTS = ("network.host", "security.insecure")
 EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -58,6 +59,22 @@ def pairs(words: Sequence[str], flag: str) -> dict[str, str]:
         key, _, value = word.partition("=")
         if not key:
             raise Invalid(f"invalid argument {word!r} for --{flag}: it must be KEY=VALUE")
+        found[key] = value
+    return found
+
+
+def annotations(words: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE, also with `manifest:` before it, which is where they go. There is no index to annotate."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        level, colon, name = key.partition(":")
+        if colon and level.partition("[")[0].partition(",")[0] in ANNOTATED:
+            if level != "manifest":
+                raise Unsupported(f"unsupported: --annotation {level}: it must be manifest")
+            key = name
+        if not key or not equals:
+            raise Invalid(f"invalid argument {word!r} for --annotation: it must be KEY=VALUE")
         found[key] = value
     return found
 
