@@ -60,7 +60,7 @@ def run(state: StageState, instruction: Run, offers: Callable[[str], bool]) -> N
     )
     given = proxies(state.scope.given)
     hidden = {name: value for name, value in given.items() if name not in environment}
-    shown = {name: value or "" for name, value in state.arguments.items()}
+    shown = {name: state.variables.get(name, "") for name in state.arguments}
     state.emit(
         instruction,
         history.run(arguments, shown),

@@ -66,8 +66,7 @@ class StageState:
         return self._variables
 
     def declare(self, name: str, value: str | None) -> None:
-        """ARG: None where it has no value."""
-        self.arguments.pop(name, None)
+        """ARG: None where it has no value. Named again, it keeps its place."""
         self.arguments[name] = value
         self._variables = None
 

@@ -80,6 +80,48 @@ CASES = (
         config={"Env": ["PATH=/bin", "A=env"]},
     ),
     Case(
+        "arg-history-has-the-value-in-force",
+        "FROM busybox\nARG A=arg\nARG B=1\nARG C\nENV A=env\nARG B=2\nARG A=late\nRUN echo $A $B > /got\n",
+        files={"/got": "env 2\n"},
+        history=(
+            "ARG A=arg",
+            "ARG B=1",
+            "ARG C",
+            "ENV A=env",
+            "ARG B=2",
+            "ARG A=late",
+            "RUN |3 A=env B=2 C= /bin/sh -c echo $A $B > /got # buildkit",
+        ),
+    ),
+    Case(
+        "arg-given-wins-wherever-it-is-declared",
+        "FROM busybox\nARG A=1\nRUN echo $A > /one\nARG A=2\nRUN echo $A > /two\n",
+        options=("--build-arg", "A=given"),
+        files={"/one": "given\n", "/two": "given\n"},
+    ),
+    Case(
+        "arg-second-default-replaces-the-first",
+        "FROM busybox\nARG A=1\nRUN echo $A > /one\nARG A=2\nRUN echo $A > /two\n",
+        files={"/one": "1\n", "/two": "2\n"},
+    ),
+    Case(
+        "arg-is-in-no-config",
+        "FROM busybox\nARG SECRET_OF_NOBODY=1\nENV B=2\n",
+        config={"Env": ["PATH=/bin", "B=2"]},
+    ),
+    Case(
+        "arg-from-a-base-image-does-not-come-along",
+        'FROM @BEFORE@\nRUN echo "[$A]" > /got\n',
+        before="FROM busybox\nARG A=1\nRUN true\n",
+        files={"/got": "[]\n"},
+    ),
+    Case(
+        "arg-default-is-ended-by-another-arg",
+        "FROM scratch\nARG A=a\nARG B=${A}b\nARG C=${B}c A=x\nLABEL c=$C\n",
+        options=("--build-arg", "A=1"),
+        config={"Labels": {"c": "1bc"}},
+    ),
+    Case(
         "env-of-arg",
         "FROM scratch\nARG A\nENV B=${A:-v1}\n",
         options=("--build-arg", "A=v2"),
@@ -120,6 +162,50 @@ CASES = (
         files={"/got": "http://p.example:1 localhost\n"},
         config={"Env": ["PATH=/bin"]},
         history=("RUN /bin/sh -c echo $HTTP_PROXY $no_proxy > /got # buildkit",),
+    ),
+    Case(
+        "arg-proxy-declared-is-told",
+        "FROM busybox\nARG HTTP_PROXY\nRUN echo $HTTP_PROXY > /got\n",
+        options=("--build-arg", "HTTP_PROXY=http://p.example:1"),
+        files={"/got": "http://p.example:1\n"},
+        config={"Env": ["PATH=/bin"]},
+        history=(
+            "ARG HTTP_PROXY=http://p.example:1",
+            "RUN |1 HTTP_PROXY=http://p.example:1 /bin/sh -c echo $HTTP_PROXY > /got # buildkit",
+        ),
+    ),
+    Case(
+        "arg-proxies-in-every-spelling",
+        "FROM busybox\nRUN env | grep -i proxy | sort > /got\n",
+        options=tuple(
+            word
+            for name in ("HTTP", "HTTPS", "FTP", "NO", "ALL")
+            for spelling in (f"{name}_PROXY", f"{name}_proxy".lower())
+            for word in ("--build-arg", f"{spelling}=x")
+        ),
+        files={
+            "/got": "".join(f"{name}_PROXY=x\n" for name in ("ALL", "FTP", "HTTPS", "HTTP", "NO"))
+            + "".join(f"{name}_proxy=x\n" for name in ("all", "ftp", "http", "https", "no"))
+        },
+        config={"Env": ["PATH=/bin"]},
+    ),
+    Case(
+        "arg-platform-may-be-given",
+        'FROM busybox\nARG TARGETARCH TARGETVARIANT\nRUN echo "$TARGETARCH-$TARGETVARIANT" > /got\n',
+        options=("--build-arg", "TARGETARCH=mine", "--build-arg", "TARGETVARIANT=v9"),
+        files={"/got": "mine-v9\n"},
+    ),
+    Case(
+        "arg-platform-in-from-without-arg",
+        "FROM scratch AS stage-linux\nLABEL os=linux\nFROM stage-$TARGETOS\n",
+        config={"Labels": {"os": "linux"}},
+    ),
+    Case(
+        "arg-sandbox-hostname",
+        "FROM busybox\nRUN hostname > /got\n",
+        options=("--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=there"),
+        files={"/got": "there\n"},
+        config={"Env": ["PATH=/bin"]},
     ),
     Case(
         "arg-platform",
@@ -165,6 +251,17 @@ CASES = (
     expanding("replace-once", "${x/foo/X}", "Xbarfoo"),
     expanding("replace-all", "${x//foo/X}", "XbarX"),
     expanding("replace-slash", "${path//\\//:}", ":usr:local:lib.tar.gz"),
+    expanding("prefix-from-the-reference", "${x#f*b}", "arfoo"),
+    expanding("longest-prefix-from-the-reference", "${x##f*o}", ""),
+    expanding("suffix-from-the-reference", "${x%b*}", "foo"),
+    expanding("longest-suffix-question-mark", "${x%%o??*}", "f"),
+    expanding("pattern-literal-star", "${s#a\\*}", "b*c", before="ENV s=a*b*c\n"),
+    expanding("pattern-of-a-variable", "${x#$p}", "barfoo", before="ENV p=foo\n"),
+    expanding("replacement-of-a-variable", "${x/foo/$p}", "newbarfoo", before="ENV p=new\n"),
+    expanding("alternative-without-colon", "[${x+word}][${nothing+word}]", "[word][]"),
+    expanding("required-and-only-empty", "[${empty?must_be_set}]", "[]"),
+    expanding("escaped-braces", "\\${x}", "${x}"),
+    expanding("name-ends-at-other-characters", "$x.$x-$x/y", "foobarfoo.foobarfoo-foobarfoo/y"),
     expanding("single-quotes", "'$x'", "$x"),
     expanding("escaped", "\\$x", "$x"),
     expanding("escaped-in-double-quotes", '"\\$x \\"q\\" $x"', '$x "q" foobarfoo'),
