@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from builder_kit import Workplace, of_kind
 
+from boxship.builder.addresses import without_password
 from boxship.builder.contexts import Contexts
 from boxship.builder.failures import BuildFailed
 from boxship.builder.fetching import Downloads
 from boxship.builder.model import StepFinished
-from boxship.builder.repositories import Git
+from boxship.builder.repositories import Git, forget_credentials
 from boxship.errors import BoxshipError, NotFound, Unsupported
 from boxship.main.fetching import WebFetcher
 from boxship.store.memory import MemoryStore
@@ -142,6 +143,50 @@ async def test_redirects_are_followed_and_credentials_stay_with_their_host(place
         assert "secret" not in str(image.config.history)
     finally:
         other.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:secret@host/x", "http://me:xxxxx@host/x"),
+        ("https://me:se:cr@et@host:1/x@y", "https://me:xxxxx@host:1/x@y"),
+        ("https://secret@host/x.git#main", "https://xxxxx@host/x.git#main"),
+        ("https://host:1/a:b@c", "https://host:1/a:b@c"),
+        ("git@host:x.git", "git@host:x.git"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+async def test_no_password_is_in_an_error(place: Workplace, site: Site, tmp_path: Path) -> None:
+    site.files["/folder/"] = site.files["/file"] = b"x"
+    address = f"http://me:se@cret@127.0.0.1:{site.port}"
+    for line in (
+        f"ADD {address}/folder/ /x/",
+        f"ADD {address}/none /x/",
+        f"ADD {address}/x.git?no=1 /x/",
+        f"ADD {address}/x.git#-o /x/",
+        f"ADD {address}/x.git#main /x/",
+    ):
+        with pytest.raises(BuildFailed) as caught:
+            await place.build(f"FROM base\n{line}\n")
+        assert "cret" not in caught.value.reason, line
+    events = await place.events(f"FROM base\nARG WHERE={address}\nADD $WHERE/file /x/\n")
+    told = [event for event in events if "ARG" not in getattr(event, "instruction", "ARG")]
+    assert told and "cret" not in str(told)
+
+
+def test_git_forgets_credentials(tmp_path: Path) -> None:
+    run_git(tmp_path, "init", "-q")
+    url = "https://me:secret@host.example/a/b.git"
+    run_git(tmp_path, "remote", "add", "origin", url)
+    (tmp_path / ".git/modules/s").mkdir(parents=True)
+    (tmp_path / ".git/modules/s/config").write_text('[remote "origin"]\n\turl = https://me:secret@host.example/a/s\n')
+    (tmp_path / ".git/modules/config").symlink_to("/etc/passwd")
+    forget_credentials(tmp_path / ".git", url)
+    assert run_git(tmp_path, "remote", "get-url", "origin") == "https://host.example/a/b.git"
+    assert "secret" not in (tmp_path / ".git/modules/s/config").read_text()
 
 
 async def test_what_is_not_there(place: Workplace, site: Site) -> None:

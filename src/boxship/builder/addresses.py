@@ -38,6 +38,7 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
     """`address#reference:folder`, also `address?ref=…&subdir=…`. Raises Invalid."""
     if text.startswith("github.com/"):
         text = f"https://{text}"
+    shown = without_password(text)
     address, _, fragment = text.partition("#")
     reference, _, folder = unquote(fragment).partition(":")
     submodules = True
@@ -58,12 +59,12 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
             else:
                 rest.append(name)
         if rest:
-            raise Invalid(f"cannot read git address {text}: unexpected query {rest[0]}")
+            raise Invalid(f"cannot read git address {shown}: unexpected query {rest[0]}")
         address = urlunsplit(parts._replace(query=""))
     if reference.startswith("-") or not _REFERENCE.fullmatch(reference):
-        raise Invalid(f"cannot read git address {text}: {reference!r} is no reference")
+        raise Invalid(f"cannot read git address {shown}: {reference!r} is no reference")
     if ".." in folder.split("/"):
-        raise Invalid(f"cannot read git address {text}: the folder leads outside")
+        raise Invalid(f"cannot read git address {shown}: the folder leads outside")
     if checksum and not _COMMIT.fullmatch(checksum):
         raise Invalid(f"invalid checksum {checksum} for Git source: a commit is expected")
     return GitSource(address, reference, folder.strip("/"), keep_git, checksum, submodules)
@@ -86,5 +87,6 @@ def remote_source(text: str) -> GitSource | HttpSource:
 
 
 def without_password(url: str) -> str:
-    """An address that may be shown."""
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:xxxxx@", url)
+    """An address that may be shown. A name without a password may be a token."""
+    shown = re.sub(r"(//[^/?#@:]*):[^/?#]*@", r"\1:xxxxx@", url)
+    return re.sub(r"(https?://)[^/?#:]*@", r"\1xxxxx@", shown, flags=re.IGNORECASE)

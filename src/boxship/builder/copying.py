@@ -108,7 +108,7 @@ def _file(state: StageState, instruction: Add, word: str, checksum: str, exclude
     if not source.name and not _is_folder(state.word(instruction.destination)):
         source = msgspec.structs.replace(source, name="download")
     if not source.name:
-        raise Invalid(f"cannot determine filename for source {word}")
+        raise Invalid(f"cannot determine filename for source {without_password(word)}")
     selection = Selection((source.name,), excluded, wildcards=False)
     return _Input(
         CopySource(None, selection, unpack=bool(instruction.unpack)),

@@ -143,7 +143,8 @@ class Downloads:
             using = self._using(record.id)
             await using.__aenter__()
         try:
-            yield Kept(FolderTree(self._root / record.id / FILES, origin=source.url), record.name, fresh)
+            tree = FolderTree(self._root / record.id / FILES, origin=without_password(source.url))
+            yield Kept(tree, record.name, fresh)
         finally:
             await using.__aexit__(None, None, None)
 

@@ -7,12 +7,14 @@ this machine by way of a submodule. Repositories are not trusted; only files com
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from boxship.builder.addresses import without_password
 from boxship.builder.graph import GitSource
 from boxship.errors import NotFound, Unavailable, Unsupported
 from boxship.snapshots.removal import remove_path
 from boxship.sys.spawn import SAFE_ENVIRONMENT, Completed, run
+from boxship.waiting import in_thread
 
 GIT_SECONDS = 1800.0  # one call of git
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -93,9 +95,24 @@ class Git:
                 what, *place, "submodule", "update", "--quiet", "--init", "--recursive", "--depth=1",
                 environment=environment,
             )  # fmt: skip
-        if not source.keep_git:
-            for path in folder.rglob(".git"):
-                remove_path(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if source.keep_git:
+            await in_thread(forget_credentials, folder / ".git", source.url)
+        else:
+            await in_thread(_forget_history, folder)
+
+
+def _forget_history(folder: Path) -> None:
+    for path in folder.rglob(".git"):
+        remove_path(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def forget_credentials(folder: Path, url: str) -> None:
+    """Take the name and the password in an address out of what git has noted, also for submodules. Blocks."""
+    user, named, host = urlsplit(url).netloc.rpartition("@")
+    for path in folder.rglob("config") if named else ():
+        if path.is_file() and not path.is_symlink():
+            text = path.read_bytes()
+            path.write_bytes(text.replace(f"//{user}@{host}".encode(), f"//{host}".encode()))
 
 
 def _check_scheme(url: str) -> None:
