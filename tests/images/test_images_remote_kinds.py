@@ -1,0 +1,98 @@
+"""Pulls of the older kinds of documents, and with the rarer kinds of credentials."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from images_kit import config, layer
+from remote_registry import FakeRegistry, Said, error
+from remote_room import RemoteRoom, put_image
+
+from boxship.errors import Unauthenticated
+from boxship.images.remote.model import Credentials
+from boxship.spec.image import DOCKER_CONFIG, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST
+from boxship.spec.platform import parse as parse_platform
+from boxship.spec.reference import parse
+
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+@pytest.fixture
+async def puller(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
+    made = await RemoteRoom(tmp_path).open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as made:
+        yield made
+
+
+def put_schema_two(registry: FakeRegistry, architecture: str) -> dict[str, Any]:
+    """An image as Docker's registries have it; its entry in a list."""
+    layers = [layer("base"), layer("top", architecture.encode() * 1000)]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": DOCKER_MANIFEST,
+        "config": registry.descriptor("app", config(layers, architecture=architecture), DOCKER_CONFIG),
+        "layers": [registry.descriptor("app", gzip.compress(data, mtime=0), DOCKER_LAYER_GZIP) for data in layers],
+    }
+    digest = registry.add_manifest("app", document, DOCKER_MANIFEST, architecture)
+    size = len(registry.manifests[("app", digest)][1])
+    platform = {"os": "linux", "architecture": architecture}
+    return {"mediaType": DOCKER_MANIFEST, "digest": digest, "size": size, "platform": platform}
+
+
+async def test_schema_two_and_its_lists(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    entries = [put_schema_two(registry, name) for name in ("amd64", "arm64")]
+    document = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST_LIST, "manifests": entries}
+    digest = registry.add_manifest("app", document, DOCKER_MANIFEST_LIST, "both")
+    name = f"{registry.host}/app:both"
+    await puller.pull(name, platform=parse_platform("linux/arm64"))
+    found = await puller.images.resolve(name)
+    assert found.config.architecture == "arm64" and f"{registry.host}/app@{digest}" in found.digests
+    assert all(puller.layers.has_layer(entry.chain_id) for entry in found.layers)
+    # its digest is the same after a push elsewhere: nothing is translated
+    await puller.pull(f"{registry.host}/app:amd64")
+    await puller.images.tag(f"{registry.host}/app:amd64", parse(f"{registry.host}/copy:1"))
+    assert (await puller.push(f"{registry.host}/copy:1"))[-1].digest == entries[0]["digest"]
+    media_type, data = registry.manifests[("copy", "1")]
+    assert media_type == DOCKER_MANIFEST and f"sha256:{hashlib.sha256(data).hexdigest()}" == entries[0]["digest"]
+
+
+async def test_an_identity_token_is_exchanged(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
+    registry.users, registry.tokens = {"ann": "secret"}, True
+
+    def exchange(asked: Any) -> Said:
+        form = parse_qs(asked.body.decode())
+        assert form["grant_type"] == ["refresh_token"] and form["service"] == ["fake"]
+        if form["refresh_token"] != ["who I am"] or "repository:team/app:pull" not in form["scope"][0]:
+            return error(401, "UNAUTHORIZED", "not you")
+        registry.valid_tokens.add("exchanged")
+        return Said(body=json.dumps({"access_token": "exchanged", "expires_in": 60}).encode())
+
+    registry.rule("POST", "^/token$", exchange)
+    name = f"{registry.host}/team/app:1"
+    with pytest.raises(Unauthenticated, match="not you"):
+        await puller.pull(name, credentials=Credentials(identity_token="somebody"))
+    await puller.pull(name, credentials=Credentials(identity_token="who I am"))
+    assert not registry.count("GET", "^/token$")
+
+
+async def test_an_access_token_is_sent_as_it_is(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
+    registry.users, registry.tokens = {"ann": "secret"}, True
+    registry.valid_tokens.add("given")
+    await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials(registry_token="given"))
+    assert not registry.count("GET", "^/token$")
+    await puller.forget()
+    with pytest.raises(Unauthenticated):
+        await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials(registry_token="over"))
