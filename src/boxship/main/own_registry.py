@@ -16,7 +16,7 @@ from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, PushedBlob
 from boxship.images.remote.repository import Repository
 from boxship.registry import Actor, Registry
-from boxship.registry.access import Access
+from boxship.registry.access import Access, Identity
 from boxship.registry.local import LocalManifest, UpstreamManifest
 from boxship.registry.logins import Users
 from boxship.registry.policy import Cache
@@ -149,15 +149,16 @@ class OwnRegistry:
         await self._registry.pushing.accept(repository, tag or manifest_digest, media_type, data, actor)
 
     async def _user(self, credentials: Credentials, repository: str) -> str:
-        user = ""
+        identity = Identity()
         if self._users is not None:
             if credentials.registry_token and self._tokens is not None:
-                user = self._tokens.read(credentials.registry_token, self._now() // 10**9).user
+                identity = self._tokens.read(credentials.registry_token, self._now() // 10**9)
             elif credentials.username:
                 if not await self._users.knows(credentials.username, credentials.password, ENGINE):
                     raise Unauthenticated("unauthorized: the user or the password is wrong")
-                user = credentials.username
-        if not self._access.allows(user, repository, "push"):
+                identity = Identity(credentials.username)
+        user = identity.user
+        if not self._access.may(identity, repository, "push"):
             if user or self._users is None:
                 raise Denied(f"denied: {user or 'nobody in particular'} may not push to {repository}")
             raise Unauthenticated("no basic auth credentials")
