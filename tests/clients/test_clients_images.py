@@ -1,4 +1,4 @@
-"""Images through the stock client: lists, history, names, removal, archives of both forms, and what comes later."""
+"""Images through the stock client: lists, history, names, removal, archives of both forms."""
 
 import gzip
 import hashlib
