@@ -66,6 +66,32 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+def test_no_query_is_in_the_log(on_loop: Callable[[Scenario], None], caplog: pytest.LogCaptureFixture) -> None:
+    """Build arguments come in it, and addresses with passwords."""
+
+    async def fail(request: Request) -> Reply:
+        if "stream" not in request.path:
+            raise RuntimeError("a mistake")
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise Invalid("broken")
+
+        return Reply(body=body())
+
+    async def scenario(path: Path) -> None:
+        async with serving(path, fail):
+            for name in ("whole", "stream"):
+                reader, writer = await connect(path)
+                writer.write(f"GET /{name}%0aforged?buildargs=secret HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                await head_of(reader)
+                await until(lambda name=name: f"GET /{name}%0aforged" in caplog.text)  # type: ignore[misc]
+                writer.close()
+
+    on_loop(scenario)
+    assert "secret" not in caplog.text
+
+
 async def echo(request: Request) -> Reply:
     body = await request.body(1000)
     text = f"{request.method} {request.path} {sorted(request.query.items())} ".encode()

@@ -105,6 +105,12 @@ class Request:
         return self._query
 
     @property
+    def shown(self) -> str:
+        """What logs may tell: the path as it was sent, without the query, in which build arguments and passwords
+        come."""
+        return self.target.partition("?")[0]
+
+    @property
     def client_gone(self) -> asyncio.Event:
         """Set when the client closed its side; a handler that waits long may watch it."""
         return self._carrier.gone

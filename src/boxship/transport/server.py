@@ -135,11 +135,11 @@ class Server:
             carrier.abort(request)
             return _Taken()
         except BoxshipError as error:  # doors answer these themselves, unless a stream is under way
-            log.warning("%s %s broke off: %s", request.method, request.raw_path, error)
+            log.warning("%s %s broke off: %s", request.method, taken.shown, error)
             carrier.abort(request)
             return _Taken()
         except Exception:
-            log.exception("handler of %s %s failed", request.method, request.raw_path)
+            log.exception("handler of %s %s failed", request.method, taken.shown)
             if carrier.begun:
                 carrier.abort(request)
                 return _Taken()

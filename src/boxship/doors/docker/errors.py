@@ -52,7 +52,7 @@ def error_reply(error: Exception, request: Request) -> Reply:
     if status == 304:
         return Reply(304)
     if not isinstance(error, errors.BoxshipError):
-        log.error("%s %s failed unexpectedly", request.method, request.target, exc_info=error)
+        log.error("%s %s failed unexpectedly", request.method, request.shown, exc_info=error)
         return message_reply(
             500, f"internal error: {error}" if str(error) else f"internal error: {type(error).__name__}"
         )

@@ -44,7 +44,7 @@ def refusal(status: int, code: str, message: str, headers: dict[str, str] | None
 def error_reply(error: Exception, request: Request) -> Reply:
     """The reply to a request that failed. What nobody foresaw is logged with its traceback."""
     if not isinstance(error, errors.BoxshipError):
-        log.error("%s %s failed unexpectedly", request.method, request.target, exc_info=error)
+        log.error("%s %s failed unexpectedly", request.method, request.shown, exc_info=error)
         return refusal(500, "UNKNOWN", "internal error")
     status, code = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), (500, "UNKNOWN"))
     code = getattr(error, "code", "") or code
@@ -52,7 +52,7 @@ def error_reply(error: Exception, request: Request) -> Reply:
     if isinstance(error, refusals.OutOfOrder):
         headers["Range"] = upload_range(error.size)
     if status >= 500:
-        log.error("%s %s: %s", request.method, request.target, error)
+        log.error("%s %s: %s", request.method, request.shown, error)
     return refusal(status, code, str(error), headers)
 
 
