@@ -161,8 +161,36 @@ def test_credentials_of_clients() -> None:
 def test_no_way_inside() -> None:
     for host in ("localhost", "127.0.0.1", "::1", "169.254.169.254", "fe80::1"):
         assert leads_inside(host, "registry.example") and not leads_inside(host, "localhost")
-    for host in ("registry.example", "10.0.0.1", "8.8.8.8"):
-        assert not leads_inside(host, "registry.example")
+    for host in (
+        "0.0.0.0",
+        "::",
+        "::ffff:127.0.0.1",
+        "::ffff:a9fe:a9fe",
+        "2002:7f00:1::",
+        "fe80::1%eth0",
+        "127.1",
+        "0",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "0x7f.1",
+        "localhost.",
+        "LOCALHOST",
+        "a.localhost",
+        "127.0.0.1.",
+    ):
+        assert leads_inside(host, "registry.example"), host
+    for host in (
+        "registry.example",
+        "10.0.0.1",
+        "8.8.8.8",
+        "8.8.8.8.",
+        "::ffff:8.8.8.8",
+        "0x7f.example",
+        "1.example",
+        "2001:db8::1",
+    ):
+        assert not leads_inside(host, "registry.example"), host
 
 
 def test_names_of_unfinished_files() -> None:

@@ -1,6 +1,7 @@
 """Which addresses serve a registry's names: its mirrors first, then itself; with which certificates, and how safe."""
 
 import ipaddress
+import re
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from boxship.spec.reference import DEFAULT_DOMAIN
 from boxship.transport.client import Trust, is_loopback
 
 DEFAULT_HOST = f"index.{DEFAULT_DOMAIN}"
+_NUMBERS = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*")  # 2130706433, 127.1, 0x7f.1
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -109,10 +111,15 @@ def trust_for(settings: RemoteSettings, domain: str) -> Trust:
 
 
 def leads_inside(host: str, origin: str) -> bool:
-    """Whether a server at `origin` points to what only this machine can reach: itself, or its link's own services."""
+    """Whether a server at `origin` points to what only this machine can reach: itself, or its link's own services.
+    Spellings of an address that only some programs know are taken for such."""
     if is_loopback(origin):
         return False
-    with suppress(ValueError):
-        if ipaddress.ip_address(host).is_link_local:
-            return True
-    return is_loopback(host)
+    name = host.rstrip(".").lower()
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost") or _NUMBERS.fullmatch(name) is not None
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address.sixtofour or address
+    return address.is_loopback or address.is_link_local or address.is_unspecified
