@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf, kernel, synchronise
+from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf
+from boxship.content.quarantine import Quarantine
 from boxship.content.references import References
 from boxship.errors import Internal, Invalid, NotFound
 from boxship.spec import digest as digests
@@ -27,6 +28,7 @@ class Content:
         self.references = References(store)
         self._blobs = root / "blobs"
         self._shelf = Shelf(root, self._blobs)
+        self.quarantine = Quarantine(root / "quarantine", self.place)
 
     async def recover(self) -> None:
         """Make the folders, and remove what a crash left half-written. Before anything else; nothing may be in use."""
@@ -175,35 +177,6 @@ class Content:
             return sorted(found)
 
         return tuple(await asyncio.to_thread(look))
-
-    async def quarantine(self, digest: str) -> None:
-        """Move a blob out of sight, durably; one that is not there is fine."""
-
-        def move() -> None:
-            target = self._quarantined(digest)
-            target.parent.mkdir(exist_ok=True, mode=0o700)
-            with kernel(f"cannot put blob {digest} into quarantine"):
-                try:
-                    os.rename(self.place(digest), target)
-                except FileNotFoundError:
-                    return
-                synchronise(target.parent)
-                synchronise(self.place(digest).parent)
-
-        await asyncio.to_thread(move)
-
-    async def quarantined(self) -> tuple[str, ...]:
-        """The digests of what is in quarantine, sorted."""
-        folder = self.root / "quarantine"
-        names = await asyncio.to_thread(os.listdir, folder) if folder.is_dir() else []
-        return tuple(sorted(name.replace("-", ":", 1) for name in names))
-
-    async def drop_quarantined(self, digest: str) -> None:
-        """Delete what is in quarantine; what is not there is fine."""
-        await asyncio.to_thread(self._quarantined(digest).unlink, missing_ok=True)
-
-    def _quarantined(self, digest: str) -> Path:
-        return self.root / "quarantine" / digests.validate(digest).replace(":", "-", 1)
 
     async def usage(self, blobs: Collection[str] | None = None) -> int:
         """Bytes on the disk that all blobs take, or only these, as du counts them."""

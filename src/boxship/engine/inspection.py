@@ -105,7 +105,7 @@ class Inspection:
             if blob.problem:
                 self._told.add(blob.digest)
                 if repair:
-                    await self._content.quarantine(blob.digest)
+                    await self._content.quarantine.put(blob.digest)
                 yield await self._found(
                     f"blob {blob.digest}",
                     blob.problem,
@@ -187,12 +187,12 @@ class Inspection:
         return not (self._garbage.claims.get(key) or self._garbage.leases.get(key) or self._garbage.is_going(key))
 
     async def _quarantine(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
-        for digest in await self._content.quarantined():
+        for digest in await self._content.quarantine.list():
             back = self._content.exists(digest)
             if not back and self._garbage.claims.get(digest):
                 continue  # told among what is missing
             if repair:
-                await self._content.drop_quarantined(digest)
+                await self._content.quarantine.drop(digest)
             problem = "it is in quarantine, and a good one is here" if back else "it is in quarantine, nobody needs it"
             repaired = "deleted from quarantine" if repair else ""
             yield Found(f"blob {digest}", problem, (), "" if repair else "--repair deletes it", repaired)

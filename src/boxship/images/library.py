@@ -15,7 +15,7 @@ import msgspec
 
 from boxship.content import Content, Garbage, Lease, layer_key
 from boxship.errors import BoxshipError, Invalid
-from boxship.images import budget, making, saving
+from boxship.images import making, saving
 from boxship.images.accounting import history_of, usage_of
 from boxship.images.catalog import Catalog
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
@@ -34,6 +34,7 @@ from boxship.images.model import (
     Use,
 )
 from boxship.images.occupancy import Occupancy
+from boxship.images.recency import Recency
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, PullStep, RemoteSettings
 from boxship.images.remote.traffic import Traffic
@@ -46,8 +47,6 @@ from boxship.spec import reference as references
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
-LOOKS_AT_ONCE = 50  # images looked at in one step of the loop
-USE_STEP = 600 * 10**9  # nanoseconds: uses are not noted more often
 INTAKE_LIMIT = 16  # streams read at the same time, each in a thread; more wait
 
 log = logging.getLogger(__name__)
@@ -72,8 +71,12 @@ class Images:
         trust = trust or Trust()
         self.gate = Gate(self._catalog, self.signatures, trust)
         self._changing = asyncio.Lock()
-        self._occupancy = Occupancy()
-        self._removing = Removing(layers, garbage, self._catalog, self._changing, self._occupancy)
+        occupancy = Occupancy()
+        recency = Recency(self._catalog, garbage, occupancy, self._changing)
+        self.using = recency.using
+        self.surplus = recency.surplus
+        self.last_use = recency.last_use
+        self._removing = Removing(layers, garbage, self._catalog, self._changing, occupancy)
         self.remove = self._removing.remove
         self.prune = self._removing.prune
         self.collect = self._removing.collect
@@ -310,39 +313,6 @@ class Images:
     def save(self, names: Sequence[str], platform: Platform | None = None) -> AsyncGenerator[bytes, None]:
         """A tar of images in the combined layout of Docker 25 and OCI. Raises NotFound at once, before any byte."""
         return saving.stream(self._content, self._garbage, saving.select(self._catalog, names, platform))
-
-    # use
-
-    @contextlib.asynccontextmanager
-    async def using(self, identifier: str) -> AsyncIterator[None]:
-        """Nobody can remove the image before the end, where a container's record says that it is in use. Raises
-        NotFound where it is going."""
-        with self._occupancy.using(identifier):
-            yield
-        if self._catalog.has(identifier) and self._catalog.record(identifier).used_at < time.time_ns() - USE_STEP:
-            async with self._changing:
-                if self._catalog.has(identifier):
-                    record = msgspec.structs.replace(self._catalog.record(identifier), used_at=time.time_ns())
-                    await self._catalog.change({identifier: (record, self._catalog.config(identifier))}, {})
-
-    async def surplus(self, limit: int, before: int, uses: Collection[Use]) -> dict[str, int]:
-        """The unused images that have to go so that the rest takes at most `limit` bytes (see `budget`), none that was
-        used since `before` (nanoseconds): when each was last used, by id."""
-        in_use = {use.image_id for use in self._occupancy.all_uses(uses)}
-        found = []
-        for count, identifier in enumerate(self._catalog.identifiers()):
-            if count % LOOKS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            candidate = budget.candidate(self._catalog, identifier, self._occupancy.used)
-            if candidate is not None and identifier not in in_use:
-                found.append(candidate)
-        chosen = await asyncio.to_thread(budget.surplus, found, dict(self._garbage.claims), limit, before)
-        used = {candidate.id: candidate.used for candidate in found}
-        return {identifier: used[identifier] for identifier in chosen}
-
-    def last_use(self, identifier: str) -> int:
-        """When an image was last used, in nanoseconds."""
-        return budget.last_use(self._catalog, identifier, self._occupancy.used)
 
 
 def _read_configs(content: Content, records: Iterable[Record]) -> dict[str, ImageConfig]:
