@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from builder_kit import Workplace, of_kind
 
-from boxship.builder.addresses import without_password
+from boxship.builder.addresses import git_source, without_password
+from boxship.builder.authorization import git_environment
 from boxship.builder.contexts import Contexts
 from boxship.builder.failures import BuildFailed
 from boxship.builder.fetching import Downloads
@@ -351,3 +352,60 @@ async def test_what_nobody_used_for_long_goes_at_the_next_start(place: Workplace
     (place.root / "fetched" / ".half").mkdir()
     await place.fetched.recover()
     assert not list((place.root / "fetched").iterdir())
+
+
+async def test_secrets_say_who_we_are_to_the_host_that_is_named(place: Workplace, site: Site) -> None:
+    other = Site()
+    try:
+        site.moved["/file"] = f"{other.url}/there"
+        other.files["/there"] = b"data"
+        text = f"FROM base\nADD {site.url}/file /x/\n"
+        host = f"127.0.0.1:{site.port}"
+        for secrets, seen in (
+            ({f"HTTP_AUTH_TOKEN_{host}": b"abc\n"}, "Bearer abc"),
+            ({f"HTTP_AUTH_HEADER_{host}": b"Basic eA==", f"HTTP_AUTH_TOKEN_{host}": b"abc"}, "Basic eA=="),
+            ({"HTTP_AUTH_TOKEN_example.org": b"abc"}, ""),
+        ):
+            image = await place.image(text, secrets=secrets)
+            assert place.executor.trees[image.chain_id]["/x/file"] == b"data"
+            assert (site.credentials[-1], other.credentials[-1]) == (seen, "")
+            assert "abc" not in str(image.config)
+        with pytest.raises(BoxshipError, match="no single line of text"):
+            await place.build(text, secrets={f"HTTP_AUTH_TOKEN_{host}": b"a\r\nX: y"})
+    finally:
+        other.close()
+
+
+def test_secrets_for_repositories() -> None:
+    url = "https://git.example.org:8443/team/app.git"
+    assert git_environment(url, {}) == {}
+    assert git_environment("git://git.example.org/app.git", {"GIT_AUTH_TOKEN": b"t"}) == {}
+    found = git_environment(url, {"GIT_AUTH_TOKEN": b"t", "GIT_AUTH_TOKEN.git.example.org:8443": b"own\n"})
+    assert found == {
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": "http.https://git.example.org:8443/.extraHeader",
+        "GIT_CONFIG_VALUE_0": "Authorization: basic eC1hY2Nlc3MtdG9rZW46b3du",
+        "GIT_CONFIG_KEY_1": "http.followRedirects",
+        "GIT_CONFIG_VALUE_1": "false",
+    }
+    header = git_environment(url, {"GIT_AUTH_HEADER": b"Bearer x", "GIT_AUTH_TOKEN": b"t"})
+    assert header["GIT_CONFIG_VALUE_0"] == "Authorization: Bearer x"
+
+
+async def test_a_checkout_has_the_documented_modes(place: Workplace, repository: tuple[str, Path]) -> None:
+    url, work = repository
+    (work / "sub" / "tool").write_text("x")
+    (work / "sub" / "tool").chmod(0o700)
+    (work / "link").symlink_to("file")
+    run_git(work, "add", ".")
+    run_git(work, "commit", "-q", "-m", "more")
+    before = os.umask(0o077)
+    try:
+        source = git_source(url, keep_git=True)
+        async with place.fetched.repository(source, {}) as kept:
+            folder = kept.tree.path
+            modes = {name: (folder / name).lstat().st_mode & 0o7777 for name in (".", "file", "sub", "sub/tool")}
+            assert modes == {".": 0o755, "file": 0o644, "sub": 0o755, "sub/tool": 0o755}
+            assert (folder / "link").is_symlink() and (folder / ".git").is_dir()
+    finally:
+        os.umask(before)

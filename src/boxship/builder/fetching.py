@@ -135,11 +135,11 @@ class Downloads:
     # files
 
     @contextlib.asynccontextmanager
-    async def file(self, source: HttpSource) -> AsyncIterator[Kept]:
-        """One file. Raises NotFound, Unavailable, Invalid where its checksum is another."""
+    async def file(self, source: HttpSource, headers: Mapping[str, str] = {}) -> AsyncIterator[Kept]:
+        """One file; `headers` say who asks. Raises NotFound, Unavailable, Invalid where its checksum is another."""
         address = _identifier("http", source.url, source.name, source.checksum)
         async with self._locks.setdefault(address, asyncio.Lock()):
-            record, fresh = await self._current(address, source)
+            record, fresh = await self._current(address, source, headers)
             using = self._using(record.id)
             await using.__aenter__()
         try:
@@ -148,12 +148,12 @@ class Downloads:
         finally:
             await using.__aexit__(None, None, None)
 
-    async def _current(self, address: str, source: HttpSource) -> tuple[Record, bool]:
+    async def _current(self, address: str, source: HttpSource, own: Mapping[str, str]) -> tuple[Record, bool]:
         """What is at the address now: what is here, where the server says so, or else a new download."""
         known = await asyncio.to_thread(self._latest, address)
         if known is not None and source.checksum and known.digest == source.checksum:
             return await self._used(known), False
-        headers = {"Accept": "*/*"}
+        headers = {"Accept": "*/*", **own}
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
         elif known is not None and known.modified:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from boxship.builder.addresses import remote_source
+from boxship.builder.authorization import git_environment, web_headers
 from boxship.builder.fetching import is_archive
 from boxship.builder.graph import ContextSource, GitSource, HttpSource, ImageSource, Source
 from boxship.builder.model import BuildRequest, StepProgress
@@ -92,16 +93,21 @@ class Loader:
         """Something from elsewhere; it stays until the build ends."""
         if source not in self._loaded:
             if isinstance(source, HttpSource):
-                kept = await self._stack.enter_async_context(fetched.file(source))
+                kept = await self._file(source, fetched)
                 if source.archive:
                     tree = await self._stack.enter_async_context(fetched.archive(kept.tree.path / kept.name))
                     kept = Kept(tree, fresh=kept.fresh)
             else:
                 environment = proxies(given_arguments(self._request.arguments))
+                environment |= git_environment(source.url, self._request.secrets)
                 kept = await self._stack.enter_async_context(fetched.repository(source, environment))
             self._loaded[source] = kept
         kept = self._loaded[source]
         return Loaded(kept.tree, cached=not kept.fresh)
+
+    async def _file(self, source: HttpSource, fetched: Fetched) -> Kept:
+        headers = web_headers(source.url, self._request.secrets)
+        return await self._stack.enter_async_context(fetched.file(source, headers))
 
     async def remote(self, address: str) -> FolderTree | bytes:
         """The context of a build that is given by address: a folder, or the text of a Dockerfile."""
@@ -109,7 +115,7 @@ class Loader:
             raise Invalid("cannot fetch: this builder has no way to the network")
         source = remote_source(address)
         if isinstance(source, HttpSource):
-            kept = await self._stack.enter_async_context(self._fetched.file(source))
+            kept = await self._file(source, self._fetched)
             path = kept.tree.path / kept.name
             if not await asyncio.to_thread(is_archive, path):
                 return await asyncio.to_thread(_text_of, path)

@@ -4,7 +4,9 @@ It gets a clean environment and no configuration but what is here: no hooks, no 
 this machine by way of a submodule. Repositories are not trusted; only files come out of them.
 """
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -99,11 +101,23 @@ class Git:
             await in_thread(forget_credentials, folder / ".git", source.url)
         else:
             await in_thread(_forget_history, folder)
+        await in_thread(_set_modes, folder)
 
 
 def _forget_history(folder: Path) -> None:
     for path in folder.rglob(".git"):
         remove_path(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _set_modes(folder: Path) -> None:
+    """Files are 0644 or 0755 and folders 0755, whatever the daemon's umask. Blocks."""
+    for path, names, files in os.walk(folder):
+        names[:] = [name for name in names if name != ".git"]
+        os.chmod(path, 0o755)
+        for name in files:
+            file = os.path.join(path, name)
+            if not os.path.islink(file):
+                os.chmod(file, 0o755 if os.stat(file).st_mode & stat.S_IXUSR else 0o644)
 
 
 def forget_credentials(folder: Path, url: str) -> None:

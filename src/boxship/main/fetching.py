@@ -27,7 +27,9 @@ class WebFetcher:
         origin = urlsplit(address)[:2]
         for _ in range(REDIRECTS):
             same = urlsplit(address)[:2] == origin
-            sent = {**headers, **(credentials if same else {})}
+            sent = {**headers, **credentials}
+            if not same:  # who we are is for the host alone that was named
+                sent.pop("Authorization", None)
             async with self._client.request("GET", address, headers=sent, trust=self._trust) as answer:
                 target = answer.headers.get("Location", "")
                 if answer.status not in MOVED or not target:
