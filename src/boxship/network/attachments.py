@@ -141,7 +141,7 @@ class Attachments:
         for item in items:
             state = self._catalog.by_id(item.endpoint.network_id)
             if state and state.network.bridge:
-                plugs.append(attaching.plug(state.network, item, self._catalog.mtu(state.network, self.mtu)))
+                plugs.append(attaching.plug(state.network, item, self._catalog.bridges.mtu(state.network, self.mtu)))
         chosen = attaching.way_out(record)
         gateway = chosen.endpoint.gateway if chosen else ""
         wanted = attaching.port_elements(record)

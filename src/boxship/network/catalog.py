@@ -1,36 +1,23 @@
-"""The networks themselves: made, found and removed, in the store and as bridges of the kernel.
-
-Several daemons share a machine's address space, so subnets are chosen under a lock file of the whole machine, and held
-until the bridge carries them for everybody to see.
-"""
+"""The networks themselves: made, found and removed, in the store and, by `bridges`, in the kernel."""
 
 import asyncio
-import contextlib
-import fcntl
-import ipaddress
 import logging
-import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import msgspec
 
-from boxship.errors import BoxshipError, Conflict, Denied, Invalid, NotFound, Unavailable
-from boxship.network import addresses, files, options, rules
-from boxship.network.kernel import BridgePlan, Kernel
+from boxship.errors import BoxshipError, Conflict, Denied, Invalid, NotFound
+from boxship.network import addresses, options, rules
+from boxship.network.bridges import Bridges
+from boxship.network.kernel import Kernel
 from boxship.network.model import PREDEFINED, BridgeOptions, EndpointRecord, Network, Settings
 from boxship.spec.container import NetworkSpec, Subnet
 from boxship.store import Delete, Put, Store
-from boxship.sys import netlink
 
 log = logging.getLogger(__name__)
 
 _Subnets = list[addresses.IPv4Network]  # named here, because the class below has a method `list`
-
-LOCK_SECONDS = 30
-LOCK_POLL_SECONDS = 0.01
 
 
 class NetworkState:
@@ -48,10 +35,10 @@ class Catalog:
     def __init__(self, store: Store, kernel: Kernel, instance: str, settings: Settings) -> None:
         self._store = store
         self._kernel = kernel
-        self._instance = instance
         self._settings = settings
         self._states: dict[str, NetworkState] = {}
         self._changing = asyncio.Lock()
+        self.bridges = Bridges(kernel, instance, settings)
 
     # finding
 
@@ -82,19 +69,12 @@ class Catalog:
         """The rule elements of all networks."""
         return rules.join(*(rules.network_elements(state.network) for state in self._states.values()))
 
-    def mtu(self, network: Network, uplink: int) -> int:
-        return (network.bridge.mtu if network.bridge else 0) or self._settings.mtu or uplink
-
     @property
     def default_gateway(self) -> str:
         """The host's address on the default bridge."""
         return next((state.network.gateway for state in self._states.values() if state.network.name == "bridge"), "")
 
     # making and removing
-
-    def alias(self, network_id: str) -> str:
-        """What a bridge of ours says about itself."""
-        return f"boxship:{self._instance}:{network_id}"
 
     async def load(self) -> None:
         """Read the networks from the store, and make the predefined ones where they are missing."""
@@ -119,10 +99,10 @@ class Catalog:
     async def ensure_bridges(self) -> None:
         """Have every bridge that a network needs; called at each start. One that can't be had is told and left out, so
         that the daemon starts; the default bridge must be had."""
-        async with self._addresses_locked():
+        async with self.bridges.locked():
             for state in self.states():
                 try:
-                    await self._ensure_bridge(await self._settle(state))
+                    await self.bridges.ensure(await self._settle(state))
                 except BoxshipError as error:
                     if state.network.predefined:
                         raise
@@ -134,31 +114,14 @@ class Catalog:
         network = state.network
         if network.bridge is None or network.fixed or state.endpoints:
             return network
-        links, present, routes = await self._kernel.run(self._kernel.used_subnets)
-        subnet = addresses.parse_subnet(network.subnet)
-        if any(link.name == network.bridge.bridge for link in links):
-            return network
-        if not any(subnet.overlaps(other) for other in self._used(present, routes)):
+        if not await self.bridges.is_displaced(network):
             return network
         spec = msgspec.structs.replace(network.spec, subnets=())
-        chosen = await self._subnet(spec)
+        chosen = await self.bridges.choose(spec, self._own_subnets())
         network = msgspec.structs.replace(network, spec=msgspec.structs.replace(spec, subnets=(chosen,)))
         await self._store.commit(Put(f"networks/{network.id}", msgspec.json.encode(network)))
         self._states[network.id] = NetworkState(network)
         return network
-
-    async def _ensure_bridge(self, network: Network) -> None:
-        if network.bridge is None:
-            return
-        uplink = await self._kernel.run(self._kernel.uplink_mtu)
-        plan = BridgePlan(
-            name=network.bridge.bridge,
-            alias=self.alias(network.id),
-            address=network.gateway,
-            prefix=addresses.parse_subnet(network.subnet).prefixlen,
-            mtu=self.mtu(network, uplink),
-        )
-        await self._kernel.run(self._kernel.make_bridge, plan)
 
     async def create(self, spec: NetworkSpec) -> Network:
         """Make a network; it is usable when this returns."""
@@ -201,16 +164,16 @@ class Catalog:
         if bridge is None:
             await self._put(network)
             return network
-        async with self._addresses_locked():
+        async with self.bridges.locked():
             fixed = any(subnet.subnet for subnet in spec.subnets)
             if network.predefined:
-                mtu = self.mtu(network, await self._kernel.run(self._kernel.uplink_mtu))
+                mtu = await self.bridges.mtu_now(network)
                 spec = msgspec.structs.replace(spec, options=options.predefined_options(bridge, mtu))
-            spec = msgspec.structs.replace(spec, subnets=(await self._subnet(spec),))
+            spec = msgspec.structs.replace(spec, subnets=(await self.bridges.choose(spec, self._own_subnets()),))
             network = msgspec.structs.replace(network, fixed=fixed, spec=spec)
             await self._put(network)
             try:
-                await self._ensure_bridge(network)
+                await self.bridges.ensure(network)
                 await self._kernel.run(self._kernel.change_rules, {}, rules.network_elements(network))
             except BaseException:
                 await self._drop(network)
@@ -225,28 +188,8 @@ class Catalog:
                 raise Denied(f"cannot create network {spec.name}: bridge {found.bridge} belongs to {other}")
         return found
 
-    async def _subnet(self, spec: NetworkSpec) -> Subnet:
-        own = [addresses.parse_subnet(state.network.subnet) for state in self._states.values() if state.network.bridge]
-        links, present, routes = await self._kernel.run(self._kernel.used_subnets)
-        bridges = {link.index: link for link in links if link.kind == "bridge"}
-        if spec.subnets and spec.subnets[0].subnet:
-            checked = addresses.check_subnet(spec.subnets[0])
-            others = [
-                _network(item.address, item.prefix)
-                for item in present
-                if item.index in bridges and not bridges[item.index].alias.startswith(self.alias(""))
-            ]
-            addresses.check_overlap(addresses.parse_subnet(checked.subnet), [*own, *others])
-            return checked
-        chosen = addresses.choose_subnet(self._settings.pools, [*own, *self._used(present, routes)])
-        return msgspec.structs.replace(chosen, reserved=spec.subnets[0].reserved) if spec.subnets else chosen
-
-    def _used(self, present: Sequence[netlink.Address], routes: Sequence[netlink.Route]) -> _Subnets:
-        """What the machine uses: its addresses, its routes, and its nameservers, which containers ask."""
-        used = [_network(item.address, item.prefix) for item in present]
-        used += [_network(route.destination, route.prefix) for route in routes if route.prefix]
-        nameservers = files.parse_resolv_conf(_read(self._settings.resolv_conf)).nameservers
-        return used + [_network(address, 32) for address in nameservers if ":" not in address]
+    def _own_subnets(self) -> _Subnets:
+        return [addresses.parse_subnet(state.network.subnet) for state in self._states.values() if state.network.bridge]
 
     async def remove(self, reference: str) -> Network:
         """Remove a network that nobody uses. The store comes first: what is left of it after a crash is swept."""
@@ -279,47 +222,4 @@ class Catalog:
     async def _drop(self, network: Network) -> None:
         self._states.pop(network.id, None)
         await self._store.commit(Delete(f"networks/{network.id}"), Delete(f"network-names/{network.name}"))
-        await self.remove_bridge(network)
-
-    async def remove_bridge(self, network: Network) -> None:
-        """Take a network's bridge and rule elements out of the kernel."""
-        if network.bridge is None:
-            return
-        present = await self._kernel.run(self._kernel.elements)
-        mine = rules.network_elements(network)
-        held = {
-            name: {key: value for key, value in elements.items() if key in present.get(name, {})}
-            for name, elements in mine.items()
-        }
-        await self._kernel.run(self._kernel.change_rules, held, {})
-        await self._kernel.run(self._kernel.remove_interface, network.bridge.bridge)
-
-    @contextlib.asynccontextmanager
-    async def _addresses_locked(self) -> AsyncIterator[None]:
-        """Hold the machine-wide lock under which subnets are chosen."""
-        path = self._settings.address_lock
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise Unavailable(f"cannot lock {path}: another daemon has held it too long") from None
-                    await asyncio.sleep(LOCK_POLL_SECONDS)
-            yield
-        finally:
-            os.close(descriptor)
-
-
-def _network(address: str, prefix: int) -> addresses.IPv4Network:
-    return ipaddress.IPv4Network(f"{address}/{prefix}", strict=False)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+        await self.bridges.remove(network)

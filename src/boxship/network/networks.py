@@ -121,7 +121,7 @@ class Networks:
         self._places.reservations.close()
         if not any(record.namespace for record in self._places.records.values()):
             for network in self._catalog.list():
-                await self._catalog.remove_bridge(network)
+                await self._catalog.bridges.remove(network)
             await self._kernel.run(self._kernel.remove_rules)
         await self._kernel.close()
 

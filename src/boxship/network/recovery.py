@@ -137,7 +137,7 @@ class Recovery:
         for link in await self._kernel.run(self._links):
             if link.kind == "veth" and link.name.startswith(self._veth_prefix):
                 found += [link.name] if link.name not in veths | leaving else []
-            elif link.kind == "bridge" and link.alias.startswith(self._catalog.alias("")):
+            elif link.kind == "bridge" and link.alias.startswith(self._catalog.bridges.alias("")):
                 found += [link.name] if link.name not in bridges else []
         kept = {Path(record.namespace) for record in records if record.namespace} | self._pool.paths
         files = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
