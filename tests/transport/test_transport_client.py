@@ -204,6 +204,15 @@ async def test_nobody_there_and_no_address(client: HttpClient) -> None:
                 pass
 
 
+@pytest.mark.parametrize("place", ["127.0.0.1:1/x?y", "[/", "127.0.0.1:99999/", "[::1", "ftp://"])
+async def test_no_error_tells_a_password(client: HttpClient, place: str) -> None:
+    for scheme in ("http", "https", "ftp"):
+        with pytest.raises((Invalid, Unavailable)) as caught:
+            async with client.request("GET", f"{scheme}://me:secret@{place}"):
+                pass
+        assert "secret" not in str(caught.value)
+
+
 async def test_connections_per_host_are_bounded() -> None:
     narrow = HttpClient(waits=SHORT, connections_per_host=2)
     most = now = 0

@@ -171,10 +171,14 @@ class HttpClient:
     ) -> AsyncIterator[Answer]:
         """One request; its answer lives until the block ends. A streamed body whose length is known needs the header
         Content-Length. Raises Unavailable, Timeout, Internal (certificates) or Invalid (address)."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Invalid(f"cannot reach {url}: it is no address of a web server")
-        slot = self._slots.setdefault((parts.scheme, parts.hostname, parts.port), asyncio.Semaphore(self._limit))
+        try:
+            parts = urlsplit(url)
+            place = parts.scheme, parts.hostname or "", parts.port
+        except ValueError as error:
+            raise Invalid(f"cannot reach {url.rpartition('@')[2]}: {error}") from None
+        if place[0] not in ("http", "https") or not place[1]:
+            raise Invalid(f"cannot reach {_without_user(url)}: it is no address of a web server")
+        slot = self._slots.setdefault(place, asyncio.Semaphore(self._limit))
         async with slot:
             response = await self._send(method, url, dict(headers or {}), body, trust)
             try:
@@ -188,7 +192,7 @@ class HttpClient:
     async def _send(
         self, method: str, url: str, headers: dict[str, str], body: Body, trust: Trust
     ) -> aiohttp.ClientResponse:
-        what = f'{method.capitalize()} "{url.partition("?")[0]}"'
+        what = f'{method.capitalize()} "{_without_user(url).partition("?")[0]}"'
         waits = self._waits
         proxy = self._proxies.choose(url)
         known = _user_of(proxy)
