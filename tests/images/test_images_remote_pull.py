@@ -499,6 +499,23 @@ async def test_redirects_without_end(puller: RemoteRoom, registry: FakeRegistry)
         await puller.pull(f"{registry.host}/team/app:1")
 
 
+@pytest.mark.parametrize(
+    "place", ["http://[", "http://h:99999/", "//[::1/x", "ftp://h/", "http://me:pw@h/", "http:///x"]
+)
+async def test_redirects_to_no_address(puller: RemoteRoom, registry: FakeRegistry, place: str) -> None:
+    put_image(registry)
+    registry.rule("GET", "blobs/", Said(307, {"Location": place}))
+    with pytest.raises(Invalid, match="cannot follow a redirect"):
+        await puller.pull(f"{registry.host}/team/app:1")
+
+
+async def test_token_server_without_address(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
+    registry.users, registry.tokens, registry.realm = {"ann": "secret"}, True, "https://[/token"
+    with pytest.raises(Invalid, match="has no address"):
+        await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+
+
 # other places
 
 

@@ -103,8 +103,12 @@ class Authorizer:
         return None
 
     def _check_realm(self, realm: str) -> None:
-        parts = urlsplit(realm)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(realm)
+            is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address or not parts.hostname:
             raise Invalid(f"cannot log in to {self._endpoint.host}: its token server {realm!r} has no address")
         if leads_inside(parts.hostname, urlsplit(self._endpoint.base).hostname or ""):
             raise Denied(f"cannot log in to {self._endpoint.host}: its token server {parts.netloc} is this machine")

@@ -97,7 +97,11 @@ class Remote:
     async def stranger(self, url: str, start: int) -> AsyncIterator[Answer]:
         """An address that a manifest names for a layer: nobody's credentials go there, and no exception holds."""
         headers = {"Range": f"bytes={start}-"} if start else {}
-        if not url.startswith("https://") or leads_inside(urlsplit(url).hostname or "", ""):
+        try:
+            host = urlsplit(url).hostname or ""
+        except ValueError as error:
+            raise Invalid(f"cannot read {url[:200]!r}: {error}") from None
+        if not url.startswith("https://") or leads_inside(host, ""):
             raise Denied(f"cannot read {url}: it is not on TLS, or leads to this machine")
         trust = Trust(self.settings.extra_ca)
         async with self._http.request("GET", url, headers=headers, trust=trust) as answer:

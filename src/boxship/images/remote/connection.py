@@ -97,17 +97,24 @@ class Connection:
         raise Invalid(f"cannot read {self.endpoint.host}: more than {REDIRECTS} redirects")
 
     def _checked(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        here, there = urlsplit(url), urlsplit(target)
-        if there.scheme not in ("http", "https") or not there.hostname or there.username:
+        try:
+            target = urljoin(url, location)
+            here, there = urlsplit(url), urlsplit(target)
+            is_address = there.scheme in ("http", "https") and there.hostname and not there.username and there.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address:
             raise Invalid(f"cannot follow a redirect of {self.endpoint.host}: {location[:200]!r}")
         if there.scheme == "http" and here.scheme == "https":
             raise Denied(f"cannot follow a redirect of {self.endpoint.host}: it leads to plain HTTP")
-        if leads_inside(there.hostname, here.hostname or ""):
+        if leads_inside(there.hostname or "", here.hostname or ""):
             raise Denied(f"cannot follow a redirect of {self.endpoint.host}: it leads to this machine")
         return target
 
     def _is_ours(self, url: str) -> bool:
         """Whether the address is the registry's own: only there do credentials go."""
-        asked, own = urlsplit(url), urlsplit(self._base)
-        return (asked.scheme, asked.hostname, asked.port) == (own.scheme, own.hostname, own.port)
+        try:
+            asked, own = urlsplit(url), urlsplit(self._base)
+            return (asked.scheme, asked.hostname, asked.port) == (own.scheme, own.hostname, own.port)
+        except ValueError:  # no address at all
+            return False

@@ -121,7 +121,10 @@ class Repository:
         link = answer.headers.get("Link", "")
         if 'rel="next"' not in link or not link.lstrip().startswith("<"):
             return ""
-        parts = urlsplit(urljoin(answer.url, link.partition("<")[2].partition(">")[0]))
+        try:
+            parts = urlsplit(urljoin(answer.url, link.partition("<")[2].partition(">")[0]))
+        except ValueError as error:
+            raise Invalid(f"cannot read the list of {self.path}: its next page has no address: {error}") from None
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
     # blobs
@@ -212,7 +215,10 @@ class Repository:
         where = answer.headers.get("Location", "")
         if not where:
             raise Invalid(f"cannot push to {self.path}: the registry names no address for the upload")
-        return urljoin(answer.url, where)
+        try:
+            return urljoin(answer.url, where)
+        except ValueError as error:
+            raise Invalid(f"cannot push to {self.path}: the upload's address is none: {error}") from None
 
 
 EMPTY = {"Content-Length": "0"}
