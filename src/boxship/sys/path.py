@@ -5,10 +5,16 @@ links of /proc are refused, so there is no moment between a check and a use. It 
 way. It imports the standard library alone, because short-lived child programs use it without site-packages.
 """
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import os
 import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _OPENAT2 = 437  # the same number on every processor that Linux knows since 5.6
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -63,6 +69,12 @@ def resolve_in_root(root_fd: int, path: str) -> str:
     What does not exist is kept as text, so the target of a dangling link can be named. OSError (ELOOP) where links
     go round in a circle. The answer is for showing; use open_in_root to act.
     """
+    return "/" + follow_links(path, lambda part: _link_target(root_fd, part))
+
+
+def follow_links(path: str, target_of: Callable[[str], str | None]) -> str:
+    """Where a path leads in a tree, without a leading slash. `target_of` says what the symlink at a path without links
+    on the way says, None where there is no symlink."""
     rest = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     done: list[str] = []
     links = 0
@@ -71,7 +83,7 @@ def resolve_in_root(root_fd: int, path: str) -> str:
         if part == "..":
             del done[-1:]
             continue
-        target = _link_target(root_fd, "/".join((*done, part)))
+        target = target_of("/".join((*done, part)))
         if target is None:
             done.append(part)
             continue
@@ -81,7 +93,7 @@ def resolve_in_root(root_fd: int, path: str) -> str:
         if target.startswith("/"):
             done = []
         rest.extend(part for part in reversed(target.split("/")) if part not in ("", "."))
-    return "/" + "/".join(done)
+    return "/".join(done)
 
 
 def _link_target(root_fd: int, path: str) -> str | None:

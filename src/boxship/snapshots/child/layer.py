@@ -1,19 +1,18 @@
 """Image layers to what overlayfs wants below a layer's folder: whiteouts and opaque folders, and parents that the
 layer does not name made as the layers below have them."""
 
-import errno
 import os
 import stat
 
 from boxship.errors import Conflict, Invalid
 from boxship.snapshots.child.tarread import Entry, Reader
 from boxship.snapshots.child.unpack import Unpacker
+from boxship.sys.path import follow_links
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 OPAQUE_XATTR = "trusted.overlay.opaque"
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_MAXIMUM_LINKS = 40
 
 
 def is_whiteout(info: os.stat_result) -> bool:
@@ -52,25 +51,11 @@ class LowerLayers:
     def resolve(self, path: str) -> str:
         """Where a path leads when its links are followed, as text without a leading slash; what is missing is kept.
         OSError where links go round."""
-        rest = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        done: list[str] = []
-        links = 0
-        while rest:
-            part = rest.pop()
-            if part == "..":
-                del done[-1:]
-                continue
-            found = self.find("/".join((*done, part)))
-            if found is None or not stat.S_ISLNK(found[0].st_mode):
-                done.append(part)
-                continue
-            links += 1
-            if links > _MAXIMUM_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            if found[1].startswith("/"):
-                done = []
-            rest += [each for each in reversed(found[1].split("/")) if each not in ("", ".")]
-        return "/".join(done)
+        return follow_links(path, self._target_of)
+
+    def _target_of(self, path: str) -> str | None:
+        found = self.find(path)
+        return found[1] if found is not None and stat.S_ISLNK(found[0].st_mode) else None
 
     @staticmethod
     def _in_layer(layer: int, parts: list[str]) -> tuple[os.stat_result, str] | str | None:
@@ -140,30 +125,11 @@ class LayerUnpacker(Unpacker):
     def make_missing(self, path: str) -> None:
         """Folders that the layer goes through without naming them: with the owner and mode that they have below, and
         through the links that they are below."""
-        rest = list(reversed(path.split("/")))
-        done: list[str] = []
-        links = 0
-        while rest:
-            part = rest.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del done[-1:]
-                continue
-            here = "/".join((*done, part))
-            target = self._step("/".join(done), part, here)
-            if target is None:
-                done.append(part)
-                continue
-            links += 1
-            if links > _MAXIMUM_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            if target.startswith("/"):
-                done = []
-            rest.extend(reversed(target.split("/")))
+        follow_links(path, self._step)
 
-    def _step(self, parent: str, part: str, path: str) -> str | None:
+    def _step(self, path: str) -> str | None:
         """Make sure of one folder; the target of the link, where a link stands there."""
+        parent, _, part = path.rpartition("/")
         self.stand_in(parent)
         found = self.look(part)
         if found is not None and stat.S_ISLNK(found.st_mode):

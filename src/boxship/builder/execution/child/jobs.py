@@ -17,9 +17,9 @@ from boxship.builder.execution.child.wildcards import load_rules, needs_rules
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
 from boxship.snapshots.child.jobs import confine, mount_view
 from boxship.snapshots.child.layerpack import LayerPacker
-from boxship.snapshots.child.rooted import open_in_root
 from boxship.snapshots.child.tarwrite import Writer
 from boxship.snapshots.child.unpack import refusal
+from boxship.sys.path import open_in_root
 
 TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:

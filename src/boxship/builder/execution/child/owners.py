@@ -10,7 +10,7 @@ import os
 import stat
 
 from boxship.errors import Invalid
-from boxship.snapshots.child.rooted import open_in_root
+from boxship.sys.path import open_in_root
 
 TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:

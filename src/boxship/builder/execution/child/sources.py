@@ -13,7 +13,7 @@ import stat
 
 from boxship.builder.execution.child.wildcards import compile_pattern, has_wildcard, unescape
 from boxship.errors import Invalid, NotFound
-from boxship.snapshots.child.rooted import open_in_root, resolve_in_root
+from boxship.sys.path import open_in_root, resolve_in_root
 
 TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Names = list[tuple[str, os.stat_result]]
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-DEPTH_LIMIT = 800
+DEPTH_LIMIT = 800  # folders within folders
 
 
 class Match:
@@ -153,7 +153,14 @@ class SourceTree:
 
     def _glob(self, base: str, parts: list[str]) -> Iterator[str]:
         """Paths below `base` whose names match one pattern each; links on the way are not followed."""
-        matching = compile_pattern(parts[0])
+        for path, info in self._matching(base, compile_pattern(parts[0])):
+            if len(parts) == 1:
+                yield path
+            elif stat.S_ISDIR(info.st_mode):
+                yield from self._glob(path, parts[1:])
+
+    def _matching(self, base: str, matches: Callable[[str], object]) -> Iterator[tuple[str, os.stat_result]]:
+        """What is in a folder under a name that matches, by its path; nothing where that is no folder."""
         try:
             folder = self.open_folder(base)
         except OSError as error:
@@ -165,13 +172,8 @@ class SourceTree:
         finally:
             os.close(folder)
         for name, info in names:
-            if not matching(name):
-                continue
-            path = f"{base}/{name}" if base else name
-            if len(parts) == 1:
-                yield path
-            elif stat.S_ISDIR(info.st_mode):
-                yield from self._glob(path, parts[1:])
+            if matches(name):
+                yield (f"{base}/{name}" if base else name), info
 
     def _with_parents(self, written: str, selection: dict[str, Any]) -> Iterator[Match]:
         """--parents: paths below the pivot ("/./"), each with its way from there."""
@@ -196,28 +198,16 @@ class SourceTree:
             raise Invalid(f"cannot read /{base} in the {self.origin}: folders nested deeper than {DEPTH_LIMIT}")
         if parts[0] == "**" and len(parts) > 1:
             yield from self._deep_glob(base, parts[1:], depth + 1)
-        try:
-            folder = self.open_folder(base)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return
-            raise
-        try:
-            names = self.names(folder, base)
-        finally:
-            os.close(folder)
-        matching = (lambda name: True) if parts[0] == "**" else compile_pattern(parts[0])
-        for name, info in names:
-            if not matching(name):
-                continue
-            path = f"{base}/{name}" if base else name
-            is_folder = stat.S_ISDIR(info.st_mode)
+        any_depth = parts[0] == "**"
+        for path, info in self._matching(base, _any if any_depth else compile_pattern(parts[0])):
             if len(parts) == 1:
                 yield path
-            elif is_folder and parts[0] == "**":
-                yield from self._deep_glob(path, parts, depth + 1)
-            elif is_folder:
-                yield from self._deep_glob(path, parts[1:], depth + 1)
+            elif stat.S_ISDIR(info.st_mode):
+                yield from self._deep_glob(path, parts if any_depth else parts[1:], depth + 1)
+
+
+def _any(name: str) -> bool:
+    return True
 
 
 def make_rules(lines: list[str]) -> Ignore:

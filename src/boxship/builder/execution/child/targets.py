@@ -8,7 +8,7 @@ import stat
 
 from boxship.builder.execution.child.sources import FOLDER
 from boxship.errors import Invalid
-from boxship.snapshots.child.rooted import resolve_in_root
+from boxship.sys.path import resolve_in_root
 
 _DEFAULT_ACL = "system.posix_acl_default"
 

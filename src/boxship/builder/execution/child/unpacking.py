@@ -12,10 +12,10 @@ from boxship.builder.execution.child.counting import READ
 from boxship.builder.execution.child.sources import Match, SourceTree
 from boxship.builder.execution.child.targets import make_folders, resolve
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unsupported
-from boxship.snapshots.child.rooted import open_in_root
 from boxship.snapshots.child.source import Source, Truncated, open_source
 from boxship.snapshots.child.tarread import Entry, Reader
 from boxship.snapshots.child.unpack import Unpacker
+from boxship.sys.path import open_in_root
 
 TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:
