@@ -80,4 +80,51 @@ CASES = (
         "FROM busybox\nRUN echo \"<<EOF\" > /got\nRUN echo '<<A' >> /got\n",
         files={"/got": "<<EOF\n<<A\n"},
     ),
+    Case(
+        "heredoc-run-for-another-program",
+        "FROM busybox\nRUN <<EOT sh -e > /got\n  echo one\n  echo two\nEOT\n",
+        files={"/got": "one\ntwo\n"},
+    ),
+    Case(
+        "heredoc-run-files-of-the-reference",
+        "FROM busybox\nRUN <<FILE1 cat > file1 && <<FILE2 cat > file2\nI am\nfirst\nFILE1\nI am\nsecond\nFILE2\n",
+        files={"/file1": "I am\nfirst\n", "/file2": "I am\nsecond\n"},
+    ),
+    Case(
+        "heredoc-run-script-has-arguments-of-the-build",
+        "FROM busybox\nARG A=arg\nENV E=env\nRUN <<'X'\necho $A $E > /got\nX\n",
+        files={"/got": "arg env\n"},
+    ),
+    Case(
+        "heredoc-copy-script-of-the-reference",
+        'FROM busybox\nARG FOO=bar\nCOPY <<-EOT /script.sh\n\t  echo "hello ${FOO}"\nEOT\n'
+        'COPY <<-"EOT" /late.sh\n\t  echo "hello ${FOO}"\nEOT\n'
+        "RUN ash /script.sh > /got; FOO=world ash /late.sh >> /got\n",
+        files={
+            "/script.sh": '  echo "hello bar"\n',
+            "/late.sh": '  echo "hello ${FOO}"\n',
+            "/got": "hello bar\nhello world\n",
+        },
+    ),
+    Case(
+        "heredoc-copy-relative-destination-and-history",
+        "FROM scratch\nWORKDIR /w\nCOPY <<EOF greeting.txt\nhello world\nEOF\n",
+        files={"/w/greeting.txt": File("hello world\n", 0o644, "0:0")},
+        history=("WORKDIR /w", "COPY <<EOF greeting.txt # buildkit"),
+    ),
+    Case(
+        "heredoc-copy-with-link",
+        "FROM busybox\nCOPY --link --chmod=u=rw,go= <<EOF /etc/new/file\nx\nEOF\n",
+        files={"/etc/new/file": File("x\n", 0o600), "/etc/passwd": File()},
+    ),
+    Case(
+        "heredoc-run-shell-instruction",
+        'FROM busybox\nSHELL ["/bin/sh", "-ec"]\nRUN <<EOF\necho $- > /got\nEOF\n',
+        files={"/got": "ce\n"},
+    ),
+    Case(
+        "heredoc-run-crlf",
+        "FROM busybox\r\nCOPY <<EOF /got\r\none\r\nEOF\r\n",
+        files={"/got": "one\r\n"},
+    ),
 )

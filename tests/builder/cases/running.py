@@ -123,4 +123,70 @@ CASES = (
     ),
     Case("run-stdin-is-empty", "FROM busybox\nRUN cat > /got\n", files={"/got": ""}),
     Case("run-trailing-comment-belongs-to-the-shell", "FROM busybox\nRUN echo a > /got # b\n", files={"/got": "a\n"}),
+    Case(
+        "run-security-insecure",
+        "FROM busybox\nRUN --security=insecure mkdir /m && mount -t tmpfs x /m && umount /m && echo yes > /got\n",
+        options=("--allow", "security.insecure"),
+        files={"/got": "yes\n"},
+        doors=("boxship",),
+    ),
+    Case(
+        "run-security-sandbox",
+        "FROM busybox\nRUN --security=sandbox mkdir /m && ! mount -t tmpfs x /m 2>/dev/null && echo no > /got\n",
+        files={"/got": "no\n"},
+    ),
+    Case(
+        "run-network-host-has-the-hosts-interfaces",
+        "FROM busybox\nRUN --network=host ls /sys/class/net > /got\n",
+        files={"/got": File()},
+    ),
+    Case(
+        "run-network-of-the-build-and-of-the-step",
+        "FROM busybox\nRUN ls /sys/class/net > /one\nRUN --network=default ls /sys/class/net > /two\n",
+        options=("--network", "none"),
+        files={"/one": "lo\n", "/two": "lo\n"},
+    ),
+    Case(
+        "run-exec-form-has-no-variables",
+        'FROM busybox\nENV V=x\nRUN ["sh", "-c", "echo $V > /one"]\nRUN ["touch", "/$V"]\n',
+        files={"/one": "x\n", "/$V": ""},
+        history=("ENV V=x", "RUN sh -c echo $V > /one # buildkit", "RUN touch /$V # buildkit"),
+    ),
+    Case(
+        "run-white-space-of-the-reference",
+        'FROM busybox\nRUN echo "\\\n     hello\\\n     world" > /got\n',
+        files={"/got": "     hello     world\n"},
+    ),
+    Case(
+        "run-comment-between-lines-of-the-reference",
+        "FROM busybox\nRUN echo hello \\\n# comment\nworld > /got\nRUN echo 'some # of cool things' >> /got\n",
+        files={"/got": "hello world\nsome # of cool things\n"},
+    ),
+    Case(
+        "run-backslashes-reach-the-shell",
+        "FROM busybox\nRUN printf 'a\\tb\\\\c\\n' > /got\n",
+        files={"/got": "a\tb\\c\n"},
+    ),
+    Case(
+        "run-default-path",
+        "FROM scratch\nCOPY --from=busybox /bin /bin\nRUN echo $PATH > /got\n",
+        files={"/got": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"},
+    ),
+    Case(
+        "run-shell-form-of-an-inherited-shell",
+        'FROM busybox AS a\nSHELL ["/bin/sh", "-ec"]\nFROM a\nRUN echo $- > /got\n',
+        files={"/got": "ce\n"},
+        history=("SHELL [/bin/sh -ec]", "RUN /bin/sh -ec echo $- > /got # buildkit"),
+    ),
+    Case(
+        "run-as-user-with-one-group-only",
+        "FROM busybox\nRUN mkdir -m 777 /d\nUSER web:staff\nRUN id -G > /d/got\nUSER web\nRUN id -G > /d/all\n",
+        files={"/d/got": "50\n", "/d/all": "1000 50\n"},
+    ),
+    Case(
+        "run-makes-a-missing-working-directory",
+        "FROM @BEFORE@\nRUN pwd > got\n",
+        before="FROM busybox\nWORKDIR /gone\nRUN rm -r /gone\n",
+        files={"/gone/got": "/gone\n"},
+    ),
 )

@@ -1,6 +1,6 @@
 """Instructions that only set the config."""
 
-from cases.shape import Case, Folder
+from cases.shape import Case, Folder, Link
 
 SECOND = 10**9
 
@@ -197,5 +197,168 @@ CASES = (
         "comments-and-blank-lines",
         "# first\n\nFROM scratch\n  # indented\n\n\tLABEL a=b # not a comment=x\n",
         error=("LABEL",),
+    ),
+    Case(
+        "directive-spellings",
+        "#\t  eScApE = `\n# check=skip=all\nFROM scratch\nLABEL a=1 `\n  b=2\n",
+        config={"Labels": {"a": "1", "b": "2"}},
+    ),
+    Case(
+        "directive-after-a-comment-is-a-comment",
+        "# about\n# escape=`\nFROM scratch\nLABEL a=x` b=\\\ny\n",
+        config={"Labels": {"a": "x`", "b": "y"}},
+    ),
+    Case(
+        "directive-after-an-unknown-one-is-a-comment",
+        "# unknown=value\n# escape=`\nFROM scratch\nLABEL a=\\\n1\n",
+        config={"Labels": {"a": "1"}},
+    ),
+    Case(
+        "directive-after-an-instruction-is-a-comment",
+        "FROM scratch\n# escape=`\nLABEL a=\\\n1\n",
+        config={"Labels": {"a": "1"}},
+    ),
+    Case(
+        "directive-syntax-of-dockerfiles",
+        "# syntax=docker/dockerfile:1.7-labs\nFROM scratch\nLABEL a=b\n",
+        config={"Labels": {"a": "b"}},
+    ),
+    Case(
+        "cmd-exec-of-base-and-entrypoint-of-a-stage",
+        'FROM scratch AS a\nENTRYPOINT ["e"]\nCMD ["c"]\nFROM a\nENTRYPOINT ["f"]\n',
+        config={"Entrypoint": ["f"], "Cmd": None},
+    ),
+    Case(
+        "cmd-exec-escapes",
+        'FROM scratch\nCMD ["c:\\\\dir", "a\\"b", "\\u00e9"]\n',
+        config={"Cmd": ["c:\\dir", 'a"b', "é"]},
+    ),
+    Case(
+        "cmd-single-quotes-are-the-shell-form",
+        "FROM scratch\nCMD ['a', 'b']\n",
+        config={"Cmd": ["/bin/sh", "-c", "['a', 'b']"]},
+    ),
+    Case(
+        "label-inherited-from-an-image",
+        "FROM @BEFORE@\nLABEL b=mine\n",
+        before="FROM busybox\nLABEL a=base b=base\n",
+        config={"Labels": {"a": "base", "b": "mine"}},
+    ),
+    Case(
+        "label-of-a-stage-that-is-only-copied-from",
+        "FROM busybox AS a\nLABEL a=1\nFROM scratch\nCOPY --from=a /www/index.html /\n",
+        config={"Labels": None},
+    ),
+    Case(
+        "label-single-quotes-keep-variables",
+        "FROM scratch\nENV V=x\nLABEL a='$V' b=\"$V\" c=foo-$V\n",
+        config={"Labels": {"a": "$V", "b": "x", "c": "foo-x"}},
+    ),
+    Case(
+        "env-old-form-of-the-reference",
+        "FROM busybox\nENV ONE TWO= THREE=world\n",
+        config={"Env": ["PATH=/bin", "ONE=TWO= THREE=world"]},
+    ),
+    Case(
+        "env-forms-of-the-reference",
+        'FROM busybox\nENV MY_NAME="John Doe" MY_DOG=Rex\\ The\\ Dog \\\n    MY_CAT=fluffy\n',
+        config={"Env": ["PATH=/bin", "MY_NAME=John Doe", "MY_DOG=Rex The Dog", "MY_CAT=fluffy"]},
+        history=("ENV MY_NAME=John Doe MY_DOG=Rex The Dog MY_CAT=fluffy",),
+    ),
+    Case(
+        "user-before-the-arg-of-the-reference",
+        "FROM busybox\nUSER ${username:-some_user}\nARG username\nUSER $username\n",
+        options=("--build-arg", "username=what_user"),
+        config={"User": "what_user"},
+        history=("USER some_user", "ARG username=what_user", "USER what_user"),
+    ),
+    Case("user-is-inherited", "FROM scratch AS a\nUSER 5:6\nFROM a\n", config={"User": "5:6"}),
+    Case(
+        "workdir-parents-belong-to-the-user",
+        "FROM busybox\nUSER web:staff\nWORKDIR /one/two\nWORKDIR three\n",
+        files={
+            "/one": Folder(0o755, "1000:50"),
+            "/one/two": Folder(0o755, "1000:50"),
+            "/one/two/three": Folder(0o755, "1000:50"),
+        },
+    ),
+    Case(
+        "workdir-of-a-number",
+        "FROM scratch\nUSER 7\nWORKDIR /seven\nUSER 7:8\nWORKDIR /eight\n",
+        files={"/seven": Folder(0o755, "7:7"), "/eight": Folder(0o755, "7:8")},
+    ),
+    Case(
+        "workdir-of-the-base-is-gone-on-from",
+        "FROM @BEFORE@\nWORKDIR b\nWORKDIR c\nRUN pwd > got\n",
+        before="FROM busybox\nWORKDIR /a\n",
+        config={"WorkingDir": "/a/b/c"},
+        files={"/a/b/c/got": "/a/b/c\n"},
+    ),
+    Case(
+        "workdir-through-a-link",
+        "FROM busybox\nRUN mkdir /real && ln -s real /link\nWORKDIR /link/sub\nRUN touch x\n",
+        files={"/real/sub/x": "", "/link": Link("real")},
+        config={"WorkingDir": "/link/sub"},
+    ),
+    Case(
+        "volume-keeps-what-the-image-has",
+        "FROM busybox\nRUN mkdir /v && echo hi > /v/greeting\nVOLUME /v\nRUN rm /v/greeting && echo later > /v/other\n",
+        files={"/v/other": "later\n"},
+        absent=("/v/greeting",),
+        config={"Volumes": {"/v": {}}},
+    ),
+    Case(
+        "volume-is-inherited",
+        'FROM scratch AS a\nVOLUME /a\nFROM a\nVOLUME ["/b"]\n',
+        config={"Volumes": {"/a": {}, "/b": {}}},
+    ),
+    Case("stopsignal-realtime", "FROM scratch\nSTOPSIGNAL SIGRTMIN+3\n", config={"StopSignal": "SIGRTMIN+3"}),
+    Case(
+        "stopsignal-is-inherited", "FROM scratch AS a\nSTOPSIGNAL SIGQUIT\nFROM a\n", config={"StopSignal": "SIGQUIT"}
+    ),
+    Case(
+        "healthcheck-last-wins-and-is-inherited",
+        "FROM scratch AS a\nHEALTHCHECK CMD x\nHEALTHCHECK --interval=5m --timeout=3s CMD curl -f / || exit 1\n"
+        "FROM a\nLABEL a=b\n",
+        config={
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", "curl -f / || exit 1"],
+                "Interval": 300 * SECOND,
+                "Timeout": 3 * SECOND,
+            }
+        },
+    ),
+    Case(
+        "healthcheck-shell-form-is-not-the-shell-instructions",
+        'FROM scratch\nSHELL ["/bin/other", "-c"]\nHEALTHCHECK CMD x\n',
+        config={"Healthcheck": {"Test": ["CMD-SHELL", "x"]}, "Shell": ["/bin/other", "-c"]},
+    ),
+    Case(
+        "onbuild-triggers-are-gone-in-the-grandchild",
+        "FROM @BEFORE@ AS child\nFROM child\nRUN wc -l < /got > /count\n",
+        before="FROM busybox\nONBUILD RUN echo once >> /got\n",
+        files={"/count": "1\n"},
+        config={"OnBuild": None},
+    ),
+    Case(
+        "onbuild-order-and-context",
+        "FROM @BEFORE@\nRUN cat /app/f >> /got\n",
+        {"f": "own\n"},
+        before="FROM busybox\nONBUILD RUN echo one > /got\nONBUILD RUN echo two >> /got\nONBUILD ADD . /app/\n",
+        files={"/got": "one\ntwo\nown\n"},
+    ),
+    Case(
+        "onbuild-copies-and-mounts-from-the-childs-stages",
+        "FROM busybox AS build\nRUN echo made > /out\nFROM @BEFORE@\n",
+        before="FROM busybox\nONBUILD COPY --from=build /out /copied\n"
+        "ONBUILD RUN --mount=from=build,target=/m cat /m/out > /mounted\n",
+        files={"/copied": "made\n", "/mounted": "made\n"},
+    ),
+    Case(
+        "onbuild-variables-are-the-childs",
+        "ARG V=global\nFROM @BEFORE@\nENV LATE=1\n",
+        before="FROM busybox\nENV W=base\nONBUILD ARG V=default\nONBUILD LABEL v=$V w=$W late=$LATE\n",
+        options=("--build-arg", "V=given"),
+        config={"Labels": {"v": "given", "w": "base", "late": ""}},
     ),
 )
