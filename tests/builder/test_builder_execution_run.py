@@ -298,6 +298,7 @@ async def test_ssh_agents(bench: Bench) -> None:
     )
     await settle(lambda: b"srw" in bench.said)
     assert bench.said == b"/run/buildkit/ssh_agent.0\nsrw-------\n"
+    assert not os.stat(bench.home / "run/builds").st_mode & 0o077  # it is for user 1000 of the step, not of the machine
     pid = cgroup.pids(bench.driver.layout, f"/boxship-{bench.instance}")[0]
     reader, writer = await asyncio.open_unix_connection(f"/proc/{pid}/root/run/buildkit/ssh_agent.0")
     writer.write(b"hello")

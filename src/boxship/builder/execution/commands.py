@@ -72,7 +72,7 @@ class Commands:
     async def recover(self) -> None:
         """Take back the folders and mounts of steps that a crash left."""
         await asyncio.to_thread(clear_folder, self._folder)
-        self._folder.mkdir(parents=True, mode=0o711)
+        self._folder.mkdir(parents=True, mode=0o700)  # sockets of agents lie there, also for others than root
 
     async def run(
         self, base: LayerTree, operation: RunOperation, said: Said, agents: Agents | None, lease: Lease
