@@ -265,6 +265,13 @@ async def test_tmpfs_and_here_documents(bench: Bench) -> None:
         await bench.run("/bin/true", mounts=(StepMount(kind="odd", target="/x"),))
 
 
+@pytest.mark.parametrize("parent", ["../../../../tmp/x", "/../x/../../y/", "a/./b"])
+async def test_a_parent_of_cgroups_is_one(bench: Bench, parent: str) -> None:
+    place = bench.execution._commands.cgroup_of("id", parent)
+    assert ".." not in place.split("/") and place.endswith("/id") and os.path.normpath(place) == place
+    assert bench.execution._commands.cgroup_of("id", "/..") == f"/boxship-{bench.instance}/id"
+
+
 class EchoStream:
     """An agent that answers in capitals."""
 

@@ -6,6 +6,7 @@ so that the recovery that the engine does at each start takes back what a kill l
 
 import asyncio
 import logging
+import posixpath
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,8 @@ class Commands:
         )
 
     def cgroup_of(self, identifier: str, parent: str) -> str:
-        return f"/{parent.strip('/') or f'boxship-{self._instance}'}/{identifier}"
+        inside = posixpath.normpath(f"/{parent}").strip("/")  # not out of the cgroups by way of ".."
+        return f"/{inside or f'boxship-{self._instance}'}/{identifier}"
 
     @property
     def runtime(self) -> str:
