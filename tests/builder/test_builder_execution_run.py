@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from execution_kit import Bench, archive, context, open_bench, settle
 
+from boxship.builder.execution.writing import Writing
 from boxship.builder.operations import (
     CopySource,
     FolderTree,
@@ -270,6 +271,26 @@ async def test_a_parent_of_cgroups_is_one(bench: Bench, parent: str) -> None:
     place = bench.execution._commands.cgroup_of("id", parent)
     assert ".." not in place.split("/") and place.endswith("/id") and os.path.normpath(place) == place
     assert bench.execution._commands.cgroup_of("id", "/..") == f"/boxship-{bench.instance}/id"
+
+
+async def test_a_link_in_place_of_what_is_mounted_is_not_followed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever changes the context at the right moments, twice, gets a link copied where a folder was."""
+    folder = context(bench.home, {"secret": "of the machine"})
+    os.chmod(folder, 0o751)
+
+    async def lose(writing: object, place: str, tree: object, source: str) -> None:
+        os.symlink(folder, f"{place}/content")
+
+    monkeypatch.setattr(Writing, "fill", lose)
+    tree = FolderTree(context(bench.home, {"a/b": "c"}))
+    for kind in ("bind", "cache"):
+        mount = StepMount(kind=kind, target="/x", tree=tree, source="a", uid=7, mode=0o700)
+        with pytest.raises(Conflict):
+            await bench.run("/bin/cat", "/x/secret", mounts=(mount,))
+    found = os.stat(folder)
+    assert (found.st_uid, found.st_mode & 0o777) == (0, 0o751)
 
 
 class EchoStream:

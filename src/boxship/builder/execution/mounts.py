@@ -14,7 +14,7 @@ from boxship.builder.execution.hostca import CA_ENVIRONMENT, CA_PLACES, CA_TARGE
 from boxship.builder.execution.settings import Settings
 from boxship.builder.execution.writing import Writing
 from boxship.builder.operations import Agents, FolderTree, LayerTree, RunOperation, StepMount
-from boxship.errors import Invalid, NotFound, Unsupported
+from boxship.errors import Conflict, Invalid, NotFound, Unsupported
 from boxship.runtime.agentsocket import AgentSocket
 from boxship.runtime.plan import Identity
 from boxship.runtime.privatefiles import mount_private, write_private
@@ -105,7 +105,7 @@ class StepMounts:
         if isinstance(mount.tree, FolderTree):
             draft = await self._draft(None)
             await self._writing.fill(str(draft.upper), mount.tree, mount.source)
-            path = str(draft.upper / "content")
+            path = str(no_link(draft.upper / "content", mount.source))
         else:
             draft = await self._draft(mount.tree.chain_id if mount.tree else None)
             root = await self._snapshots.mount_draft(draft, read_only=mount.read_only)
@@ -125,7 +125,7 @@ class StepMounts:
             content = folder / "content"
             if mount.tree is not None:
                 await self._writing.fill(str(folder), mount.tree, mount.source)
-            content.mkdir(exist_ok=True)
+            no_link(content, mount.source).mkdir(exist_ok=True)
             os.chown(content, mount.uid, mount.gid)
             content.chmod(0o755 if mount.mode is None else mount.mode)
 
@@ -207,6 +207,14 @@ class StepMounts:
             draft = self._drafts.pop()
             await self._snapshots.unmount_draft(draft)
             self._snapshots.discard(draft)
+
+
+def no_link(path: Path, source: str) -> Path:
+    """What was copied for a mount. A link can only come of a folder that somebody changes at that very moment; we and
+    the runtime would follow it to the machine's files. Raises Conflict."""
+    if path.is_symlink():
+        raise Conflict(f"cannot mount {source}: it changed while the build read it")
+    return path
 
 
 def _is_kernels(target: str) -> bool:
