@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from registry_kit import CONFIG, LAYER, SOMEBODY, Bench, bench, descriptor, digest_of, image, index, pieces
 
 from boxship.errors import NotFound
 from boxship.registry.refusals import (
@@ -21,6 +20,7 @@ from boxship.registry.refusals import (
     TagKept,
 )
 from boxship.spec.image import DOCKER_MANIFEST, MEDIA_INDEX, MEDIA_MANIFEST
+from registry_kit import CONFIG, LAYER, SOMEBODY, Bench, bench, descriptor, digest_of, image, index, pieces
 
 
 @pytest.fixture

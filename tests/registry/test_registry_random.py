@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from registry_kit import SOMEBODY, Bench, bench, digest_of, image, index
 
 from boxship.errors import BoxshipError
 from boxship.registry import Actor
 from boxship.store.memory import MemoryStore
+from registry_kit import SOMEBODY, Bench, bench, digest_of, image, index
 
 NAMES = ("a", "b/c")
 TAGS = ("one", "two", "three")
