@@ -235,3 +235,32 @@ def test_a_policy_that_cannot_be_meant_is_named_at_the_start(tmp_path: Path, pol
         check=False,
     )
     assert done.returncode == 1 and named in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_what_was_pushed_outlives_a_daemon_without_the_registry(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    digest = make_layout(tmp_path / "layout", b"kept" * 10_000)
+    there = f"docker://{address}/team/app:x"
+    with running_daemon(tmp_path, "--registry", address, image=False) as daemon:
+        words = ["copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{tmp_path}/layout:x", there]
+        skopeo(*words, home=tmp_path)
+        blobs = daemon.data / "content" / "blobs" / "sha256"
+        before = sorted(path.name for path in blobs.iterdir())
+        assert len(before) == 3
+        daemon.stop()
+        daemon.options = ()
+        daemon.start()
+        archive = subprocess.run(["tar", "-c", "-T", "/dev/null"], capture_output=True, check=True).stdout
+        daemon.docker("import", "-", "other", data=archive)
+        daemon.docker("rmi", "other")  # the collector has run
+        assert sorted(path.name for path in blobs.iterdir()) == before
+        assert daemon.boxship("system", "check").stdout == "Everything is as it should be.\n"
+        assert "blobs: registry" in daemon.boxship("system", "df", "--all").stdout
+        daemon.stop()
+        daemon.options = ("--registry", address)
+        daemon.start()
+        shown = json.loads(skopeo("inspect", "--tls-verify=false", there, home=tmp_path).stdout)
+        assert shown["Digest"] == digest
+        skopeo("copy", "--src-tls-verify=false", there, f"oci:{tmp_path}/back:x", home=tmp_path)
+        skopeo("delete", "--tls-verify=false", there, home=tmp_path)
+        until(lambda: not list(blobs.iterdir()), 5, "the bytes are free")

@@ -150,6 +150,8 @@ async def _engine(
         await engine.start()
         if rooms.registry is not None:
             await rooms.registry.recover()
+        else:
+            await _keep_repositories(rooms)
         stack = contextlib.AsyncExitStack()
         builds = await stack.enter_async_context(building(options, rooms, tasks))
         # Every owner of blobs or layers recovers before this line, and so has claimed what its records name: the
@@ -176,6 +178,17 @@ async def _engine(
             await rooms.close()
     finally:
         await store.close()
+
+
+async def _keep_repositories(rooms: Rooms) -> None:
+    """Without the registry role: what was pushed when there was one stays, for when it is there again."""
+    if not (await rooms.store.list("registry/", limit=1)).entries:
+        return
+    from boxship.registry.repositories import Repositories
+
+    repositories = Repositories(rooms.store, rooms.garbage.owned("registry"))
+    await repositories.load()  # claims what they name
+    logger.info("%d repositories are kept and not served: there is no option registry", len(repositories))
 
 
 def _engine_on(rooms: Rooms, options: Options, tasks: asyncio.TaskGroup) -> Engine:
