@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -251,8 +250,6 @@ def test_bytes_are_free_within_a_second_with_ten_thousand_tags(launcher: Launche
         blob = box.data / "content/blobs/sha256" / digest_of(LAYER)[7:]
         connection.request("DELETE", f"/v2/{NAME}/manifests/{digest_of(image(LAYER))}")
         assert connection.getresponse().status == 202
-        began = time.monotonic()
         until(lambda: not blob.exists(), 1, "the bytes are free")
-        assert time.monotonic() - began < 1
         assert remote.names() == []
         check(box, remote)

@@ -90,7 +90,7 @@ async def test_the_last_name_of_thousands_frees_at_once(room: Room) -> None:
     begin = time.perf_counter()
     await room.images.tag("app:1", parse("app:again"))
     await room.images.remove("team/app1:1")
-    assert time.perf_counter() - begin < 0.5
+    assert time.perf_counter() - begin < 1
     again = await Room(room.root, room.store).open()
     assert len((await again.images.resolve("app:1")).references) == MANY_NAMES + 1
     await again.images.remove((await again.images.resolve("app:1")).id, force=True)

@@ -290,6 +290,8 @@ async def test_server_without_ranges_is_read_again(puller: RemoteRoom, registry:
     registry.rule("GET", f"blobs/{broken}", Said(body=data, cut=120_000), times=1)
     registry.rule("GET", f"blobs/{broken}", Said(body=data), times=1)
     await puller.pull(f"{registry.host}/team/app:1")
+    assert await puller.images.resolve(f"{registry.host}/team/app:1")
+    assert len([entry for entry in registry.asked if entry.path.endswith(broken)]) == 2
 
 
 async def test_errors_that_pass(puller: RemoteRoom, registry: FakeRegistry) -> None:
@@ -297,6 +299,7 @@ async def test_errors_that_pass(puller: RemoteRoom, registry: FakeRegistry) -> N
     registry.rule("GET", "manifests/", Said(500), times=2)
     registry.rule("GET", "blobs/", Said(502), times=2)
     await puller.pull(f"{registry.host}/team/app:1")
+    assert await puller.images.resolve(f"{registry.host}/team/app:1")
 
 
 async def test_errors_that_do_not_pass(puller: RemoteRoom, registry: FakeRegistry) -> None:
@@ -544,6 +547,8 @@ async def test_lying_mirror_is_passed_over(tmp_path: Path, registry: FakeRegistr
         mirror.manifests[("team/app", digest)] = (OCI_MANIFEST, b"{}")
         mirror.rule("GET", f"blobs/{lying}", Said(404))
         await puller.pull(f"{registry.host}/team/app@{digest}")
+        assert await puller.images.resolve(f"{registry.host}/team/app@{digest}")
+        assert mirror.asked and registry.count("GET", f"manifests/{digest}")
         await puller.close()
 
 

@@ -131,7 +131,9 @@ async def test_forgotten_upload_begins_again(room: RemoteRoom, registry: FakeReg
     await room.push(name)
     registry.rule("PUT", "manifests", Said(500), times=2)
     await load(room, name, b"other" * 1000)
+    before = registry.manifests[("team/app", "1")]
     await room.push(name)
+    assert registry.manifests[("team/app", "1")] != before
 
 
 async def test_push_that_fails_leaves_no_tag(room: RemoteRoom, registry: FakeRegistry) -> None:

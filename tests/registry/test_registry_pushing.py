@@ -187,6 +187,7 @@ async def test_layers_that_lie_elsewhere_need_not_be_here(made: Bench) -> None:
     }
     data = image().replace(b'"layers": []', f'"layers": [{json.dumps(foreign)}]'.encode())
     await made.push("a", "x", data)
+    assert made.has("a", "x")
 
 
 async def test_a_manifest_that_names_itself_is_refused(made: Bench) -> None:

@@ -81,15 +81,16 @@ async def test_a_wrong_digest_ends_the_upload(made: Bench) -> None:
 
 async def test_one_at_a_time(made: Bench) -> None:
     upload = await made.registry.pushing.start_upload("a")
-    going = asyncio.Event()
+    begun, going = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"one"
+        begun.set()
         await going.wait()
         yield b"two"
 
     first = asyncio.ensure_future(made.registry.pushing.append("a", upload, slow(), None, None))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     with pytest.raises(UploadBusy):
         await append(made, upload, b"x")
     with pytest.raises(UploadBusy):

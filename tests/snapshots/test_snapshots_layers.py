@@ -518,6 +518,7 @@ async def test_a_chain_of_500_layers(room: Snapshots) -> None:
 async def test_a_big_tree_is_deleted_too(room: Snapshots) -> None:
     await apply(room, 1, 0, archive(*(entry(f"d{number % 7}/{number}", b"") for number in range(900))))
     await room.remove_layer(chain_id(1))
+    assert room.layers() == []
 
 
 @pytest.fixture

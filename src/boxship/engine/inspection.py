@@ -6,6 +6,7 @@ blob; what nobody needs goes. It must never delete what a record names.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,8 @@ ADVICE = {
     "signatures": "sign or pull the image again",
     "interrupted pulls": "pull again",
 }
+
+log = logging.getLogger(__name__)
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -154,7 +157,8 @@ class Inspection:
         if await self._snapshots.examine_layer(chain_id):
             try:
                 await restore(self._content, self._snapshots, layer, place)
-            except BoxshipError:
+            except BoxshipError as error:
+                log.warning("cannot unpack layer %s again: %s", chain_id, error)
                 return ""
         return RESTORED
 

@@ -4,7 +4,7 @@ Bytes are moved as they are; nothing is read into them. A connection that its ot
 """
 
 import asyncio
-import contextlib
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +15,8 @@ from boxship.sys.sockets import listen_at
 
 PIECE_BYTES = 1 << 16
 CONNECTIONS = 32  # at a time
+
+log = logging.getLogger(__name__)
 
 
 class Stream(Protocol):
@@ -58,8 +60,9 @@ class AgentSocket:
         self._tasks.add(task)
         try:
             if len(self._tasks) <= CONNECTIONS:
-                with contextlib.suppress(BoxshipError, OSError):
-                    await self._carry(reader, writer)
+                await self._carry(reader, writer)
+        except (BoxshipError, OSError) as error:  # the step's program sees that its connection ends
+            log.debug("a connection to an agent ended: %s", error)
         finally:
             self._tasks.discard(task)
             writer.close()

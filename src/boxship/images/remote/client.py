@@ -1,6 +1,7 @@
 """Remote: the way to all registries. It keeps connections by address and identity, and hands out repositories."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -29,6 +30,8 @@ CONNECTIONS = 256  # addresses and identities that are remembered
 SEARCH_BYTES = 4 * 1024 * 1024
 COMPRESSIONS = ("auto", "none", "gzip", "zstd")
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Remote:
@@ -85,8 +88,8 @@ class Remote:
         for mirror in mirrors:
             try:
                 return await ask(mirror)
-            except BoxshipError:
-                continue
+            except BoxshipError as error:
+                log.info("a mirror is passed over: %s", error)
         return await self.retried(lambda: ask(own))
 
     async def retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
