@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from boxship.errors import Invalid
 
 KNOWN = ("syntax", "escape", "check")
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")  # of a stripped line: nothing to go back for
 
 
 class Wrong(Invalid):
