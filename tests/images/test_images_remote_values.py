@@ -1,6 +1,7 @@
 """The decisions of pulls and pushes that need no registry: challenges, refusals, pauses, scopes, credentials."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -55,6 +56,14 @@ from boxship.spec.reference import DEFAULT_DOMAIN
 )
 def test_challenges(fields: list[str], found: list[Challenge]) -> None:
     assert list(parse(fields)) == found
+
+
+@pytest.mark.parametrize("text", ['Basic{}"', 'Basic x{}"', 'Basic x={}"', "Basic {}x", '{}"'])
+@pytest.mark.parametrize("filling", [" ", ",", ", ", "\t ,"])
+def test_no_challenge_stands_still(text: str, filling: str) -> None:
+    began = time.monotonic()
+    parse([text.format(filling * (60_000 // len(filling)))])
+    assert time.monotonic() - began < 2  # it took minutes, in which the daemon did nothing else
 
 
 @given(st.lists(st.text(max_size=200), max_size=4))
