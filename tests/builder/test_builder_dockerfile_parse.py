@@ -273,7 +273,7 @@ def test_long_files_are_read_quickly() -> None:
     parse("FROM a\n" + "RUN --mount=type=cache,target=/x make a b c && \\\n  make d\nCOPY --link a b\n" * 900)
     parse("FROM a\nRUN x" + " \\\n y z='a' \"b\"" * 50_000)
     parse("FROM a\nENV" + " \\\n A=b" * 9_000)
-    parse("# a=b" + " " * 1_000_000 + "c\nFROM a\n")
+    parse("# a=b" + " " * 60_000 + "c\nFROM a\n")
     assert parse("# check = a" + " " * 60_000 + "b  \nFROM a\n").directives["check"].endswith(" b")
     with pytest.raises(DockerfileError):
         parse("FROM a\nCOPY" + " \\\n --x=y" * 50_000)
