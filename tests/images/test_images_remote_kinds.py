@@ -13,8 +13,10 @@ from images_kit import config, layer
 from remote_registry import FakeRegistry, Said, error
 from remote_room import RemoteRoom, put_image
 
-from boxship.errors import Unauthenticated
+from boxship.errors import NotFound, Unauthenticated, Unavailable
 from boxship.images.remote.model import Credentials
+from boxship.main.own_registry import RemoteUpstream
+from boxship.registry.policy import Cache
 from boxship.spec.image import DOCKER_CONFIG, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST
 from boxship.spec.platform import parse as parse_platform
 from boxship.spec.reference import parse
@@ -96,3 +98,24 @@ async def test_an_access_token_is_sent_as_it_is(puller: RemoteRoom, registry: Fa
     await puller.forget()
     with pytest.raises(Unauthenticated):
         await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials(registry_token="over"))
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_a_cache_goes_on_where_its_upstream_broke_off(
+    puller: RemoteRoom, registry: FakeRegistry, ranges: bool
+) -> None:
+    data = bytes(range(256)) * 2000
+    digest = registry.add_blob("lib/box", data)
+    upstream = RemoteUpstream(Cache("hub/", registry.host, 0), lambda: puller.images.remote)
+    registry.rule("GET", f"blobs/{digest}", Said(body=data, cut=100_000), times=1)
+    if not ranges:
+        registry.rule("GET", f"blobs/{digest}", Said(body=data, cut=200_000), times=1)
+        registry.rule("GET", f"blobs/{digest}", Said(body=data), times=1)
+    assert b"".join([piece async for piece in upstream.blob("lib/box", digest)]) == data
+    asked = [entry.headers.get("range", "") for entry in registry.asked if entry.path.endswith(digest)]
+    assert asked == (["", "bytes=100000-"] if ranges else ["", "bytes=100000-", "bytes=200000-"])
+    registry.rule("GET", f"blobs/{digest}", Said(503))
+    with pytest.raises(Unavailable):
+        assert [piece async for piece in upstream.blob("lib/box", digest)]
+    with pytest.raises(NotFound):
+        assert [piece async for piece in upstream.blob("lib/none", digest.replace("a", "b"))]

@@ -15,6 +15,7 @@ from boxship.images.model import Target
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, PushedBlob
 from boxship.images.remote.repository import Repository
+from boxship.images.remote.retrying import TRANSIENT, Retries
 from boxship.registry import Actor, Registry
 from boxship.registry.access import Access, Identity
 from boxship.registry.local import LocalManifest, UpstreamManifest
@@ -195,10 +196,23 @@ class RemoteUpstream:
         return UpstreamManifest(found.digest, found.media_type, found.data)
 
     async def blob(self, repository: str, digest: str) -> AsyncIterator[bytes]:
-        place = await self._place(repository)
-        async with place.blob(digest) as (answer, _):
-            async for data in answer.chunks():
-                yield data
+        """The blob's bytes; where the connection breaks, they go on from there."""
+        place, remote = await self._place(repository), self._remote()
+        retries = Retries(remote.settings.limits, remote.sleep)
+        got = 0
+        while True:
+            before = got
+            try:
+                async with place.blob(digest, got) as (answer, start):
+                    skip = got - start  # where the server cannot begin in the middle
+                    async for data in answer.chunks():
+                        piece, skip = data[skip:], max(0, skip - len(data))
+                        if piece:
+                            got += len(piece)
+                            yield piece
+                return
+            except TRANSIENT as error:
+                await retries.failed(error, progress=got > before)
 
     async def _place(self, repository: str) -> Repository:
         reference: Reference = references.parse(f"{self._upstream}/{repository}")
