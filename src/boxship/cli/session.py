@@ -23,10 +23,6 @@ PIECE = 1 << 16  # bytes read from stdin at once
 PROXIED = ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "ALRM", "TSTP", "CONT")
 
 
-class Detached(Failure):
-    """The user typed the detach keys."""
-
-
 class Signals:
     """While it is entered, the named signals are noted and wake the loop in place of their usual effect."""
 

@@ -1,7 +1,6 @@
 """Puts the engine's parts together over the rooms that it is given, starts them in order and stops them in reverse."""
 
 import asyncio
-import logging
 
 from boxship.content import Content, Garbage
 from boxship.engine.accounting import Accounting
@@ -38,8 +37,6 @@ from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import LogPolicy
 from boxship.store import Store
 from boxship.volumes.volumes import Volumes
-
-logger = logging.getLogger(__name__)
 
 
 class Engine:

@@ -11,7 +11,7 @@ from boxship.errors import Invalid
 
 INTEGER, BIT_STRING, OCTETS, NULL, OBJECT, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x05, 0x06, 0x30, 0x31
 CONSTRUCTED = 0x20
-DEPTH = 24
+DEPTH = 24  # values within values
 END = b"\0\0"
 
 

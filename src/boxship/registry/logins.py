@@ -16,7 +16,7 @@ from pathlib import Path
 from boxship.errors import Exhausted, Invalid, Unsupported
 
 FORMS = ("$2a$", "$2b$", "$2y$")
-REMEMBERED = 1000
+REMEMBERED = 1000  # right passwords, by their hashes
 REMEMBER_SECONDS = 300.0
 GUESSES = 10  # wrong ones of one address within WINDOW_SECONDS
 USER_GUESSES = 100  # of one user from anywhere: more, so that a stranger cannot lock him out easily

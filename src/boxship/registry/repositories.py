@@ -4,7 +4,6 @@ Keys: `registry/manifests/NAME@DIGEST`, `registry/tags/NAME:TAG`, `registry/fres
 `registry/hidden/NAME:TAG`. A change is durable before it shows, and claims what it names in the step in which it shows.
 """
 
-import logging
 from collections.abc import Iterator
 
 import msgspec
@@ -18,7 +17,6 @@ from boxship.store import Delete, Operation, Put, Store
 ROOT = "registry/"
 MANIFESTS, TAGS, FRESH, HIDDEN = (f"{ROOT}{kind}/" for kind in ("manifests", "tags", "fresh", "hidden"))
 
-log = logging.getLogger(__name__)
 
 _write = msgspec.json.Encoder().encode
 _read_manifest = msgspec.json.Decoder(Manifest).decode

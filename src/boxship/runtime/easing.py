@@ -10,8 +10,6 @@ from typing import Any
 
 from boxship.runtime.security import possible_capabilities
 
-UNLIMITED = (1 << 64) - 1
-
 
 def ease(config: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The config as far as this daemon's rights go, and a warning for each change."""

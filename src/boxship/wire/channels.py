@@ -16,7 +16,6 @@ KINDS = (MESSAGE, DATA, END, OPEN)
 HEADER_BYTES = 8
 FRAME_BYTES = 16 << 20  # the longest frame that a reader takes
 PIECE_BYTES = 256 << 10  # how senders cut their data
-STREAMS = 1 << 16
 
 _header = struct.Struct(">BxHL")
 

@@ -15,7 +15,6 @@ from boxship.errors import Invalid, Unsupported
 Body = TypeVar("Body")
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _parse = msgspec.json.Decoder().decode
-NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 
 
 class Ignored(msgspec.Struct):

@@ -1,7 +1,6 @@
 """The door itself: version, route, handler, reply; the headers that every reply carries; errors into replies."""
 
 import asyncio
-import logging
 
 from boxship import __version__
 from boxship.doors.docker import (
@@ -30,8 +29,6 @@ from boxship.doors.docker.errors import error_reply, message_reply
 from boxship.doors.docker.router import MAXIMUM, MINIMUM, Router, check_query, parse_version, split_version
 from boxship.engine import Engine
 from boxship.transport.exchange import Reply, Request
-
-log = logging.getLogger("boxship.doors.docker")
 
 NOUNS = (
     containers,

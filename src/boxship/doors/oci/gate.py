@@ -19,7 +19,7 @@ from boxship.registry.tokens import LIFETIME_SECONDS, Tokens
 from boxship.transport.exchange import Reply, Request
 
 FORM_BYTES = 64 * 1024
-SCOPE_LIMIT = 100
+SCOPE_LIMIT = 100  # scopes of one token, and fields of one form
 
 _SAFE = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
 

@@ -18,7 +18,7 @@ from boxship.spec.image import MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD, Descriptor
 from boxship.waiting import in_thread
 
 PREFIX = "transfers/compressed/"
-PIECE = 1024 * 1024
+PIECE = 1024 * 1024  # bytes read and written at once
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
 MEDIA = {"gzip": MEDIA_LAYER_GZIP, "zstd": MEDIA_LAYER_ZSTD}

@@ -32,7 +32,6 @@ SCHEMA_ONE = (
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 )
 ACCEPT = (MEDIA_MANIFEST, MEDIA_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST)
-MANIFESTS = (MEDIA_MANIFEST, DOCKER_MANIFEST)
 INDEXES = (MEDIA_INDEX, DOCKER_MANIFEST_LIST)
 CONFIGS = (MEDIA_CONFIG, DOCKER_CONFIG)
 REFERENCE_TYPE = "vnd.docker.reference.type"  # marks attestations, which are no images
@@ -114,13 +113,9 @@ def choose(index: Index, platform: Platform | None, name: str) -> Descriptor:
     """The entry for a platform, this machine's where none is asked for. Raises NotFound, which lists what is there."""
     offers = [entry for entry in index.manifests if is_offer(entry)]
     wanted = platform or platforms.host()
-    ranked = []
-    for position, entry in enumerate(offers):
-        rank = platforms.rank(wanted, entry.platform or Platform())
-        if rank is not None:
-            ranked.append((rank, position))
-    if ranked:
-        return offers[min(ranked)[1]]
+    best = platforms.choose(wanted, [entry.platform or Platform() for entry in offers])
+    if best is not None:
+        return offers[best]
     unnamed = [entry for entry in offers if entry.platform is None or not entry.platform.os]
     if unnamed:
         return unnamed[0]  # its config says what it is for

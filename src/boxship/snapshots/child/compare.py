@@ -8,7 +8,7 @@ from boxship.snapshots.child.layer import is_opaque, is_whiteout
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
 _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEPTH_LIMIT = 800
+_DEPTH_LIMIT = 800  # folders within folders
 
 
 def _capability(folder: int, name: str) -> bytes:

@@ -11,7 +11,7 @@ from boxship.snapshots.child.tarwrite import Writer, bytes_of, make_header
 
 _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_DEPTH_LIMIT = 800
+_DEPTH_LIMIT = 800  # folders within folders
 _KEPT_XATTRS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 _KINDS = {stat.S_IFDIR: b"5", stat.S_IFLNK: b"2", stat.S_IFCHR: b"3", stat.S_IFBLK: b"4", stat.S_IFIFO: b"6"}
 

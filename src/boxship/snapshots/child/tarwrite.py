@@ -16,10 +16,6 @@ def bytes_of(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _octal(value: int, width: int) -> bytes:
-    return b"%0*o\0" % (width - 1, value)
-
-
 def _record(key: bytes, value: bytes) -> bytes:
     """One pax record, whose length counts its own digits."""
     body = len(key) + len(value) + 3

@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # the typing module would double the time to start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FILE_LIMIT = 1 << 20
+_FILE_LIMIT = 1 << 20  # bytes of /etc/passwd and /etc/group
 _LARGEST_ID = (1 << 32) - 2
 
 
