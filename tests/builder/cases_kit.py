@@ -229,3 +229,21 @@ def run_git(folder: Path, *words: str) -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **names, **dates}
     done = subprocess.run(["git", *words], cwd=folder, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def serve_repository(folder: Path) -> None:
+    """A git repository that a plain web server can serve: `project.git` with branches, a tag and a folder."""
+    work = folder / "work"
+    files = {"file": "main\n", "sub/one": "1\n", "tool": "#!/bin/sh\n"}
+    for name, text in files.items():
+        write_entry(work / name, File(text, 0o700 if name == "tool" else 0o600))
+    run_git(work, "init", "-q", "-b", "main")
+    run_git(work, "add", ".")
+    run_git(work, "commit", "-q", "-m", "first")
+    run_git(work, "tag", "v1")
+    run_git(work, "checkout", "-q", "-b", "side")
+    (work / "file").write_text("side\n")
+    run_git(work, "commit", "-q", "-a", "-m", "second")
+    run_git(work, "checkout", "-q", "main")
+    run_git(folder, "clone", "-q", "--bare", str(work), "project.git")
+    run_git(folder / "project.git", "update-server-info")

@@ -7,7 +7,7 @@ import pytest
 from cases import CASES
 from cases.adding import serve
 from cases.shape import Case
-from cases_kit import Outcome, Workshop, differences, own_history
+from cases_kit import Outcome, Workshop, differences, own_history, serve_repository
 
 from daemons import Daemon
 
@@ -19,6 +19,7 @@ def workshop(
     """All selected cases are begun at once and built a few at a time."""
     made = Workshop(daemon, tmp_path_factory.mktemp("cases"))
     serve(made.served)
+    serve_repository(made.served)
     wanted = [item.callspec.params["case"] for item in request.session.items if "workshop" in item.fixturenames]
     made.begin(wanted)
     yield made

@@ -56,6 +56,7 @@ def copy(state: StageState, instruction: Copy) -> None:
 
 
 def _flags(instruction: Copy, owner: str, mode: str) -> list[str]:
+    """Those that the history tells: BuildKit leaves --exclude, --link and the rest out."""
     flags = []
     if instruction.parents:
         flags.append("--parents")
@@ -63,7 +64,7 @@ def _flags(instruction: Copy, owner: str, mode: str) -> list[str]:
         flags.append(f"--chown={owner}")
     if mode:
         flags.append(f"--chmod={mode}")
-    return flags + [f"--exclude={pattern}" for pattern in instruction.exclude]
+    return flags
 
 
 def _is_folder(destination: str) -> bool:

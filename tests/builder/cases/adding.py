@@ -1,7 +1,10 @@
 """ADD: what it does beyond COPY: archives, addresses, checksums."""
 
 import hashlib
+import os
 from pathlib import Path
+
+from backports import zstd
 
 from cases.shape import Case, File, Folder, Link, tar_bytes
 
@@ -13,6 +16,7 @@ ARCHIVE = {
 }
 SERVED = b"served\n"
 SUM = hashlib.sha256(SERVED).hexdigest()
+COMMIT = "36d175dfcb1b336f025a58c2d2b11593b305c408"  # v1 of cases_kit.serve_repository
 UNPACKED = {
     "/x/top": File("top\n", 0o600, "7:8", 1_000_000_000),
     "/x/dir": Folder(0o750),
@@ -24,6 +28,8 @@ UNPACKED = {
 def serve(folder: Path) -> None:
     """What the web server of the cases has."""
     (folder / "file.txt").write_bytes(SERVED)
+    (folder / "dated.txt").write_bytes(SERVED)
+    os.utime(folder / "dated.txt", (1_000_000_000, 1_000_000_000))
     (folder / "archive.tar.gz").write_bytes(tar_bytes(ARCHIVE, "w:gz"))
 
 
@@ -126,4 +132,101 @@ CASES = (
         files={"/x/b": "b"},
         absent=("/x/a.o",),
     ),
+    Case(
+        "add-empty-file-with-an-archives-name",
+        "FROM scratch\nADD empty.tar.gz /x/\n",
+        {"empty.tar.gz": ""},
+        files={"/x/empty.tar.gz": ""},
+    ),
+    Case(
+        "add-tar-zst",
+        "FROM scratch\nADD a.tar.zst /x/\n",
+        {"a.tar.zst": zstd.compress(tar_bytes(ARCHIVE))},
+        files=UNPACKED,
+    ),
+    Case(
+        "add-unpack-true-of-a-file-that-is-none",
+        "FROM scratch\nADD --unpack=true f /x/\n",
+        {"f": "f"},
+        files={"/x/f": "f"},
+    ),
+    Case(
+        "add-archive-from-a-variable-and-relative",
+        "FROM scratch\nARG N=a\nWORKDIR /w\nADD $N.tar sub\n",
+        {"a.tar": tar_bytes({"one": "1"})},
+        files={"/w/sub/one": "1"},
+    ),
+    Case(
+        "add-address-time-is-the-servers",
+        "FROM scratch\nADD @HTTP@/dated.txt /x\n",
+        files={"/x": File(SERVED, 0o600, "0:0", 1_000_000_000)},
+    ),
+    Case(
+        "add-address-exclude",
+        "FROM scratch\nADD --exclude=*.txt @HTTP@/file.txt @HTTP@/archive.tar.gz /x/\n",
+        files={"/x/archive.tar.gz": File()},
+        absent=("/x/file.txt",),
+    ),
+    Case(
+        "add-address-and-files-together",
+        "FROM scratch\nADD @HTTP@/file.txt f /x/\n",
+        {"f": "f"},
+        files={"/x/file.txt": File(SERVED, 0o600), "/x/f": "f"},
+    ),
+    Case(
+        "add-address-link",
+        "FROM busybox\nADD --link @HTTP@/file.txt /x/\n",
+        files={"/x/file.txt": File(SERVED), "/etc/passwd": File()},
+    ),
+    Case(
+        "add-git",
+        "FROM scratch\nADD @HTTP@/project.git /x/\n",
+        files={
+            "/x/file": File("main\n", 0o644, "0:0"),
+            "/x/sub": Folder(0o755),
+            "/x/sub/one": "1\n",
+            "/x/tool": File(None, 0o755),
+        },
+        absent=("/x/.git",),
+    ),
+    Case("add-git-branch", "FROM scratch\nADD @HTTP@/project.git#side /x\n", files={"/x/file": "side\n"}),
+    Case("add-git-tag", "FROM scratch\nADD @HTTP@/project.git#v1 /x\n", files={"/x/file": "main\n"}),
+    Case(
+        "add-git-folder",
+        "FROM scratch\nADD @HTTP@/project.git#main:sub /x/\n",
+        files={"/x/one": "1\n"},
+        absent=("/x/file", "/x/sub"),
+    ),
+    Case(
+        "add-git-query",
+        "FROM scratch\nADD @HTTP@/project.git?branch=side&subdir=sub /x/\n",
+        files={"/x/one": "1\n"},
+        absent=("/x/file",),
+    ),
+    Case(
+        "add-git-keep-git-dir",
+        "FROM scratch\nADD --keep-git-dir @HTTP@/project.git /x/\n",
+        files={"/x/file": "main\n", "/x/.git/HEAD": File()},
+        again=False,
+    ),
+    Case(
+        "add-git-checksum",
+        f"FROM scratch\nADD --checksum={COMMIT[:7]} @HTTP@/project.git#v1 /x/\nADD @HTTP@/project.git#{COMMIT} /y/\n",
+        files={"/x/file": "main\n", "/y/file": "main\n"},
+    ),
+    Case(
+        "add-git-wrong-checksum",
+        f"FROM scratch\nADD --checksum={COMMIT[:7]} @HTTP@/project.git#side /x/\n",
+        error=(f"expected checksum to match {COMMIT[:7]}", "Dockerfile:2"),
+    ),
+    Case(
+        "add-git-flags",
+        "FROM scratch\nADD --chown=1:2 --chmod=u=rwX,go= --exclude=sub --link @HTTP@/project.git /x/\n",
+        files={"/x/file": File("main\n", 0o600, "1:2"), "/x/tool": File(None, 0o700, "1:2")},
+        absent=("/x/sub",),
+    ),
+    Case(
+        "add-git-missing-reference", "FROM scratch\nADD @HTTP@/project.git#none /x/\n", error=("none", "Dockerfile:2")
+    ),
+    Case("add-git-over-ssh", "FROM scratch\nADD git@example.org:a/b.git /x/\n", error=("unsupported: git over ssh",)),
 )

@@ -1,6 +1,6 @@
 """Options of the build as a whole."""
 
-from cases.shape import OURS, Case, File
+from cases.shape import OURS, Case, File, Folder, tar_bytes
 
 EPOCH = 1_234_567_890
 
@@ -127,4 +127,124 @@ CASES = (
     ),
     Case("check-error-ends-a-build", "# check=error=true\nFROM busybox\nCMD x\n", error=("JSONArgsRecommended",)),
     Case("check-skipped", "# check=skip=all;error=true\nFROM busybox\nCMD x\n", config={"Cmd": ["/bin/sh", "-c", "x"]}),
+    Case(
+        "epoch-leaves-older-times",
+        "FROM scratch\nCOPY f g /x/\n",
+        {"f": File("f", seconds=1_000_000_000), "g": "g"},
+        ("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"),
+        files={"/x/f": File("f", seconds=1_000_000_000), "/x/g": File("g", seconds=EPOCH), "/x": Folder(seconds=EPOCH)},
+        same=True,
+    ),
+    Case(
+        "epoch-of-here-documents-and-archives",
+        "FROM scratch\nCOPY <<EOF /h\nx\nEOF\nADD a.tar /\n",
+        {"a.tar": tar_bytes({"one": "1"})},
+        ("--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"),
+        files={"/h": File("x\n", seconds=EPOCH), "/one": File("1", seconds=1_000_000_000)},
+        image={"Created": "2009-02-13T23:31:30Z"},
+        same=True,
+    ),
+    Case(
+        "epoch-wrong",
+        "FROM scratch\nLABEL a=b\n",
+        options=("--build-arg", "SOURCE_DATE_EPOCH=yesterday"),
+        error=("SOURCE_DATE_EPOCH",),
+    ),
+    Case(
+        "option-no-cache-filter",
+        "FROM busybox AS one\nRUN echo 1 > /one\nFROM one AS two\nRUN echo 2 > /two\n",
+        options=("--no-cache-filter", "two", "--explain"),
+        files={"/one": "1\n", "/two": "2\n"},
+        says=("the cache is not used",),
+        doors=OURS,
+    ),
+    Case(
+        "option-add-host-gateway",
+        "FROM busybox\nRUN grep -c gateway.example /etc/hosts > /got\n",
+        options=("--add-host", "gateway.example:host-gateway", "--add-host", "six.example:[::1]"),
+        files={"/got": "1\n"},
+        doors=OURS,
+    ),
+    Case(
+        "option-target-and-labels-of-a-stage",
+        "FROM scratch AS a\nLABEL a=1\nFROM a AS b\nLABEL b=2\n",
+        options=("--target", "a", "--label", "c=3"),
+        config={"Labels": {"a": "1", "c": "3"}},
+    ),
+    Case(
+        "option-several-tags",
+        "FROM scratch\nLABEL a=tags\n",
+        options=("-t", "case-several-one:1", "-t", "localhost:5999/case/two:x"),
+        says=("case-several-one:1", "localhost:5999/case/two:x"),
+    ),
+    Case(
+        "option-cgroup-and-limits-of-a-step",
+        "FROM busybox\nRUN cat /proc/self/cgroup; echo ok > /got\n",
+        options=("--cgroup-parent", "case-parent", "--cpu-period", "50000", "--cpu-quota", "25000"),
+        files={"/got": "ok\n"},
+    ),
+    Case(
+        "context-named-with-its-own-ignore-file",
+        "FROM busybox\nCOPY --from=other . /x/\n",
+        {"o/f": "f", "o/left": "l", "o/.dockerignore": "left\n"},
+        ("--build-context", "other=@FOLDER@/o"),
+        files={"/x/f": "f"},
+        absent=("/x/left",),
+        doors=OURS,
+    ),
+    Case(
+        "context-named-goes-before-an-image-with-a-tag",
+        "FROM busybox:latest\nCOPY --from=alpine:3 /www/index.html /x\n",
+        options=("--build-context", "alpine:3=docker-image://busybox:latest"),
+        files={"/x": "hello from boxship\n"},
+        doors=OURS,
+    ),
+    Case(
+        "context-named-oci-layout",
+        "FROM base\n",
+        options=("--build-context", "base=oci-layout://@FOLDER@"),
+        error=("unsupported: build context base=oci-layout://",),
+        doors=OURS,
+    ),
+    Case(
+        "context-named-address",
+        "FROM scratch\nCOPY --from=sources file /x\nCOPY --from=packed dir/file /y\n",
+        options=(
+            *("--build-context", "sources=@HTTP@/project.git#side"),
+            *("--build-context", "packed=@HTTP@/archive.tar.gz"),
+        ),
+        files={"/x": "side\n", "/y": "file\n"},
+        doors=OURS,
+    ),
+    Case(
+        "check-error-and-skip-of-the-reference",
+        "# check=skip=JSONArgsRecommended,StageNameCasing;error=true\nFROM busybox AS Base\nCMD x\n",
+        config={"Cmd": ["/bin/sh", "-c", "x"]},
+    ),
+    Case(
+        "check-names-are-case-sensitive",
+        "# check=skip=jsonargsrecommended;error=true\nFROM busybox\nCMD x\n",
+        error=("JSONArgsRecommended",),
+    ),
+    Case(
+        "check-by-argument",
+        "FROM busybox\nCMD x\n",
+        options=("--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=true"),
+        error=("lint violation found for rules: JSONArgsRecommended",),
+    ),
+    Case("check-wrong-option", "# check=nothing=1\nFROM busybox\n", error=("invalid check option",)),
+    Case(
+        "check-warns-and-goes-on",
+        "FROM busybox\nCMD x\n",
+        says=("JSONArgsRecommended",),
+        doors=OURS,
+        config={"Cmd": ["/bin/sh", "-c", "x"]},
+    ),
+    Case(
+        "call-check",
+        "FROM busybox\nMAINTAINER me\n",
+        options=("--call", "check"),
+        doors=OURS,
+        error=("MaintainerDeprecated",),
+    ),
 )

@@ -113,4 +113,44 @@ CASES = (
         "RUN --mount=type=bind,from=a,source=/f,target=/m cat /m > /got\n",
         files={"/got": "1\n"},
     ),
+    Case(
+        "stages-copy-links-with-their-targets",
+        "FROM busybox AS a\nRUN mkdir -p /real/in && echo 1 > /real/in/f && ln -s real /link\n"
+        "FROM scratch\nCOPY --from=a /link/in /x\nCOPY --from=a /link/in/f /y\n",
+        files={"/x/f": "1\n", "/y": "1\n"},
+    ),
+    Case(
+        "stages-copy-is-from-the-root-and-not-the-working-directory",
+        "FROM busybox AS a\nWORKDIR /w\nRUN echo 1 > /w/f && echo 2 > /f\nFROM scratch\nCOPY --from=a f /x\n",
+        files={"/x": "2\n"},
+    ),
+    Case(
+        "stages-clear-the-state",
+        'FROM busybox AS a\nENV A=1\nWORKDIR /w\nUSER 5\nSHELL ["/bin/no", "-c"]\n'
+        "FROM busybox\nRUN pwd > /got; id -u >> /got\n",
+        files={"/got": "/\n0\n"},
+        config={"Env": ["PATH=/bin"], "User": None, "WorkingDir": None, "Shell": None},
+    ),
+    Case(
+        "stages-platform-of-a-stage",
+        "FROM --platform=linux/$TARGETARCH busybox AS a\nFROM a\nRUN echo ok > /ok\n",
+        files={"/ok": "ok\n"},
+    ),
+    Case(
+        "stages-copy-from-number-is-a-stage-before-a-name",
+        "FROM busybox AS one\nRUN echo 0 > /f\nFROM busybox AS two\nRUN echo 1 > /f\nFROM scratch\n"
+        "COPY --from=0 /f /zero\nCOPY --from=1 /f /one\nCOPY --from=ONE /f /capitals\n",
+        files={"/zero": "0\n", "/one": "1\n", "/capitals": "0\n"},
+    ),
+    Case(
+        "stages-name-goes-before-an-image",
+        "FROM scratch AS busybox\nCOPY f /f\nFROM scratch\nCOPY --from=busybox /f /x\n",
+        {"f": "mine"},
+        files={"/x": "mine"},
+    ),
+    Case(
+        "stages-from-an-image-by-digest-is-told-when-it-is-missing",
+        "FROM localhost:1/busybox@sha256:" + "0" * 64 + "\n",
+        error=("localhost:1/busybox", "Dockerfile:1"),
+    ),
 )
