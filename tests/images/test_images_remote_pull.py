@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from images_kit import Room, config, layer, sha
-from remote_registry import OCI_INDEX, OCI_MANIFEST, FakeRegistry, Said, error
+from remote_registry import OCI_INDEX, OCI_MANIFEST, Asked, FakeRegistry, Said, error
 from remote_room import FAST, RemoteRoom, digest_of, put_image
 
 from boxship.content import Ingest
@@ -517,6 +517,34 @@ async def test_token_server_without_address(puller: RemoteRoom, registry: FakeRe
     registry.users, registry.tokens, registry.realm = {"ann": "secret"}, True, "https://[/token"
     with pytest.raises(Invalid, match="has no address"):
         await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+
+
+async def test_lists_without_end(puller: RemoteRoom, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxship.images.remote.repository.LIST_BYTES", 100_000)
+    put_image(registry)
+
+    def page(asked: Asked) -> Said:
+        number = len(registry.asked)
+        listed = {"tags": [f"{number}-{word}" for word in range(1000)], "schemaVersion": 2, "manifests": []}
+        return Said(
+            200, {"Link": f'<{asked.target.partition("?")[0]}?last={number}>; rel="next"'}, json.dumps(listed).encode()
+        )
+
+    registry.rule("GET", "tags/list|referrers/", page)
+    with pytest.raises(Invalid, match="more than 100000 bytes"):
+        await puller.pull(f"{registry.host}/team/app", every_tag=True)
+    assert registry.count("GET", "tags/list") < 50
+    await puller.pull(f"{registry.host}/team/app:1")  # nobody needs to know who refers to it
+    assert registry.count("GET", "referrers/") < 50
+
+
+async def test_lists_that_are_nested_too_deep(puller: RemoteRoom, registry: FakeRegistry) -> None:
+    put_image(registry)
+    deep = b'{"tags":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    registry.rule("GET", "tags/list|referrers/", Said(200, {}, deep))
+    with pytest.raises(Invalid, match="cannot read the list"):
+        await puller.pull(f"{registry.host}/team/app", every_tag=True)
+    await puller.pull(f"{registry.host}/team/app:1")
 
 
 # other places

@@ -17,6 +17,7 @@ from boxship.transport.client import Answer
 
 PAGE_BYTES = 8 * 1024 * 1024
 PAGES = 1000  # of tags or referrers
+LIST_BYTES = 32 * 1024 * 1024  # of all pages together
 PAGE_ENTRIES = 1000
 Pieces = Callable[[], AsyncIterator[bytes]]
 
@@ -101,17 +102,22 @@ class Repository:
             return ()
         try:
             return msgspec.json.decode(document.data, type=Index).manifests
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Invalid(f"cannot list what refers to {digest}: {error}") from error
 
     async def _pages(self, url: str) -> AsyncIterator[dict[str, Any]]:
         seen: set[str] = set()
+        size = 0
         while url and url not in seen and len(seen) < PAGES:
             seen.add(url)
             async with self.connection.request("GET", url, scopes=self._read) as answer:
+                data = await answer.read(PAGE_BYTES)
+                size += len(data)
+                if size > LIST_BYTES:
+                    raise Invalid(f"cannot read the list of {self.path}: it has more than {LIST_BYTES} bytes")
                 try:
-                    page = msgspec.json.decode(await answer.read(PAGE_BYTES), type=dict[str, Any])
-                except msgspec.DecodeError as error:
+                    page = msgspec.json.decode(data, type=dict[str, Any])
+                except (msgspec.DecodeError, RecursionError) as error:
                     raise Invalid(f"cannot read the list of {self.path}: {error}") from error
                 url = self._next(answer)
             yield page
