@@ -159,6 +159,7 @@ def test_any_flipped_bit_of_a_public_key_makes_another_key_or_none(bit: int) -> 
         PAYLOAD.replace(b"cosign container image signature", b"atomic container signature"),
         PAYLOAD.replace(DIGEST.encode(), b"latest"),
         b" " * (payloads.PAYLOAD_BYTES + 1),
+        PAYLOAD[:-1] + b',"more":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
     ],
 )
 def test_what_says_something_else_is_no_payload(payload: bytes) -> None:

@@ -210,7 +210,7 @@ async def _signatures_in(repository: Repository, data: bytes) -> list[Signature]
     """The signatures that a manifest holds: a layer for each, the signature itself in its annotation."""
     try:
         layers = msgspec.json.decode(data, type=Manifest).layers
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Invalid(f"cannot read the manifest of a signature: {error}") from error
     found = []
     for layer in layers[:SIGNATURES_LIMIT]:

@@ -73,7 +73,7 @@ def read_payload(data: bytes) -> Payload:
         raise Invalid(f"cannot read the signed payload: it has more than {PAYLOAD_BYTES} bytes")
     try:
         document = msgspec.json.decode(data, type=_Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"cannot read the signed payload: {error}") from error
     if document.critical.type != SIGNATURE_TYPE:
         raise Invalid(f"cannot use the signed payload: its type is {document.critical.type!r}")

@@ -186,7 +186,7 @@ class Authorizer:
                 )
             try:
                 return msgspec.json.decode(await answer.read(TOKEN_BYTES), type=TokenAnswer)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, RecursionError) as error:
                 raise Invalid(f"cannot log in to {self._endpoint.host}: the token server's answer: {error}") from error
 
     async def login(self, challenges: Sequence[Challenge]) -> None:
