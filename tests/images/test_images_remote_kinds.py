@@ -1,5 +1,6 @@
 """Pulls of the older kinds of documents, and with the rarer kinds of credentials."""
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -9,11 +10,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from images_kit import config, layer
+from images_kit import chunks, config, layer, simple
 from remote_registry import FakeRegistry, Said, error
 from remote_room import RemoteRoom, put_image
 
 from boxship.errors import NotFound, Unauthenticated, Unavailable
+from boxship.images.remote import compressing, keeping
 from boxship.images.remote.model import Credentials
 from boxship.main.own_registry import RemoteUpstream
 from boxship.registry.policy import Cache
@@ -119,3 +121,38 @@ async def test_a_cache_goes_on_where_its_upstream_broke_off(
         assert [piece async for piece in upstream.blob("lib/box", digest)]
     with pytest.raises(NotFound):
         assert [piece async for piece in upstream.blob("lib/none", digest.replace("a", "b"))]
+
+
+async def test_another_version_of_the_library_may_compress_in_another_way(
+    tmp_path: Path, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await RemoteRoom(tmp_path, push_compression="gzip").open()
+    name = f"{registry.host}/team/app:1"
+    assert [step async for step in room.images.load(chunks(simple(name, b"some text " * 30_000)[0]))]
+    first = (await room.push(name))[-1].digest
+    registry.members.clear()
+    registry.manifests.clear()
+    monkeypatch.setattr(compressing, "GZIP_LEVEL", 1)
+    monkeypatch.setattr(compressing, "version_of", lambda kind: "newer")
+    assert (await room.push(name))[-1].digest != first
+    assert ("team/app", "1") in registry.manifests
+    await room.close()
+
+
+async def test_what_an_unfinished_pull_left_goes_where_nothing_is_pulled_any_more(
+    puller: RemoteRoom, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_image(registry)
+    broken = json.loads(registry.manifests[("team/app", "1")][1])["layers"][1]["digest"]
+    registry.rule("GET", f"blobs/{broken}", Said(503))
+    with pytest.raises(Unavailable):
+        await puller.pull(f"{registry.host}/team/app:1")
+    await puller.garbage.settle()
+    assert await puller.content.list()
+    monkeypatch.setattr(keeping, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(keeping, "KEPT_SECONDS", 0)
+    running = asyncio.ensure_future(puller.images.expire())
+    async with asyncio.timeout(10):
+        while await puller.content.list():
+            await asyncio.sleep(0.001)
+    running.cancel()

@@ -95,6 +95,7 @@ class Images:
         )
         self.pull = self._traffic.pull
         self.push = self._traffic.push
+        self.expire = self._traffic.expire
 
     async def recover(self, uses: Collection[Use] = ()) -> None:
         """Read what is stored and claim what it needs. `uses` are the containers that exist."""

@@ -162,6 +162,7 @@ async def _engine(
             guarded.start("collect garbage", rooms.garbage.run),
             guarded.start("remove what was never finished", rooms.garbage.expire),
             guarded.start("forget signatures of what is gone", rooms.images.signatures.run),
+            guarded.start("let go of what unfinished pulls left", rooms.images.expire),
         ]
         try:
             if rooms.registry is not None:

@@ -44,7 +44,7 @@ class Compressor:
     async def describe(self, lease: Lease, layer: Descriptor, kind: str) -> Descriptor:
         """The compressed layer, which is in the store afterwards, or was made before."""
         await self._load()
-        known = self._known.get(f"{kind}/{layer.digest}")
+        known = self._known.get(_key(kind, layer.digest))
         if known is None:
             known = await self.make(lease, layer.digest, kind)
         return Descriptor(MEDIA[kind], known.digest, known.size, layer.annotations)
@@ -60,7 +60,7 @@ class Compressor:
                 await asyncio.to_thread(ingest.finish)
             finally:
                 await in_thread(ingest.abandon)
-        await self._remember(f"{kind}/{digest}", made)
+        await self._remember(_key(kind, digest), made)
         return made
 
     async def _load(self) -> None:
@@ -79,9 +79,20 @@ class Compressor:
         await self._content.references.change(changes)
 
 
+def _key(kind: str, digest: str) -> str:
+    """Another version of the library may give other bytes: what an older one made is not asked for again."""
+    return f"{kind}-{version_of(kind)}/{digest}"
+
+
+def version_of(kind: str) -> str:
+    """Of the library that compresses in that way."""
+    return zlib.ZLIB_RUNTIME_VERSION if kind == "gzip" else str(_zstd().zstd_version)
+
+
 def _compress(path: Path, kind: str, write: Callable[[bytes], None]) -> None:
     """Blocks. The headers hold no time and no name."""
-    engine = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if kind == "gzip" else _zstandard()
+    gzip = kind == "gzip"
+    engine = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if gzip else _zstd().ZstdCompressor(level=ZSTD_LEVEL)
     with path.open("rb", buffering=0) as file:
         while data := file.read(PIECE):
             if made := engine.compress(data):
@@ -89,10 +100,10 @@ def _compress(path: Path, kind: str, write: Callable[[bytes], None]) -> None:
         write(engine.flush())
 
 
-def _zstandard() -> Any:
+def _zstd() -> Any:
     for module in ("compression.zstd", "backports.zstd"):
         try:
-            return importlib.import_module(module).ZstdCompressor(level=ZSTD_LEVEL)
+            return importlib.import_module(module)
         except ImportError:
             continue
     raise Unsupported("unsupported: zstd compression (it needs the Python package backports.zstd)")

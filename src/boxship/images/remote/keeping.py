@@ -2,13 +2,18 @@
 goes on where the first one ended. Each such blob has a durable record, and is claimed as long as it has."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 
 from boxship.content import Content, Garbage
+from boxship.errors import BoxshipError
 
 PREFIX = "transfers/kept/"
 KEPT_SECONDS = 24 * 3600
+LOOK_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -27,6 +32,15 @@ class Keeper:
             self._since[digest] = int(value)
             self._garbage.claim((digest,))
         await self.expire()
+
+    async def run(self) -> None:
+        """One task for as long as the daemon lives: what nobody came back for goes also where nothing is pulled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.expire()
+            except BoxshipError as error:
+                log.warning("cannot let go of what unfinished pulls left: %s", error)
 
     async def expire(self) -> None:
         """Let go of what nobody came back for."""

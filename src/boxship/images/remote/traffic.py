@@ -40,6 +40,7 @@ class Traffic:
         self._puller = Puller(content, layers, garbage, catalog, settle, remote, judge)
         self._pusher = Pusher(content, garbage, catalog, name, remote, signatures)
         self.recover = self._puller.keeper.recover
+        self.expire = self._puller.keeper.run
 
     def pull(
         self,
