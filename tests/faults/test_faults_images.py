@@ -13,6 +13,7 @@ import json
 import os
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -277,6 +278,10 @@ def test_unused_images_go_by_themselves(launcher: Launcher, peer: Peer) -> None:
     with instance(launcher, "--unused-image-limit", "1", **BUDGET) as box:
         pull.act(box.client)
         eventually(lambda: not has(name)(box.client), 10, "it goes")
+        filters = json.dumps({"type": ["image"], "event": ["untag", "delete"]})
+        told = box.client.stream("GET", "/events", since="0", until=f"{time.time():.9f}", filters=filters)
+        actions = [json.loads(line)["Action"] for line in b"".join(told).splitlines()]
+        assert "untag" in actions and actions[-1] == "delete"  # each removal is an event
         assert has("busybox")(box.client)
         invariants.check(box)
         for number in range(3, STEPS_LIMIT, STRIDE):
