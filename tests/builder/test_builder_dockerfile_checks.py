@@ -2,10 +2,15 @@
 
 import pytest
 
+from boxship.builder.checking import findings_of
 from boxship.builder.dockerfile.checks import RULES, address_of, check, refusal, settings_of
 from boxship.builder.dockerfile.parse import parse
+from boxship.builder.graph import ImageSource
+from boxship.builder.model import BuildRequest
+from boxship.builder.planner import Base
 from boxship.errors import Invalid
 from boxship.spec.ignore import Ignore
+from boxship.spec.image import ExecutionConfig, Platform
 
 # rule, file, lines with their messages' parts
 OBJECTIONS: list[tuple[str, str, list[tuple[int, str]]]] = [
@@ -117,3 +122,19 @@ def test_rules_are_left_out_by_directive_or_argument() -> None:
 def test_wrong_settings_are_named(value: str) -> None:
     with pytest.raises(Invalid, match="invalid check option"):
         check(parse(f"# check={value}\nFROM a"))
+
+
+def test_a_base_image_of_another_platform() -> None:
+    """The rule InvalidBaseImagePlatform, which needs the image itself."""
+    arm, here = Platform("arm64", "linux"), Platform("amd64", "linux")
+    source = ImageSource("a:latest", arm)
+    base = {source: Base(ExecutionConfig(), platform=here)}
+    text = "FROM a:latest\n"
+    (found,) = findings_of(parse(text), BuildRequest(), {0: source}, base)
+    assert (found.rule, found.location.first) == ("InvalidBaseImagePlatform", 1)
+    assert 'pulled with platform "linux/amd64", expected "linux/arm64"' in found.message
+    assert found.url.endswith("/invalid-base-image-platform/")
+    skipping = parse("# check=skip=InvalidBaseImagePlatform\n" + text)
+    assert not findings_of(skipping, BuildRequest(), {0: source}, base)
+    fitting = {source: Base(ExecutionConfig(), platform=arm)}
+    assert not findings_of(parse(text), BuildRequest(), {0: source}, fitting)
