@@ -207,7 +207,7 @@ class FakeExecs:
         except KeyError:
             raise NotFound(f"No such exec instance: {ref}") from None
 
-    async def start(self, ref: str, *, detach: bool, tty: bool, console_size: tuple[int, int]) -> FakeStreams | None:
+    async def start(self, ref: str, *, detach: bool, console_size: tuple[int, int]) -> FakeStreams | None:
         found = self.get(ref)
         self.all[ref] = msgspec.structs.replace(
             found, started=True, running=False, exit_code=0, process=ProcessHandle(1, 1)

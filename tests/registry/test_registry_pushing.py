@@ -262,15 +262,15 @@ async def test_what_is_in_use_is_not_deleted(made: Bench) -> None:
     await made.push_image("a", "", b"layer")
     await made.push("a", "all", index(image([b"layer"])))
     with pytest.raises(InUse):
-        await made.registry.deleting.delete_blob("a", digest_of(b"layer"), SOMEBODY)
+        await made.registry.deleting.delete_blob("a", digest_of(b"layer"))
     with pytest.raises(InUse):
         await made.registry.deleting.delete("a", digest_of(image([b"layer"])), SOMEBODY)
     with pytest.raises(NotFound):
-        await made.registry.deleting.delete_blob("a", digest_of(b"nothing"), SOMEBODY)
+        await made.registry.deleting.delete_blob("a", digest_of(b"nothing"))
     with pytest.raises(NotFound):
         await made.registry.deleting.delete("a", "nothing", SOMEBODY)
     await made.push_blob("a", b"loose")
-    await made.registry.deleting.delete_blob("a", digest_of(b"loose"), SOMEBODY)
+    await made.registry.deleting.delete_blob("a", digest_of(b"loose"))
     assert digest_of(b"loose") not in await made.blobs()
 
 

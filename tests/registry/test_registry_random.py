@@ -58,7 +58,7 @@ async def carry_out(made: Bench, step: tuple[Any, ...]) -> None:
         case ("delete digest", name, parts, actor):
             await deleting.delete(name, digest_of(image(parts)), actor)
         case ("delete blob", name, data, actor):
-            await deleting.delete_blob(name, digest_of(data), actor)
+            await deleting.delete_blob(name, digest_of(data))
         case ("time", seconds):
             made.clock.pass_seconds(seconds)
             await made.registry.expire()

@@ -85,7 +85,7 @@ Action = Load | RunAction | CopyAction | FolderAction | Configure
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One step. `base` is the step it stands on, "" for an empty tree; `config` what the image would be after it;
-    `history` is its line in the history, "" for none, and `layered` whether that line says that files changed."""
+    `history` is its line in the history, "" for none."""
 
     id: str
     name: str
@@ -98,7 +98,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     location: Location | None = None
     config: ExecutionConfig = ExecutionConfig()
     history: str = ""
-    layered: bool = False
     author: str = ""
     command: str = ""  # RUN: the words joined by blanks, for messages
     no_cache: bool = False

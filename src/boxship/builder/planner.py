@@ -203,7 +203,6 @@ class _Draft:
                 location=origin.location,
                 config=state.config,
                 history=history,
-                layered=bool(history),
                 author=state.author,
                 no_cache=state.no_cache,
             )

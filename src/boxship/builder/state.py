@@ -131,7 +131,6 @@ class StageState:
                 location=instruction.location,
                 config=self.config,
                 history=history,
-                layered=counted,
                 author=self.author,
                 command=command,
                 no_cache=self.no_cache,

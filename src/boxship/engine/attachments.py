@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
 from boxship.engine.events import Events
-from boxship.engine.lives import Live, Lives
+from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
 from boxship.engine.records import Records
 from boxship.errors import Conflict, Unsupported
@@ -201,7 +201,6 @@ class Attachments:
         container = self._records.get(ref)
         if not container.log_path:
             raise Unsupported("configured logging driver does not support reading")
-        live = self._lives.of(container.id)
         streams = frozenset(number for number, on in ((STDOUT, stdout), (STDERR, stderr)) if on)
         return read(
             container.log_path,
@@ -209,7 +208,7 @@ class Attachments:
             until=until,
             tail=tail,
             follow=follow,
-            ended=lambda: self._has_ended(container.id, live),
+            ended=lambda: self._has_ended(container.id),
             streams=streams,
             merge=merge,
         )
@@ -232,7 +231,7 @@ class Attachments:
             container_event(container, "resize", self._clock.now(), height=str(rows), width=str(columns))
         )
 
-    def _has_ended(self, container_id: str, live: Live) -> bool:
+    def _has_ended(self, container_id: str) -> bool:
         container = self._records.find(container_id)
         if container is None:
             return True

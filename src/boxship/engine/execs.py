@@ -116,9 +116,7 @@ class Execs:
         await self._events.commit(Put(PREFIX + run.id, _encode(run)), events=(event,))
         return run
 
-    async def start(
-        self, exec_id: str, *, detach: bool, tty: bool = False, console_size: tuple[int, int] = (0, 0)
-    ) -> Streams | None:
+    async def start(self, exec_id: str, *, detach: bool, console_size: tuple[int, int] = (0, 0)) -> Streams | None:
         """Start an exec; its streams, or None when detached.
 
         A program that can't be run is an error when detached; attached, it is text on the stream and exit code 126 or

@@ -88,7 +88,7 @@ class Inspection:
             self._told.clear()
             steps = (
                 self._blobs(repair, rate),
-                self._missing(repair),
+                self._missing(),
                 self._layers(repair),
                 self._orphans(repair),
                 self._quarantine(repair),
@@ -117,7 +117,7 @@ class Inspection:
                     "" if repair else "run the check with --repair; then ",
                 )
 
-    async def _missing(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
+    async def _missing(self) -> AsyncGenerator[Looked | Found, None]:
         """What somebody claims and is not there. Layers come in their own step."""
         keys = [key for key in self._garbage.claims if not key.startswith(LAYER)]
         yield Looked("references", 0, len(keys))

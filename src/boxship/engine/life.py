@@ -98,7 +98,7 @@ class Life:
             else:
                 self._events.publish(event)
             ended = live.next_exit()
-            await self._signal(container, handle, number, thaw=ends)
+            await self._signal(handle, number, thaw=ends)
         if number == SIGKILL:
             await self._await_end(ended, container, handle)
 
@@ -173,14 +173,14 @@ class Life:
                 container_event(container, "kill", self._clock.now(), signal=str(number)),
             )
             ended = live.next_exit()
-            await self._signal(container, handle, number, thaw=thaw)
+            await self._signal(handle, number, thaw=thaw)
         if not await _within(ended, timeout):
             self._events.publish(container_event(container, "kill", self._clock.now(), signal=str(SIGKILL)))
-            await self._signal(container, handle, SIGKILL, thaw=True)
+            await self._signal(handle, SIGKILL, thaw=True)
             await self._await_end(ended, container, handle)
         self._events.publish(container_event(container, "stop", self._clock.now()))
 
-    async def _signal(self, container: Container, handle: Handle, number: int, *, thaw: bool) -> None:
+    async def _signal(self, handle: Handle, number: int, *, thaw: bool) -> None:
         self._driver.signal(handle, number)
         if thaw:
             await self._driver.resume(handle)

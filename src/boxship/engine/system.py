@@ -75,7 +75,6 @@ class DiskUsage(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[tuple[Image, int, int, int], ...]  # image, containers, shared, unique
     containers: tuple[tuple[Container, int, int], ...]  # container, writable layer, whole tree
     volumes: tuple[tuple[Volume, int, int], ...]  # volume, size, containers that mount it
-    build_cache: tuple[object, ...] = ()
 
 
 class System:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from boxship.content import Content, Garbage
 from boxship.errors import BoxshipError, NotFound
 from boxship.registry.local import Upstream, UpstreamManifest
-from boxship.registry.model import Actor, Found
+from boxship.registry.model import Found
 from boxship.registry.names import check_name, check_tag, is_digest
 from boxship.registry.policy import Cache, Policy
 from boxship.registry.pushing import Pushing
@@ -87,7 +87,7 @@ class Caching:
         await self._pushing.mirror(name, reference, fetched.media_type, fetched.data)
         self._note(name, reference)
 
-    async def blob(self, name: str, digest: str, toucher: Actor | None = None) -> int:
+    async def blob(self, name: str, digest: str) -> int:
         """Bytes of a blob, which is fetched first where it is not here. Raises BlobUnknown, Unavailable."""
         cache = self._cache(name)
         try:

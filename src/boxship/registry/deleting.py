@@ -42,7 +42,7 @@ class Deleting:
             self._repositories.tidy(repository)
         return Deleted(tuple(change.tags), tuple(change.manifests))
 
-    async def delete_blob(self, name: str, digest: str, actor: Actor) -> None:
+    async def delete_blob(self, name: str, digest: str) -> None:
         """Take a blob that no manifest names out of a repository. Raises BlobUnknown, InUse."""
         check_name(name)
         check_digest(digest)

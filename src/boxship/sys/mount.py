@@ -186,7 +186,7 @@ def bind(source: str | int, target: str | int, options: Iterable[str] = ("rbind"
     except OSError as error:
         raise Internal(f"{where}: {error.strerror}") from error
     try:
-        _set_bind_attributes(tree, words, recursive)
+        _set_bind_attributes(tree, words)
         attach(tree, target)
     except OSError as error:
         raise Internal(f"{where}: {error.strerror}") from error
@@ -213,7 +213,7 @@ def _open_tree(source: str | int, recursive: bool) -> int:
     return call(_OPEN_TREE, ctypes.c_int(folder), ctypes.c_char_p(os.fsencode(path)), ctypes.c_uint(flags))
 
 
-def _set_bind_attributes(tree: int, words: Sequence[str], recursive: bool) -> None:
+def _set_bind_attributes(tree: int, words: Sequence[str]) -> None:
     top, deep, propagation, deep_propagation = [0, 0], [0, 0], 0, 0
     for word in words:
         if word in ("bind", "rbind", "defaults"):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
-from boxship.cli.building.steps import CACHED, Steps
+from boxship.cli.building.steps import Steps
 from boxship.cli.call import Call
 from boxship.cli.daemon import Object
 from boxship.cli.flags import UsageError
@@ -111,10 +111,6 @@ class Show:
             parts.append(visible(fields["excerpt"]) + "\n")
         if parts:
             write_all("".join(parts))
-
-    def missed(self) -> int:
-        """How many steps were not in the cache."""
-        return sum(step.state != CACHED for step in self.steps.all.values())
 
 
 def _drop(text: str) -> None:

@@ -44,13 +44,13 @@ async def start(call: Call) -> Reply | None:
     found = call.engine.execs.get(call.id)
     if body.detach:
         check_startable(found)
-        await call.engine.execs.start(call.id, detach=True, tty=body.tty, console_size=size)
+        await call.engine.execs.start(call.id, detach=True, console_size=size)
         return Reply(200)
     # The head goes out before the process starts: docker-py loses what comes in one piece with it.
     stream = await take_over(call, found.spec.tty)
     try:
         check_startable(found)
-        streams = await call.engine.execs.start(call.id, detach=False, tty=body.tty, console_size=size)
+        streams = await call.engine.execs.start(call.id, detach=False, console_size=size)
     except BoxshipError as error:
         await tell(stream, f"{error}\r\n".encode(), found.spec.tty)
         return None

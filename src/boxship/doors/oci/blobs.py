@@ -58,7 +58,7 @@ def read_range(text: str, size: int) -> range | None:
 
 
 async def delete(call: Call) -> Reply:
-    await call.registry.deleting.delete_blob(call.name, call.names["digest"], call.actor)
+    await call.registry.deleting.delete_blob(call.name, call.names["digest"])
     return Reply(202)
 
 

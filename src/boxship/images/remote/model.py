@@ -38,7 +38,6 @@ class RemoteLimits(msgspec.Struct, frozen=True):
     layers_per_pull: int = 4  # downloads at the same time
     layers_overall: int = 16
     uploads_per_push: int = 5
-    unpacking: int = 2  # layers of one pull at the same time
     connections_per_host: int = 32
     attempts: int = 5  # of one request, or of a download without progress
     resumptions: int = 50  # of one download with progress

@@ -113,7 +113,7 @@ class Copier(Walker):
 
     def _contents_of(self, match: Match, destination: str) -> None:
         place = resolve(destination)
-        target = self._open(place, make=True)
+        target = self._open(place)
         inner = self.tree.open_folder(match.path)
         try:
             self.contents(inner, match.path, "", target)
@@ -125,14 +125,14 @@ class Copier(Walker):
         """Where a single file goes: an open folder and a name in it."""
         place = resolve(destination)
         if destination.endswith("/") or is_folder(place):
-            return self._open(place, make=True), match.name
+            return self._open(place), match.name
         above, _, name = place.rpartition("/")
-        return self._open(above or "/", make=True), name
+        return self._open(above or "/"), name
 
     def _with_parents(self, match: Match, folder: int, last: str, destination: str) -> None:
         if self._count:
             count_parents(self._count, self.tree, match)
-        target = self._open(resolve(destination), make=True)
+        target = self._open(resolve(destination))
         opened = [target.descriptor]
         try:
             base = match.path[: len(match.path) - len(match.relative)]
@@ -158,7 +158,7 @@ class Copier(Walker):
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _open(self, path: str, *, make: bool) -> Place:
+    def _open(self, path: str) -> Place:
         """A folder of the root, with what is missing of it made (0755, for the owner that is asked for)."""
         return Place(make_folders(path, self._look.owner, 0o755), path.rstrip("/"), fresh=False)
 

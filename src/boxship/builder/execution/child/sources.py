@@ -111,7 +111,7 @@ class SourceTree:
         """What a selection names, in the order of its paths. NotFound for a path without wildcards that is missing."""
         for written in selection["paths"]:
             if parents:
-                yield from self._with_parents(written, selection)
+                yield from self._with_parents(written)
             else:
                 yield from self._of(written, selection)
 
@@ -175,7 +175,7 @@ class SourceTree:
             if matches(name):
                 yield (f"{base}/{name}" if base else name), info
 
-    def _with_parents(self, written: str, selection: dict[str, Any]) -> Iterator[Match]:
+    def _with_parents(self, written: str) -> Iterator[Match]:
         """--parents: paths below the pivot ("/./"), each with its way from there."""
         before, pivot, after = written.partition("/./")
         if not pivot:
