@@ -484,6 +484,14 @@ async def test_chunks_that_are_none(peer: Peer) -> None:
     assert (await peer.call("PUT", f"{location}?digest={DIGEST}", BLOB)).status in (201, 400)
 
 
+async def test_little_is_kept_of_who_asks(peer: Peer) -> None:
+    digest = digest_of(b"{}")
+    await peer.push_blob("a", b"{}", digest)
+    await peer.call("HEAD", f"/v2/a/blobs/{digest}", headers={"User-Agent": "x" * 100_000})
+    repository = peer.made.registry.repositories.need("a")
+    assert max(len(touch.actor.agent) for touch in repository.touches._of[digest]) < 1000
+
+
 @pytest.mark.parametrize(
     "path",
     [

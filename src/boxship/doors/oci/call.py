@@ -16,6 +16,7 @@ from boxship.transport.exchange import Reply, Request
 
 PAGE_LIMIT = 10_000  # entries in one reply
 NUMBER_DIGITS = 18
+AGENT_CHARACTERS = 256
 
 _encode = msgspec.json.Encoder().encode
 
@@ -40,7 +41,8 @@ class Call:
         self.request = request
         self.names = names
         self.identity = identity
-        self.actor = Actor(identity.user, request.peer, request.headers.get("User-Agent", ""), request.client_gone)
+        agent = request.headers.get("User-Agent", "")[:AGENT_CHARACTERS]  # it may be kept for a while
+        self.actor = Actor(identity.user, request.peer, agent, request.client_gone)
 
     @property
     def name(self) -> str:
