@@ -12,7 +12,7 @@ from remote_registry import FakeRegistry, Said, error
 from remote_room import RemoteRoom, put_image
 
 from boxship.errors import Denied, Invalid, NotFound, Unauthenticated, Unavailable
-from boxship.images.remote.model import Credentials, PushedBlob, PushStep
+from boxship.images.remote.model import Credentials, PushStep
 from boxship.images.remote.uploading import WHOLE_BYTES
 from boxship.spec.reference import parse
 
@@ -240,15 +240,9 @@ class Own:
         return domain == "own.example:5000"
 
     async def accept(
-        self,
-        repository: str,
-        tag: str,
-        manifest_digest: str,
-        media_type: str,
-        blobs: Sequence[PushedBlob],
-        credentials: Credentials | None,
+        self, repository: str, tag: str, manifest_digest: str, media_type: str, credentials: Credentials | None
     ) -> None:
-        assert len(blobs) == 3 and credentials is not None
+        assert credentials is not None
         self.taken.append((repository, tag, manifest_digest))
 
 

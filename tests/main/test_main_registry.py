@@ -73,7 +73,7 @@ async def test_a_push_of_the_engine_has_the_rights_of_its_credentials(tmp_path: 
             )
 
             async def push(repository: str, who: Credentials) -> None:
-                await own.accept(repository, "1", digest_of(manifest), MEDIA_MANIFEST, (), who)
+                await own.accept(repository, "1", digest_of(manifest), MEDIA_MANIFEST, who)
 
             def token(**grants: set[str]) -> Credentials:
                 given = {name: frozenset(actions) for name, actions in grants.items()}

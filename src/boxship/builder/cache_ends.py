@@ -16,7 +16,7 @@ from boxship.errors import Invalid, NotFound
 from boxship.images.documents import parse
 from boxship.images.remote.client import Remote
 from boxship.images.remote.manifests import INDEXES, choose, read_index, read_manifest
-from boxship.images.remote.model import NOBODY, Credentials, Document, PushedBlob
+from boxship.images.remote.model import NOBODY, Credentials, Document
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.uploading import Upload
 from boxship.spec import digest as digests
@@ -123,10 +123,9 @@ class RegistryCache:
         own = self._remote.own
         reference = self._reference
         if own is not None and own.serves(reference.domain):
-            blobs = [PushedBlob(part.digest, part.size, part.mediaType) for part in parts]
             digest = digests.of_bytes(manifest)
             who = self._credentials or NOBODY
-            await own.accept(reference.path, reference.tag, digest, MEDIA_MANIFEST, blobs, who)
+            await own.accept(reference.path, reference.tag, digest, MEDIA_MANIFEST, who)
             return
         repository = await self._remote.repository(reference, self._credentials)
         for part in parts:

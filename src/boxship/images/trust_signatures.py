@@ -14,7 +14,7 @@ import msgspec
 from boxship.content import Content, Garbage
 from boxship.errors import BoxshipError, Exhausted, Invalid, NotFound, Unsupported
 from boxship.images.documents import DOCUMENT_LIMIT
-from boxship.images.remote.model import Credentials, OwnRegistry, PushedBlob
+from boxship.images.remote.model import Credentials, OwnRegistry
 from boxship.images.remote.news import together
 from boxship.images.remote.repository import Repository, referrers_tag
 from boxship.pki.payloads import (
@@ -169,12 +169,7 @@ class Signatures:
         """Put the signatures into our own registry, which has the blobs already; how many there are."""
         records = list(self._known.get(subject, {}).values())
         for record in records:
-            types = (PAYLOAD_TYPE, EMPTY_TYPE)
-            blobs = [
-                PushedBlob(digest, self._content.size(digest), kind)
-                for digest, kind in zip(record.keys[1:], types, strict=True)
-            ]
-            await own.accept(reference.path, "", record.manifest, MEDIA_MANIFEST, blobs, who)
+            await own.accept(reference.path, "", record.manifest, MEDIA_MANIFEST, who)
         return len(records)
 
 

@@ -2,7 +2,7 @@
 registries as the sources of caches."""
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from boxship.images.documents import DOCUMENT_LIMIT
 from boxship.images.library import Images
 from boxship.images.model import Target
 from boxship.images.remote.client import Remote
-from boxship.images.remote.model import Credentials, PushedBlob
+from boxship.images.remote.model import Credentials
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.retrying import TRANSIENT, Retries
 from boxship.registry import Actor, Registry
@@ -134,13 +134,7 @@ class OwnRegistry:
         return domain in self._names
 
     async def accept(
-        self,
-        repository: str,
-        tag: str,
-        manifest_digest: str,
-        media_type: str,
-        blobs: Sequence[PushedBlob],
-        credentials: Credentials | None,
+        self, repository: str, tag: str, manifest_digest: str, media_type: str, credentials: Credentials | None
     ) -> None:
         """Take a manifest whose blobs are all in the store, under a tag (or "" for the digest alone), durably. Raises
         Denied or Unauthenticated."""

@@ -1,6 +1,5 @@
 """The values of pulls and pushes, the settings, and the one thing that this part needs from elsewhere."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -70,14 +69,6 @@ class Document(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class PushedBlob(msgspec.Struct, frozen=True):
-    """A blob that a pushed manifest names."""
-
-    digest: str
-    size: int
-    media_type: str
-
-
 class OwnRegistry(Protocol):
     """The registry of this very daemon: a push to it moves no bytes, as it shares our blobs."""
 
@@ -85,13 +76,7 @@ class OwnRegistry(Protocol):
         """Whether names with this domain are kept there."""
 
     async def accept(
-        self,
-        repository: str,
-        tag: str,
-        manifest_digest: str,
-        media_type: str,
-        blobs: Sequence[PushedBlob],
-        credentials: Credentials | None,
+        self, repository: str, tag: str, manifest_digest: str, media_type: str, credentials: Credentials | None
     ) -> None:
         """Take a manifest whose blobs are all in the store, under a tag (or "" for the digest alone), durably. Raises
         Denied or Unauthenticated."""

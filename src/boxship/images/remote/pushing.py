@@ -20,7 +20,7 @@ from boxship.images.model import Target
 from boxship.images.remote.client import Remote
 from boxship.images.remote.compressing import Compressor
 from boxship.images.remote.manifests import INDEXES, encode, is_foreign, kind_of, read_index, read_manifest
-from boxship.images.remote.model import NOBODY, Credentials, Document, OwnRegistry, Pushed, PushedBlob, PushStep
+from boxship.images.remote.model import NOBODY, Credentials, Document, OwnRegistry, Pushed, PushStep
 from boxship.images.remote.news import Pace, together
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.searching import neighbours_of
@@ -248,13 +248,8 @@ class Pusher:
         for name in parcel.layers.values():
             tell(PushStep("Layer already exists", name))
         for document in parcel.documents:
-            blobs: list[PushedBlob] = []
-            if document.media_type not in INDEXES:
-                manifest = read_manifest(document)
-                parts = [manifest.config, *(layer for layer in manifest.layers if not is_foreign(layer))]
-                blobs = [PushedBlob(part.digest, part.size, part.mediaType) for part in parts]
             tag = reference.tag if document is parcel.documents[-1] else ""
-            await own.accept(reference.path, tag, document.digest, document.media_type, blobs, credentials or NOBODY)
+            await own.accept(reference.path, tag, document.digest, document.media_type, credentials or NOBODY)
             await self._signatures.give(own, reference, document.digest, credentials or NOBODY)
 
     async def _send(
