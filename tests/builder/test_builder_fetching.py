@@ -19,6 +19,7 @@ from boxship.builder.authorization import git_environment
 from boxship.builder.contexts import Contexts
 from boxship.builder.failures import BuildFailed
 from boxship.builder.fetching import Downloads
+from boxship.builder.graph import HttpSource
 from boxship.builder.model import StepFinished
 from boxship.builder.repositories import Git, forget_credentials
 from boxship.errors import BoxshipError, NotFound, Unsupported
@@ -36,6 +37,7 @@ class Site:
         self.moved: dict[str, str] = {}
         self.seen: list[tuple[str, int]] = []
         self.credentials: list[str] = []
+        self.dated = True
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,7 +55,8 @@ class Site:
                 if status == 302:
                     self.send_header("Location", site.moved[self.path])
                 self.send_header("ETag", tag)
-                self.send_header("Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT")
+                if site.dated:
+                    self.send_header("Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT")
                 self.send_header("Content-Length", str(len(data or b"")))
                 self.end_headers()
                 self.wfile.write(data or b"")
@@ -122,6 +125,14 @@ async def test_a_checksum_is_verified_and_saves_the_question(place: Workplace, s
     assert site.seen == [("/file", 200)]
     with pytest.raises(BuildFailed, match="digest mismatch"):
         await place.build(text.replace(digest, "0" * 64))
+
+
+async def test_times_of_files(place: Workplace, site: Site) -> None:
+    for site.dated, seconds in ((True, 1_000_000_000), (False, 0)):
+        site.files["/a"] = str(seconds).encode()
+        async with place.fetched.file(HttpSource(f"{site.url}/a", "a")) as kept:
+            info = (kept.tree.path / "a").stat()
+        assert (info.st_mtime, info.st_mode & 0o7777) == (seconds, 0o600)
 
 
 async def test_what_was_fetched_is_part_of_the_cache(place: Workplace, site: Site) -> None:
@@ -278,6 +289,16 @@ async def test_contexts_from_git(place: Workplace, repository: tuple[str, Path])
     commit(work, {"file": "newer"})
     assert await content(place, url) == "newer"
     assert await content(place, f"{url}#v1") == "main"
+
+
+async def test_the_git_folder_of_a_context(place: Workplace, repository: tuple[str, Path]) -> None:
+    url, _ = repository
+    text = "FROM base\nCOPY . /all/\n"
+    for given, there in (({}, False), ({"BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1"}, True)):
+        image = await place.image(text, context=None, remote=url, arguments=given)
+        assert ("/all/HEAD" in place.executor.trees[image.chain_id]) is there
+    kept = await place.image(text, context=None, remote=f"{url}?keep-git-dir=true")
+    assert "/all/HEAD" in place.executor.trees[kept.chain_id]
 
 
 async def test_a_checkout_is_used_again(place: Workplace, repository: tuple[str, Path]) -> None:
