@@ -189,6 +189,21 @@ async def test_no_password_is_in_an_error(place: Workplace, site: Site, tmp_path
     assert told and "cret" not in str(told)
 
 
+async def test_what_is_no_address(place: Workplace, site: Site) -> None:
+    site.moved["/file"] = "http://["
+    for text in (
+        f"ADD {site.url}/file /x/",
+        "ADD http://me:pw@[x /y",
+        "ADD https://h:99999/x /y",
+        "ADD http://[::1/a.git?b /y",
+    ):
+        with pytest.raises(BuildFailed, match="address") as caught:
+            await place.build(f"FROM base\n{text}\n")
+        assert "pw" not in caught.value.reason
+    with pytest.raises(BoxshipError, match="address"):
+        await place.build(context=None, remote="http://[/x")
+
+
 def test_git_forgets_credentials(tmp_path: Path) -> None:
     run_git(tmp_path, "init", "-q")
     url = "https://me:secret@host.example/a/b.git"

@@ -1,7 +1,7 @@
 """Addresses of things elsewhere: files on web servers, and git repositories with a reference and a folder. Pure."""
 
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -26,7 +26,7 @@ def is_git(text: str) -> bool:
         return True
     if not is_web(text):
         return False
-    return urlsplit(text).path.endswith(".git")
+    return _split(text).path.endswith(".git")
 
 
 def is_remote(text: str) -> bool:
@@ -43,7 +43,7 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
     reference, _, folder = unquote(fragment).partition(":")
     submodules = True
     if "?" in address and not _SHORT_SSH.fullmatch(address):
-        parts = urlsplit(address)
+        parts = _split(address)
         rest = []
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
             if name == "subdir":
@@ -72,7 +72,7 @@ def git_source(text: str, *, keep_git: bool = False, checksum: str = "") -> GitS
 
 def http_source(text: str, checksum: str = "") -> HttpSource:
     """A file by its address; it is named after the last part of the path."""
-    path = urlsplit(text).path
+    path = _split(text).path
     name = unquote(path.rpartition("/")[2])
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         name = ""
@@ -84,6 +84,15 @@ def remote_source(text: str) -> GitSource | HttpSource:
     if is_git(text) or text.startswith("github.com/"):
         return git_source(text)
     return msgspec.structs.replace(http_source(text), archive=True)
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise Invalid(f"cannot read address {without_password(text)}: {error}") from None
+    return parts
 
 
 def without_password(url: str) -> str:

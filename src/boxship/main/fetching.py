@@ -36,10 +36,13 @@ class WebFetcher:
                     lowered = {name.lower(): value for name, value in answer.headers.items()}
                     yield Answer(answer.status, lowered, answer.chunks())
                     return
-            following = urljoin(address, target)
+            try:
+                following, _unused = _split(urljoin(address, target))
+            except ValueError as error:
+                raise Invalid(f"cannot fetch {address}: it leads to what is no address: {error}") from None
             if urlsplit(address).scheme == "https" and urlsplit(following).scheme != "https":
                 raise Invalid(f"cannot fetch {address}: it leads from https to another scheme")
-            address, _unused = _split(following)
+            address = following
         raise Unavailable(f"cannot fetch {address}: more than {REDIRECTS} redirects")
 
     async def close(self) -> None:
