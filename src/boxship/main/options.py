@@ -1,6 +1,6 @@
 """boxshipd's options: flags, and one TOML file with the same names; a flag wins over the file.
 
-Every option has one row in `OPTIONS`; the help text, the TOML reader and the documents are made from it.
+Every option is a field of `Options`, which the TOML reader takes, and a row in one of the tables of flags below it.
 """
 
 import argparse
@@ -210,66 +210,69 @@ def size_of(options: Options, name: str) -> int:
         raise Invalid(f"cannot use {name.replace('_', '-')} {text}: {error}") from error
 
 
+# What `--help` says of each option: the placeholder and the meaning.
+SINGLE: dict[str, tuple[str, str]] = {
+    "data-root": ("DIR", "what survives a reboot: images, containers, volumes, state"),
+    "run-root": ("DIR", "what does not: sockets, bundles, network namespaces"),
+    "socket-mode": ("MODE", "permissions of unix sockets, octal (default 0660)"),
+    "socket-group": ("GROUP", "group of unix sockets, by name or number"),
+    "tls-ca": ("FILE", "authority that signed the clients' certificates"),
+    "tls-cert": ("FILE", "the daemon's certificate"),
+    "tls-key": ("FILE", "the daemon's key"),
+    "tls-crl": ("FILE", "list of revoked certificates; read again when it changes"),
+    "tls-life": ("DURATION", "how long the certificates hold that the daemon gets itself from pki (2160h)"),
+    "pki": ("DIR", "authority of `boxship pki`: the daemon gets its certificates there and renews them"),
+    "pki-passphrase-file": ("FILE", "passphrase of the authority's keys (default: DIR/passphrase)"),
+    "trust-policy": ("FILE", "which images may be pulled and run, by whose signature (TOML)"),
+    "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
+    "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
+    "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
+    "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),
+    "http-proxy": ("URL", "proxy for plain HTTP to registries (default: HTTP_PROXY)"),
+    "https-proxy": ("URL", "proxy for TLS to registries (default: HTTPS_PROXY)"),
+    "push-compression": ("KIND", "of layers built here: auto (gzip, but none to loopback), none, gzip or zstd"),
+    "build-cache-limit": ("SIZE", "bytes that the build cache may take (default 20g; 0: any)"),
+    "unused-image-limit": ("SIZE", "bytes that unused images may take which can be pulled again (0: any)"),
+    "registry": ("HOST:PORT", "serve the registry here, from the engine's own content store"),
+    "registry-tls-cert": ("FILE", "the registry's certificate, with its intermediates; read again when it changes"),
+    "registry-tls-key": ("FILE", "the registry's key"),
+    "registry-auth": ("FILE", "users of the registry: an htpasswd file with bcrypt hashes"),
+    "registry-policy": ("FILE", "rights, immutable tags, quotas, retention and caches of the registry (TOML)"),
+}
+REPEATED: dict[str, tuple[str, str]] = {
+    "host": ("URL", "listen here: unix:///PATH or, with TLS, tcp://ADDRESS:PORT"),
+    "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
+    "dns": ("ADDRESS", "name server for containers"),
+    "label": ("KEY=VALUE", "label of this engine, shown by info"),
+    "tls-name": ("HOST", "host name or address for the daemon's certificate from pki"),
+    "registry-mirror": ("URL", "ask this registry before the default one"),
+    "mirror": ("DOMAIN=URL", "ask this registry before that of DOMAIN"),
+    "insecure-registry": ("DOMAIN", "plain HTTP and unknown certificates are accepted from this registry"),
+    "registry-ca": ("FILE", "authority that registries' certificates may come from"),
+    "no-proxy": ("HOST", "reach this host without the proxy (default: NO_PROXY)"),
+    "registry-name": ("HOST[:PORT]", "further name under which the registry is known"),
+}
+SWITCHES: dict[str, str] = {
+    "registry-plain-http": "serve the registry without TLS to other machines too",
+    "registry-token": "ask the registry's clients for bearer tokens, which it gives out itself",
+    "registry-tls-clients": "ask the registry's clients for certificates of the authority too",
+    "registry-metrics": "Prometheus metrics of the registry at /metrics",
+    "host-ca": "the machine's certificate authorities are seen by every RUN of builds",
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="boxshipd", description="The Boxship daemon: containers behind the Docker Engine API."
     )
     parser.add_argument("--version", action="version", version=f"boxshipd {__version__}")
     parser.add_argument("--config", metavar="FILE", help=f"TOML file with these options (default {DEFAULT_CONFIG})")
-    single = {
-        "data-root": ("DIR", "what survives a reboot: images, containers, volumes, state"),
-        "run-root": ("DIR", "what does not: sockets, bundles, network namespaces"),
-        "socket-mode": ("MODE", "permissions of unix sockets, octal (default 0660)"),
-        "socket-group": ("GROUP", "group of unix sockets, by name or number"),
-        "tls-ca": ("FILE", "authority that signed the clients' certificates"),
-        "tls-cert": ("FILE", "the daemon's certificate"),
-        "tls-key": ("FILE", "the daemon's key"),
-        "tls-crl": ("FILE", "list of revoked certificates; read again when it changes"),
-        "tls-life": ("DURATION", "how long the certificates hold that the daemon gets itself from pki (2160h)"),
-        "pki": ("DIR", "authority of `boxship pki`: the daemon gets its certificates there and renews them"),
-        "pki-passphrase-file": ("FILE", "passphrase of the authority's keys (default: DIR/passphrase)"),
-        "trust-policy": ("FILE", "which images may be pulled and run, by whose signature (TOML)"),
-        "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
-        "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
-        "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
-        "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),
-        "http-proxy": ("URL", "proxy for plain HTTP to registries (default: HTTP_PROXY)"),
-        "https-proxy": ("URL", "proxy for TLS to registries (default: HTTPS_PROXY)"),
-        "push-compression": ("KIND", "of layers built here: auto (gzip, but none to loopback), none, gzip or zstd"),
-        "build-cache-limit": ("SIZE", "bytes that the build cache may take (default 20g; 0: any)"),
-        "unused-image-limit": ("SIZE", "bytes that unused images may take which can be pulled again (0: any)"),
-        "registry": ("HOST:PORT", "serve the registry here, from the engine's own content store"),
-        "registry-tls-cert": ("FILE", "the registry's certificate, with its intermediates; read again when it changes"),
-        "registry-tls-key": ("FILE", "the registry's key"),
-        "registry-auth": ("FILE", "users of the registry: an htpasswd file with bcrypt hashes"),
-        "registry-policy": ("FILE", "rights, immutable tags, quotas, retention and caches of the registry (TOML)"),
-    }
-    for name, (metavar, text) in single.items():
+    for name, (metavar, text) in SINGLE.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
     parser.add_argument("--mtu", type=int, metavar="BYTES", help="MTU of bridges (default: the uplink's)")
-    repeated = {
-        "host": ("URL", "listen here: unix:///PATH or, with TLS, tcp://ADDRESS:PORT"),
-        "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
-        "dns": ("ADDRESS", "name server for containers"),
-        "label": ("KEY=VALUE", "label of this engine, shown by info"),
-        "tls-name": ("HOST", "host name or address for the daemon's certificate from pki"),
-        "registry-mirror": ("URL", "ask this registry before the default one"),
-        "mirror": ("DOMAIN=URL", "ask this registry before that of DOMAIN"),
-        "insecure-registry": ("DOMAIN", "plain HTTP and unknown certificates are accepted from this registry"),
-        "registry-ca": ("FILE", "authority that registries' certificates may come from"),
-        "no-proxy": ("HOST", "reach this host without the proxy (default: NO_PROXY)"),
-        "registry-name": ("HOST[:PORT]", "further name under which the registry is known"),
-    }
-    for name, (metavar, text) in repeated.items():
+    for name, (metavar, text) in REPEATED.items():
         parser.add_argument(f"--{name}", action="append", metavar=metavar, help=f"{text} (repeatable)")
-    switches = {
-        "registry-plain-http": "serve the registry without TLS to other machines too",
-        "registry-token": "ask the registry's clients for bearer tokens, which it gives out itself",
-        "registry-tls-clients": "ask the registry's clients for certificates of the authority too",
-        "registry-metrics": "Prometheus metrics of the registry at /metrics",
-        "host-ca": "the machine's certificate authorities are seen by every RUN of builds",
-    }
-    for name, text in switches.items():
+    for name, text in SWITCHES.items():
         parser.add_argument(f"--{name}", action="store_const", const=True, help=text)
     parser.add_argument("--log-opt", action=_Pairs, metavar="KEY=VALUE", help="option of the log driver (repeatable)")
     parser.add_argument("--add-runtime", action=_Pairs, metavar="NAME=PATH", help="a further OCI runtime (repeatable)")
