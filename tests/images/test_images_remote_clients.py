@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import socket
 import struct
@@ -102,10 +103,10 @@ def test_every_tag(machine: tuple[Daemon, str]) -> None:
 
 
 def on_terminal(daemon: Daemon, program: list[str]) -> str:
-    """What a client writes on a terminal of 100 columns; it has to succeed."""
+    """What a client writes on a terminal of 150 columns; it has to succeed."""
     controller, side = pty.openpty()
     try:
-        fcntl.ioctl(controller, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        fcntl.ioctl(controller, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 150, 0, 0))
         process = subprocess.Popen(program, stdin=side, stdout=side, stderr=side, env=daemon.environment())
         os.close(side)
         seen, deadline = b"", time.monotonic() + SECONDS
@@ -138,7 +139,7 @@ def test_bars_on_a_terminal(machine: tuple[Daemon, str], registry: FakeRegistry)
     )
     for program in programs:
         seen = on_terminal(daemon, [*program, "pull", name])
-        assert "Downloading" in seen and "[=" in seen and "MB/1." in seen, seen
+        assert re.search(r"Downloading +\[=+>? *\] +\S+B/1\.\d+MB", seen), seen
         for text in ("Pulling from app", "Pull complete", "Status: Downloaded newer image"):
             assert text in seen, seen
         daemon.docker("tag", name, f"{registry.host}/copy:1")
@@ -250,7 +251,6 @@ def test_disk_usage_in_detail(machine: tuple[Daemon, str], tmp_path: Path) -> No
             assert not last, f"{ours}\n{stock}"
     daemon.docker("rm", box)
     daemon.docker("rmi", "usage:1")
-    assert "3.0" not in json.loads(daemon.docker("system", "df", "--format", "json").stdout.splitlines()[0])["Size"]
 
 
 def test_the_build_cache_keeps_its_limit(tmp_path: Path) -> None:
