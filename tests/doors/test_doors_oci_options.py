@@ -264,3 +264,32 @@ def test_what_was_pushed_outlives_a_daemon_without_the_registry(tmp_path: Path) 
         skopeo("copy", "--src-tls-verify=false", there, f"oci:{tmp_path}/back:x", home=tmp_path)
         skopeo("delete", "--tls-verify=false", there, home=tmp_path)
         until(lambda: not list(blobs.iterdir()), 5, "the bytes are free")
+
+
+def test_every_byte_has_a_name(guarded: tuple[Daemon, str], tmp_path: Path) -> None:
+    """Of a daemon that does all it can: registry, tokens, builds with caches, containers, volumes."""
+    daemon, name = guarded
+    make_layout(tmp_path / "layout", b"of the registry alone")
+    words = ["--dest-tls-verify=false", "--dest-creds", f"alice:{PASSWORDS['alice']}"]
+    skopeo("copy", *words, f"oci:{tmp_path}/layout:x", f"docker://{name}/named/app:1", home=tmp_path)
+    caller = Caller(name)
+    location = caller.call("POST", "/v2/named/app/blobs/uploads/", headers=basic("alice"))[1]["location"]
+    assert caller.call("PATCH", location, b"half", basic("alice"))[0] == 202
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox\nCOPY file /\nRUN --mount=type=cache,target=/cache date >/cache/date && date >/date\n"
+    )
+    daemon.boxship("build", "-t", "named", str(tmp_path))
+    daemon.docker("build", "-q", str(tmp_path))
+    daemon.docker("run", "-d", "--name", "named", "-v", "named:/data", "named", "sh", "-c", "echo x; sleep 1000")
+
+    def names() -> set[str]:
+        rows = daemon.boxship("system", "df", "-a", "--format", "json").stdout.splitlines()
+        return {json.loads(row)["Name"] for row in rows}
+
+    wanted = {"blobs: registry", "partial uploads", "keys", "volumes", "build cache: volumes", "containers: logs"}
+    until(lambda: wanted <= names(), 5, f"all of {wanted}")
+    until(lambda: not [found for found in names() if found.startswith("other") or "unclaimed" in found], 5, "names")
+    assert caller.call("DELETE", location, headers=basic("alice"))[0] == 204
+    daemon.docker("rm", "-fv", "named")
+    daemon.docker("rmi", "named")

@@ -35,6 +35,8 @@ NAMES = {
     "builder/views": "work in progress",
     "content/ingest": "work in progress",
     "content/quarantine": "quarantine: damaged blobs",
+    "instance": "the instance's name and lock",
+    "lock": "the instance's name and lock",
     "registry-token.key": "keys",
     "snapshots/places": "mount points",
     "snapshots/staging": "work in progress",
