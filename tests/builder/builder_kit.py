@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from boxship.builder.builder import Builder, BuilderSettings
-from boxship.builder.layering import chain_of
 from boxship.builder.model import BuildEvent, BuildRequest, Built
 from boxship.builder.operations import (
     Agents,
@@ -30,6 +29,7 @@ from boxship.errors import NotFound
 from boxship.images import Image, Images
 from boxship.images.model import Layer
 from boxship.snapshots import Snapshots
+from boxship.spec import digest as digests
 from boxship.spec import reference as references
 from boxship.store import Store
 
@@ -65,7 +65,7 @@ class FakeExecutor:
             return None
         data = tar_of(files)
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        chain_id = chain_of(base.chain_id, digest)
+        chain_id = digests.chain_id(base.chain_id, digest)
         await lease.add(digest)
         await lease.add(layer_key(chain_id))
         await self._content.put(data)

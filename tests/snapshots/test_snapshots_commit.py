@@ -14,7 +14,7 @@ from snapshot_archives import FOLDER, archive, chain_id, entry, stream
 
 from boxship.errors import Exhausted, Invalid, NotFound
 from boxship.snapshots import Snapshots
-from boxship.snapshots.making import chain_of
+from boxship.spec import digest as digests
 from boxship.sys.mount import enter_private_namespace, mounted_under
 
 
@@ -62,7 +62,7 @@ async def test_changes_become_a_layer(room: Snapshots) -> None:
     blob = Blob()
     packed = await room.pack(draft, blob.write)
     assert set(blob.members()) == {"etc", "etc/new", ".wh.gone"} and packed.entries == 3
-    chain = chain_of(chain_id(1), blob.digest)
+    chain = digests.chain_id(chain_id(1), blob.digest)
     size = await room.publish(draft, chain, packed)
     room.discard(draft)
     assert room.has_layer(chain) and size == packed.size > 0
@@ -88,7 +88,7 @@ async def test_the_archive_unpacks_to_the_same_layer(room: Snapshots, tmp_path: 
     assert draft is not None
     blob = Blob()
     packed = await room.pack(draft, blob.write)
-    chain = chain_of(chain_id(1), blob.digest)
+    chain = digests.chain_id(chain_id(1), blob.digest)
     assert await room.publish(draft, chain, packed) == packed.size
     room.discard(draft)
     assert packed.size == device_bytes(tmp_path / "snapshots" / "layers" / chain[7:] / "fs")
@@ -189,7 +189,7 @@ async def test_a_layer_that_is_there_stays(room: Snapshots, tmp_path: Path) -> N
         os.utime(draft.upper / "f", (5, 5))
         blob = Blob()
         packed = await room.pack(draft, blob.write)
-        chains.append(chain_of(draft.parent, blob.digest))
+        chains.append(digests.chain_id(draft.parent, blob.digest))
         await room.publish(draft, chains[-1], packed)
         room.discard(draft)
     assert chains[0] == chains[1]

@@ -14,7 +14,7 @@ from boxship.builder.dockerfile.syntax import Finding
 from boxship.builder.exchange import Exchange, check_caches
 from boxship.builder.exporting import Exporter, check_outputs
 from boxship.builder.flights import Flights
-from boxship.builder.layering import Shelf, Sums
+from boxship.builder.layering import LayerShelf, Sums
 from boxship.builder.loading import Loader
 from boxship.builder.model import BuildEvent, BuildRequest, CacheRecord, Noticed
 from boxship.builder.operations import Agents, Executor
@@ -67,7 +67,7 @@ class Builder:
         self._running: set[asyncio.Task[None]] = set()
         self._exporter = Exporter(images, executor, content, garbage)
         self._exchange = Exchange(images, content, remote)
-        shelf = Shelf(content, layers)
+        shelf = LayerShelf(content, layers)
         self.cache = Cache(store, content, garbage, layers, limit_bytes=settings.cache_limit_bytes)
         flights: Flights[Record] = Flights(tasks)
         self._workshop = Workshop(

@@ -17,7 +17,7 @@ from boxship.builder.cache_ends import (
     entries_of,
 )
 from boxship.builder.graph import Graph
-from boxship.builder.layering import Shelf
+from boxship.builder.layering import LayerShelf
 from boxship.builder.model import BuildRequest, CacheEnd
 from boxship.builder.operations import LayerTree
 from boxship.builder.sources import BuildImages
@@ -103,7 +103,7 @@ class Imports:
     def find(self, key: str) -> Imported | None:
         return self._found.get(key)
 
-    async def bring(self, found: Imported, base: LayerTree, shelf: Shelf, lease: Lease) -> Layer | None:
+    async def bring(self, found: Imported, base: LayerTree, shelf: LayerShelf, lease: Lease) -> Layer | None:
         """The step's layer, on what the step stands on."""
         if found.blob is None:
             return None

@@ -41,7 +41,7 @@ TITLES = {
 }
 
 
-class Internal(Protocol):
+class InternalStep(Protocol):
     """Shows a piece of work as a step of the build."""
 
     async def __call__(self, name: str, work: Awaitable[T]) -> T: ...
@@ -117,7 +117,7 @@ class Exporter:
         self._compressor = Compressor(content)
 
     async def export(
-        self, request: BuildRequest, composed: Composed, channel: Channel, lease: Lease, internal: Internal
+        self, request: BuildRequest, composed: Composed, channel: Channel, lease: Lease, internal: InternalStep
     ) -> Built:
         """Hand out what was built, in every way that was asked for."""
         built = Built()
@@ -141,7 +141,7 @@ class Exporter:
         )
         return Built(image.id, image.manifest, tuple(name.familiar for name in options.names))
 
-    async def _push(self, request: BuildRequest, options: Options, channel: Channel, internal: Internal) -> None:
+    async def _push(self, request: BuildRequest, options: Options, channel: Channel, internal: InternalStep) -> None:
         credentials = by_domain(request.credentials)
         for name in options.names:
             title = f"pushing {name.familiar}"

@@ -39,7 +39,7 @@ FILES = "files"
 OK, NOT_MODIFIED, MISSING = 200, 304, (404, 410)
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class FetchedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a folder. Times in nanoseconds."""
 
     id: str
@@ -93,7 +93,7 @@ class Downloads:
             os.rename(self._root / identifier, gone)
             remove_path(gone)
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[FetchedRecord]:
         """All that is there. Blocks."""
         found = [read_record(path) for path in self._root.iterdir() if not path.name.startswith(".")]
         return [record for record in found if record is not None]
@@ -148,7 +148,7 @@ class Downloads:
         finally:
             await using.__aexit__(None, None, None)
 
-    async def _current(self, address: str, source: HttpSource, own: Mapping[str, str]) -> tuple[Record, bool]:
+    async def _current(self, address: str, source: HttpSource, own: Mapping[str, str]) -> tuple[FetchedRecord, bool]:
         """What is at the address now: what is here, where the server says so, or else a new download."""
         known = await asyncio.to_thread(self._latest, address)
         if known is not None and source.checksum and known.digest == source.checksum:
@@ -166,12 +166,12 @@ class Downloads:
                 raise kind(f"cannot fetch {without_password(source.url)}: the server answered {answer.status}")
             return await self._download(address, source, answer), True
 
-    def _latest(self, address: str) -> Record | None:
+    def _latest(self, address: str) -> FetchedRecord | None:
         """What was fetched last from an address. Blocks."""
         found = [record for path in self._root.glob(f"{address}.*") if (record := read_record(path)) is not None]
         return max(found, key=lambda record: record.created, default=None)
 
-    async def _download(self, address: str, source: HttpSource, answer: Answer) -> Record:
+    async def _download(self, address: str, source: HttpSource, answer: Answer) -> FetchedRecord:
         staged = self._root / f".{secrets.token_hex(8)}"
         try:
             name = source.name or "download"
@@ -181,7 +181,7 @@ class Downloads:
             modified = answer.headers.get("last-modified", "")
             _stamp(staged / FILES / name, modified)
             now = time.time_ns()
-            record = Record(
+            record = FetchedRecord(
                 id=f"{address}.{digest.partition(':')[2][:DIGITS]}",
                 kind="source.http",
                 description=f"fetched {without_password(source.url)}",
@@ -198,7 +198,7 @@ class Downloads:
         finally:
             await asyncio.shield(asyncio.to_thread(remove_path, staged))
 
-    def _settle(self, staged: Path, record: Record) -> None:
+    def _settle(self, staged: Path, record: FetchedRecord) -> None:
         """Give a complete folder its name; what is there already has the same content."""
         (staged / RECORD).write_bytes(msgspec.json.encode(record))
         if read_record(self._root / record.id) is None:
@@ -208,7 +208,7 @@ class Downloads:
             _write_record(self._root / record.id, record)
         self._thin_out(keep=record.id)
 
-    async def _used(self, record: Record) -> Record:
+    async def _used(self, record: FetchedRecord) -> FetchedRecord:
         record = msgspec.structs.replace(record, used=time.time_ns(), uses=record.uses + 1)
         await asyncio.to_thread(_write_record, self._root / record.id, record)
         return record
@@ -243,7 +243,7 @@ class Downloads:
             (staged / FILES).mkdir(parents=True)
             await self._repositories.checkout(source, commit, staged / FILES, environment)
             now = time.time_ns()
-            record = Record(
+            record = FetchedRecord(
                 id=identifier,
                 kind="source.git.checkout",
                 description=f"git snapshot for {without_password(source.url)}#{commit}",
@@ -317,15 +317,15 @@ def _stamp(path: Path, modified: str) -> None:
     os.utime(path, (seconds, seconds))
 
 
-def read_record(folder: Path) -> Record | None:
+def read_record(folder: Path) -> FetchedRecord | None:
     """None where the folder is not whole."""
     try:
-        return msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
+        return msgspec.json.decode((folder / RECORD).read_bytes(), type=FetchedRecord)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _write_record(folder: Path, record: Record) -> None:
+def _write_record(folder: Path, record: FetchedRecord) -> None:
     staged = folder / f"{RECORD}.new"
     staged.write_bytes(msgspec.json.encode(record))
     staged.rename(folder / RECORD)

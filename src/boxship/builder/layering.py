@@ -1,7 +1,6 @@
 """Layers that are here already but not where a step needs them, digests that were computed before, lists of files."""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 
 import msgspec
@@ -16,14 +15,7 @@ KNOWN_LIMIT = 4096  # digests of selections in layers that are remembered
 FILES_BYTES = 64 << 20  # of one list of files
 
 
-def chain_of(parent: str | None, diff_id: str) -> str:
-    """The chain id of a layer on top of another."""
-    if parent is None:
-        return diff_id
-    return "sha256:" + hashlib.sha256(f"{parent} {diff_id}".encode()).hexdigest()
-
-
-class Shelf:
+class LayerShelf:
     """Layers and lists by their digests."""
 
     def __init__(self, content: Content, layers: Layers) -> None:
@@ -32,7 +24,7 @@ class Shelf:
 
     async def rebase(self, layer: Layer, base: LayerTree, lease: Lease) -> Layer:
         """The same layer on top of other files: it is unpacked there from its blob."""
-        chain_id = chain_of(base.chain_id, layer.diff_id)
+        chain_id = digests.chain_id(base.chain_id, layer.diff_id)
         await lease.add(layer_key(chain_id))
         if self._layers.has_layer(chain_id):
             size = await self._layers.layer_usage(chain_id)

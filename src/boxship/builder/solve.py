@@ -17,7 +17,6 @@ from boxship.builder.cache import Cache, Record
 from boxship.builder.exchange import Imported, Imports
 from boxship.builder.explaining import FILES_LIMIT, difference, pack_files
 from boxship.builder.graph import Configure, CopyAction, FolderAction, Graph, Load, RunAction, Step
-from boxship.builder.layering import chain_of
 from boxship.builder.model import StepFinished, StepOutput, StepStarted
 from boxship.builder.operations import (
     Agents,
@@ -36,6 +35,7 @@ from boxship.builder.workshop import Loader, Result, Tell, Wanted, Workshop
 from boxship.content import Lease, layer_key
 from boxship.errors import BoxshipError
 from boxship.images.model import Layer
+from boxship.spec import digest as digests
 
 STDERR = 2
 
@@ -254,7 +254,7 @@ class Solver:
         layer, base = record.layer, wanted.base
         if layer is None:
             return Result(base, key=record.key, created=record.created, cached=cached)
-        if layer.chain_id != chain_of(base.chain_id, layer.diff_id):
+        if layer.chain_id != digests.chain_id(base.chain_id, layer.diff_id):
             layer = await self._workshop.shelf.rebase(layer, base, self._lease)
         return Result(LayerTree((*base.layers, layer)), layer, record.created, record.key, cached)
 

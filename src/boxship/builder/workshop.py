@@ -10,7 +10,7 @@ from boxship.builder import keys
 from boxship.builder.cache import Cache, Record
 from boxship.builder.flights import Flights
 from boxship.builder.graph import Source
-from boxship.builder.layering import Shelf, Sums
+from boxship.builder.layering import LayerShelf, Sums
 from boxship.builder.model import BuildEvent
 from boxship.builder.operations import Executor, LayerTree, Operation, Tree
 from boxship.content import Garbage, Lease
@@ -54,7 +54,7 @@ class Workshop(msgspec.Struct, frozen=True):
     flights: Flights[Record]
     places: asyncio.Semaphore  # steps that are executed at the same time, over all builds
     sums: Sums
-    shelf: Shelf
+    shelf: LayerShelf
 
 
 class Wanted(msgspec.Struct, frozen=True):

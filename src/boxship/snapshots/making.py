@@ -6,7 +6,6 @@ archive and says what the layer takes, `publish` gives the folder its place. Not
 
 import asyncio
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -45,13 +44,6 @@ class Packed(msgspec.Struct, frozen=True):
 
     entries: int
     size: int
-
-
-def chain_of(parent: str | None, diff_id: str) -> str:
-    """The chain id of a layer on another (OCI image specification, "Layer ChainID")."""
-    if parent is None:
-        return diff_id
-    return "sha256:" + hashlib.sha256(f"{parent} {diff_id}".encode()).hexdigest()
 
 
 class LayerMaking(Layers):

@@ -57,9 +57,14 @@ def short(digest: str) -> str:
     return digest.rpartition(":")[2][:12]
 
 
+def chain_id(parent: str | None, diff_id: str) -> str:
+    """The name of a layer with all below it, `parent` (OCI image configuration, "Layer ChainID")."""
+    return diff_id if parent is None else of_bytes(f"{parent} {diff_id}".encode())
+
+
 def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
-    """The name of each layer with all below it (OCI image configuration, "Layer ChainID"), lowest first."""
+    """The chain id of each layer, lowest first."""
     chain: list[str] = []
     for diff_id in diff_ids:
-        chain.append(of_bytes(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+        chain.append(chain_id(chain[-1] if chain else None, diff_id))
     return tuple(chain)

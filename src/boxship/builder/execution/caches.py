@@ -25,7 +25,7 @@ TRASH = ".trash"
 SLOTS = 64  # caches of one identifier that are private at a time
 
 
-class Cache(msgspec.Struct, frozen=True, kw_only=True):
+class CacheVolume(msgspec.Struct, frozen=True, kw_only=True):
     """One cache as people see it. Times in nanoseconds; `size` in bytes on the device."""
 
     id: str
@@ -109,7 +109,7 @@ class Caches:
         if known is None:
             await asyncio.to_thread(self._begin, folder)
             await fill(folder)
-            known = Cache(id=name, identifier=identifier, created=now, used=now)
+            known = CacheVolume(id=name, identifier=identifier, created=now, used=now)
         record = msgspec.structs.replace(known, used=now, uses=known.uses + 1)
         await asyncio.to_thread(_write, folder, record)
 
@@ -129,7 +129,7 @@ class Caches:
         if not self._users[name]:
             del self._users[name]
 
-    async def list(self, *, sizes: bool = True) -> tuple[Cache, ...]:
+    async def list(self, *, sizes: bool = True) -> tuple[CacheVolume, ...]:
         """All caches, the most recently used first. Sizes are counted by a child program."""
         found = await asyncio.to_thread(self._records)
         paths = [str(self._root / record.id / "content") for record in found] if sizes else []
@@ -140,7 +140,7 @@ class Caches:
             for record in found
         )
 
-    def _records(self) -> Sequence[Cache]:
+    def _records(self) -> Sequence[CacheVolume]:
         found = [_read(Path(entry.path)) for entry in os.scandir(self._root) if entry.name != TRASH]
         return sorted([record for record in found if record], key=lambda cache: cache.used, reverse=True)
 
@@ -163,14 +163,14 @@ class Caches:
         return int(size)
 
 
-def _read(folder: Path) -> Cache | None:
+def _read(folder: Path) -> CacheVolume | None:
     try:
-        return msgspec.json.decode((folder / "cache.json").read_bytes(), type=Cache)
+        return msgspec.json.decode((folder / "cache.json").read_bytes(), type=CacheVolume)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _write(folder: Path, record: Cache) -> None:
+def _write(folder: Path, record: CacheVolume) -> None:
     staged = folder / "cache.new"
     staged.write_bytes(msgspec.json.encode(record))
     staged.rename(folder / "cache.json")

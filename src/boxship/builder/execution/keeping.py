@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from boxship.content import Content, Lease, layer_key, open_ingest
 from boxship.images.model import Layer
-from boxship.snapshots.making import Draft, Packed, chain_of
+from boxship.snapshots.making import Draft, Packed
 from boxship.snapshots.overlay import Snapshots
+from boxship.spec import digest as digests
 from boxship.spec.image import MEDIA_LAYER
 from boxship.waiting import in_thread
 
@@ -32,7 +33,7 @@ class Keeping:
                 await in_thread(ingest.finish)
             finally:
                 await in_thread(ingest.abandon)
-            chain_id = chain_of(draft.parent, digest)
+            chain_id = digests.chain_id(draft.parent, digest)
             await lease.add(layer_key(chain_id))
             size = await self._snapshots.publish(draft, chain_id, packed)
             return Layer(digest, blob_size, digest, chain_id, size, MEDIA_LAYER)

@@ -18,9 +18,9 @@ from boxship.errors import Conflict, Invalid, NotFound, Unsupported
 from boxship.runtime.agentsocket import AgentSocket
 from boxship.runtime.plan import Identity
 from boxship.runtime.privatefiles import mount_private, write_private
+from boxship.snapshots.inside import locate, make_folder
 from boxship.snapshots.making import Draft
 from boxship.snapshots.overlay import Snapshots
-from boxship.snapshots.rooms import locate, make_folder
 from boxship.spec.mount import Mount
 
 SECRET_BYTES = 16 << 20  # of all secrets of one step
