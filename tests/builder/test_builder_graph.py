@@ -1,6 +1,7 @@
 """Plans: variables, stages, triggers, histories and configs, without executing anything."""
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,28 @@ def test_named_contexts_replace_images_and_stages() -> None:
 )
 def test_wrong_instructions_are_refused(text: str, words: str) -> None:
     assert words in refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EXPOSE {}",
+        "EXPOSE 1-{}",
+        "COPY --from={} a b",
+        "RUN --mount=from={},target=/x a",
+        "RUN --mount=type=tmpfs,target=/x,size={} a",
+        "HEALTHCHECK --interval={}s CMD a",
+        "HEALTHCHECK --interval={} CMD a",
+        "HEALTHCHECK --interval=" + "9" * 50 + "h CMD a",
+        "STOPSIGNAL {}",
+    ],
+)
+def test_numbers_without_end_are_refused(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises((Failure, Invalid)):
+        planned(f"FROM scratch\n{text.format('1' * 60_000)}\n")
+    assert "could not be found" in refused("FROM scratch\nRUN a\n", target="1" * 60_000)
+    assert time.process_time() - began < 3
 
 
 def test_no_context_is_told_only_where_one_is_needed() -> None:

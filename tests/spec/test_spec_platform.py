@@ -78,3 +78,7 @@ def test_any_text_is_read_or_refused_and_described_back(text: str) -> None:
 def test_normalising_twice_changes_nothing(platform: Platform) -> None:
     once = platforms.normalise(platform)
     assert platforms.normalise(once) == once
+
+
+def test_a_variant_without_end_is_a_high_one() -> None:
+    assert not platforms.matches(Platform("arm", "linux", "v7"), Platform("arm", "linux", "v" + "9" * 10_000))

@@ -32,7 +32,8 @@ from boxship.spec.signals import signal_number
 
 # What stands before the last colon, an address and the host's ports, is allowed and means nothing; a check warns.
 _PORT = re.compile(
-    r"(?:(?:(?:\d{1,3}(?:\.\d{1,3}){3}|\[[\da-f:.]+\])?:)?(?:\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?",
+    r"(?:(?:(?:\d{1,3}(?:\.\d{1,3}){3}|\[[\da-f:.]+\])?:)?(?:\d+(?:-\d+)?)?:)?"
+    r"(\d{1,9})(?:-(\d{1,9}))?(?:/(tcp|udp|sctp))?",
     re.IGNORECASE,
 )
 HIGHEST_PORT = 65535

@@ -20,6 +20,7 @@ from boxship.spec.image import Platform
 
 SCRATCH = "scratch"
 IMAGE_CONTEXT = "docker-image://"
+NUMBER_DIGITS = 10  # what has as many is no stage's number
 
 
 class StageBase(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ class Layout:
 
     def input_stage(self, origin: str, current: int) -> int | None:
         """The stage that --from means, or None for what is no stage. Raises Invalid for itself or a later one."""
-        if origin.isdecimal():
+        if origin.isdecimal() and len(origin) < NUMBER_DIGITS:
             index = int(origin)
             if index >= len(self.dockerfile.stages):
                 raise Invalid(f"invalid from flag value {origin}: there is no such stage")
@@ -164,7 +165,7 @@ def find_target(stages: Sequence[Stage], target: str) -> int:
     for stage in reversed(stages):
         if stage.name and stage.name == target.lower():
             return stage.index
-    if target.isdecimal() and int(target) < len(stages):
+    if target.isdecimal() and len(target) < NUMBER_DIGITS and int(target) < len(stages):
         return int(target)
     raise Invalid(f'target stage "{target}" could not be found')
 

@@ -12,11 +12,13 @@ import msgspec
 
 from boxship.errors import Invalid
 from boxship.images.words import expand, split
+from boxship.spec.duration import LONGEST
 from boxship.spec.image import ExecutionConfig, ImageHealthCheck
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 KNOWN = frozenset("ADD ARG COPY FROM MAINTAINER RUN".split())
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
+DURATION_CHARACTERS = 100
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
 _replace = msgspec.structs.replace
@@ -218,17 +220,19 @@ def _options(text: str) -> tuple[dict[str, str], str]:
 
 def duration(text: str, name: str) -> int:
     """Nanoseconds of "1m30s", as Go reads it; nothing below a millisecond except 0."""
-    parts = _DURATION.findall(text)
     if text == "0":
         return 0
+    parts = _DURATION.findall(text) if len(text) <= DURATION_CHARACTERS else []
     if not parts or "".join(parts) != text:
-        raise Invalid(f"invalid duration for {name}: {text!r}")
+        raise Invalid(f"invalid duration for {name}: {text[:DURATION_CHARACTERS]!r}")
     total = 0.0
     for part in parts:
         number = part.rstrip("nuµmsh")
         total += float(number) * _UNITS[part[len(number) :]]
     if 0 < total < 1_000_000:
         raise Invalid(f"interval {text!r} cannot be less than 1ms")
+    if total > LONGEST:
+        raise Invalid(f"invalid duration for {name}: {text!r}")
     return int(total)
 
 

@@ -97,7 +97,7 @@ def rank(wanted: Platform, offered: Platform) -> int | None:
 def _level(variant: str) -> int:
     """The number in "v7"; no variant counts as v1."""
     digits = variant[1:].partition(".")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() else 1
+    return int(digits[:9]) if digits.isascii() and digits.isdigit() else 1
 
 
 def matches(wanted: Platform, offered: Platform) -> bool:

@@ -15,7 +15,7 @@ REALTIME = {
 def signal_number(text: str) -> int:
     """The number of "SIGTERM", "term" or "15". Raises Invalid with Docker's text."""
     name = text.strip().upper().removeprefix("SIG")
-    if name.isascii() and name.isdecimal():
+    if name.isascii() and name.isdecimal() and len(name) < 10:
         number = int(name)
         if 0 < number <= signal.SIGRTMAX:
             return number
