@@ -3,17 +3,16 @@
 import contextlib
 import hashlib
 import http.client
-import io
 import json
 import os
 import shutil
 import ssl
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from archives import tar_of
 from daemons import PROJECT, free_port, until
 
 PEERS = PROJECT / "build" / "peers"
@@ -49,7 +48,7 @@ def make_layout(folder: Path, *layers: bytes) -> str:
         (blobs / encoded).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{encoded}", "size": len(data)}
 
-    tars = [_tar(f"file{number}", data) for number, data in enumerate(layers)]
+    tars = [tar_of({f"file{number}": data}) for number, data in enumerate(layers)]
     entries = [put(tar, "application/vnd.oci.image.layer.v1.tar") for tar in tars]
     diffs = [entry["digest"] for entry in entries]
     config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diffs}}
@@ -64,15 +63,6 @@ def make_layout(folder: Path, *layers: bytes) -> str:
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     return str(manifest["digest"])
-
-
-def _tar(name: str, data: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(data)
-        tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 class Caller:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,20 +21,10 @@ from clients_box import Box, Wire
 from docker import DockerClient
 from docker.errors import APIError, BuildError
 
+from archives import tar_of
 from daemons import Daemon, processes_naming, running_daemon, until
 
 HELLO = "FROM busybox\nRUN echo hello > /hello\n"
-
-
-def archive(files: dict[str, str | bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            data = content.encode() if isinstance(content, str) else content
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o644
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -120,9 +109,7 @@ def test_ignored_files_stay_away(build: Any, box: Box, context: Path) -> None:
 
 def test_a_dockerfile_or_an_archive_on_standard_input(build: Any, box: Box) -> None:
     assert "Successfully built" in build("-", data=HELLO.encode()).stdout
-    packed = gzip.compress(
-        archive({"sub/Df": "FROM busybox\nCOPY file /\nRUN cat /file\n", "file": "from the archive"})
-    )
+    packed = gzip.compress(tar_of({"sub/Df": "FROM busybox\nCOPY file /\nRUN cat /file\n", "file": "from the archive"}))
     assert "from the archive" in build("--no-cache", "-f", "sub/Df", "-", data=packed).stdout
 
 
@@ -178,7 +165,7 @@ def running(mark: str) -> bool:
 
 def test_a_build_is_cancelled_by_its_id(box: Box) -> None:
     mark = f"987653{os.getpid()}"
-    body = archive({"Dockerfile": f"FROM busybox\nRUN sleep {mark}\n"})
+    body = tar_of({"Dockerfile": f"FROM busybox\nRUN sleep {mark}\n"})
     with Wire(box.daemon) as wire:
         head = f"POST /v1.51/build?buildid=mine{mark} HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\n"
         wire.say(f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -190,11 +177,11 @@ def test_a_build_is_cancelled_by_its_id(box: Box) -> None:
 
 
 def test_a_broken_context_is_refused(box: Box) -> None:
-    body = archive({"Dockerfile": HELLO, "big": os.urandom(100_000)})
+    body = tar_of({"Dockerfile": HELLO, "big": os.urandom(100_000)})
     for sent, text in (
         (body[:50_000], b"too early"),
         (b"no archive" * 100, b"cannot"),
-        (archive({"../x": ""}), b"leads out"),
+        (tar_of({"../x": ""}), b"leads out"),
     ):
         with Wire(box.daemon) as wire:
             status, answer = wire.ask("POST", "/build", sent, "application/x-tar")
@@ -209,7 +196,7 @@ def begun(body: bytes) -> bytes:
 
 
 def test_a_client_that_vanishes_while_it_sends(box: Box) -> None:
-    body = archive({"Dockerfile": HELLO, "big": os.urandom(1_000_000)})
+    body = tar_of({"Dockerfile": HELLO, "big": os.urandom(1_000_000)})
     with Wire(box.daemon) as wire:
         head = (
             f"POST /build HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -220,7 +207,7 @@ def test_a_client_that_vanishes_while_it_sends(box: Box) -> None:
 
 
 def test_a_kill_leaves_no_context(tmp_path: Path) -> None:
-    body = archive({"Dockerfile": HELLO, "big": os.urandom(1_000_000)})
+    body = tar_of({"Dockerfile": HELLO, "big": os.urandom(1_000_000)})
     with running_daemon(tmp_path, image=False) as own:
         with Wire(own) as wire:
             wire.say(begun(body))
@@ -297,7 +284,7 @@ def test_docker_py_builds_from_a_folder(client: DockerClient, box: Box, context:
 def test_docker_py_builds_from_a_file_and_an_archive(client: DockerClient, box: Box) -> None:
     image, _ = client.images.build(fileobj=io.BytesIO(HELLO.encode()))
     assert image.id.startswith("sha256:")
-    packed = gzip.compress(archive({"Dockerfile": HELLO}))
+    packed = gzip.compress(tar_of({"Dockerfile": HELLO}))
     again, _ = client.images.build(fileobj=io.BytesIO(packed), custom_context=True, encoding="gzip")
     assert again.id == image.id
 
@@ -336,7 +323,7 @@ def test_registry_credentials_are_read(box: Box) -> None:
     api = docker.APIClient(base_url=box.daemon.url, version="auto", timeout=30)
     answer = api._post(
         api._url("/build"),
-        data=archive({"Dockerfile": HELLO}),
+        data=tar_of({"Dockerfile": HELLO}),
         headers={"Content-Type": "application/tar", "X-Registry-Config": header},
     )
     assert answer.status_code == 200 and "Successfully built" in answer.text

@@ -17,6 +17,7 @@ from docker import DockerClient, types
 from docker.errors import APIError, ContainerError, ImageLoadError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
+from archives import tar_of
 from boxship.wire.stream import FrameReader
 from daemons import until
 
@@ -38,16 +39,6 @@ def read_all(stream: socket.socket) -> bytes:
 
 def frames(data: bytes) -> list[tuple[int, bytes]]:
     return list(FrameReader().feed(data))
-
-
-def archive(**files: str) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text)
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return buffer.getvalue()
 
 
 # running
@@ -353,7 +344,7 @@ def test_archives(client: DockerClient, box: Box, running: bool) -> None:
     container = client.containers.create(IMAGE, ["sleep", "1000"], name=box.name())
     if running:
         container.start()
-    assert container.put_archive("/tmp", archive(first="1st", second="2nd"))
+    assert container.put_archive("/tmp", tar_of({"first": "1st", "second": "2nd"}))
     stream, stat = container.get_archive("/tmp")
     assert stat["name"] == "tmp"
     assert stat["mode"] & 1 << 31  # Go's bit of folders
@@ -366,7 +357,7 @@ def test_archives(client: DockerClient, box: Box, running: bool) -> None:
     with pytest.raises(NotFound):
         container.get_archive("/no/such")
     with pytest.raises(NotFound):
-        container.put_archive("/no/such", archive(x="y"))
+        container.put_archive("/no/such", tar_of({"x": "y"}))
     with pytest.raises(APIError):
         container.put_archive("/tmp", b"this is no archive" * 100)
     tree = b"".join(container.export())

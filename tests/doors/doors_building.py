@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -44,18 +42,6 @@ class BuildDesk(Client):
     def left(self) -> list[str]:
         """Contexts that are still there."""
         return [path.name for path in self.folder.iterdir() if path.name != TRASH]
-
-
-def tar_of(files: dict[str, bytes | str], mode: str = "w") -> bytes:
-    """An archive of files; `mode` may compress ("w:gz", "w:bz2", "w:xz")."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, content in files.items():
-            data = content.encode() if isinstance(content, str) else content
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o644
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def registry_header(value: object) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors_building import BuildDesk, lines_of, registry_header, streams, tar_of
+from doors_building import BuildDesk, lines_of, registry_header, streams
 
+from archives import tar_of
 from boxship.builder.dockerfile.syntax import Finding, Location
 from boxship.builder.failures import BuildFailed
 from boxship.builder.model import Built, CacheEnd, Noticed, StepFinished, StepOutput, StepProgress, StepStarted

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from doors_building import BuildDesk, tar_of
+from doors_building import BuildDesk
 
+from archives import tar_of
 from boxship.doors.docker.build_order import Order
 from boxship.doors.docker.build_query import QUERY, REFUSED
 from boxship.doors.docker.build_session import FAILED, ORDER

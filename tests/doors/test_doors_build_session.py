@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from doors_building import BuildDesk, tar_of
+from doors_building import BuildDesk
 
+from archives import tar_of
 from boxship.builder.dockerfile.syntax import Location
 from boxship.builder.failures import BuildFailed
 from boxship.builder.model import Built, Output, OutputData, StepFinished, StepOutput

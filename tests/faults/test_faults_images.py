@@ -8,10 +8,8 @@ import contextlib
 import gzip
 import hashlib
 import http.client
-import io
 import json
 import os
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from faults_instance import Instance, Launcher, eventually, finish, instance, sm
 from test_faults_chosen import STEPS_LIMIT, STRIDE, Scenario, _again, _killed, archive
 from test_faults_disk import Disk
 
+from archives import tar_of
 from daemons import free_port
 
 DOCKERFILE = b"""FROM busybox
@@ -64,7 +63,7 @@ class Peer:
 
     def fill(self) -> None:
         """One image to pull."""
-        layers = [tar({f"file{number}": os.urandom(200_000)}) for number in range(3)]
+        layers = [tar_of({f"file{number}": os.urandom(200_000)}) for number in range(3)]
         config = {
             "architecture": "amd64",
             "os": "linux",
@@ -91,16 +90,6 @@ class Peer:
         return self.ask("HEAD", f"/v2/{self.pushed}/manifests/1")[0] == 200
 
 
-def tar(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as made:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            made.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def streamed(answer: object) -> None:
     """Raise Refused where a progress stream told of an error."""
     for line in answer if isinstance(answer, list) else [answer]:
@@ -109,7 +98,7 @@ def streamed(answer: object) -> None:
 
 
 def build(client: Client) -> None:
-    context = tar({"Dockerfile": DOCKERFILE, "data/one": b"1" * 50_000, "data/other": b"2"})
+    context = tar_of({"Dockerfile": DOCKERFILE, "data/one": b"1" * 50_000, "data/other": b"2"})
     streamed(client.call("POST", "/build", context, t="built:1"))
 
 
