@@ -255,12 +255,14 @@ def test_disk_usage_in_detail(machine: tuple[Daemon, str], tmp_path: Path) -> No
 
 def test_the_build_cache_keeps_its_limit(tmp_path: Path) -> None:
     (tmp_path / "boxshipd.toml").write_text('build-cache-limit = "5m"\n')
+    context = tmp_path / "context"
+    context.mkdir()
     with running_daemon(tmp_path, "--config", str(tmp_path / "boxshipd.toml")) as daemon:
         for number in range(4):
-            (tmp_path / "Dockerfile").write_text(
+            (context / "Dockerfile").write_text(
                 f"FROM busybox\nRUN echo {number}; head -c 2000000 /dev/urandom >/more\n"
             )
-            daemon.docker("build", "-q", str(tmp_path))
+            daemon.docker("build", "-q", str(context))
 
         def kept() -> list[dict[str, Any]]:
             words = ["curl", "-s", "--unix-socket", str(daemon.socket), "http://x/system/df?type=build-cache"]
