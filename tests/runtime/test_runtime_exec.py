@@ -23,7 +23,7 @@ async def test_attached_with_all_streams(box: Box, runtime: str) -> None:
     await attached.write(b"input\n")
     await attached.close_stdin()
     assert await drain(attached) == (b"input\n", b"err\n")
-    assert (await box.driver.exec_wait(run)).code == 6
+    assert (await box.driver.wait(run)).code == 6
     await box.driver.forget_exec(run)
     assert not run.bundle.exists()
     await box.driver.delete(handle.id, handle)
@@ -34,7 +34,7 @@ async def test_detached(box: Box, runtime: str) -> None:
     handle = await box.started("sleep", "60", runtime=runtime)
     run, attached = await box.driver.exec(handle, "e1", box.exec_plan("sh", "-c", "exit 3"), stdin=False, attach=False)
     assert attached is None
-    assert (await box.driver.exec_wait(run)).code == 3
+    assert (await box.driver.wait(run)).code == 3
     await box.driver.delete(handle.id, handle)
 
 
@@ -69,7 +69,7 @@ async def test_a_terminal(box: Box, runtime: str) -> None:
         await box.driver.resize(run, rows, columns)
     out, _ = await drain(attached)
     assert out.endswith(b"44 155\r\n")
-    assert (await box.driver.exec_wait(run)).code == 0
+    assert (await box.driver.wait(run)).code == 0
     await box.driver.delete(handle.id, handle)
 
 
@@ -110,7 +110,7 @@ async def test_a_signal_reaches_the_exec(box: Box) -> None:
     handle = await box.started("sleep", "60")
     run, _ = await box.driver.exec(handle, "e1", box.exec_plan("sleep", "60"), stdin=False, attach=False)
     box.driver.signal(run, signal.SIGTERM)
-    assert (await box.driver.exec_wait(run)).code == 143
+    assert (await box.driver.wait(run)).code == 143
     await box.driver.delete(handle.id, handle)
 
 
@@ -120,7 +120,7 @@ async def test_the_end_of_the_container_ends_its_execs(box: Box) -> None:
     assert attached is not None
     box.driver.signal(handle, signal.SIGKILL)
     await box.driver.wait(handle)
-    assert (await box.driver.exec_wait(run)).code == 137
+    assert (await box.driver.wait(run)).code == 137
     attached.close()
     await box.driver.delete(handle.id, handle)
 
@@ -151,5 +151,5 @@ async def test_execs_are_found_again(box: Box) -> None:
     found = box.driver.exec_handle(handle.id, "e1", run.process, run.monitor, handle.runtime)
     assert found == run
     assert is_alive(found.process.pid, start_time(found.process.pid))
-    assert (await box.driver.exec_wait(found)).code == 5
+    assert (await box.driver.wait(found)).code == 5
     await box.driver.delete(handle.id, handle)

@@ -241,7 +241,7 @@ class Execs:
 
     async def _until_end(self, exec_id: str, handle: Handle) -> None:
         try:
-            ended = await self._driver.exec_wait(handle)
+            ended = await self._driver.wait(handle)
             run = msgspec.structs.replace(self._execs[exec_id], running=False, exit_code=ended.code, can_remove=True)
             while True:
                 try:

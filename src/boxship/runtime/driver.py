@@ -214,10 +214,6 @@ class Driver:
         reap_ended(handle.monitor)
         return await self._exit(handle)
 
-    async def exec_wait(self, handle: Handle) -> Exit:
-        """The end of an exec."""
-        return await self.wait(handle)
-
     async def delete(self, container_id: str, handle: Handle | None) -> None:
         """Clear everything of a container: processes, cgroups, the runtime's state, the bundle. May be repeated.
 
