@@ -5,8 +5,10 @@ so none outlives it. Removing renames first and deletes in a thread. Nothing her
 """
 
 import asyncio
+import contextlib
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,7 @@ import msgspec
 from boxship.errors import Exhausted, Internal, Invalid, Unsupported
 from boxship.snapshots.layout import Layout
 from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
-from boxship.snapshots.places import MOUNT_POINTS
+from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
 from boxship.snapshots.program import plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
@@ -231,3 +233,44 @@ class Snapshots(LayerMaking):
         paths = [f"{self._layout.snapshot(key)}/upper" for key in keys]
         sizes = await run_job({"kind": "usage", "what": "measure snapshots", "paths": paths})
         return dict(zip(keys, sizes, strict=True))
+
+
+def add_places(
+    layout: Layout, key: str, wanted: Sequence[tuple[str, str]], seeds: Sequence[tuple[str, str]]
+) -> list[str]:
+    """See `Snapshots.add_places`. Blocks."""
+    lower = layout.lower(layout.parent_of(key))
+    resolved, missing = find_missing(lower, wanted)
+    places, _ = find_missing(lower, [(path, "file") for path, _ in seeds])
+    if missing or seeds:
+        folder = layout.snapshot(key) / "places"
+        folder.mkdir(mode=0o755)
+        placed = [(place.strip("/"), source) for place, (_, source) in zip(places, seeds, strict=True)]
+        make_places(folder, lower, missing, placed)
+    return resolved
+
+
+def clear_volatile_mark(folder: Path) -> None:
+    """Take away the note by which overlayfs refuses to mount again what was mounted volatile."""
+    mark = f"{folder}/work/work/incompat"
+    if os.path.isdir(mark):
+        shutil.rmtree(mark)
+
+
+def is_mounted(root: Path) -> bool:
+    """Whether an overlay is mounted there: it has a device number of its own."""
+    try:
+        return os.lstat(root).st_dev != os.lstat(root.parent).st_dev
+    except FileNotFoundError:
+        return False
+
+
+def _delete_held(path: Path | None, held: int | None) -> None:
+    """Delete a discarded snapshot before its overlay ends: what is deleted need not be written to the disk any more."""
+    try:
+        if path is not None:
+            remove_path(path)
+    finally:
+        if held is not None:
+            with contextlib.suppress(OSError):
+                os.close(held)
