@@ -91,6 +91,9 @@ def test_tokens_and_metrics(guarded: tuple[Daemon, str]) -> None:
     status, headers, _ = caller.call("GET", "/v2/")
     assert status == 401 and f'Bearer realm="http://{name}/token"' in headers["www-authenticate"]
     assert caller.call("GET", "/metrics")[0] == 401
+    nobody = json.loads(caller.call("GET", "/token?service=x")[2])["token"]
+    assert caller.call("GET", "/v2/", headers={"Authorization": f"Bearer {nobody}"})[0] == 200
+    assert caller.call("GET", "/metrics", headers={"Authorization": f"Bearer {nobody}"})[0] == 401
     status, _, body = caller.call("GET", "/metrics", headers=basic("bob"))
     assert status == 200 and b"boxship_registry_requests_total" in body
 

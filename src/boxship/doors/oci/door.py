@@ -79,7 +79,7 @@ class Door:
             if self._gate.access.is_closed_to(identity) and not identity.grants:
                 return self._gate.challenge(request, "cannot list repositories: log in", "registry:catalog:*")
             return await manifests.catalogue(call)
-        if self._gate.access.is_closed_to(identity) and identity.grants is None:
+        if self._gate.access.is_closed_to(identity) and (identity.grants is None or path == "/metrics"):
             return self._gate.challenge(request, "cannot go on: log in")
         if path == "/metrics":
             return metrics(self.counts, self._registry)
