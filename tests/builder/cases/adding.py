@@ -229,4 +229,17 @@ CASES = (
         "add-git-missing-reference", "FROM scratch\nADD @HTTP@/project.git#none /x/\n", error=("none", "Dockerfile:2")
     ),
     Case("add-git-over-ssh", "FROM scratch\nADD git@example.org:a/b.git /x/\n", error=("unsupported: git over ssh",)),
+    Case(
+        "add-exclude-of-an-archive",
+        "FROM scratch\nADD --exclude=b.* *.tar /x/\n",
+        {"a.tar": tar_bytes({"one": "1"}), "b.tar": tar_bytes({"two": "2"})},
+        files={"/x/one": "1"},
+        absent=("/x/two", "/x/b.tar"),
+    ),
+    Case(
+        "add-archive-has-its-own-modes",
+        "FROM scratch\nADD --chmod=700 a.tar f /x/\n",
+        {"a.tar": tar_bytes({"one": File("1", 0o640), "d": Folder(0o750)}), "f": "f"},
+        files={"/x/one": File("1", 0o640), "/x/d": Folder(0o750), "/x/f": File("f", 0o700)},
+    ),
 )

@@ -418,4 +418,10 @@ CASES = (
         files={"/x/f": File("f", seconds=1_000_000_001), "/x/g": File("g", seconds=1_000_000_002)},
         doors=("boxship",),
     ),
+    Case(
+        "copy-wildcard-of-several-onto-a-file",  # the last one wins, as BuildKit has it
+        "FROM scratch\nCOPY *.txt /x\n",
+        TREE,
+        files={"/x": "b\n"},
+    ),
 )

@@ -110,7 +110,8 @@ def _copy_source(
     try:
         for match in tree.matches(source["selection"], parents=job["parents"]):
             name = match.path
-            archive = archives.take(source["tree"], match) if source["unpack"] else None
+            unpack = source["unpack"] and not copier.excluded_match(match)
+            archive = archives.take(source["tree"], match) if unpack else None
             if archive is None:
                 copier.copy(match, job["destination"])
             else:
