@@ -119,6 +119,7 @@ async def test_wrong_caches_are_refused_before_anything_is_built(workplace: Work
         ({"cache_to": (CacheEnd(kind="registry", attributes={"ref": "x", "mode": "most"}),)}, Invalid),
         ({"cache_to": (CacheEnd(kind="local", attributes={"dest": "/x", "speed": "high"}),)}, Unsupported),
         ({"cache_to": (CacheEnd(kind="local"),)}, Invalid),
+        ({"cache_to": (CacheEnd(kind="local", attributes={"dest": "/x", "ignore-error": "perhaps"}),)}, Invalid),
         ({"outputs": (Output(kind="magic"),)}, Unsupported),
         ({"outputs": (Output(kind="image", attributes={"colour": "red"}),)}, Unsupported),
     )
@@ -126,3 +127,14 @@ async def test_wrong_caches_are_refused_before_anything_is_built(workplace: Work
         with pytest.raises(kind):
             await workplace.build("FROM base\nRUN a\n", **options)
     assert workplace.executor.calls == []
+
+
+async def test_a_cache_that_cannot_be_written_fails_the_build_unless_that_is_said(workplace: Workplace) -> None:
+    text = "FROM base\nRUN a\n"
+    nowhere = "/proc/none/cache"
+    with pytest.raises(Invalid, match="cannot write cache /proc/none/cache"):
+        await workplace.build(text, cache_to=(CacheEnd(kind="local", attributes={"dest": nowhere}),))
+    ignoring = CacheEnd(kind="local", attributes={"dest": nowhere, "ignore-error": "true"})
+    events = await workplace.events(text, cache_to=(ignoring,))
+    (noticed,) = [event.finding.message for event in of_kind(events, Noticed) if not event.finding.rule]
+    assert noticed.startswith("cannot export the cache /proc/none/cache: ")

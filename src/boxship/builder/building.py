@@ -16,7 +16,7 @@ from boxship.builder.dockerfile.arguments import EPOCH
 from boxship.builder.dockerfile.parse import parse
 from boxship.builder.dockerfile.problems import DockerfileError
 from boxship.builder.dockerfile.syntax import Dockerfile, Finding, Location
-from boxship.builder.exchange import Exchange, Imports, inline_cache, wants_inline
+from boxship.builder.exchange import TRUE, Exchange, Imports, inline_cache, wants_inline
 from boxship.builder.exporting import Exporter
 from boxship.builder.failures import BuildFailed
 from boxship.builder.graph import Graph, ImageSource
@@ -216,7 +216,7 @@ class Build:
         try:
             await self._internal(name, self._exchange.export(end, self._request, graph, results, lease))
         except BoxshipError as error:
-            if end.attributes.get("ignore-error") != "true":
+            if end.attributes.get("ignore-error") not in TRUE:
                 raise
             self._warn(f"cannot export the cache {describe(end)}: {error}")
 

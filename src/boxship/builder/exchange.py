@@ -36,7 +36,7 @@ from boxship.spec.image import MEDIA_LAYER, MEDIA_MANIFEST, Descriptor, Manifest
 INLINE_ARGUMENT = "BUILDKIT_INLINE_CACHE"
 MODES = ("min", "max")
 COMPRESSIONS = ("uncompressed", "gzip", "zstd")
-TRUE = ("true", "1")
+TRUE, FALSE = ("true", "1"), ("false", "0")
 KNOWN = {
     ("inline", "to"): (),
     ("registry", "from"): ("ref",),
@@ -57,6 +57,8 @@ def check_caches(request: BuildRequest) -> None:
                 raise Unsupported(f"unsupported: cache-{way} attribute {name}")
             if name in ("oci-mediatypes", "image-manifest") and value not in TRUE:
                 raise Unsupported(f"unsupported: cache-{way} attribute {name}={value}")
+        if end.attributes.get("ignore-error", "false") not in TRUE + FALSE:
+            raise Invalid(f"invalid value {end.attributes['ignore-error']} for cache attribute ignore-error")
         if end.attributes.get("mode", "min") not in MODES:
             raise Invalid(f"invalid cache mode {end.attributes['mode']}")
         if end.attributes.get("compression", "gzip") not in COMPRESSIONS:
