@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from daemons import Daemon, running_daemon
 from traces import left_behind, traces
 
+from boxship.sys.mount import enter_private_namespace
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -31,6 +33,13 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     more = left_behind(before)
     assert not more, "left behind by the tests:\n" + "\n".join(sorted(more))
+
+
+@pytest.fixture(scope="session")
+def private_mounts() -> None:
+    """The test process works in a mount namespace of its own, as the daemon does; entered once, because the thread that
+    starts programs stays in the one in which it was made."""
+    enter_private_namespace()
 
 
 @pytest.fixture(scope="session")

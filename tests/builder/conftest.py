@@ -1,4 +1,4 @@
-"""A builder with a fake executor, on a store in memory; a mount namespace for tests with real steps."""
+"""A builder with a fake executor, on a store in memory."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 from builder_kit import Workplace
 
 from boxship.store.memory import MemoryStore
-from boxship.sys.mount import enter_private_namespace
 
 
 @pytest.fixture
@@ -18,9 +17,3 @@ async def workplace(tmp_path: Path) -> AsyncIterator[Workplace]:
     yield made
     await made.close()
     await store.close()
-
-
-@pytest.fixture(scope="session")
-def private_mounts() -> None:
-    """The test process works in a mount namespace of its own, as the daemon does."""
-    enter_private_namespace()

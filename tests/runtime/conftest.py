@@ -19,7 +19,6 @@ from boxship.runtime.config import render
 from boxship.runtime.driver import Attached, Driver, ExecPlan, Exit, Handle
 from boxship.runtime.plan import Identity, Plan
 from boxship.sys import cgroup
-from boxship.sys.mount import enter_private_namespace
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
@@ -29,9 +28,8 @@ APPLETS = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def private_mounts() -> None:
-    """The test process works in a mount namespace of its own, as the daemon does."""
-    enter_private_namespace()
+def apart(private_mounts: None) -> None:
+    """Every test of this room mounts and starts programs."""
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,7 @@ from snapshot_archives import FOLDER, archive, chain_id, entry, stream
 from boxship.errors import Exhausted, Invalid, NotFound
 from boxship.snapshots import Snapshots
 from boxship.spec import digest as digests
-from boxship.sys.mount import enter_private_namespace, mounted_under
-
-
-@pytest.fixture(scope="session")
-def private_mounts() -> None:
-    enter_private_namespace()
+from boxship.sys.mount import mounted_under
 
 
 @pytest.fixture
