@@ -20,6 +20,7 @@ busybox-static  | static:busybox     | boxship base busybox
 mmdebstrap      | mmdebstrap         | boxship base debian
 tini            | tini-static        | docker run --init
 zstd            | zstd               | compressed layers and archives
+git             | git                | builds of repositories
 bzip2           | bzip2              | the tests pack archives with it
 ca-certificates | /etc/ssl/certs/ca-certificates.crt | HTTPS
 TABLE

@@ -60,6 +60,8 @@ def test_a_machine_with_nothing_is_told_what_to_get() -> None:
     assert set(missing) >= {"rights", "namespaces", "cgroups", "seccomp", "overlayfs", "runtime", "monitor"}
     assert all(finding.remedy for finding in missing.values())
     assert missing["monitor"].remedy == "apt-get install conmon"
+    (repositories,) = [finding for finding in findings if finding.name == "repositories"]
+    assert (repositories.state, repositories.remedy) == (WARNING, "apt-get install git")
 
 
 def test_a_machine_with_everything_has_no_complaint() -> None:
@@ -71,7 +73,8 @@ def test_a_machine_with_everything_has_no_complaint() -> None:
         "/proc/sys/net/ipv4/ip_forward": "1\n",
         "/etc/resolv.conf": "nameserver 192.0.2.1\n",
     }
-    programs = dict.fromkeys(("crun", "runc", "conmon", "docker", "tini-static", "busybox", "mmdebstrap"), "v 1.2.3")
+    names = ("crun", "runc", "conmon", "docker", "tini-static", "busybox", "mmdebstrap", "git")
+    programs = dict.fromkeys(names, "v 1.2.3")
     programs |= {"unshare": "", "nft": '{"nftables": []}', "ldconfig": "\tlibnftables.so.1 (libc6) => /lib/x.so.1\n"}
     findings = examine(MadeUp(files, programs))
     assert set(states(findings)) == {GOOD}, [(finding.name, finding.text) for finding in findings]

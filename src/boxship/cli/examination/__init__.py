@@ -24,6 +24,7 @@ QUESTIONS: tuple[Question, ...] = (
     programs.init,
     programs.base_makers,
     programs.docker_client,
+    programs.repositories,
     traffic.interfaces,
     traffic.nat,
     traffic.forwarding,

@@ -73,3 +73,11 @@ def docker_client(machine: Machine) -> list[Finding]:
     if text:
         return [Finding("docker client", GOOD, text)]
     return [Finding("docker client", WARNING, "none (boxship has its own)", "make test puts one into build/")]
+
+
+def repositories(machine: Machine) -> list[Finding]:
+    text = _program(machine, "git", "--version")
+    if text:
+        return [Finding("repositories", GOOD, text)]
+    why = "no git: builds cannot fetch repositories"
+    return [Finding("repositories", WARNING, why, "apt-get install git")]
