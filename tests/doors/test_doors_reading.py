@@ -110,6 +110,9 @@ def test_names_match_as_patterns_within_limits() -> None:
 def test_image_references_match_as_shell_patterns() -> None:
     assert matches_reference("busy*", "busybox:latest") and matches_reference("*:lat?st", "busybox:latest")
     assert matches_reference("h:5000/a/*", "h:5000/a/b:1") and not matches_reference("*", "h:5000/a/b:1")
+    assert matches_reference("[a-c]usy*", "busybox:latest") and not matches_reference("*a" * 40 + "!", "a" * 255)
+    with pytest.raises(Invalid):
+        matches_reference("[", "busybox:latest")
 
 
 @settings(max_examples=200, deadline=None)

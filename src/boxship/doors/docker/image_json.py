@@ -1,10 +1,12 @@
 """Images as Docker shows them. Pure."""
 
+import functools
 import re
 from typing import Any
 
 from boxship.doors.docker.call import Version, rfc3339
 from boxship.engine.values import Image
+from boxship.spec.ignore import compiled
 from boxship.spec.image import ExecutionConfig
 
 SECOND = 1_000_000_000  # nanoseconds
@@ -111,14 +113,12 @@ def config_json(config: ExecutionConfig | None) -> dict[str, Any]:
 
 
 def matches_reference(pattern: str, reference: str) -> bool:
-    """Shell-like patterns over "name:tag" or the name alone; `*` does not cross a slash."""
-    expression = re.compile("".join(_translated(pattern)))
+    """Shell-like patterns over "name:tag" or the name alone; `*` does not cross a slash. Raises Invalid."""
+    expression = _expression(pattern)
     name = reference.rpartition(":")[0] if ":" in reference.rpartition("/")[2] else reference
     return bool(expression.fullmatch(reference) or expression.fullmatch(name))
 
 
-def _translated(pattern: str) -> list[str]:
-    parts: list[str] = []
-    for sign in re.sub(r"\*+", "*", pattern):
-        parts.append({"*": "[^/]*", "?": "[^/]"}.get(sign, re.escape(sign)))
-    return parts
+@functools.lru_cache(maxsize=64)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return compiled(pattern, deep=False)
