@@ -9,10 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from boxship.sys.mount import enter_private_namespace
 from daemons import Daemon, running_daemon
 from traces import left_behind, traces
-
-from boxship.sys.mount import enter_private_namespace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
