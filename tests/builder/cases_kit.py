@@ -95,6 +95,7 @@ class Workshop:
         self._server.server_close()
         for name in self._names:
             self._ask("DELETE", f"/images/{name}?force=1")
+        self._ask("POST", "/build/prune?all=1")
 
     def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         connection = _Connection(self._daemon.socket)

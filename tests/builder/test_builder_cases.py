@@ -12,7 +12,7 @@ from cases_kit import Outcome, Workshop, differences, own_history, serve_reposit
 from daemons import Daemon
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workshop(
     daemon: Daemon, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workshop]:
