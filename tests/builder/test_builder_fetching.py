@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -410,6 +411,40 @@ async def test_secrets_say_who_we_are_to_the_host_that_is_named(place: Workplace
             await place.build(text, secrets={f"HTTP_AUTH_TOKEN_{host}": b"a\r\nX: y"})
     finally:
         other.close()
+
+
+async def test_a_repository_that_wants_a_token(place: Workplace, repository: tuple[str, Path], tmp_path: Path) -> None:
+    _, work = repository
+    served = tmp_path / "web"
+    served.mkdir()
+    run_git(served, "clone", "-q", "--bare", str(work), "private.git")
+    run_git(served / "private.git", "update-server-info")
+
+    class Guarded(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == "basic eC1hY2Nlc3MtdG9rZW46dA==":
+                super().do_GET()
+            else:
+                self.send_error(401)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        host = f"127.0.0.1:{server.server_port}"
+        text = f"FROM base\nADD http://{host}/private.git#side /src/\n"
+        for secrets in ({}, {"GIT_AUTH_TOKEN": b"wrong"}, {"GIT_AUTH_TOKEN.example.org": b"t"}):
+            with pytest.raises(BoxshipError) as caught:
+                await place.build(text, secrets=secrets)
+            assert "eC1h" not in str(caught.value)
+        image = await place.image(text, secrets={"GIT_AUTH_TOKEN": b"t\n"})
+        assert place.executor.trees[image.chain_id]["/src/file"] == b"side"
+        assert await content(place, f"http://{host}/private.git", secrets={f"GIT_AUTH_TOKEN.{host}": b"t"}) == "main"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_secrets_for_repositories() -> None:

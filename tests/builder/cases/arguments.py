@@ -105,6 +105,11 @@ CASES = (
         files={"/one": "1\n", "/two": "2\n"},
     ),
     Case(
+        "arg-several-see-each-other-only-before-from",
+        "ARG A=1 B=${A}2\nFROM scratch\nARG A B\nARG C=x D=${C}y\nLABEL b=$B d=$D\n",
+        config={"Labels": {"b": "12", "d": "y"}},
+    ),
+    Case(
         "arg-is-in-no-config",
         "FROM busybox\nARG SECRET_OF_NOBODY=1\nENV B=2\n",
         config={"Env": ["PATH=/bin", "B=2"]},
