@@ -113,6 +113,18 @@ async def test_a_damaged_layer_of_a_cache_is_made_again(workplace: Workplace, ot
     assert not [event.error for event in of_kind(events, StepFinished) if event.error]
 
 
+async def test_a_layer_of_a_cache_that_unpacks_to_too_much_is_made_again(
+    workplace: Workplace, other: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await both(workplace, other)
+    target = local("dest", tmp_path / "cache", mode="max", compression="gzip")
+    first = await workplace.build(TEXT, cache_to=(target,))
+    monkeypatch.setattr("boxship.images.unpack.LARGEST_RATIO", 0)
+    monkeypatch.setattr("boxship.images.unpack.SMALLEST_LIMIT", 1)  # byte
+    second = await other.build(TEXT, cache_from=(local("src", tmp_path / "cache"),))
+    assert "run tools" in other.executor.calls and second.steps == first.steps
+
+
 async def test_wrong_caches_are_refused_before_anything_is_built(workplace: Workplace) -> None:
     wrong = (
         ({"cache_from": (CacheEnd(kind="s3"),)}, Unsupported),

@@ -9,6 +9,7 @@ from boxship.builder.explaining import unpack_files
 from boxship.builder.operations import CopySource, Executor, LayerTree
 from boxship.content import Content, Lease, layer_key
 from boxship.images.model import Layer, Layers
+from boxship.images.unpack import largest_files
 from boxship.spec import digest as digests
 
 KNOWN_LIMIT = 4096  # digests of selections in layers that are remembered
@@ -30,7 +31,8 @@ class LayerShelf:
             size = await self._layers.layer_usage(chain_id)
         else:
             path = self._content.path(layer.blob)
-            size = await self._layers.apply(chain_id, base.chain_id, path, diff_id=layer.diff_id)
+            limit = largest_files(layer.blob_size)
+            size = await self._layers.apply(chain_id, base.chain_id, path, diff_id=layer.diff_id, limit_bytes=limit)
         return msgspec.structs.replace(layer, chain_id=chain_id, size=size)
 
     async def store_files(self, data: bytes, lease: Lease) -> str:

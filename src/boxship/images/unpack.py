@@ -89,8 +89,13 @@ async def unpack(
 async def _apply(content: Content, layers: Layers, blob: Blob, place: Place, kind: str) -> None:
     proven = not kind and blob.digest == place.diff_id
     diff_id = "" if proven else place.diff_id
-    limit = blob.size * LARGEST_RATIO + SMALLEST_LIMIT
-    await layers.apply(place.chain_id, place.parent, content.path(blob.digest), diff_id=diff_id, limit_bytes=limit)
+    path, limit = content.path(blob.digest), largest_files(blob.size)
+    await layers.apply(place.chain_id, place.parent, path, diff_id=diff_id, limit_bytes=limit)
+
+
+def largest_files(blob_size: int) -> int:
+    """Bytes of files that a layer may have, by the size of its blob."""
+    return blob_size * LARGEST_RATIO + SMALLEST_LIMIT
 
 
 async def _layer(layers: Layers, blob: Blob, place: Place, kind: str) -> Layer:
