@@ -79,9 +79,10 @@ async def test_a_wrong_digest_ends_the_upload(made: Bench) -> None:
             await made.registry.pushing.start_upload("a", wrong)
 
 
-async def test_one_at_a_time(made: Bench) -> None:
+async def held(made: Bench, going: asyncio.Event) -> "tuple[str, asyncio.Future[int]]":
+    """An upload, and a request to it that ends when it is told to."""
     upload = await made.registry.pushing.start_upload("a")
-    begun, going = asyncio.Event(), asyncio.Event()
+    begun = asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"one"
@@ -91,15 +92,36 @@ async def test_one_at_a_time(made: Bench) -> None:
 
     first = asyncio.ensure_future(made.registry.pushing.append("a", upload, slow(), None, None))
     await begun.wait()
-    with pytest.raises(UploadBusy):
-        await append(made, upload, b"x")
-    with pytest.raises(UploadBusy):
+    return upload, first
+
+
+async def test_one_at_a_time(tmp_path: Path) -> None:
+    async with bench(tmp_path, settings=Settings(busy_seconds=0.01)) as made:
+        going = asyncio.Event()
+        upload, first = await held(made, going)
+        with pytest.raises(UploadBusy):
+            await append(made, upload, b"x")
+        with pytest.raises(UploadBusy):
+            await made.registry.pushing.cancel_upload("a", upload)
+        going.set()
+        assert await first == 6
         await made.registry.pushing.cancel_upload("a", upload)
-    going.set()
-    assert await first == 6
-    await made.registry.pushing.cancel_upload("a", upload)
-    with pytest.raises(UploadUnknown):
-        await made.registry.pushing.cancel_upload("a", upload)
+        with pytest.raises(UploadUnknown):
+            await made.registry.pushing.cancel_upload("a", upload)
+
+
+async def test_a_request_waits_for_the_end_of_the_one_before(tmp_path: Path) -> None:
+    async with bench(tmp_path, settings=Settings(busy_seconds=30)) as made:
+        going = asyncio.Event()
+        upload, first = await held(made, going)
+        second = asyncio.ensure_future(append(made, upload, b"x"))
+        third = asyncio.ensure_future(made.registry.pushing.cancel_upload("a", upload))
+        going.set()
+        assert await first == 6
+        assert await second == 7
+        await third
+        with pytest.raises(UploadUnknown):
+            await append(made, upload, b"y")
 
 
 async def test_a_cancelled_request_leaves_the_upload_usable(made: Bench) -> None:

@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True):
     touch_seconds: float = 600.0  # a blob that a client was told to be there is kept for the push it belongs to
     lapsed_seconds: float = 24 * 3600.0  # a manifest that lost its last tag to another push can still be pulled
     stall_seconds: float = 300.0  # a body of which nothing comes for so long is given up; what has come is kept
+    busy_seconds: float = 2.0  # a request for an upload waits so long for the end of the one before it
     upload_limit: int = 10_000  # uploads under way at once
     look_seconds: float = 5.0  # how often times are looked at
 

@@ -32,8 +32,12 @@ class Upload(msgspec.Struct):
     repository: str
     algorithm: str = KEPT[0]
     size: int = 0
-    busy: bool = False
+    taken: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     ingest: Ingest | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self.taken.locked()
 
 
 class Uploads:
@@ -95,7 +99,7 @@ class Uploads:
         """Add what comes; the upload's size then. `start` is where the client believes to be, `length` how many bytes
         it says to send, `room` how many bytes the repository still takes. What has come is kept also where the
         connection breaks. Raises OutOfOrder, SizeInvalid, QuotaReached, UploadUnknown, UploadBusy, Canceled."""
-        upload = self._take(repository, identifier)
+        upload = await self._take(repository, identifier)
         try:
             if start is not None and start != upload.size:
                 raise OutOfOrder(
@@ -108,7 +112,7 @@ class Uploads:
                 upload.size, upload.ingest = ingest.size, None
                 await in_thread(ingest.pause)
         finally:
-            upload.busy = False
+            upload.taken.release()
         return upload.size
 
     async def finish(
@@ -125,7 +129,7 @@ class Uploads:
         """Add the last bytes, if any come, and make the blob visible; its size. The upload ends, also where its digest
         is not `digest`; but it goes on where the connection broke. Raises DigestInvalid beside what `append` does."""
         await self.append(repository, identifier, chunks, start=start, length=length, room=room)
-        upload = self._take(repository, identifier)
+        upload = await self._take(repository, identifier)
         try:
             upload.algorithm = digest.partition(":")[0]
             ingest = await self._begin(upload)
@@ -135,7 +139,7 @@ class Uploads:
                 await in_thread(ingest.pause)
                 self._known.pop(identifier, None)
         finally:
-            upload.busy = False
+            upload.taken.release()
         return upload.size
 
     async def take_whole(
@@ -152,13 +156,13 @@ class Uploads:
 
     async def cancel(self, repository: str, identifier: str) -> None:
         """End an upload and drop its bytes. Raises UploadUnknown, UploadBusy."""
-        upload = self._take(repository, identifier)
+        upload = await self._take(repository, identifier)
         try:
             await self._content.drop_partial(PREFIX + identifier)
         except NotFound:
             pass  # the content room took it for its age
         finally:
-            upload.busy = False
+            upload.taken.release()
         self._known.pop(identifier, None)
 
     def _find(self, repository: str, identifier: str) -> Upload:
@@ -167,12 +171,18 @@ class Uploads:
             raise UploadUnknown(f"cannot find upload {identifier[:128]} in repository {repository}")
         return upload
 
-    def _take(self, repository: str, identifier: str) -> Upload:
-        """The upload, for one request alone; `busy` ends it."""
+    async def _take(self, repository: str, identifier: str) -> Upload:
+        """The upload, for one request alone, which releases it. A client whose connection broke may be back before the
+        end of its last request has come through: so a busy upload is waited for, a while."""
         upload = self._find(repository, identifier)
-        if upload.busy:
-            raise UploadBusy(f"cannot write to upload {identifier}: another request does")
-        upload.busy = True
+        try:
+            async with asyncio.timeout(self._settings.busy_seconds):
+                await upload.taken.acquire()
+        except TimeoutError:
+            raise UploadBusy(f"cannot write to upload {identifier}: another request does") from None
+        if self._known.get(identifier) is not upload:
+            upload.taken.release()
+            raise UploadUnknown(f"cannot find upload {identifier[:128]} in repository {repository}")
         return upload
 
     async def _begin(self, upload: Upload) -> Ingest:
