@@ -86,6 +86,7 @@ def test_mounts_are_looked_at_again_with_their_variables() -> None:
         ("type=cache,target=/x,sharing=all", 'unsupported sharing value "all"'),
         ("type=cache,target=/x,mode=9", "invalid value 9 for mode"),
         ("type=cache,target=/x,uid=-1", "invalid value -1 for uid"),
+        ("type=cache,target=/x,gid=4294967295", "invalid value 4294967295 for gid"),
         ("type=cache,target=/x,ro=maybe", "invalid value for readonly: maybe"),
         ("type=secret", "invalid secret mount. one of source, target required"),
         ("type=secret,id=a,from=b", "secret mount should not have a from"),

@@ -233,6 +233,8 @@ def test_named_contexts_replace_images_and_stages() -> None:
         ("FROM x\nRUN --mount=type=secret,id=s,required=true c\n", "secret s: not found"),
         ("FROM x\nRUN --mount=type=ssh,required=true c\n", "no SSH key"),
         ("FROM x\nEXPOSE 70000\n", "invalid containerPort"),
+        ("FROM x\nARG $NONE=1\n", "ARG names can not be blank"),
+        ("FROM x\nENV $NONE=1\n", "ENV names can not be blank"),
         ("FROM x\nENV A=${B:?must be there}\n", "must be there"),
         ("FROM --platform=$NONE x\n", "platform is empty"),
     ],
@@ -396,3 +398,6 @@ def test_texts_of_go() -> None:
     ]
     check = ImageHealthCheck(Test=("NONE",))
     assert health_check(check) == 'HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" \'\\x00\'}'
+    for retries in (0xD800, 0x110000, 2**31 - 1):  # what is no character
+        check = ImageHealthCheck(Test=("NONE",), Retries=retries)
+        assert health_check(check).endswith("'\ufffd'}")

@@ -1,5 +1,6 @@
 """How a step reads in an image's history, as BuildKit writes it. Pure."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from boxship.spec.duration import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND
@@ -85,6 +86,7 @@ def plain_list(keyword: str, items: Iterable[str]) -> str:
 def health_check(check: ImageHealthCheck) -> str:
     """HEALTHCHECK: a Go struct with every value quoted, the number of retries as a character."""
     times = (check.Interval, check.Timeout, check.StartPeriod, check.StartInterval)
-    retries = chr(check.Retries) if check.Retries >= 0 else "\ufffd"
+    valid = 0 <= check.Retries <= sys.maxunicode and not 0xD800 <= check.Retries <= 0xDFFF
+    retries = chr(check.Retries) if valid else "\ufffd"
     character = "'" + quoted(retries)[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
     return "HEALTHCHECK &{" + " ".join([words(check.Test), *(f'"{duration(time)}"' for time in times), character]) + "}"

@@ -60,6 +60,8 @@ def _arg(state: StageState, instruction: Arg) -> None:
     shown: list[tuple[str, str | None]] = []
     for written, default in instruction.pairs:
         name = state.word(written)
+        if not name:
+            raise Invalid("ARG names can not be blank")
         value = state.scope.given.get(name)
         if value is None:
             value = state.scope.default(name) if default is None else state.word(default)

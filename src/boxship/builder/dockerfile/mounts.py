@@ -8,6 +8,7 @@ from boxship.builder.dockerfile.syntax import RunMount
 from boxship.errors import Invalid
 
 KINDS = ("bind", "cache", "secret", "ssh", "tmpfs")
+LARGEST_ID = 0xFFFFFFFE  # one more means "nobody" to the kernel
 SHARING = ("shared", "private", "locked")
 _NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
 _OWNED = ("cache", "secret", "ssh")
@@ -113,7 +114,7 @@ def _check(kind: str, options: dict[str, str], values: dict[str, str]) -> None:
     if not re.fullmatch(r"[0-7]{1,5}", values.get("mode", "0")):
         raise Invalid(f"invalid value {values['mode']} for mode")
     for key in ("uid", "gid"):
-        if not re.fullmatch(r"\d{1,10}", values.get(key, "0")) or int(values.get(key, "0")) > 0xFFFFFFFF:
+        if not re.fullmatch(r"\d{1,10}", values.get(key, "0")) or int(values.get(key, "0")) > LARGEST_ID:
             raise Invalid(f"invalid value {values[key]} for {key}")
     if not _SIZE.fullmatch(values.get("size", "0")):
         raise Invalid(f"invalid value for size: {values['size']}")
