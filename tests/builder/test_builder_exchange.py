@@ -1,13 +1,20 @@
 """Caches that go from one machine to another: the second one builds without doing any work."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builder_kit import Workplace, of_kind
 
+from boxship.builder.cache_ends import RegistryCache
 from boxship.builder.model import CacheEnd, Noticed, Output, StepFinished
-from boxship.errors import Invalid, Unsupported
+from boxship.errors import Denied, Invalid, Unsupported
+from boxship.images.remote.model import Document
+from boxship.images.trust import Gate, Trust
+from boxship.spec import reference as references
+from boxship.spec.image import MEDIA_MANIFEST, Platform
+from boxship.spec.reference import Reference
 from boxship.store.memory import MemoryStore
 
 TEXT = """FROM base AS tools
@@ -83,6 +90,48 @@ async def test_an_image_carries_its_cache(workplace: Workplace, other: Workplace
     second = await other.build(text, cache_from=(source,), cache_to=(CacheEnd(kind="inline"),))
     assert other.executor.calls == []
     assert second.image == first.image
+
+
+async def test_the_policy_governs_caches_of_images_that_are_here(
+    workplace: Workplace, other: Workplace, tmp_path: Path
+) -> None:
+    await both(workplace, other)
+    text = TEXT.replace("COPY --from=tools /ran /tools/\n", "")
+    await workplace.build(text, tags=("prod/app",), cache_to=(CacheEnd(kind="inline"),))
+    await move_image(workplace, other, "prod/app")
+    (tmp_path / "policy").write_text('[[rule]]\nrepository = "docker.io/prod/*"\naction = "reject"\n')
+    other.images.gate = Gate(other.images.catalog, other.images.signatures, Trust(tmp_path / "policy"))
+    source = CacheEnd(kind="registry", attributes={"ref": "prod/app"})
+    events = await other.events(text, cache_from=(source,))
+    assert "run last" in other.executor.calls
+    assert any("refused by the rule" in event.finding.message for event in of_kind(events, Noticed))
+
+
+class Elsewhere:
+    """A registry that is asked for one manifest, and is its only repository."""
+
+    async def repositories(self, reference: Reference, who: object) -> list["Elsewhere"]:
+        return [self]
+
+    async def first(self, repositories: list["Elsewhere"], ask: Callable[["Elsewhere"], Awaitable[object]]) -> object:
+        return await ask(repositories[0])
+
+    async def manifest(self, wanted: str) -> Document:
+        return Document("sha256:" + "1" * 64, MEDIA_MANIFEST, b"{}")
+
+
+async def test_the_policy_governs_caches_of_registries() -> None:
+    asked = []
+
+    async def refuse(reference: Reference, digest: str, repositories: object) -> object:
+        asked.append((reference.name, digest))
+        raise Denied("refused by the rule")
+
+    place: Any = Elsewhere()
+    reference = references.parse("r.io/prod/app:cache")
+    with pytest.raises(Denied):
+        await RegistryCache(place, place, reference, None, Platform("amd64", "linux"), refuse).read()
+    assert asked == [("r.io/prod/app", "sha256:" + "1" * 64)]
 
 
 async def test_an_image_without_a_cache_brings_nothing(workplace: Workplace, other: Workplace) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,9 @@ MEDIA_CACHE = "application/vnd.boxship.build-cache.config.v1+json"
 CONFIG_BYTES = 32 << 20
 NAME = "org.opencontainers.image.ref.name"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+Admit = Callable[[Reference, str, Sequence[Repository]], Awaitable[object]]
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,22 +87,31 @@ class RegistryCache:
     """A name in a registry."""
 
     def __init__(
-        self, remote: Remote, content: Content, reference: Reference, who: Credentials | None, platform: Platform
+        self,
+        remote: Remote,
+        content: Content,
+        reference: Reference,
+        who: Credentials | None,
+        platform: Platform,
+        admit: Admit,
     ) -> None:
         self._remote = remote
         self._content = content
         self._reference = reference.with_default_tag()
         self._credentials = who
         self._platform = platform
+        self._admit = admit
         self._repositories: list[Repository] = []
 
     async def read(self) -> tuple[Manifest, bytes]:
-        """Manifest and config. Raises NotFound, Unavailable, Invalid."""
+        """Manifest and config. Raises NotFound, Unavailable, Invalid, and Denied by the policy, as its layers come into
+        images."""
         reference = self._reference
         self._repositories = await self._remote.repositories(reference, self._credentials)
 
         async def ask(repository: Repository) -> tuple[Manifest, bytes]:
             document = await repository.manifest(reference.digest or reference.tag)
+            await self._admit(reference, document.digest, (repository,))
             if document.media_type in INDEXES:
                 chosen = choose(read_index(document), self._platform, reference.familiar)
                 document = await repository.manifest(chosen.digest)

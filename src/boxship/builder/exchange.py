@@ -136,6 +136,7 @@ class Exchange:
             image = await self._images.resolve(text)
         except NotFound:
             return self._registry(text, request)
+        await self._images.admit(text, image)
         layers = tuple(Descriptor(layer.media_type, layer.blob, layer.blob_size) for layer in image.layers)
         return LocalImageCache(self._content, image.id, layers)
 
@@ -144,7 +145,8 @@ class Exchange:
             raise Unavailable(f"cannot use cache {text}: this builder has no way to registries")
         reference = references.parse(text)
         who = by_domain(request.credentials).get(reference.domain)
-        return RegistryCache(self._remote, self._content, reference, who, request.platform or platforms.host())
+        platform = request.platform or platforms.host()
+        return RegistryCache(self._remote, self._content, reference, who, platform, self._images.admit_pull)
 
     async def export(
         self, end: CacheEnd, request: BuildRequest, graph: Graph, results: Mapping[str, Result], lease: Lease

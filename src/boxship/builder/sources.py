@@ -12,6 +12,7 @@ from boxship.builder.model import CacheRecord
 from boxship.builder.operations import FolderTree
 from boxship.images.model import Image, Layer
 from boxship.images.remote.model import Credentials, PullStep, Pushed, PushStep
+from boxship.images.remote.repository import Repository
 from boxship.spec.image import ImageConfig, Platform
 from boxship.spec.reference import Reference
 
@@ -34,6 +35,14 @@ class BuildImages(Protocol):
     ) -> AsyncIterator[PushStep | Pushed]: ...
 
     async def resolve(self, reference: str) -> Image: ...
+
+    async def admit(self, reference: str, image: Image) -> None:
+        """Raises Denied for an image that the operator's policy refuses."""
+
+    async def admit_pull(
+        self, reference: Reference, manifest_digest: str, repositories: Sequence[Repository]
+    ) -> object:
+        """The same for what a registry has."""
 
     async def assemble(
         self,

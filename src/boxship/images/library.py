@@ -82,6 +82,8 @@ class Images:
         self.collect = self._removing.collect
         self._intakes = asyncio.Semaphore(INTAKE_LIMIT)
         self.remote = remote or Remote(RemoteSettings())
+        pulled = PullGate(trust, self.signatures, self.remote)
+        self.admit_pull = pulled.admit
         self._traffic = Traffic(
             content,
             layers,
@@ -90,7 +92,7 @@ class Images:
             self._settle,
             self._name_more,
             self.remote,
-            PullGate(trust, self.signatures, self.remote),
+            pulled,
             self.signatures,
         )
         self.pull = self._traffic.pull
