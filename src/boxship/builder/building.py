@@ -26,7 +26,6 @@ from boxship.builder.operations import Agents, Executor, FolderTree, StepFailed
 from boxship.builder.planner import Base, base_images, image_name, missing_bases, plan
 from boxship.builder.solve import Solver, StepError, started
 from boxship.builder.stages import Failure
-from boxship.builder.together import together
 from boxship.builder.workshop import Result, Workshop
 from boxship.content import Lease
 from boxship.errors import BoxshipError, Invalid, NotFound, Unsupported
@@ -34,6 +33,7 @@ from boxship.images.model import Image
 from boxship.spec import platform as platforms
 from boxship.spec.ignore import lines_of
 from boxship.spec.image import ExecutionConfig, Platform
+from boxship.waiting.together import together
 
 IGNORE_BYTES = 1 << 20
 log = logging.getLogger(__name__)

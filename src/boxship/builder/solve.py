@@ -30,12 +30,12 @@ from boxship.builder.operations import (
     Said,
     Selection,
 )
-from boxship.builder.together import both, first, together
 from boxship.builder.workshop import Loader, Result, Tell, Wanted, Workshop
 from boxship.content import Lease, layer_key
 from boxship.errors import BoxshipError
 from boxship.images.model import Layer
 from boxship.spec import digest as digests
+from boxship.waiting.together import both, first, together
 
 STDERR = 2
 

@@ -15,7 +15,6 @@ from boxship.content import Content, Garbage
 from boxship.errors import BoxshipError, Exhausted, Invalid, NotFound, Unsupported
 from boxship.images.documents import DOCUMENT_LIMIT
 from boxship.images.remote.model import Credentials, OwnRegistry
-from boxship.images.remote.news import together
 from boxship.images.remote.repository import Repository, referrers_tag
 from boxship.pki.payloads import (
     ARTIFACT_TYPE,
@@ -29,6 +28,7 @@ from boxship.pki.payloads import (
 from boxship.spec import digest as digests
 from boxship.spec.image import MEDIA_INDEX, MEDIA_MANIFEST, Descriptor, Manifest
 from boxship.spec.reference import Reference
+from boxship.waiting.together import together
 
 PREFIX = "signatures/"
 EMPTY = b"{}"

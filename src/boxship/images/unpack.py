@@ -19,6 +19,7 @@ from boxship.images.model import Layer, Layers
 from boxship.images.streams import PIECE, Inflated, beginning, compression
 from boxship.spec import digest as digests
 from boxship.spec.image import MEDIA_LAYER, MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD
+from boxship.waiting.together import together
 
 MEDIA_TYPES = {"": MEDIA_LAYER, "gzip": MEDIA_LAYER_GZIP, "zstd": MEDIA_LAYER_ZSTD}
 
@@ -115,12 +116,7 @@ async def _together(works: Sequence[Callable[[], Awaitable[None]]]) -> None:
             again.append(work)
 
     again: list[Callable[[], Awaitable[None]]] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(attempt(work))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    await together(attempt(work) for work in works)
     for work in works:
         if work in again:
             await work()

@@ -2,7 +2,8 @@
 
 A thread cannot be stopped, and works on files that its caller closes or removes afterwards; a change in two places
 leaks where only the first was made. So whoever is cancelled meanwhile, however often, goes on only when the work is
-through, and is cancelled then. Nothing here may start work that outlives its caller, or swallow a cancellation.
+through, and is cancelled then. `together` does several things at once. Nothing here may start work that outlives its
+caller, or swallow a cancellation.
 """
 
 import asyncio

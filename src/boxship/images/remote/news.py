@@ -1,7 +1,7 @@
-"""From tasks that work side by side to one stream of news, and the end of all of them when one fails."""
+"""From a piece of work to one stream of its news, which ends the work when nobody listens any more."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -39,23 +39,6 @@ async def stream(work: Callable[[Callable[[T], None]], Awaitable[None]]) -> Asyn
         if not running.done():
             running.cancel()
             await asyncio.wait([running])
-
-
-async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all, in order. The first error ends the others, and is raised as it is."""
-    running = [start(work) for work in works]  # owned by this call
-    if not running:
-        return []
-    try:
-        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
-        for task in running:  # in the order of the works, and cancelled ones last
-            if task in done and not task.cancelled() and task.exception() is not None:
-                raise task.exception()  # type: ignore[misc]  # it is not None
-        return [task.result() for task in running]
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
 
 
 class Pace:

@@ -34,7 +34,7 @@ from boxship.images.remote.manifests import (
     read_manifest,
 )
 from boxship.images.remote.model import Credentials, Document, Pulled, PullStep
-from boxship.images.remote.news import Pace, together
+from boxship.images.remote.news import Pace
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.searching import layers_of
 from boxship.images.unpack import Place as LayerPlace
@@ -44,6 +44,7 @@ from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
 from boxship.spec.image import Descriptor, ImageConfig, Manifest, Platform
 from boxship.spec.reference import Reference
+from boxship.waiting.together import together
 
 INDEX_DEPTH = 4  # indexes inside indexes
 Tell = Callable[[PullStep | Pulled], None]

@@ -21,7 +21,7 @@ from boxship.images.remote.client import Remote
 from boxship.images.remote.compressing import Compressor
 from boxship.images.remote.manifests import INDEXES, encode, is_foreign, kind_of, read_index, read_manifest
 from boxship.images.remote.model import NOBODY, Credentials, Document, OwnRegistry, Pushed, PushStep
-from boxship.images.remote.news import Pace, together
+from boxship.images.remote.news import Pace
 from boxship.images.remote.repository import Repository
 from boxship.images.remote.searching import neighbours_of
 from boxship.images.remote.uploading import HERE, Upload
@@ -31,6 +31,7 @@ from boxship.spec import reference as references
 from boxship.spec.image import DOCKER_LAYER, MEDIA_LAYER, Descriptor, Manifest, Platform
 from boxship.spec.reference import Reference
 from boxship.transport.client import is_loopback
+from boxship.waiting.together import together
 
 Tell = Callable[[PushStep | Pushed], None]
 Name = Callable[[str, dict[str, Target]], Awaitable[None]]
