@@ -180,6 +180,14 @@ async def test_tokens(tmp_path: Path) -> None:
         assert listed.json["repositories"] == ["public/a", "shared/a"]
 
 
+async def test_a_token_gets_no_other_token(tmp_path: Path) -> None:
+    async with guarded(tmp_path, tokens=True) as peer:
+        narrow = await ask_token(peer, "repository:a:pull", basic("alice", "secret"))
+        for scope in ("repository:b:push,delete", "repository:a:pull", ""):
+            refused = await peer.call("GET", f"/token?service=test&scope={scope}", headers=bearer(narrow))
+            assert refused.status == 401 and refused.code == "UNAUTHORIZED"
+
+
 async def test_what_is_no_name_is_in_no_challenge(tmp_path: Path) -> None:
     async with guarded(tmp_path, tokens=True) as peer:
         for name in ("a%0d%0aX-Made:%20up", "a%22,b=%22c", "a" * 100_000, "A"):

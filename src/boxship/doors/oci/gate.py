@@ -86,6 +86,8 @@ class Gate:
                 scopes = form.get("scope", [])
             else:
                 identity = await self.identify(request)
+                if identity.grants is not None:  # it would get wider, and last for ever
+                    raise Unauthenticated("cannot give a token for a token: a password is needed")
                 scopes = request.query.get("scope", [])
         except Unauthenticated as error:
             return refusal(401, "UNAUTHORIZED", str(error), {"WWW-Authenticate": 'Basic realm="Boxship registry"'})
