@@ -168,6 +168,13 @@ async def test_what_is_done_in_any_case_may_be_asked_for(workplace: Workplace) -
             await workplace.build(TEXT, outputs=(Output(kind=kind, attributes={name: "perhaps"}),))
 
 
+async def test_what_only_an_image_can_have_needs_one(workplace: Workplace) -> None:
+    for options in ({"annotations": {"a": "b"}}, {"cache_to": (CacheEnd(kind="inline"),)}):
+        for outputs in ((Output(kind="tar"),), (Output(kind="none"),), ()):
+            with pytest.raises(Invalid, match="no output is an image"):
+                await workplace.build(TEXT, outputs=outputs, **options)
+
+
 async def test_nothing_is_asked_for(workplace: Workplace) -> None:
     events = await workplace.events(TEXT, outputs=(Output(kind="none"),))
     assert events[-1] == Built(steps=3, cached=1)

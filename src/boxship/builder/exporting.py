@@ -28,6 +28,7 @@ PIECE_BYTES = 256 * 1024
 COMPRESSIONS = ("uncompressed", "gzip", "zstd")
 TRUE, FALSE = ("true", "1"), ("false", "0", "")
 ANNOTATION = "annotation."
+IMAGES = ("image", "oci", "docker")
 ARCHIVE_ATTRIBUTES = ("name", "compression", "oci-mediatypes", "rewrite-timestamp")
 IMAGE_ATTRIBUTES = (*ARCHIVE_ATTRIBUTES, "push", "store", "unpack")
 FILES_ATTRIBUTES = ("platform-split",)  # of a build for one platform, which is never split
@@ -93,8 +94,13 @@ def check_outputs(request: BuildRequest) -> None:
     """Refuse wrong outputs before anything is built. Raises Invalid, Unsupported."""
     if request.squash:
         raise Unsupported("unsupported: squash")
+    if not any(output.kind in IMAGES for output in request.outputs):
+        if request.annotations:
+            raise Invalid("cannot annotate: no output is an image")
+        if any(end.kind == "inline" for end in request.cache_to):
+            raise Invalid("cannot use cache-to type=inline: no output is an image")
     for output in request.outputs:
-        if output.kind in ("image", "oci", "docker"):
+        if output.kind in IMAGES:
             options_of(request, output)
         elif output.kind in ("tar", "local", "none"):
             known = () if output.kind == "none" else FILES_ATTRIBUTES
