@@ -43,6 +43,12 @@ def test_every_flag_of_run_is_documented() -> None:
     assert documented == {f"--{flag.name}" for flag in COMMAND.flags}
 
 
+def test_every_verb_is_documented() -> None:
+    text = (PROJECT / "docs" / "cli.md").read_text()
+    names = [line[2].split()[-1] for line in VERBS if not line[2].startswith("_")]
+    assert [name for name in names if not re.search(rf"`[^`\n]*\b{name}\b", text)] == []
+
+
 def test_every_flag_of_build_is_documented() -> None:
     from boxship.cli.verbs.build import COMMAND as BUILD
 
