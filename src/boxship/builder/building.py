@@ -33,6 +33,7 @@ from boxship.images.model import Image
 from boxship.spec import platform as platforms
 from boxship.spec.ignore import lines_of
 from boxship.spec.image import ExecutionConfig, Platform
+from boxship.waiting import to_the_end
 from boxship.waiting.together import together
 
 IGNORE_BYTES = 1 << 20
@@ -91,7 +92,7 @@ class Build:
             except StepError as error:
                 raise self._failed(error.reason, error.step.location, error.step.id, error.step.command) from error
             finally:
-                await asyncio.shield(self._end())
+                await to_the_end(self._end())
 
     async def _end(self) -> None:
         await self._loader.close()

@@ -17,6 +17,7 @@ from boxship.errors import Timeout
 from boxship.snapshots import archive
 from boxship.snapshots.removal import remove_path
 from boxship.sys.spreading import spread_subfolders
+from boxship.waiting import to_the_end
 
 CONTEXT_BYTES = 64 << 30  # unpacked; more is refused
 TRASH = ".trash"
@@ -57,7 +58,7 @@ class Contexts:
         try:
             await archive.put(str(folder), "/", self._watched(chunks), limit_bytes=self._limit)
         except BaseException:
-            await asyncio.shield(self.drop(tree))
+            await to_the_end(self.drop(tree))
             raise
         return tree
 

@@ -27,7 +27,7 @@ from boxship.builder.operations import FolderTree
 from boxship.builder.sources import Answer, Fetcher, Kept, Repositories
 from boxship.errors import Exhausted, Invalid, NotFound, Unavailable
 from boxship.snapshots.removal import remove_path
-from boxship.waiting import in_thread
+from boxship.waiting import in_thread, to_the_end
 
 FILE_BYTES = 16 << 30  # of one file
 KEPT_SECONDS = 7 * 24 * 3600.0
@@ -196,7 +196,7 @@ class Downloads:
             await in_thread(self._settle, staged, record)
             return record
         finally:
-            await asyncio.shield(asyncio.to_thread(remove_path, staged))
+            await in_thread(remove_path, staged)
 
     def _settle(self, staged: Path, record: FetchedRecord) -> None:
         """Give a complete folder its name; what is there already has the same content."""
@@ -254,7 +254,7 @@ class Downloads:
             )
             await in_thread(self._settle, staged, record)
         finally:
-            await asyncio.shield(asyncio.to_thread(remove_path, staged))
+            await in_thread(remove_path, staged)
 
     # archives
 
@@ -271,7 +271,7 @@ class Downloads:
         try:
             yield tree
         finally:
-            await asyncio.shield(self._contexts.drop(tree))
+            await to_the_end(self._contexts.drop(tree))
 
 
 def is_archive(path: Path) -> bool:

@@ -24,6 +24,7 @@ from boxship.doors.docker.errors import error_reply
 from boxship.doors.docker.router import Route
 from boxship.errors import BoxshipError, Canceled, Exhausted, Invalid, Timeout
 from boxship.transport.exchange import RawStream
+from boxship.waiting import to_the_end
 from boxship.wire.channels import DATA, END, MESSAGE, OPEN, PIECE_BYTES, ChannelReader, frame
 
 # Messages by their number.
@@ -200,7 +201,7 @@ class Session:
             await self.tell(DONE, {})
         finally:
             for tree in trees.values():
-                await asyncio.shield(self._builds.contexts.drop(tree))
+                await to_the_end(self._builds.contexts.drop(tree))
 
     async def _build(self, order: Order, trees: dict[int, FolderTree]) -> None:
         running = self._builds.start(build_request(order, trees), agents=SessionAgents(self, order.agents))

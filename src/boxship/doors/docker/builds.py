@@ -13,6 +13,7 @@ from boxship.builder.contexts import Contexts
 from boxship.builder.model import BuildEvent, BuildRequest
 from boxship.builder.operations import Agents, FolderTree
 from boxship.errors import Canceled
+from boxship.waiting import to_the_end
 
 if TYPE_CHECKING:
     from boxship.builder.builder import Builder
@@ -64,7 +65,7 @@ class RunningBuild:
         """End the build where it goes on, and remove the contexts that were sent for it. May be called twice."""
         self._task.cancel()
         self._builds.forget(self)
-        await asyncio.shield(self._tidy(contexts))
+        await to_the_end(self._tidy(contexts))
 
     async def _tidy(self, contexts: Sequence[FolderTree]) -> None:
         await asyncio.gather(self._task, return_exceptions=True)
