@@ -230,6 +230,7 @@ def test_named_contexts_replace_images_and_stages() -> None:
         ("FROM x\nCOPY https://e.org/a.git /\n", "source can't be a git ref for COPY"),
         ("FROM x\nRUN --network=some c\n", "network"),
         ("FROM x\nRUN --security=insecure c\n", "security.insecure is not allowed"),
+        ("FROM x\nRUN --network=host c\n", "network.host is not allowed"),
         ("FROM x\nRUN --mount=type=secret,id=s,required=true c\n", "secret s: not found"),
         ("FROM x\nRUN --mount=type=ssh,required=true c\n", "no SSH key"),
         ("FROM x\nEXPOSE 70000\n", "invalid containerPort"),

@@ -184,7 +184,7 @@ def test_every_flag_arrives(server: BuildServer, context: Path, tmp_path: Path) 
         ),
         *("--cpu-shares", "5", "--cpu-period", "7", "--cpu-quota", "8", "--cpuset-cpus", "0", "--cpuset-mems", "0"),
         *("--cgroup-parent", "/p", "--secret", f"id=s,src={tmp_path}/secret", "--secret", "id=e,env=FROM_ENV"),
-        *("--secret", "id=FROM_ENV", "--allow", "security.insecure", "--host-ca", "--push"),
+        *("--secret", "id=FROM_ENV", "--allow", "security.insecure,network.host", "--host-ca", "--push"),
         *("--cache-from", "user/app:c", "--cache-from", "type=local,src=c", "--cache-to", "type=inline"),
         *("--cache-to", "type=registry,ref=r,mode=max", "--build-context", f"Other={tmp_path}/other"),
         *("--build-context", "base=docker-image://busybox", str(context)),
@@ -206,7 +206,7 @@ def test_every_flag_arrives(server: BuildServer, context: Path, tmp_path: Path) 
         memory=1 << 30, memory_swap=-1, cpu_shares=5, cpu_period=7, cpu_quota=8, cpuset_cpus="0", cpuset_mems="0"
     )
     assert request.secrets == {"s": b"\0hush", "e": b"here", "FROM_ENV": b"here"}
-    assert request.insecure and request.host_ca and request.epoch == 42
+    assert request.insecure and request.host_network and request.host_ca and request.epoch == 42
     assert request.outputs == (Output(kind="image", attributes={"push": "true"}),)
     assert request.cache_from == (
         CacheEnd(kind="registry", attributes={"ref": "user/app:c"}),

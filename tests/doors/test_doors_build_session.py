@@ -159,7 +159,7 @@ async def test_every_option_arrives(tmp_path: Path) -> None:
             "cgroup_parent": "/p",
             "secrets": {"s": base64.b64encode(b"\0secret").decode()},
             "insecure": True,
-            "host_network": False,
+            "host_network": True,
             "host_ca": True,
             "epoch": 12,
             "outputs": [{"kind": "tar", "attributes": {"a": "b"}}],

@@ -52,7 +52,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_parent: str = ""
     secrets: dict[str, bytes] = {}  # by id
     insecure: bool = False  # RUN --security=insecure is allowed
-    host_network: bool = True  # RUN --network=host is allowed
+    host_network: bool = False  # RUN --network=host is allowed, also where `network` is another
     host_ca: bool = False
     epoch: int | None = None  # SOURCE_DATE_EPOCH, seconds
     squash: bool = False

@@ -94,10 +94,10 @@ def _network(state: StageState, instruction: Run) -> str:
     asked = state.word(instruction.network) if instruction.network else ""
     if asked not in NETWORKS:
         raise Invalid(f'unsupported network mode "{asked}"')
-    network = asked if asked not in ("", "default") else state.request.network or "default"
-    if network == "host" and not state.request.host_network:
+    request = state.request
+    if asked == "host" and not (request.host_network or request.network == "host"):
         raise Denied("network.host is not allowed")
-    return network
+    return asked if asked not in ("", "default") else request.network or "default"
 
 
 def _insecure(state: StageState, instruction: Run) -> bool:

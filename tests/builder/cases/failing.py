@@ -55,6 +55,7 @@ CASES = (
     failing("mount-missing-source", "FROM busybox\nRUN --mount=source=nothing,target=/x true\n", "nothing"),
     failing("network-unknown", "FROM busybox\nRUN --network=nothing true\n", 'unsupported network mode "nothing"'),
     failing("insecure-not-allowed", "FROM busybox\nRUN --security=insecure true\n", "insecure"),
+    failing("network-host-not-allowed", "FROM busybox\nRUN --network=host true\n", "network.host is not allowed"),
     failing("escape-wrong", "# escape=x\nFROM busybox\n", "invalid escape token"),
     failing("duplicate-directive", "# syntax=a\n# syntax=b\nFROM busybox\n", "only one syntax parser directive"),
     failing("onbuild-chained", "FROM busybox\nONBUILD ONBUILD RUN x\n", "ONBUILD ONBUILD"),

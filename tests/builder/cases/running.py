@@ -138,6 +138,7 @@ CASES = (
     Case(
         "run-network-host-has-the-hosts-interfaces",
         "FROM busybox\nRUN --network=host ls /sys/class/net | grep -c '^lo$' > /got\n",
+        options=("--network", "host"),
         files={"/got": "1\n"},
     ),
     Case(

@@ -63,6 +63,7 @@ def make_order(call: Call) -> Order:
         "secrets": {name: encoded(content) for name, content in secrets.items()},
         "agents": list(order.agents),
         "insecure": "security.insecure" in allowed,
+        "host_network": "network.host" in allowed,
         "host_ca": options.on("host-ca"),
         "epoch": words.epoch_of(arguments, call.environment),
         "outputs": [plan.order() for plan in plans],

@@ -54,7 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     secrets: dict[str, bytes] = {}
     agents: tuple[str, ...] = ()  # identifiers of the ssh agents that the client offers
     insecure: bool = False
-    host_network: bool = True
+    host_network: bool = False
     host_ca: bool = False
     epoch: int | None = None
     outputs: tuple[Output, ...] = (Output(),)
