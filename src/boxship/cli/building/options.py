@@ -63,7 +63,7 @@ def pairs(words: Sequence[str], flag: str) -> dict[str, str]:
     return found
 
 
-def annotations(words: Sequence[str]) -> dict[str, str]:
+def annotation_pairs(words: Sequence[str]) -> dict[str, str]:
     """KEY=VALUE, also with `manifest:` before it, which is where they go. There is no index to annotate."""
     found = {}
     for word in words:

@@ -53,7 +53,7 @@ def make_order(call: Call) -> Order:
         "target": options.text("target"),
         "arguments": arguments,
         "labels": words.pairs(options.texts("label"), "label"),
-        "annotations": words.annotations(options.texts("annotation")),
+        "annotations": words.annotation_pairs(options.texts("annotation")),
         "platform": platform(options.texts("platform")),
         "no_cache": options.on("no-cache"),
         "no_cache_stages": [name for word in options.texts("no-cache-filter") for name in word.split(",") if name],
