@@ -118,6 +118,26 @@ def test_what_is_packed_is_unpacked_the_same(tree: Path, tmp_path: Path, name: s
     assert total == 1000 + 1
 
 
+def test_what_becomes_the_user_s_own_gives_nobody_his_rights(tmp_path: Path) -> None:
+    """A program of somebody's that runs as him must not run as whoever unpacks it; nor is a disk open to all."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, kind, uid, mode in (
+            ("theirs", tarfile.REGTYPE, 12345, 0o6755),
+            ("mine", tarfile.REGTYPE, os.geteuid(), 0o4755),
+            ("disk", tarfile.BLKTYPE, os.geteuid(), 0o666),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.uid, member.gid, member.mode, member.devmajor = kind, uid, uid, mode, 250
+            archive.addfile(member)
+    unpack([buffer.getvalue()], str(tmp_path), "", owners=False)
+    modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"theirs": 0o755, "mine": 0o4755, "disk": 0o600}
+    (tmp_path / "kept").mkdir()
+    unpack([buffer.getvalue()], str(tmp_path / "kept"), "", owners=True)
+    assert stat.S_IMODE((tmp_path / "kept" / "theirs").lstat().st_mode) == 0o6755
+
+
 def test_unpacking_can_give_a_new_name(tree: Path, tmp_path: Path) -> None:
     unpack(pack(str(tree), "tree", follow=False), str(tmp_path), "renamed", owners=False)
     assert look(tmp_path / "renamed") == look(tree)

@@ -224,9 +224,19 @@ def _set_attributes(member: tarfile.TarInfo, path: str, *, owners: bool) -> None
     if member.islnk():
         return
     if not member.issym():
-        os.chmod(path, member.mode & 0o7777)
+        os.chmod(path, member.mode & 0o7777 if owners else harmless_mode(member, path))
     moment = _modified(member)
     os.utime(path, ns=(moment, moment), follow_symlinks=False)
+
+
+def harmless_mode(member: tarfile.TarInfo, path: str) -> int:
+    """The mode for a file that becomes the user's own: nobody else may act as him by it, or use a device by it."""
+    mode = member.mode & 0o7777
+    if member.uid != os.geteuid():
+        mode &= ~stat.S_ISUID
+    if member.gid != os.lstat(path).st_gid:
+        mode &= ~stat.S_ISGID
+    return mode & 0o600 if member.isdev() and not member.isfifo() else mode
 
 
 def _modified(member: tarfile.TarInfo) -> int:
