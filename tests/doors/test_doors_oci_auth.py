@@ -15,7 +15,7 @@ from doors_registry import Answer, Peer, serving
 
 from boxship.errors import Invalid, Unauthenticated, Unsupported
 from boxship.registry.access import Access, Identity
-from boxship.registry.logins import GUESSES, TooManyGuesses, Users, read_htpasswd
+from boxship.registry.logins import GUESSES, TooManyGuesses, Users, place_of, read_htpasswd
 from boxship.registry.policy import read_policy
 from boxship.registry.tokens import LIFETIME_SECONDS, Tokens
 from boxship.spec.image import MEDIA_MANIFEST
@@ -254,6 +254,12 @@ async def test_guesses_that_come_at_once_are_limited_too(tmp_path: Path) -> None
     answers = await asyncio.gather(*wrong, return_exceptions=True)
     assert answers.count(False) < 2 * GUESSES
     assert all(answer is False or isinstance(answer, TooManyGuesses) for answer in answers)
+
+
+def test_a_network_is_one_place() -> None:
+    assert place_of("2001:db8::1") == place_of("2001:db8::ffff:1") == "2001:db8::/64" != place_of("2001:db8:0:1::1")
+    assert place_of("fe80::1%eth0") == "fe80::/64" and place_of("::ffff:192.0.2.1") != place_of("::ffff:192.0.2.2")
+    assert place_of("192.0.2.1") == "192.0.2.1" and place_of("engine") == "engine" and place_of("") == ""
 
 
 async def test_nobody_can_tell_who_is_a_user(tmp_path: Path) -> None:

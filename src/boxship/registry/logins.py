@@ -7,6 +7,7 @@ this process alone, never itself), as bcrypt is slow on purpose and clients send
 import asyncio
 import hashlib
 import hmac
+import ipaddress
 import logging
 import secrets
 import time
@@ -23,6 +24,7 @@ USER_GUESSES = 100  # of one user from anywhere: more, so that a stranger cannot
 WINDOW_SECONDS = 60.0
 TRACKED = 10_000  # addresses and users with wrong guesses that are known at once
 USER_LIMIT = 255  # characters
+NETWORK_BITS = 64  # of IPv6: what one client has
 PASSWORD_LIMIT = 1024  # bytes
 WORK_LIMIT = 2  # passwords hashed at the same time
 UNKNOWN = b"$2b$05$abcdefghijklmnopqrstuuDPSXs7v2n1Z0OjHGTKzdkwvBvyQ8Ou2"  # nobody's, where there are no users at all
@@ -96,7 +98,7 @@ class Users:
         now = time.monotonic()
         if self._right.get(mark, 0.0) > now:
             return True
-        user = user[:USER_LIMIT]  # wrong guesses are kept by it
+        user, address = user[:USER_LIMIT], place_of(address)  # wrong guesses are kept by them
         async with self._working:
             self._check_rate(now, address, user)  # here: guesses that came at once are counted too
             fits = await asyncio.to_thread(_fits, given, stored or self._slowest())
@@ -124,6 +126,17 @@ class Users:
             self._wrong[key] = [*times, now]
         while len(self._wrong) > TRACKED:
             self._wrong.popitem(last=False)
+
+
+def place_of(address: str) -> str:
+    """Where guesses come from: of IPv6 the network, for whoever has one address has all of it."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped:
+        return str(found)
+    return str(ipaddress.IPv6Network((int(found), NETWORK_BITS), strict=False))
 
 
 def _fits(password: bytes, stored: bytes) -> bool:
