@@ -7,6 +7,7 @@ way, synchronises, then renames. This room must never change a blob, and never t
 from boxship.content.blobs import Content, open_ingest
 from boxship.content.garbage import Garbage, Lease, layer_key
 from boxship.content.ingest import Ingest, Partial
+from boxship.content.pouring import Pouring
 from boxship.content.references import References
 
-__all__ = ["Content", "Garbage", "Ingest", "Lease", "Partial", "References", "layer_key", "open_ingest"]
+__all__ = ["Content", "Garbage", "Ingest", "Lease", "Partial", "Pouring", "References", "layer_key", "open_ingest"]

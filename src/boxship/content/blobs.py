@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from boxship.content.ingest import ALGORITHMS, PARTIAL_SECONDS, Ingest, Partial, Shelf
+from boxship.content.pouring import Pouring
 from boxship.content.quarantine import Quarantine
 from boxship.content.references import References
 from boxship.errors import Internal, Invalid, NotFound
@@ -68,25 +69,18 @@ class Content:
         Raises Invalid where the blob is not what was expected, Exhausted on a full disk."""
         algorithm = self.place(expected).parent.name if expected is not None else ALGORITHMS[0]
         ingest = await open_ingest(partial(self.begin, algorithm=algorithm))
-        writing: asyncio.Future[None] | None = None
+        pouring = Pouring(ingest, PIECE)
+        received = 0
         try:
-            buffer = bytearray()
             async for data in source:
-                buffer += data
-                if len(buffer) >= PIECE:
-                    if size is not None and ingest.size + len(buffer) > size + PIECE:
-                        raise Invalid(f"cannot store blob {expected or ''}: it has more than {size} bytes")
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.ensure_future(asyncio.to_thread(ingest.write, buffer))
-                    buffer = bytearray()
-            if writing is not None:
-                await writing
-                writing = None
-            return await asyncio.to_thread(_end, ingest, buffer, expected, size), ingest.size
+                received += len(data)
+                if size is not None and received > size + PIECE:  # a little more: then its length is told at the end
+                    raise Invalid(f"cannot store blob {expected or ''}: it has more than {size} bytes")
+                await pouring.add(data)
+            await pouring.settle()
+            return await in_thread(ingest.finish, expected, size), received
         finally:
-            if writing is not None:
-                await asyncio.wait([writing])
+            await pouring.stop()
             await in_thread(ingest.abandon)
 
     async def put(self, data: bytes) -> str:
@@ -203,8 +197,3 @@ async def open_ingest(begin: Callable[[], Ingest]) -> Ingest:
         if not opening.cancelled() and opening.exception() is None:
             await in_thread(opening.result().pause)
         raise
-
-
-def _end(ingest: Ingest, rest: bytearray, expected: str | None, size: int | None) -> str:
-    ingest.write(rest)
-    return ingest.finish(expected, size)

@@ -12,17 +12,16 @@ from functools import partial
 
 import msgspec
 
-from boxship.content import Content, Ingest, open_ingest
+from boxship.content import Content, Ingest, Pouring, open_ingest
 from boxship.errors import Conflict, Exhausted, Invalid, NotFound
 from boxship.registry.model import Settings
 from boxship.registry.names import KEPT
 from boxship.registry.refusals import DigestInvalid, OutOfOrder, QuotaReached, SizeInvalid, UploadBusy, UploadUnknown
-from boxship.waiting import in_thread, to_the_end
+from boxship.waiting import in_thread
 
 PREFIX = "registry-"
 RANDOM_BYTES = 16
 PIECE = 1024 * 1024  # bytes handed to the writing thread at once
-FEW = 16  # pieces that are written one by one rather than copied together
 
 
 class Upload(msgspec.Struct):
@@ -200,26 +199,18 @@ class Uploads:
         """Write what comes in a thread while more is read. What was read before an error is written."""
         received = 0
         before = ingest.size
-        writing: asyncio.Future[None] | None = None
-        buffer: list[bytes] = []
-        buffered = 0
+        pouring = Pouring(ingest, PIECE)
         try:
             async for data in chunks:
                 received += len(data)
-                buffer.append(data)
-                buffered += len(data)
                 self._check_size(before, received, length, room)
-                if buffered >= PIECE:
-                    if writing is not None:
-                        await asyncio.shield(writing)
-                    writing = asyncio.ensure_future(asyncio.to_thread(_write, ingest, buffer))
-                    buffer, buffered = [], 0
+                await pouring.add(data)
         except SizeInvalid:
-            buffer = []  # which bytes belong there is not known
+            pouring.forget()  # which bytes belong there is not known
             raise
         finally:
             self.bytes_received += received
-            await _drain(ingest, writing, buffer)
+            await pouring.settle()
         if length is not None and received != length:
             raise SizeInvalid(f"cannot store the chunk: {received} bytes came instead of {length}")
 
@@ -235,21 +226,6 @@ class Uploads:
 def _mark(repository: str) -> str:
     """What the ids of a repository's uploads end with."""
     return hashlib.sha256(repository.encode()).hexdigest()[:16]
-
-
-def _write(ingest: Ingest, pieces: list[bytes]) -> None:
-    if len(pieces) > FEW:
-        pieces = [b"".join(pieces)]
-    for piece in pieces:
-        ingest.write(piece)
-
-
-async def _drain(ingest: Ingest, writing: "asyncio.Future[None] | None", buffer: list[bytes]) -> None:
-    """Wait for what is being written, also when cancelled, then write the rest."""
-    if writing is not None:
-        await to_the_end(writing)
-    if buffer:
-        await in_thread(_write, ingest, buffer)
 
 
 def _settle(ingest: Ingest, digest: str) -> None:

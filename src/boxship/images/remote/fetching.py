@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol
 
-from boxship.content import Content, Ingest, open_ingest
+from boxship.content import Content, Ingest, Pouring, open_ingest
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.images.remote.model import RemoteLimits
 from boxship.images.remote.news import start
@@ -182,8 +182,7 @@ class Downloads:
                 f"its manifest says {wanted.size}"
             )
         received = start
-        writing: asyncio.Future[None] | None = None
-        buffer = bytearray()
+        pouring = Pouring(ingest, PIECE)
         try:
             async with aclosing(answer.chunks()) as chunks:
                 async for data in chunks:
@@ -192,15 +191,10 @@ class Downloads:
                         raise Invalid(f"cannot read blob {wanted.digest}: it has more than {wanted.size} bytes")
                     if skip:
                         data, skip = data[skip:], max(0, skip - len(data))
-                    buffer += data
-                    if len(buffer) >= PIECE:
-                        if writing is not None:
-                            await asyncio.shield(writing)
-                        writing = asyncio.ensure_future(asyncio.to_thread(ingest.write, buffer))
-                        buffer = bytearray()
+                    await pouring.add(data)
                     transfer.tell(received)
         finally:  # what has come is kept, also when the connection broke or we are cancelled
-            await to_the_end(_last(ingest, writing, buffer))
+            await pouring.settle()
         transfer.tell(received)
         if received != wanted.size:
             raise Unavailable(f"cannot read blob {wanted.digest}: it ends after {received} of {wanted.size} bytes")
@@ -212,14 +206,6 @@ class Downloads:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-async def _last(ingest: Ingest, writing: "asyncio.Future[None] | None", rest: bytearray) -> None:
-    """After the write that is under way, the rest."""
-    if writing is not None:
-        await writing
-    if rest:
-        await asyncio.to_thread(ingest.write, rest)
 
 
 def partial_name(domain: str, digest: str) -> str:
