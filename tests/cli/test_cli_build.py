@@ -30,6 +30,8 @@ from boxship.builder.model import (
     StepProgress,
     StepStarted,
 )
+from boxship.cli.building.outputs import FileSink, write_notes
+from boxship.cli.files import write_output
 from boxship.spec.container import Resources, Ulimit
 from daemons import until
 from fake_builder import IMAGE, finding, planned, steps
@@ -409,6 +411,22 @@ def test_an_archive_that_does_not_come_whole_leaves_nothing(server: BuildServer,
     done = boxship(server, "build", "-o", f"type=oci,dest={tmp_path}/x.tar", str(context))
     assert done.returncode == 1 and not (tmp_path / "x.tar").exists()
     assert [path.name for path in tmp_path.iterdir() if "unfinished" in path.name] == []
+
+
+def test_no_link_in_a_shared_folder_is_written_through(tmp_path: Path) -> None:
+    """Others can foresee our process's number, and put a link where we were to write."""
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    out = str(tmp_path / "out")
+    os.symlink(victim, f"{out}.unfinished-{os.getpid()}")
+    sink = FileSink(out)
+    sink.write(b"one")
+    sink.finish()
+    assert Path(out).read_text() == "one"
+    write_output([b"two"], out, "write")
+    assert Path(out).read_text() == "two"
+    write_notes({"image": "sha256:1"}, out, "")
+    assert Path(out).read_text() == "sha256:1" and victim.read_text() == "kept"
 
 
 def test_a_folder_that_cannot_be_written_is_told(server: BuildServer, context: Path, tmp_path: Path) -> None:

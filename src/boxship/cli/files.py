@@ -9,6 +9,10 @@ from collections.abc import Iterable, Iterator
 from boxship.cli.call import Failure
 from boxship.cli.terminal import is_terminal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
 PIECE = 1 << 18  # bytes
 
 
@@ -36,19 +40,24 @@ def write_output(pieces: Iterable[bytes], path: str, what: str) -> None:
     if os.path.isdir(path):
         raise Failure(f"cannot write {path}: is a directory")
     if os.path.exists(path) and not os.path.isfile(path):
-        _write_file(path, pieces)  # a device or a pipe is written as it is
+        _write_file(path, pieces, "wb")  # a device or a pipe is written as it is
         return
-    unfinished = f"{path}.unfinished-{os.getpid()}"
+    made = unfinished(path)
     try:
-        _write_file(unfinished, pieces)
-        os.rename(unfinished, path)
+        _write_file(made, pieces, "xb")
+        os.rename(made, path)
     except BaseException:
-        if os.path.exists(unfinished):
-            os.unlink(unfinished)
+        if os.path.exists(made):
+            os.unlink(made)
         raise
 
 
-def _write_file(path: str, pieces: Iterable[bytes]) -> None:
-    with open(path, "wb") as file:
+def unfinished(path: str) -> str:
+    """A name beside a file that nobody can foresee: others may make files in the same folder, and links."""
+    return f"{path}.unfinished-{os.urandom(8).hex()}"
+
+
+def _write_file(path: str, pieces: Iterable[bytes], mode: Literal["wb", "xb"]) -> None:
+    with open(path, mode) as file:
         for piece in pieces:
             file.write(piece)

@@ -7,6 +7,7 @@ import os
 from boxship.cli.building.options import OutputPlan
 from boxship.cli.call import Failure
 from boxship.cli.daemon import Object
+from boxship.cli.files import unfinished
 from boxship.cli.terminal import is_terminal
 from boxship.errors import BoxshipError
 
@@ -35,8 +36,8 @@ class FileSink:
         self._descriptor = 1
         if destination != "-":
             special = os.path.exists(destination) and not os.path.isfile(destination)
-            self._unfinished = "" if special else f"{destination}.unfinished-{os.getpid()}"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            self._unfinished = "" if special else unfinished(destination)
+            flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if special else os.O_EXCL) | os.O_CLOEXEC
             self._descriptor = os.open(self._unfinished or destination, flags, 0o666)
 
     def write(self, data: bytes) -> None:
@@ -132,7 +133,7 @@ def write_notes(built: Object, iid_file: str, metadata_file: str) -> None:
 
 
 def _replace(path: str, text: str) -> None:
-    unfinished = f"{path}.unfinished-{os.getpid()}"
-    with open(unfinished, "w", encoding="utf-8") as file:
+    made = unfinished(path)
+    with open(made, "x", encoding="utf-8") as file:
         file.write(text)
-    os.rename(unfinished, path)
+    os.rename(made, path)
