@@ -26,7 +26,8 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 PIECE_BYTES = 1 << 20
 SMALL_BYTES = 1 << 16
 RACY_NS = 2_000_000_000  # of a file's change before it was read: not trusted by a later build
-TICK_NS = 50_000_000  # the same within one build
+TICK_NS = 50_000_000  # the same within one build, and where times are finer than the coarsest clock tick of a kernel
+COARSE_NS = 1_000_000  # a time without a remainder of this may come from a filesystem that keeps seconds
 TABLE_FILES = 500_000  # more are not remembered
 _VERSION = 1
 
@@ -81,7 +82,7 @@ class Digests:
             or ctime != info.st_ctime_ns
             or size != info.st_size
             or device != info.st_dev
-            or ctime + self._racy >= at
+            or ctime + (min(self._racy, TICK_NS) if ctime % COARSE_NS else self._racy) >= at
         ):
             return None
         self._seen.setdefault(path, {})[name] = known
