@@ -17,6 +17,8 @@ REPEATS = 5
 
 def measure(place, rounds: int) -> Series:
     address = place.engine.registry
+    place.engine.stop()  # what was measured before must not count
+    place.engine.start()
     repeats = REPEATS if rounds >= 20 else 1
     series: Series = {"push MB/s": [], "pull MB/s": []}
     before = peak(place)
