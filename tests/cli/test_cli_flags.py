@@ -14,7 +14,6 @@ FLAGS = (
     Flag("-m, --memory bytes", "A size"),
     Flag("--name string", "A text"),
     Flag("--wait duration", "A time"),
-    Flag("--ratio decimal", "A decimal"),
     Flag("--sig-proxy", "On from the start", True),
 )
 
@@ -58,9 +57,9 @@ def test_a_switch_can_be_put_off() -> None:
 
 
 def test_typed_values() -> None:
-    options, _ = parse(FLAGS, ["-n", "5", "-m", "1k", "--wait=1m", "--ratio", "0.5"])
+    options, _ = parse(FLAGS, ["-n", "5", "-m", "1k", "--wait=1m"])
     assert options.number("last") == 5 and options.number("memory") == 1024
-    assert options.number("wait") == 60_000_000_000 and options.decimal("ratio") == 0.5
+    assert options.number("wait") == 60_000_000_000
 
 
 def test_flags_stand_anywhere_unless_they_end_at_the_first_positional() -> None:
@@ -86,7 +85,6 @@ def test_two_dashes_end_the_flags_and_one_is_a_word() -> None:
         (["--tty=perhaps"], 'invalid argument "perhaps" for "-t, --tty" flag: not true or false'),
         (["-n", "x"], 'invalid argument "x" for "-n, --last" flag: not a whole number'),
         (["-m", "x"], 'invalid argument "x" for "-m, --memory" flag: invalid size: \'x\''),
-        (["--ratio", "nan"], 'invalid argument "nan" for "--ratio" flag: not a number'),
     ],
 )
 def test_refusals_name_the_flag(words: list[str], message: str) -> None:

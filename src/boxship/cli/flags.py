@@ -13,7 +13,7 @@ from boxship.errors import BoxshipError
 
 USAGE_EXIT_CODE = 125
 
-Value = bool | int | float | str | list[str]
+Value = bool | int | str | list[str]
 
 
 class UsageError(BoxshipError):
@@ -27,7 +27,7 @@ class UsageError(BoxshipError):
 class Flag:
     """One flag. `form` is as help shows it: "-a, --all" (a switch), "--filter list", "-n, --last int".
 
-    The kind word says what the value is: none for a switch, `list` for a repeatable text, `int`, `decimal`, `bytes`
+    The kind word says what the value is: none for a switch, `list` for a repeatable text, `int`, `bytes`
     (a size such as 512m), `duration` (1m30s); any other word is plain text. `completes` names what the shell offers.
     """
 
@@ -43,7 +43,7 @@ class Flag:
         self.completes = completes
 
 
-DEFAULTS: dict[str, Value] = {"": False, "int": 0, "decimal": 0.0, "bytes": 0, "duration": 0}
+DEFAULTS: dict[str, Value] = {"": False, "int": 0, "bytes": 0, "duration": 0}
 
 
 class Command:
@@ -116,11 +116,6 @@ class Options:
         assert isinstance(value, int), name
         return value
 
-    def decimal(self, name: str) -> float:
-        value = self._values[name]
-        assert isinstance(value, float), name
-        return value
-
 
 def _parse_switch(text: str) -> bool:
     if text in ("1", "t", "T", "true", "TRUE", "True"):
@@ -139,16 +134,6 @@ def _parse_integer(text: str) -> int:
         raise ValueError("not a whole number") from None
 
 
-def _parse_decimal(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("not a number") from None
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("not a number")
-    return value
-
-
 def _parse_bytes(text: str) -> int:
     from boxship.spec.quantity import parse_bytes
 
@@ -164,7 +149,6 @@ def _parse_duration(text: str) -> int:
 PARSERS: dict[str, Callable[[str], Value]] = {
     "": _parse_switch,
     "int": _parse_integer,
-    "decimal": _parse_decimal,
     "bytes": _parse_bytes,
     "duration": _parse_duration,
 }

@@ -38,7 +38,6 @@ class TokenAnswer(msgspec.Struct):
 
     token: str = ""
     access_token: str = ""
-    refresh_token: str = ""
     expires_in: float = LEAST_SECONDS
 
 

@@ -92,12 +92,11 @@ class PullStep(msgspec.Struct, frozen=True):
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """An image is here under its names; `newer` says whether the name stood for something else before."""
+    """An image is here under its names."""
 
     reference: Reference
     digest: str
     image_id: str
-    newer: bool
 
 
 class PushStep(msgspec.Struct, frozen=True):

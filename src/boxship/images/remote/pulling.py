@@ -159,7 +159,7 @@ class Puller:
         tell(PullStep(f"Digest: {chosen.digest}"))
         word = "Downloaded newer image" if newer else "Image is up to date"
         tell(PullStep(f"Status: {word} for {reference.familiar}"))
-        tell(Pulled(reference, chosen.digest, loaded.image_id, newer))
+        tell(Pulled(reference, chosen.digest, loaded.image_id))
 
     async def _manifest(self, repositories: Sequence[Repository], wanted: str) -> Document:
         return await self._remote.first(repositories, lambda repository: repository.manifest(wanted))
