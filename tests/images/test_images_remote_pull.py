@@ -27,6 +27,7 @@ from boxship.errors import (
 )
 from boxship.images.remote.client import Remote
 from boxship.images.remote.model import Credentials, Pulled, PullStep, RemoteLimits, RemoteSettings
+from boxship.spec.image import Descriptor
 from boxship.spec.platform import parse as parse_platform
 from boxship.spec.reference import parse
 from boxship.store.memory import MemoryStore
@@ -517,6 +518,14 @@ async def test_token_server_without_address(puller: RemoteRoom, registry: FakeRe
     registry.users, registry.tokens, registry.realm = {"ann": "secret"}, True, "https://[/token"
     with pytest.raises(Invalid, match="has no address"):
         await puller.pull(f"{registry.host}/team/app:1", credentials=Credentials("ann", "secret"))
+
+
+async def test_few_of_the_addresses_of_a_manifest_are_tried(puller: RemoteRoom) -> None:
+    """They are a stranger's choice, and we would knock at each of them."""
+    urls = tuple(f"https://h{number}.example/x" for number in range(10_000))
+    kind = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    source = puller.images._traffic._puller.source("d", (), Descriptor(kind, "sha256:" + "1" * 64, 1, urls=urls))
+    assert 0 < len(source.places) < 20
 
 
 async def test_lists_without_end(puller: RemoteRoom, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

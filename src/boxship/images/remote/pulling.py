@@ -47,6 +47,7 @@ from boxship.spec.reference import Reference
 from boxship.waiting.together import together
 
 INDEX_DEPTH = 4  # indexes inside indexes
+FOREIGN_ADDRESSES = 8  # of one layer that are tried
 Tell = Callable[[PullStep | Pulled], None]
 
 
@@ -208,7 +209,7 @@ class Puller:
     def source(self, domain: str, repositories: Sequence[Repository], layer: Descriptor) -> Source:
         found: list[Place] = list(repositories)
         if is_foreign(layer):
-            found += [ForeignAddress(self._remote, url) for url in layer.urls]
+            found += [ForeignAddress(self._remote, url) for url in layer.urls[:FOREIGN_ADDRESSES]]
         return Source(domain, found)
 
     def whole(self, identifier: str) -> bool:
