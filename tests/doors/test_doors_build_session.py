@@ -180,6 +180,16 @@ async def test_every_option_arrives(tmp_path: Path) -> None:
             assert shown[name] == value, name
 
 
+async def test_pieces_of_a_context_are_small(tmp_path: Path) -> None:
+    async with BuildDesk(tmp_path) as desk:
+        client = await speak(desk)
+        await client.order(context={"stream": 1})
+        assert (await client.next())[1:] == (WANT, [1])
+        await client.send(DATA, 1, bytes(8 << 20))
+        kind, number, value = (await client.all())[-1]
+    assert (kind, number) == (MESSAGE, FAILED) and "a piece of" in value["message"]
+
+
 async def test_news_and_archives_come_down(tmp_path: Path) -> None:
     async with BuildDesk(tmp_path) as desk:
         (step,) = steps("RUN x")

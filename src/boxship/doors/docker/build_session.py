@@ -34,6 +34,7 @@ AGENTS = 0x8000  # of the first agent connection
 AGENT_CONNECTIONS = 1024  # of one build
 ORDER_SECONDS = 60.0
 HELD_PIECES = 64  # of one stream, before the client has to wait
+DATA_BYTES = 4 * PIECE_BYTES  # the longest piece that is taken
 PROTOCOL = "boxship-build"
 UPGRADE = {"Content-Type": "application/vnd.boxship.build", "Connection": "Upgrade", "Upgrade": PROTOCOL}
 
@@ -163,6 +164,8 @@ class Session:
             incoming = self.streams.get(number)
             if kind not in (DATA, END):
                 raise Invalid(f"cannot read the client's frames: kind {kind} on stream {number}")
+            if len(data) > DATA_BYTES:
+                raise Invalid(f"cannot read the client's frames: a piece of {len(data)} bytes, at most {DATA_BYTES}")
             if incoming is not None:
                 await incoming.put(data or None if kind == DATA else None)
 
