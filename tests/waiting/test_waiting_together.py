@@ -60,3 +60,20 @@ async def test_a_cancelled_caller_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert ended.is_set()
+
+
+async def test_a_cancellation_is_not_lost_where_the_work_fails_at_its_end() -> None:
+    begun = asyncio.Event()
+
+    async def clumsy() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("in the way")
+
+    caller = asyncio.ensure_future(together([clumsy()]))
+    await begun.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
