@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,16 +22,19 @@ from boxship.errors import (
 from boxship.images.remote.authorization import union
 from boxship.images.remote.challenge import Challenge, parse
 from boxship.images.remote.client import domain_of
+from boxship.images.remote.connection import Connection
 from boxship.images.remote.credentials import by_domain, from_fields
-from boxship.images.remote.endpoints import leads_inside
+from boxship.images.remote.endpoints import Endpoint, leads_inside
 from boxship.images.remote.failures import Busy, ManifestMissing, RepositoryMissing, failure, parse_retry_after
 from boxship.images.remote.fetching import partial_name
 from boxship.images.remote.manifests import check_document, choose
 from boxship.images.remote.model import Credentials, RemoteLimits
+from boxship.images.remote.repository import Repository
 from boxship.images.remote.retrying import Retries
 from boxship.spec.image import Descriptor, Index, Platform
 from boxship.spec.platform import parse as parse_platform
 from boxship.spec.reference import DEFAULT_DOMAIN
+from boxship.transport.client import Trust
 
 
 @pytest.mark.parametrize(
@@ -200,6 +204,28 @@ def test_no_way_inside() -> None:
         "2001:db8::1",
     ):
         assert not leads_inside(host, "registry.example"), host
+
+
+def test_where_a_registry_may_lead() -> None:
+    """By a redirect, or by the address of an upload."""
+    unused: Any = None
+    connection = Connection(unused, Endpoint("https://registry.example", Trust()), unused)
+    here = "https://registry.example/v2/a/blobs/uploads/"
+    for place in ("u?x=1", "/v2/u", "https://storage.example:1/u", "//storage.example/u"):
+        assert connection.led(here, place, "an upload").startswith("https://")
+    for place, kind in (
+        ("http://registry.example/u", Denied),
+        ("https://127.0.0.1/u", Denied),
+        ("https://169.254.169.254/u", Denied),
+        ("https://me:pw@storage.example/u", Invalid),
+        ("ftp://storage.example/u", Invalid),
+        ("https://[", Invalid),
+    ):
+        with pytest.raises(kind):
+            connection.led(here, place, "an upload")
+        answer: Any = SimpleNamespace(url=here, headers={"Location": place})
+        with pytest.raises(kind):
+            Repository(connection, "a")._location(answer)
 
 
 def test_names_of_unfinished_files() -> None:

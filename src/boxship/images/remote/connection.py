@@ -93,10 +93,12 @@ class Connection:
                 if answer.status not in MOVED or "Location" not in answer.headers:
                     yield answer
                     return
-                url = self._checked(url, answer.headers["Location"])
+                url = self.led(url, answer.headers["Location"], "a redirect")
         raise Invalid(f"cannot read {self.endpoint.host}: more than {REDIRECTS} redirects")
 
-    def _checked(self, url: str, location: str) -> str:
+    def led(self, url: str, location: str, what: str) -> str:
+        """Where the registry leads from one address to another, by `what`. Raises Invalid for what is no address,
+        Denied where it is less safe, or this machine's own."""
         try:
             target = urljoin(url, location)
             here, there = urlsplit(url), urlsplit(target)
@@ -104,11 +106,11 @@ class Connection:
         except ValueError:
             is_address = False
         if not is_address:
-            raise Invalid(f"cannot follow a redirect of {self.endpoint.host}: {location[:200]!r}")
+            raise Invalid(f"cannot follow {what} of {self.endpoint.host}: {location[:200]!r}")
         if there.scheme == "http" and here.scheme == "https":
-            raise Denied(f"cannot follow a redirect of {self.endpoint.host}: it leads to plain HTTP")
+            raise Denied(f"cannot follow {what} of {self.endpoint.host}: it leads to plain HTTP")
         if leads_inside(there.hostname or "", here.hostname or ""):
-            raise Denied(f"cannot follow a redirect of {self.endpoint.host}: it leads to this machine")
+            raise Denied(f"cannot follow {what} of {self.endpoint.host}: it leads to this machine")
         return target
 
     def _is_ours(self, url: str) -> bool:

@@ -221,10 +221,7 @@ class Repository:
         where = answer.headers.get("Location", "")
         if not where:
             raise Invalid(f"cannot push to {self.path}: the registry names no address for the upload")
-        try:
-            return urljoin(answer.url, where)
-        except ValueError as error:
-            raise Invalid(f"cannot push to {self.path}: the upload's address is none: {error}") from None
+        return self.connection.led(answer.url, where, "an upload")
 
 
 EMPTY = {"Content-Length": "0"}
