@@ -4,6 +4,7 @@ Base images are not known at first: `missing_bases` says which are needed, again
 another stage), until nothing is missing; then `plan`.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -44,6 +45,7 @@ from boxship.spec import reference as references
 from boxship.spec.image import ExecutionConfig, Platform
 
 COUNTED = (Run, Copy, WorkingDirectory)
+ID_DIGITS = 24  # of what a step loads, in its id
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -209,8 +211,8 @@ class _Draft:
         )
 
     def _load(self, source: Source) -> str:
-        """The step that brings what --from or an ADD names."""
-        identifier = f"load {msgspec.json.encode(source).decode()}"
+        """The step that brings what --from or an ADD names. Its id tells no password that an address may have."""
+        identifier = f"load {hashlib.sha256(msgspec.json.encode(source)).hexdigest()[:ID_DIGITS]}"
         if identifier not in self.steps:
             self.steps[identifier] = Step(
                 id=identifier, name=source_name(source), action=Load(source), location=self.place
