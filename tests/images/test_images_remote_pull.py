@@ -503,9 +503,7 @@ async def test_redirects_without_end(puller: RemoteRoom, registry: FakeRegistry)
         await puller.pull(f"{registry.host}/team/app:1")
 
 
-@pytest.mark.parametrize(
-    "place", ["http://[", "http://h:99999/", "//[::1/x", "ftp://h/", "http://me:pw@h/", "http:///x"]
-)
+@pytest.mark.parametrize("place", ["http://[", "http://h:99999/", "//[::1/x", "ftp://h/", "http://me:pw@h/"])
 async def test_redirects_to_no_address(puller: RemoteRoom, registry: FakeRegistry, place: str) -> None:
     put_image(registry)
     registry.rule("GET", "blobs/", Said(307, {"Location": place}))
