@@ -113,9 +113,10 @@ def config_json(config: ExecutionConfig | None) -> dict[str, Any]:
 
 
 def matches_reference(pattern: str, reference: str) -> bool:
-    """Shell-like patterns over "name:tag" or the name alone; `*` does not cross a slash. Raises Invalid."""
+    """Shell-like patterns over "name:tag", "name@digest" or the name alone; `*` does not cross a slash. Raises Invalid."""
     expression = _expression(pattern)
-    name = reference.rpartition(":")[0] if ":" in reference.rpartition("/")[2] else reference
+    name = reference.partition("@")[0]
+    name = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
     return bool(expression.fullmatch(reference) or expression.fullmatch(name))
 
 

@@ -40,7 +40,8 @@ async def listed(call: Call) -> Reply:
         entry = summary_json(image, call.version, shared=shared.get(image.id, -1))
         patterns = filters.get("reference")
         if patterns:
-            entry["RepoTags"] = [name for name in image.references if any(matches_reference(p, name) for p in patterns)]
+            for field, names in (("RepoTags", image.references), ("RepoDigests", image.digests)):
+                entry[field] = [name for name in names if any(matches_reference(p, name) for p in patterns)]
         shown.append(entry)
     return reply(shown)
 
@@ -60,10 +61,18 @@ async def selector(call: Call, filters: Filters) -> Callable[[Image], bool]:
             and all(image.created > moment for moment in since)
             and all(image.created < moment for moment in until)
             and filters.labels(labels_of(image))
-            and (not patterns or any(matches_reference(p, name) for p in patterns for name in image.references))
+            and (
+                not patterns
+                or any(matches_reference(pattern, name) for pattern in patterns for name in names_of(image))
+            )
         )
 
     return wanted
+
+
+def names_of(image: Image) -> tuple[str, ...]:
+    """Tags and digests."""
+    return (*image.references, *image.digests)
 
 
 async def inspect(call: Call) -> Reply:
