@@ -90,7 +90,7 @@ def test_mirrors(helper: FakeRegistry, tmp_path: Path) -> None:
         )
         names = daemon.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
         assert sorted(names) == ["hello:1", "reg.example/team/app:1"]
-        assert helper.count("GET", "^/v2/library/hello/manifests/1$") and helper.count("GET", "^/v2/team/app/blobs/")
+        assert helper.count("GET", "^/v2/library/hello/blobs/") and helper.count("GET", "^/v2/team/app/manifests/1$")
         shown = info(daemon)
         assert shown["IndexServerAddress"].startswith("https://") and shown["IndexServerAddress"].endswith("/v1/")
         masked = f"http://xxxxx:xxxxx@{helper.host}/"
