@@ -113,7 +113,7 @@ def config_json(config: ExecutionConfig | None) -> dict[str, Any]:
 
 
 def matches_reference(pattern: str, reference: str) -> bool:
-    """Shell-like patterns over "name:tag", "name@digest" or the name alone; `*` does not cross a slash. Raises Invalid."""
+    """Shell-like patterns over a name with its tag or digest, or alone; `*` does not cross a slash. Raises Invalid."""
     expression = _expression(pattern)
     name = reference.partition("@")[0]
     name = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
