@@ -240,7 +240,7 @@ def test_disk_usage_in_detail(machine: tuple[Daemon, str], tmp_path: Path) -> No
     box = daemon.docker("create", "usage:1").stdout.strip()
     shown = json.loads(daemon.docker("system", "df", "-v", "--format", "json").stdout)
     row, below = (
-        next(row for row in shown["Images"] if identifier.removeprefix("sha256:").startswith(row["ID"]))
+        next(row for row in shown["Images"] if row["ID"].removeprefix("sha256:")[:12] in identifier)
         for identifier in daemon.docker("image", "inspect", "-f", "{{.Id}}", "usage:1", "busybox").stdout.split()
     )
     assert row["UniqueSize"].startswith("3.0") and row["Containers"] == "1"
