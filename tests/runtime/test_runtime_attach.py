@@ -5,11 +5,11 @@ import hashlib
 import os
 
 import pytest
+from runtime_kit import Box, drain
 
 from boxship.errors import Internal, Unavailable
 from boxship.runtime.driver import Attached
 from boxship.runtime.plan import Identity
-from conftest import Box, drain
 
 both = pytest.mark.parametrize("runtime", ["crun", "runc"])
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from runtime_kit import Box, drain
 
 from boxship.errors import BoxshipError, Internal, Invalid, Timeout, Unsupported
 from boxship.runtime import conmon, launching
@@ -20,7 +21,6 @@ from boxship.spec.mount import Mount
 from boxship.sys import cgroup
 from boxship.sys.pidfd import is_alive
 from boxship.sys.spawn import run
-from conftest import Box, drain
 
 both = pytest.mark.parametrize("runtime", ["crun", "runc"])
 

@@ -3,12 +3,12 @@
 import signal
 
 import pytest
+from runtime_kit import Box, drain
 
 from boxship.errors import Internal, Timeout
 from boxship.runtime import launching
 from boxship.runtime.plan import Identity
 from boxship.sys.pidfd import is_alive, start_time
-from conftest import Box, drain
 
 both = pytest.mark.parametrize("runtime", ["crun", "runc"])
 

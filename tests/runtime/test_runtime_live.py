@@ -6,6 +6,7 @@ import time
 
 import msgspec
 import pytest
+from runtime_kit import Box
 
 from boxship.errors import Invalid
 from boxship.runtime import limits
@@ -13,7 +14,6 @@ from boxship.runtime.driver import Driver, Handle
 from boxship.runtime.plan import NEW, Namespaces
 from boxship.spec.container import Resources, ThrottleRate
 from boxship.sys import cgroup
-from conftest import Box
 
 both = pytest.mark.parametrize("runtime", ["crun", "runc"])
 

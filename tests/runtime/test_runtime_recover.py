@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from runtime_kit import Box, drain
 
 from boxship.runtime import conmon
 from boxship.runtime.config import render
 from boxship.runtime.driver import Driver, Exit, Handle, Process, Running
 from boxship.sys import cgroup
 from boxship.sys.pidfd import is_alive
-from conftest import Box, drain
 
 both = pytest.mark.parametrize("runtime", ["crun", "runc"])
 
