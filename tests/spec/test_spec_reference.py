@@ -1,7 +1,7 @@
 """Image references as Docker reads them."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as some
 
 from boxship.errors import Invalid
@@ -86,6 +86,7 @@ DIGESTS = some.sampled_from(["", "@" + DIGEST])
 @given(DOMAINS, some.lists(COMPONENTS, min_size=1, max_size=3), TAGS, DIGESTS)
 @example("docker.io/", ["library", "ab" * 32], "", "")
 def test_every_form_comes_back(domain: str, path: list[str], tag: str, digest: str) -> None:
+    assume(domain or len(path) == 1 or not {".", "_"} <= set(path[0]))  # read as a domain that cannot be one
     found = references.parse(domain + "/".join(path) + tag + digest)
     assert references.parse(str(found)) == found
     assert references.parse(found.familiar) == found
