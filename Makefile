@@ -22,11 +22,13 @@ demo: setup ## show the engine at work on this machine, and clean up to zero
 test: setup lint types ## lint, types and the tests (below 15 minutes on 2 processors)
 	@tools/docker-client.sh
 	@tools/registry-peers.sh
+	@tools/compose-peers.sh
 	@$(BIN)/python -m pytest --alone -m "not slow" $(TESTS) </dev/null
 
 test-slow: setup ## the long scenarios as well
 	@tools/docker-client.sh
 	@tools/registry-peers.sh
+	@tools/compose-peers.sh
 	@$(BIN)/python -m pytest --alone -m slow $(TESTS) </dev/null
 
 fresh: ## does a clone work on a fresh Debian? (FRESH="demo test")
