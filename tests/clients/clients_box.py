@@ -1,24 +1,18 @@
 """One test's containers, networks, volumes and images in the shared daemon, with names of their own."""
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
-import pty
-import re
-import select
-import signal
 import socket
-import struct
 import subprocess
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from daemons import Daemon, docker_program, until
+from terminals import Terminal, on_terminal
 
 SECONDS = 15.0  # the longest that a condition may take
 _numbers = itertools.count(1)
@@ -145,28 +139,11 @@ class Box:
                     with contextlib.suppress(OSError):
                         pipe.close()
 
-    @contextlib.contextmanager
-    def terminal(self, *arguments: str, rows: int = 33, columns: int = 111) -> Iterator["Terminal"]:
+    def terminal(
+        self, *arguments: str, rows: int = 33, columns: int = 111
+    ) -> contextlib.AbstractContextManager[Terminal]:
         """The stock client on a terminal of its own."""
-        controller, side = pty.openpty()
-        terminal = Terminal(controller)
-        terminal.resize(rows, columns)
-        process = subprocess.Popen(
-            [docker_program(), *arguments],
-            stdin=side,
-            stdout=side,
-            stderr=side,
-            env=self.environment(),
-            start_new_session=True,
-        )
-        os.close(side)
-        terminal.process = process
-        try:
-            yield terminal
-        finally:
-            process.kill()
-            process.wait()
-            os.close(controller)
+        return on_terminal([docker_program(), *arguments], self.environment(), rows=rows, columns=columns)
 
     def clean(self) -> None:
         """Remove what the test made and did not remove."""
@@ -178,42 +155,6 @@ class Box:
         ):
             if self._made[kind]:
                 self.daemon.docker(*remove, *self._made[kind], check=False, timeout=60)
-
-
-class Terminal:
-    """The far side of a pseudo terminal."""
-
-    process: "subprocess.Popen[bytes]"
-
-    def __init__(self, controller: int) -> None:
-        self._controller = controller
-        self.seen = ""
-
-    def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self._controller, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def tell_resized(self) -> None:
-        self.process.send_signal(signal.SIGWINCH)
-
-    def type(self, text: str) -> None:
-        os.write(self._controller, text.encode())
-
-    def expect(self, pattern: str, seconds: float = SECONDS) -> "re.Match[str]":
-        """Read until the pattern is seen; what is read up to its end is forgotten."""
-        deadline = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.seen)):
-            ready, _, _ = select.select([self._controller], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"not seen: {pattern!r} in {self.seen!r}"
-            try:
-                self.seen += os.read(self._controller, 65536).decode(errors="replace")
-            except OSError:
-                raise AssertionError(f"ended before {pattern!r}: {self.seen!r}") from None
-        self.seen = self.seen[match.end() :]
-        return match
-
-    def code(self) -> int:
-        """The exit code of the client."""
-        return self.process.wait(SECONDS)
 
 
 class Wire:
