@@ -45,6 +45,7 @@ ALONE: dict[str, set[str]] = {
     "dns": {"wire"},
     "cryptography": {"pki"},
     "nacl": {"pki"},
+    "yaml": {"compose"},
     "socket": {"transport", "sys"},
     "argparse": {"cli", "main"},
 }
