@@ -11,7 +11,16 @@ from boxship.cli.filters import filters_of
 from boxship.cli.flags import UsageError
 from boxship.cli.table import Column, Listing, align
 from boxship.cli.text import ellipsis, labels_text, natural_key, quote, short_id, split_reference, visible
-from boxship.cli.times import days_since_epoch, go_time_text, parse_time, rfc3339_nano, timestamp
+from boxship.cli.times import (
+    NEVER,
+    ago,
+    days_since_epoch,
+    go_time_text,
+    local_text,
+    parse_time,
+    rfc3339_nano,
+    timestamp,
+)
 from boxship.cli.verbs.ps import ports_text
 from boxship.errors import Invalid
 
@@ -129,6 +138,21 @@ def test_times_in_the_local_zone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_go_writes_times_so() -> None:
     assert go_time_text("2026-11-22T05:22:40.174000Z") == "2026-11-22 05:22:40.174 +0000 UTC"
     assert go_time_text("2026-11-22T05:22:40+02:00") == "2026-11-22 05:22:40 +0200 +0200"
+
+
+def test_any_moment_has_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        assert local_text(NEVER) == "0001-01-01 00:00:00 +0000 UTC" and rfc3339_nano(NEVER * 10**9).startswith("0001-")
+        assert (ago(0, 60.0), ago(NEVER, 0.0), ago(60, 0.0)) == (
+            "About a minute ago",
+            "292 years ago",  # as long as Go counts
+            "Less than a second ago",
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_small_texts() -> None:

@@ -317,6 +317,10 @@ def test_history_and_top_and_diff(fake: FakeDaemon, boxship: Run) -> None:
     steps = [{"Id": "sha256:" + "a" * 64, "Created": NOW, "CreatedBy": "x\ty", "Size": 5, "Comment": "c"}]
     fake.answers["GET /images/i/history"] = (200, steps)
     assert boxship("history", "i")[1].splitlines()[1].split() == [*("a" * 12, "5", "minutes", "ago"), *"xy", "5B", "c"]
+    steps = [{**steps[0], "Created": 0}]
+    fake.answers["GET /images/i/history"] = (200, steps)
+    assert boxship("history", "i")[1].split()[6:9] == ["a" * 12, "N/A", "x"]
+    assert boxship("history", "--human=false", "i")[1].split()[1:3] == ["CREATED", "AT"]
     fake.answers["GET /containers/a/top"] = (200, {"Titles": ["PID", "CMD"], "Processes": [["1", "sh -c x"]]})
     assert boxship("top", "a", "-o", "pid")[1] == "PID                 CMD\n1                   sh -c x\n"
     assert fake.asked[-1][2] == {"ps_args": ["-o pid"]}

@@ -18,14 +18,16 @@ else:
 
 
 class Column:
-    """A field of a listing: its name in templates, its header, and its text for an item."""
+    """A field of a listing: its name in templates, its header, and its text for an item; `absent` is what the plain
+    table has in place of an empty one."""
 
-    __slots__ = ("header", "name", "value")
+    __slots__ = ("absent", "header", "name", "value")
 
-    def __init__(self, name: str, header: str, value: Callable[[Item], object]) -> None:
+    def __init__(self, name: str, header: str, value: Callable[[Item], object], absent: str = "") -> None:
         self.name = name
         self.header = header
         self.value = value
+        self.absent = absent
 
 
 class Listing:
@@ -48,7 +50,7 @@ class Listing:
         """The text for a `--format` value: "" or "table", "json", "table TEMPLATE" or "TEMPLATE"."""
         if form in ("", "table"):
             chosen = [self.columns[name] for name in self.default]
-            rows = [[str(column.value(item)) for column in chosen] for item in items]
+            rows = [[str(column.value(item)) or column.absent for column in chosen] for item in items]
             return align([[column.header for column in chosen], *rows])
         if form == "json":
             form = "{{json .}}"

@@ -8,6 +8,8 @@ from boxship.errors import Invalid
 from boxship.spec.duration import SECOND, parse_duration, rough_duration
 
 MISSING = "0001-01-01T00:00:00Z"  # Go's zero time
+NEVER = -62135596800  # the same in seconds since the epoch
+LONGEST = 2**63 - 1  # nanoseconds: Go's durations end after 292 years
 
 
 def days_since_epoch(year: int, month: int, day: int) -> int:
@@ -78,12 +80,13 @@ def is_missing(text: str) -> bool:
 def ago(seconds: float, now: float | None = None) -> str:
     """ "5 minutes ago" for a Unix time."""
     passed = (time.time() if now is None else now) - seconds
-    return f"{rough_duration(int(passed * SECOND))} ago"
+    return f"{rough_duration(min(int(passed * SECOND), LONGEST))} ago"
 
 
 def local_text(seconds: float) -> str:
     """A Unix time as Go prints it in the local zone: "2006-01-02 15:04:05 +0000 UTC"."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+    local = time.localtime(seconds)
+    return f"{local.tm_year:04d}" + time.strftime("-%m-%d %H:%M:%S %z %Z", local)
 
 
 def rfc3339(seconds: float) -> str:
@@ -91,7 +94,7 @@ def rfc3339(seconds: float) -> str:
     local = time.localtime(seconds)
     offset = time.strftime("%z", local)
     zone = "Z" if offset in ("+0000", "-0000", "") else f"{offset[:3]}:{offset[3:]}"
-    return time.strftime("%Y-%m-%dT%H:%M:%S", local) + zone
+    return f"{local.tm_year:04d}" + time.strftime("-%m-%dT%H:%M:%S", local) + zone
 
 
 def rfc3339_nano(nanoseconds: int) -> str:

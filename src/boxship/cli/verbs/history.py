@@ -37,10 +37,11 @@ def run(call: Call) -> int:
     if options.on("quiet") and not is_template(form):
         call.write("".join(f"{identifier(step)}\n" for step in steps))
         return 0
+    created = Column("CreatedAt", "CREATED AT", lambda s: rfc3339(s["Created"]))
     columns = (
         Column("ID", "IMAGE", identifier),
-        Column("CreatedSince", "CREATED", lambda s: ago(s["Created"]) if human else rfc3339(s["Created"])),
-        Column("CreatedAt", "CREATED AT", lambda s: rfc3339(s["Created"])),
+        Column("CreatedSince", "CREATED", _since) if human else Column("CreatedSince", created.header, created.value),
+        created,
         Column("CreatedBy", "CREATED BY", lambda s: _command(s["CreatedBy"], whole)),
         Column("Size", "SIZE", lambda s: format_decimal_bytes(s["Size"], 3) if human else str(s["Size"])),
         Column("Comment", "COMMENT", lambda s: s.get("Comment") or ""),
@@ -48,6 +49,11 @@ def run(call: Call) -> int:
     listing = Listing(columns, ("ID", "CreatedSince", "CreatedBy", "Size", "Comment"))
     call.write(listing.render(steps, form))
     return 0
+
+
+def _since(step: dict[str, int]) -> str:
+    """Steps of reproducible images have no time of their own: the first second says nothing."""
+    return ago(step["Created"]) if step["Created"] > 0 else "N/A"
 
 
 def _command(text: str, whole: bool) -> str:

@@ -8,7 +8,7 @@ from boxship.cli.filters import collect, encode_filters
 from boxship.cli.flags import Command, Flag
 from boxship.cli.table import Column, Listing, is_template
 from boxship.cli.text import short_id, split_reference
-from boxship.cli.times import ago, local_text
+from boxship.cli.times import NEVER, ago, local_text
 from boxship.spec.quantity import format_decimal_bytes
 
 COMMAND = Command(
@@ -78,7 +78,7 @@ def listing(whole: bool, with_digests: bool) -> Listing:
         Column("Tag", "TAG", lambda i: i["Tag"]),
         Column("Digest", "DIGEST", lambda i: i["Digest"]),
         Column("ID", "IMAGE ID", lambda i: i["Id"] if whole else short_id(i["Id"])),
-        Column("CreatedSince", "CREATED", lambda i: ago(i["Created"]) if i["Created"] > 0 else UNKNOWN),
+        Column("CreatedSince", "CREATED", lambda i: ago(i["Created"]) if i["Created"] != NEVER else "", UNKNOWN),
         Column("CreatedAt", "CREATED AT", lambda i: local_text(i["Created"])),
         Column("Size", "SIZE", lambda i: format_decimal_bytes(i["Size"], 3)),
         Column("VirtualSize", "SIZE", lambda i: format_decimal_bytes(i["Size"])),

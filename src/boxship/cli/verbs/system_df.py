@@ -119,6 +119,7 @@ def _row(kind: str, total: int, active: int, size: int, reclaimable: int, *, per
 
 def _verbose(usage: Object) -> str:
     images = image_listing(False, False)
+    images.columns["CreatedSince"].absent = ""
     images.default = ("Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers")
     containers = container_listing(False, True)
     containers.columns["Size"] = Column("Size", "SIZE", lambda c: format_decimal_bytes(c.get("SizeRw") or 0, 3))
