@@ -1,10 +1,12 @@
-"""Builds of three contexts, each through the engine's own client: cold, unchanged, and with one file changed."""
+"""Builds of three contexts, each through the engine's own client: cold, unchanged, and with one file changed; then each once
+more, cold, for the memory that it takes (looking at memory costs time, so that is not done in the timed builds)."""
 
 import shutil
 from pathlib import Path
 
 from bench.contexts import block
 from bench.figures import Series, timed
+from bench.peak import peak
 
 REPEATS = 3
 
@@ -24,6 +26,9 @@ def measure(place, rounds: int) -> Series:
                 change(context, name, number)
                 add(series, f"{name} one file changed", timed(lambda: engine.build(context, image)))  # noqa: B023
                 engine.forget_builds(image)
+            with peak(engine, series, f"{name} peak RSS MB"):
+                engine.build(context, image)
+            engine.forget_builds(image)
         finally:
             shutil.rmtree(context)
     return series

@@ -1,11 +1,13 @@
 """Push and pull of an image of 500 MB in 8 layers, on loopback, to Debian's docker-registry beside the engine.
 
 Boxship's own registry serves from the store that the engine uses; pushing to it and pulling from it are measured too.
+The memory is looked at in a last round that is not timed.
 """
 
 from bench.contexts import BIG_MB
 from bench.engines import Distribution
 from bench.figures import Series, timed
+from bench.peak import peak
 
 REPEATS = 3
 
@@ -22,6 +24,9 @@ def measure(place, rounds: int) -> Series:
         registry.start()
         try:
             move(engine, context, f"{registry.registry}/moved:latest", "docker-registry", series)
+            if number == 0:
+                with peak(engine, series):
+                    move(engine, context, f"{registry.registry}/weighed:latest", "docker-registry", {})
         finally:
             registry.stop()
     if hasattr(engine, "registry"):
