@@ -1,5 +1,7 @@
-"""Builds of three contexts, each through the engine's own client: cold, unchanged, and with one file changed; then each once
-more, cold, for the memory that it takes (looking at memory costs time, so that is not done in the timed builds)."""
+"""Builds of three contexts, each through the engine's own client: cold, unchanged, and with one file changed.
+
+Then each once more, cold, for the memory that it takes: looking at memory costs time, so timed builds go without.
+"""
 
 import shutil
 from pathlib import Path
