@@ -9,7 +9,6 @@ It must never know where a value came from: positions belong to `document`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import field
 
@@ -130,7 +129,6 @@ class Service(Model, frozen=True):
     volumes: tuple[Mount, ...] = ()
     volumes_from: Strings = ()
     working_dir: str = ""
-    extensions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def replicas(self) -> int:
@@ -168,7 +166,6 @@ class Network(Model, frozen=True):
     labels: Pairs = field(default_factory=dict)
     enable_ipv4: bool | None = None
     enable_ipv6: bool | None = None
-    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Volume(Model, frozen=True):
@@ -177,7 +174,6 @@ class Volume(Model, frozen=True):
     driver_opts: Pairs = field(default_factory=dict)
     external: bool = False
     labels: Pairs = field(default_factory=dict)
-    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Material(Model, frozen=True):
@@ -192,7 +188,6 @@ class Material(Model, frozen=True):
     driver: str = ""
     driver_opts: Pairs = field(default_factory=dict)
     template_driver: str = ""
-    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Project(Model, frozen=True):
@@ -210,4 +205,4 @@ class Project(Model, frozen=True):
     secrets: Mapping[str, Material] = field(default_factory=dict)
     configs: Mapping[str, Material] = field(default_factory=dict)
     environment: Pairs = field(default_factory=dict)
-    extensions: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Strings = ()  # for the user's eyes, in the order they were found

@@ -12,7 +12,9 @@ Pairs = Mapping[str, str]
 
 
 class Model(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What all values of the model share."""
+    """What all values of the model share: `extensions` are the `x-` fields that stood beside the others."""
+
+    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ulimit(Model, frozen=True):
@@ -61,7 +63,6 @@ class Build(Model, frozen=True):
     tags: Strings = ()
     target: str = ""
     ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
-    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Hook(Model, frozen=True):
@@ -169,7 +170,6 @@ class Deploy(Model, frozen=True):
     restart_policy: RestartPolicy | None = None
     placement: Placement | None = None
     endpoint_mode: str = ""
-    extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Healthcheck(Model, frozen=True):
