@@ -2,6 +2,7 @@
 is being written (see `ingest`)."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import time
@@ -182,7 +183,8 @@ class Content:
                 with os.scandir(self._blobs / kind) as entries:
                     for entry in entries:
                         if wanted is None or f"{kind}:{entry.name}" in wanted:
-                            total += entry.stat().st_blocks * 512
+                            with contextlib.suppress(FileNotFoundError):  # it may go meanwhile
+                                total += entry.stat().st_blocks * 512
             return total
 
         return await asyncio.to_thread(count)

@@ -2,7 +2,8 @@
 
 What is damaged can be put into quarantine: out of sight, so that the next pull or push brings it again, but never
 deleted unasked. Each blob that somebody claims is leased while it is read, so it cannot go in the middle; one that
-nobody claims is not, for the end of a lease would remove it.
+nobody claims is not, for the end of a lease would remove it. So what is found about it must hold at the end of the
+reading: a blob that has gone or was brought again meanwhile is never blamed, and never moved.
 """
 
 import asyncio
@@ -29,24 +30,37 @@ class Scrubbed(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-async def scrub(content: Content, garbage: Garbage, rate: int) -> AsyncGenerator[Scrubbed, None]:
-    """Read every blob, at most `rate` bytes a second (0: as fast as the disk). Those that go meanwhile are left out."""
+async def scrub(
+    content: Content, garbage: Garbage, rate: int, *, quarantine: bool = False
+) -> AsyncGenerator[Scrubbed, None]:
+    """Read every blob, at most `rate` bytes a second (0: as fast as the disk). Those that go meanwhile are left out.
+    With `quarantine` what is damaged is moved there."""
     pace = _Pace(rate)
     for digest in await content.list():
         async with garbage.lease() as lease:
             if garbage.claims.get(digest):
                 await lease.add(digest)
-            if not content.exists(digest):
-                continue
-            stopped = threading.Event()
-            reading = asyncio.ensure_future(asyncio.to_thread(_look, content.path(digest), digest, pace, stopped))
-            try:
-                found = await asyncio.shield(reading)
-            except asyncio.CancelledError:
-                stopped.set()
-                await asyncio.wait([reading])
-                raise
-        yield found
+            found = await _read(content.place(digest), digest, pace)
+            if found is not None and found.problem and quarantine:
+                if not lease.keys:  # what nobody claims may go afterwards; what is moved must be what was read
+                    await lease.add(digest)
+                    found = await _read(content.place(digest), digest, pace)
+                if found is not None and found.problem:
+                    await content.quarantine.put(digest)
+        if found is not None:
+            yield found
+
+
+async def _read(path: Path, digest: str, pace: "_Pace") -> Scrubbed | None:
+    """A blob as it is now, None where it is not there; the thread ends before this does."""
+    stopped = threading.Event()
+    reading = asyncio.ensure_future(asyncio.to_thread(_look, path, digest, pace, stopped))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        stopped.set()
+        await asyncio.wait([reading])
+        raise
 
 
 class _Pace:
@@ -62,18 +76,24 @@ class _Pace:
             stopped.wait(max(0.0, self._due - time.monotonic()))
 
 
-def _look(path: Path, digest: str, pace: _Pace, stopped: threading.Event) -> Scrubbed:
-    """Read one blob from the disk, not from memory. Blocks."""
-    hashed = hashlib.new(digest.partition(":")[0], usedforsecurity=False)
-    size = 0
-    try:
-        with path.open("rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            while not stopped.is_set() and (data := file.read(PIECE)):
-                hashed.update(data)
-                size += len(data)
-                pace.take(len(data), stopped)
-    except OSError as error:
-        return Scrubbed(digest, size, f"it cannot be read: {error.strerror}")
-    found = f"{digest.partition(':')[0]}:{hashed.hexdigest()}"
-    return Scrubbed(digest, size, "" if found == digest else f"its content has the digest {found}")
+def _look(path: Path, digest: str, pace: _Pace, stopped: threading.Event) -> Scrubbed | None:
+    """Read one blob from the disk, not from memory; what is wrong with it is so when this returns. Blocks."""
+    while True:
+        hashed = hashlib.new(digest.partition(":")[0], usedforsecurity=False)
+        size = 0
+        try:
+            with path.open("rb", buffering=0) as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                while not stopped.is_set() and (data := file.read(PIECE)):
+                    hashed.update(data)
+                    size += len(data)
+                    pace.take(len(data), stopped)
+                found = f"{digest.partition(':')[0]}:{hashed.hexdigest()}"
+                if found == digest or stopped.is_set():
+                    return Scrubbed(digest, size)
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return Scrubbed(digest, size, f"its content has the digest {found}")
+        except FileNotFoundError:  # it went; whether somebody misses it is asked of the claims
+            return None
+        except OSError as error:
+            return Scrubbed(digest, size, f"it cannot be read: {error.strerror}")

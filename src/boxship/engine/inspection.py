@@ -1,23 +1,25 @@
 """Is everything there that the records name, and is it what it was? What is found says what a user can do about it.
 
-It runs beside everything else and holds nothing up. With `repair` it does what cannot lose anything: a damaged blob is
-moved into quarantine, so that the next pull or push brings it again; a layer that is gone is unpacked again from its
-blob; what nobody needs goes. It must never delete what a record names.
+It runs beside everything else and holds nothing up; what it finds is asked again of the claims and records at the
+moment in which it is told, so that what others remove or bring meanwhile is no finding. With `repair` it does what
+cannot lose anything: a damaged blob is moved into quarantine, so that the next pull or push brings it again; a layer
+that is gone is unpacked again from its blob; what nobody needs goes. It must never delete what a record names.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from boxship.content import Content, Garbage, layer_key
+from boxship.content import Content, Garbage, Lease, layer_key
 from boxship.content.garbage import LAYER
 from boxship.content.scrubbing import scrub
 from boxship.engine.model import ALIVE, Phase
 from boxship.engine.records import Records
-from boxship.errors import BoxshipError
+from boxship.errors import BoxshipError, NotFound
 from boxship.images.examining import layer_at, troubles, users_of
 from boxship.images.library import Images
 from boxship.images.unpack import restore
@@ -102,13 +104,11 @@ class Inspection:
         total = await self._content.usage()
         done = 0
         yield Looked("blobs", done, total)
-        async for blob in scrub(self._content, self._garbage, rate):
+        async for blob in scrub(self._content, self._garbage, rate, quarantine=repair):
             done += blob.size
             yield Looked("blobs", done, max(total, done))
             if blob.problem:
                 self._told.add(blob.digest)
-                if repair:
-                    await self._content.quarantine.put(blob.digest)
                 yield await self._found(
                     f"blob {blob.digest}",
                     blob.problem,
@@ -137,12 +137,24 @@ class Inspection:
                 if not self._garbage.claims.get(layer_key(chain_id)):
                     continue  # it has gone meanwhile
                 await lease.add(layer_key(chain_id))
-                problem = await self._snapshots.examine_layer(chain_id)
-                if problem:
+                if problem := await self._examine(chain_id, lease):
                     done = await self._restore(chain_id) if repair else ""
                     hint = "run the check with --repair, or " if not repair else ""
                     yield await self._found(f"layer {chain_id}", problem, layer_key(chain_id), done, hint)
         yield Looked("layers", len(chains), len(chains))
+
+    async def _examine(self, chain_id: str, lease: Lease) -> str:
+        """What is wrong with a layer that is claimed and leased. Only images need those below it: a layer of the build
+        cache may have lost its base, and waits for a build that brings it again."""
+        key = layer_key(chain_id)
+        of_images = self._garbage.owners["images"]
+        if not await self._snapshots.examine_layer(chain_id, below=key in of_images):
+            return ""
+        known = layer_at(self._images.catalog, chain_id)
+        if known is not None and (below := known[1].parent) is not None:
+            await lease.add(layer_key(below))  # it may have been on its way out while this one was looked at
+        problem = await self._snapshots.examine_layer(chain_id, below=key in of_images)
+        return problem if self._garbage.claims.get(key) else ""
 
     async def _restore(self, chain_id: str) -> str:
         """Unpack a layer again, and those below it where they need it too, if no container runs on it and its blob is
@@ -178,6 +190,8 @@ class Inspection:
             if self._is_lost(key):
                 lost.append(key)
         for key in lost:
+            if not self._is_lost(key):
+                continue
             what = f"layer {key.removeprefix(LAYER)}" if key.startswith(LAYER) else f"blob {key}"
             yield Found(
                 what, "nobody needs it", (), "" if repair else "--repair removes it", "removed" if repair else ""
@@ -188,7 +202,10 @@ class Inspection:
             yield Found(f"{self._content.root / path}", "it is no blob", (), "look what it is, and remove it yourself")
 
     def _is_lost(self, key: str) -> bool:
-        return not (self._garbage.claims.get(key) or self._garbage.leases.get(key) or self._garbage.is_going(key))
+        """Whether it is there at this moment, and will be."""
+        if self._garbage.claims.get(key) or self._garbage.leases.get(key) or self._garbage.is_going(key):
+            return False
+        return self._snapshots.holds(key.removeprefix(LAYER)) if key.startswith(LAYER) else self._content.exists(key)
 
     async def _quarantine(self, repair: bool) -> AsyncGenerator[Looked | Found, None]:
         for digest in await self._content.quarantine.list():
@@ -210,20 +227,33 @@ class Inspection:
             if count % LOOKS_AT_ONCE == 0:
                 yield Looked("containers", count, len(boxes))
                 await asyncio.sleep(0)
-            current = self._records.find(box.id)
-            if current is None or current.state.phase in (Phase.CREATING, Phase.REMOVING, Phase.DEAD):
-                continue
-            name = f"container {box.name}"
-            if not self._images.catalog.has(box.image_id):
-                yield Found(name, f"its image {digests.short(box.image_id)} is not here", (), "load the image again")
-            if not self._snapshots.has_snapshot(box.id):
-                yield Found(name, "its writable layer is gone", (), "remove the container and create it again")
-            for point in box.mounts:
-                if point.kind == "volume" and not _is_folder(point.source):
-                    yield Found(name, f"the data of its volume {point.name} is gone", (), "restore the volume's data")
-        for volume in self._volumes.list():
-            if not _is_folder(volume.mountpoint):
-                yield Found(f"volume {volume.name}", "its data is gone", (), "restore its data, or remove the volume")
+            for found in self._troubles_of(box.id):
+                yield found
+        for count, volume in enumerate(self._volumes.list()):
+            if count % LOOKS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            with contextlib.suppress(NotFound):  # it has gone meanwhile
+                if not _is_folder(self._volumes.get(volume.name).mountpoint):
+                    why = "its data is gone"
+                    yield Found(f"volume {volume.name}", why, (), "restore its data, or remove the volume")
+
+    def _troubles_of(self, container_id: str) -> list[Found]:
+        """What a container lacks at this moment; nothing of one that is being made or removed."""
+        box = self._records.find(container_id)
+        if box is None or box.state.phase in (Phase.CREATING, Phase.REMOVING, Phase.DEAD):
+            return []
+        name = f"container {box.name}"
+        found = []
+        if not self._images.catalog.has(box.image_id):
+            why = f"its image {digests.short(box.image_id)} is not here"
+            found.append(Found(name, why, (), "load the image again"))
+        if not self._snapshots.has_snapshot(box.id):
+            found.append(Found(name, "its writable layer is gone", (), "remove the container and create it again"))
+        for point in box.mounts:
+            if point.kind == "volume" and not _is_folder(point.source):
+                why = f"the data of its volume {point.name} is gone"
+                found.append(Found(name, why, (), "restore the volume's data"))
+        return found
 
     async def _found(self, what: str, problem: str, key: str, repaired: str = "", hint: str = "") -> Found:
         """A finding about a blob or layer, with who needs it and what helps them."""

@@ -170,8 +170,13 @@ class Layers:
         for path in filter(None, gone):
             self._cleaner.submit(remove_path, path)
 
-    async def examine_layer(self, chain_id: str) -> str:
-        """What is wrong with an unpacked layer on the disk; "" for nothing."""
+    def holds(self, chain_id: str) -> bool:
+        """Whether anything lies in the layer's place."""
+        return self._layout.layer(chain_id).exists()
+
+    async def examine_layer(self, chain_id: str, *, below: bool = True) -> str:
+        """What is wrong with an unpacked layer on the disk, or with `below` with the one that it stands on; "" for
+        nothing."""
         place = self._layout.layer(chain_id)
 
         def look() -> str:
@@ -183,7 +188,7 @@ class Layers:
                 return f"its record cannot be read: {error}"
             if not (place / "fs").is_dir():
                 return "its files are gone"
-            if record.parent is not None and not (self._layout.layer(record.parent) / "fs").is_dir():
+            if below and record.parent is not None and not (self._layout.layer(record.parent) / "fs").is_dir():
                 return f"the layer below it, {record.parent}, is gone"
             return ""
 
