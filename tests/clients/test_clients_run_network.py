@@ -362,6 +362,28 @@ def test_connecting_a_stopped_container_counts_at_its_start(box: Box) -> None:
     assert box.inside(name, "ls /sys/class/net").split() == ["eth0", "lo"]
 
 
+def test_parted_from_the_network_of_its_mode_and_joined_again(box: Box) -> None:
+    network = box.network()
+    name = box.made("--network", network)  # what docker-compose 1 does before every start
+    box.docker("network", "disconnect", network, name)
+    assert box.inspect(name)["NetworkSettings"]["Networks"] == {}
+    assert "is not connected to" in box.fails("network", "disconnect", network, name)
+    box.docker("network", "connect", "--alias", "again", network, name)
+    box.docker("start", name)
+    assert box.shows(name, "{{.HostConfig.NetworkMode}}") == network
+    assert box.inside(name, "nslookup again | grep -c Address") == "2"
+    box.docker("network", "disconnect", network, name)
+    assert box.inside(name, "ls /sys/class/net") == "lo"
+    box.docker("restart", "-t", "0", name)
+    assert box.inside(name, "ls /sys/class/net") == "lo"
+    lonely = box.made("--network", "none")
+    assert "private (none) mode" in box.fails("network", "connect", network, lonely)
+    box.docker("network", "disconnect", "none", lonely)
+    box.docker("network", "connect", network, lonely)
+    box.docker("start", lonely)
+    assert box.inside(lonely, "ls /sys/class/net").split() == ["eth0", "lo"]
+
+
 def test_no_network(box: Box) -> None:
     assert "user defined networks only" in box.fails("run", "--rm", "--network", "none", "--ip", "1.2.3.4", "busybox")
     assert box.run("--network", "none", do="ls /sys/class/net; ip route") == "lo"

@@ -10,6 +10,7 @@ from boxship.engine.events import Events
 from boxship.engine.hooks.hostfiles import write_network_files
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Event
+from boxship.engine.placing import joins
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError, Conflict, Denied, NotFound
 from boxship.network.model import Network
@@ -19,13 +20,17 @@ from boxship.spec.container import EndpointRequest, NetworkSpec
 
 
 def parted(container: Container, network: Network) -> Container:
-    """The container as it is asked for without that network, also at its next start."""
-    names = (network.name, network.id)
-    kept = tuple(request for request in container.spec.endpoints if request.network not in names)
-    spec = msgspec.structs.replace(container.spec, endpoints=kept)
-    if container.spec.network_mode in (*names, "default" if network.name == "bridge" else ""):
-        spec = msgspec.structs.replace(spec, network_mode=kept[0].network if kept else "none")
-    return msgspec.structs.replace(container, spec=spec)
+    """The container as it is asked for without that network, also at its next start. Its mode stays as it was written:
+    clients part a container from the network of its mode in order to join it again by another name."""
+    kept = tuple(request for request in joins(container.spec) if request.network not in (network.name, network.id))
+    return msgspec.structs.replace(
+        container, spec=msgspec.structs.replace(container.spec, endpoints=kept, endpoints_only=True)
+    )
+
+
+def in_private_mode(container: Container) -> bool:
+    """Asked for the network "none", and not parted from it since."""
+    return container.spec.network_mode == "none" and not container.spec.endpoints_only
 
 
 class EngineNetworks:
@@ -90,14 +95,14 @@ class EngineNetworks:
             return
         async with self._lives.of(identifier).lock:
             container = self._records.get(identifier)
+            if network.driver == "host" and container.spec.network_mode == "host":
+                raise Denied("container cannot be disconnected from host network or connected to host network")
             names = (network.name, network.id)
-            joined = any(request.network in names for request in container.spec.endpoints) or any(
+            joined = any(request.network in names for request in joins(container.spec)) or any(
                 endpoint.network_id == network.id for endpoint in container.endpoints
             )
-            if not joined and container.spec.network_mode not in names:
+            if not joined and not (network.driver == "null" and in_private_mode(container)):
                 raise Denied(f"container {container.id} is not connected to network {network.name}")
-            if network.driver == "host":
-                raise Denied("container cannot be disconnected from host network or connected to host network")
             changed = parted(container, network)
             if container.state.phase in ALIVE and any(e.network_id == network.id for e in container.endpoints):
                 attachment = await self._networks.disconnect(container.id, network.id)
@@ -107,11 +112,7 @@ class EngineNetworks:
 
     async def prune(self, keep: Callable[[Network], bool]) -> Sequence[str]:
         """Remove the networks that no container uses and that `keep` doesn't hold; their names."""
-        used = {
-            name
-            for container in self._records
-            for name in (container.spec.network_mode, *(request.network for request in container.spec.endpoints))
-        }
+        used = {request.network for container in self._records for request in joins(container.spec)}
         removed = []
         for network in self._networks.list():
             if network.predefined or network.name in used or network.id in used or keep(network):
@@ -134,11 +135,11 @@ class EngineNetworks:
                 "container sharing network namespace with another container or host cannot be connected "
                 "to any other network"
             )
-        if network.driver == "null":
+        if network.driver == "null" or in_private_mode(container):
             raise Denied(
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             )
-        joined = [request.network for request in container.spec.endpoints]
+        joined = [request.network for request in joins(container.spec)]
         if (
             network.name in joined
             or network.id in joined

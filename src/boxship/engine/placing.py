@@ -11,9 +11,11 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
     """The networks to join, the mode's own first; () for "none", "host" and another container's namespace."""
     mode = "bridge" if spec.network_mode in ("", "default") else spec.network_mode
-    if spec.network_disabled or mode in ("none", "host") or mode.startswith("container:"):
+    if spec.network_disabled or mode == "host" or mode.startswith("container:"):
         return ()
     requested = {request.network: request for request in spec.endpoints}
+    if spec.endpoints_only or mode == "none":
+        return spec.endpoints if spec.endpoints_only else ()
     first = requested.pop(mode, None) or requested.pop(spec.network_mode, None) or EndpointRequest(network=mode)
     if spec.mac_address and not first.mac_address:
         first = EndpointRequest(

@@ -174,6 +174,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     network_mode: str = "default"  # default | bridge | none | host | container:ID | a network's name or id
     network_disabled: bool = False
     endpoints: tuple[EndpointRequest, ...] = ()
+    endpoints_only: bool = False  # the endpoints alone say what is joined, not the mode: after a disconnect
     mac_address: str = ""
     ports: tuple[PortRequest, ...] = ()
     publish_all: bool = False

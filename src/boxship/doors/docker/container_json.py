@@ -144,7 +144,7 @@ def networks_json(container: Container, version: Version) -> dict[str, dict[str,
     mode = network_mode(container.spec)
     if mode.startswith("container:"):
         return {}
-    wanted = requests or {mode: EndpointRequest(network=mode)}
+    wanted = requests if requests or container.spec.endpoints_only else {mode: EndpointRequest(network=mode)}
     if mode not in wanted and len(requests) > 0 and mode in ("none", "host"):
         wanted = {mode: EndpointRequest(network=mode)}
     return {name: endpoint_json(container, request, None, version) for name, request in sorted(wanted.items())}
@@ -257,5 +257,6 @@ def networks_of(container: Container) -> Iterable[str]:
         yield endpoint.network_name
         yield endpoint.network_id
     if not container.endpoints:
-        yield network_mode(container.spec)
+        if not container.spec.endpoints_only:
+            yield network_mode(container.spec)
         yield from (request.network for request in container.spec.endpoints)
