@@ -77,6 +77,7 @@ get_v1() {
     rm -rf $target/v1
     # shellcheck disable=SC2086
     unpack $target/v1/tree docker-compose $needed
+    /usr/bin/python3 -m compileall -q $target/v1/tree # starts in half the time
     cat >"$work/docker-compose" <<'PROGRAM'
 #!/bin/sh
 place=$(dirname "$(readlink -f "$0")")/tree/usr/lib/python3/dist-packages
