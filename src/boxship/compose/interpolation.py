@@ -1,6 +1,6 @@
 """Variables in values: `$NAME`, `${NAME}` and the forms with a default, a demand or a replacement; `$$` is a dollar.
 
-A text is parsed to parts first and evaluated then, so that its variables can be listed without any environment, and so
+A dollar before anything else stays a dollar. A text is parsed to parts first and evaluated then, so that its variables can be listed without any environment, and so
 that only a default that is used asks for variables of its own. Keys are never interpolated. It must never run a
 command, nor look at an environment that it was not given.
 """
@@ -75,11 +75,9 @@ def _parse_one(template: str, dollar: int, level: int) -> tuple[Part, int]:
         return "$", dollar + 2
     if following == "{":
         end = _closing(template, dollar)
-        return _braced(template, template[dollar + 2 : end], level), end + 1
+        return _braced(template[dollar + 2 : end], level), end + 1
     name = _NAME.match(template, dollar + 1)
-    if name is None:
-        raise _invalid(template)
-    return Variable(name[0]), name.end()
+    return (Variable(name[0]), name.end()) if name else ("$", dollar + 1)
 
 
 def _closing(template: str, dollar: int) -> int:
@@ -89,26 +87,26 @@ def _closing(template: str, dollar: int) -> int:
         depth += 1 if brace[0] != "}" else -1
         if depth == 0:
             return dollar + brace.start()
-    raise _invalid(template)
+    raise _invalid(template[dollar:])
 
 
-def _braced(template: str, inside: str, level: int) -> Variable:
+def _braced(inside: str, level: int) -> Variable:
     name = _NAME.match(inside)
     if name is None:
-        raise _invalid(template)
+        raise _invalid(f"${{{inside}}}")
     rest = inside[name.end() :]
     if not rest:
         return Variable(name[0])
     operator = next((each for each in _OPERATORS if rest.startswith(each)), None)
     if operator is None:
-        raise _invalid(template)
+        raise _invalid(f"${{{inside}}}")
     source = rest[len(operator) :]
     return Variable(name[0], operator, parse(source, level + 1), source)
 
 
 def _invalid(template: str) -> TemplateError:
-    shown = template if len(template) <= 200 else f"{template[:200]}…"
-    return TemplateError(f"You may need to escape any $ with another $: {shown!r}")
+    excerpt = template if len(template) <= 200 else f"{template[:200]}…"
+    return TemplateError(f"{excerpt!r} is no variable; you may need to escape any $ with another $")
 
 
 def evaluate(parts: tuple[Part, ...], lookup: Lookup, missing: Callable[[str], None]) -> str:
@@ -134,7 +132,9 @@ def _value(variable: Variable, lookup: Lookup, missing: Callable[[str], None]) -
         return value or ""
     operand = evaluate(variable.operand, lookup, missing)
     if operator.endswith("?"):
-        raise TemplateError(f"required variable {variable.name} is missing a value: {operand}")
+        raise TemplateError(
+            f"required variable {variable.name} is missing a value" + (f": {operand}" if operand else "")
+        )
     return operand
 
 
