@@ -12,6 +12,7 @@ from network_traffic import ask, inside, serve
 from test_network_resolver import resolve, values
 
 from boxship.errors import Conflict, Denied, Invalid
+from boxship.network.groups import Standing
 from boxship.network.networks import Networks
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest, Subnet
 from boxship.store import Store
@@ -144,14 +145,16 @@ class Restarted:
         self.store = store
         self.machine = machine
 
-    async def again(self, live: set[str], pids: dict[str, int] | None = None) -> Networks:
+    async def again(
+        self, live: set[str], pids: dict[str, int] | None = None, standings: dict[str, Standing] | None = None
+    ) -> Networks:
         self.first._places.reservations.close()
         await self.first._resolver.close()
         await self.first._pool.close()
         await self.first._kernel.close()
         second = Networks(self.store, self.machine.run_root, "test", self.machine.settings)
         await second.start()
-        await second.recover(live, pids)
+        await second.recover(live, pids, standings)
         return second
 
 

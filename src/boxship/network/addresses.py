@@ -124,6 +124,16 @@ class Allocator:
                     return str(ipaddress.IPv4Address(number))
         raise Exhausted(f"no available IPv4 addresses on this network's address pools: {self._range}")
 
+    def take_highest(self) -> str:
+        """The highest free address, far from those that containers get, so that neither inherits what neighbours
+        remember of the other."""
+        low, high = int(self._range.network_address), int(self._range.broadcast_address)
+        for number in range(high, low - 1, -1):
+            if number not in self._taken and number not in self._never:
+                self._taken.add(number)
+                return str(ipaddress.IPv4Address(number))
+        raise Exhausted(f"no available IPv4 addresses on this network's address pools: {self._range}")
+
     def _take_fixed(self, wanted: str) -> str:
         address = _address(wanted, "IPv4 address")
         if address not in self._network or int(address) in (
@@ -137,10 +147,13 @@ class Allocator:
         self._taken.add(number)
         return str(address)
 
-    def restore(self, address: str) -> None:
-        """Count an address as taken, as a record says; never fails, so that a restart finds everything again."""
+    def restore(self, address: str, *, last: bool = True) -> None:
+        """Count an address as taken, as a record says; never fails, so that a restart finds everything again. With
+        `last`, the next ones given lie above it."""
         number = int(ipaddress.IPv4Address(address))
         self._taken.add(number)
+        if not last:
+            return
         if int(self._range.network_address) <= number <= int(self._range.broadcast_address):
             self._last = max(self._last, number)
 

@@ -139,8 +139,9 @@ def way_out(record: AttachmentRecord) -> EndpointRecord | None:
 
 
 def port_elements(record: AttachmentRecord) -> dict[str, dict[str, str]]:
-    """The rule elements of a container: its published ports, where it has a way out."""
-    chosen = way_out(record)
+    """The rule elements of a container alone: its published ports, where it has a way out. Those of a group's member
+    depend on the others, and are made elsewhere."""
+    chosen = way_out(record) if not record.group else None
     return rules.port_elements(record.ports, chosen.endpoint.ipv4_address) if chosen else {}
 
 

@@ -14,9 +14,10 @@ import msgspec
 
 from boxship.errors import BoxshipError, Conflict, Denied, Invalid, NotFound
 from boxship.network import attaching, files, rules
-from boxship.network.catalog import Catalog
+from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
+from boxship.network.groups import Standing
 from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel, RulesBroken, start_resolver
 from boxship.network.model import AttachmentRecord, EndpointRecord
@@ -24,6 +25,7 @@ from boxship.network.places import Places
 from boxship.network.pool import NamespacePool, Ready, enter
 from boxship.network.resolver import Resolver
 from boxship.network.ruleset import Ruleset
+from boxship.network.virtual import VirtualAddresses
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest, PortRequest
 from boxship.store import Delete, Put, Store
@@ -48,6 +50,7 @@ class Attachments:
         directory: Directory,
         drain: Drain,
         host: HostFiles,
+        virtual: VirtualAddresses,
     ) -> None:
         self._store = store
         self._kernel = kernel
@@ -59,6 +62,7 @@ class Attachments:
         self._directory = directory
         self._drain = drain
         self._host = host
+        self._virtual = virtual
         self.mtu = 0  # the uplink's, read at start
 
     def view(self, container_id: str) -> Attachment:
@@ -96,6 +100,7 @@ class Attachments:
                 if any(network.resolves for network in networks):
                     record = msgspec.structs.replace(record, resolver_ports=sockets.choose_resolver_ports())
             self._places.put(record)
+            await self._ensure_virtual(record, states)
             opened = await self._make(ready, record)
         except BaseException:
             await self._give_back(record, ready)
@@ -162,7 +167,7 @@ class Attachments:
             ready.close()
             await self._pool.remove(ready.path)
         if record.ports:
-            await self._ruleset.reconcile(self._places.elements())
+            await self._ruleset.reconcile()
         await self._store.commit(Delete(f"endpoints/{record.container_id}"))
 
     async def detach(self, container_id: str, *, rules_are_gone: bool = False) -> None:
@@ -173,8 +178,11 @@ class Attachments:
             return
         self._resolver.stop(container_id)
         self._directory.forget(container_id)
+        self._places.standings.pop(container_id, None)
         try:
-            if not rules_are_gone:
+            if not rules_are_gone and record.group:
+                await self._ruleset.settle()
+            elif not rules_are_gone:
                 await self._ruleset.change(attaching.port_elements(record), {})
         except BoxshipError as error:  # the container must go all the same
             log.error("cannot remove the packet rules of container %s: %s", record.name, error)
@@ -200,6 +208,7 @@ class Attachments:
         item = await self._places.take_endpoint(record, state, request)
         changed = msgspec.structs.replace(record, endpoints=(*record.endpoints, item))
         try:
+            await self._ensure_virtual(record, [state])
             await self._join(record, changed, item)
         except BaseException:
             self._places.release(container_id, [item], plugged=True)
@@ -226,6 +235,7 @@ class Attachments:
             raise
         finally:
             ready.close()
+        await self._settle(changed)
         self._directory.put(changed, self._places.networks(changed))
         self._resolver.update(changed)
         if opened:
@@ -254,6 +264,7 @@ class Attachments:
 
     async def _leave(self, record: AttachmentRecord, changed: AttachmentRecord, item: EndpointRecord) -> None:
         """Carry out a live disconnect: the interface, the published ports' way in, the default route."""
+        await self._settle(changed)
         await self._drain.remove_now(item)
         await self._ruleset.change(attaching.port_elements(record), attaching.port_elements(changed))
         chosen = attaching.way_out(changed)
@@ -264,6 +275,23 @@ class Attachments:
             await self._kernel.run(self._kernel.route_by, ready, chosen.endpoint.gateway)
         finally:
             ready.close()
+
+    async def _ensure_virtual(self, record: AttachmentRecord, states: Sequence[NetworkState]) -> None:
+        if await self._virtual.ensure(states, record.group, record.virtual_name):
+            await self._ruleset.settle()  # until somebody serves, it refuses
+
+    async def _settle(self, record: AttachmentRecord) -> None:
+        """A group's member has other networks than before: what leads to it may change too."""
+        if record.group:
+            await self._ruleset.settle()
+
+    async def stand(self, container_id: str, standing: Standing) -> None:
+        """A group's member stands otherwise than before: names and rules follow, and are in force on return."""
+        record = self._places.records.get(container_id)
+        if record is None or not record.group or self._places.standings.get(container_id) is standing:
+            return
+        self._places.standings[container_id] = standing
+        await self._ruleset.settle()
 
     async def rename(self, container_id: str, name: str) -> None:
         """A container has a new name, which others find it by from now on."""

@@ -1,12 +1,24 @@
 """Who is called what: the names and addresses of the containers on networks that resolve names. In memory, no I/O.
 
-A question is always asked by a container, and answered only with what lies on the networks that it is on itself.
+A question is always asked by a container, and answered only with what lies on the networks that it is on itself. A name
+that several containers have is answered with all of them in a changing order; of a service group, with those members
+that stand best; a name that has a virtual address, with that alone.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from boxship.network.model import AttachmentRecord, Network
+import msgspec
+
+from boxship.network import groups
+from boxship.network.model import AttachmentRecord, Network, VirtualAddress
+
+
+class Found(msgspec.Struct, frozen=True):
+    """IPv4 addresses of a name, shuffled. `passing`: they may be others soon, so nobody should remember them."""
+
+    addresses: list[str]
+    passing: bool = False
 
 
 class _Names:
@@ -25,7 +37,10 @@ def _key(name: str) -> str:
 class Directory:
     """Filled by attachments, asked by the resolver."""
 
-    def __init__(self) -> None:
+    def __init__(self, standings: Mapping[str, groups.Standing] | None = None) -> None:
+        self._standings = standings if standings is not None else {}
+        self._groups: dict[str, str] = {}  # container -> group
+        self._virtual: dict[tuple[str, str], dict[str, str]] = {}  # network, name -> group -> address
         self._networks: dict[str, _Names] = {}
         self._memberships: dict[str, dict[str, dict[str, str]]] = {}  # container -> network -> link alias -> target
 
@@ -47,9 +62,12 @@ class Directory:
             memberships[endpoint.network_id] = {_key(alias or target): _key(target) for target, _, alias in links}
         if memberships:
             self._memberships[record.container_id] = memberships
+        if memberships and record.group:
+            self._groups[record.container_id] = record.group
 
     def forget(self, container_id: str) -> None:
         """Drop a container's names."""
+        self._groups.pop(container_id, None)
         for network_id in self._memberships.pop(container_id, {}):
             names = self._networks[network_id]
             for name in [name for name, found in names.addresses.items() if container_id in found]:
@@ -60,24 +78,56 @@ class Directory:
             if not names.addresses:
                 del self._networks[network_id]
 
-    def addresses(self, container_id: str, name: str) -> list[str]:
-        """The IPv4 addresses that a container sees under a name, in any order; a name may carry its network's name
-        behind a dot. Empty where the name is not known."""
+    def put_virtual(self, virtual: VirtualAddress) -> None:
+        """A name stands for one address on a network."""
+        self._virtual.setdefault((virtual.network_id, _key(virtual.name)), {})[virtual.group] = virtual.address
+
+    def forget_virtual(self, virtual: VirtualAddress) -> None:
+        key = (virtual.network_id, _key(virtual.name))
+        found = self._virtual.get(key, {})
+        found.pop(virtual.group, None)
+        if not found:
+            self._virtual.pop(key, None)
+
+    def look_up(self, container_id: str, name: str) -> Found:
+        """What a container sees under a name; a name may carry its network's name behind a dot. Empty where the name is
+        not known."""
         memberships = self._memberships.get(container_id, {})
         wanted = _key(name)
         found: list[str] = []
+        passing = False
         for network_id, links in memberships.items():
-            known = self._networks[network_id].addresses
-            found += known.get(links.get(wanted, wanted), {}).values()
+            addresses, grouped = self._on(network_id, links.get(wanted, wanted))
+            found, passing = found + addresses, passing or grouped
         stem, dot, last = wanted.rpartition(".")
         if not found and dot:
             for network_id in memberships:
-                names = self._networks[network_id]
-                if names.network_name.lower() == last:
-                    found += names.addresses.get(stem, {}).values()
+                if self._networks[network_id].network_name.lower() == last:
+                    addresses, grouped = self._on(network_id, stem)
+                    found, passing = found + addresses, passing or grouped
         found = list(dict.fromkeys(found))
         random.shuffle(found)
-        return found
+        return Found(found, passing)
+
+    def addresses(self, container_id: str, name: str) -> list[str]:
+        """The addresses alone."""
+        return self.look_up(container_id, name).addresses
+
+    def _on(self, network_id: str, name: str) -> tuple[list[str], bool]:
+        """The addresses of a name on one network, and whether a group is among those who have it."""
+        if virtual := self._virtual.get((network_id, name)):
+            return list(virtual.values()), True
+        known = self._networks[network_id].addresses.get(name, {})
+        members: dict[str, list[str]] = {}
+        for container_id in known:
+            if container_id in self._groups:
+                members.setdefault(self._groups[container_id], []).append(container_id)
+        if not members:
+            return list(known.values()), False
+        chosen = set(known.keys() - self._groups.keys())
+        for group in members.values():
+            chosen |= groups.best(group, self._standings)
+        return [address for container_id, address in known.items() if container_id in chosen], True
 
     def name(self, container_id: str, address: str) -> str:
         """The full name ("container.network") of an address on a container's networks, "" where it is not known."""
@@ -85,4 +135,7 @@ class Directory:
             names = self._networks[network_id]
             if owner := names.owners.get(address):
                 return f"{owner}.{names.network_name}"
+            for (of, name), addresses in self._virtual.items():
+                if of == network_id and address in addresses.values():
+                    return f"{name}.{names.network_name}"
         return ""

@@ -6,7 +6,7 @@ each either has its whole effect or takes back what it did.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -123,8 +123,12 @@ class Kernel:
             self.nftables.run(rules.change(self._table, present, wanted))
         except Internal as error:
             raise RulesBroken(str(error)) from error
-        for port in rules.changed_udp_ports(present, wanted):
-            conntrack.forget_udp_flows(port)
+        for moved in rules.moved_flows(present, wanted):
+            conntrack.forget_udp_flows(moved.port, moved.address, answered_by=moved.answered_by)
+
+    def lead_rules(self, wanted: rules.Elements) -> None:
+        """Lead the sets of our table to `wanted`, whatever they hold."""
+        self.change_rules(self.elements(), wanted)
 
     def remove_rules(self) -> None:
         self.nftables.run(rules.remove_table(self._table))
@@ -172,6 +176,26 @@ class Kernel:
         except OSError as error:
             if error.errno != MISSING:
                 raise
+
+    # virtual addresses
+
+    def add_virtual_addresses(self, bridges: Mapping[str, Collection[str]]) -> None:
+        """Have these addresses on their bridges, and take every other one of the kind away. The neighbours are told."""
+        present: dict[int, set[str]] = {}
+        for item in self.route.addresses():
+            if item.prefix == 32:
+                present.setdefault(item.index, set()).add(item.address)
+        for bridge, wanted in bridges.items():
+            link = self.route.link(bridge)
+            if link is None:
+                continue
+            held = present.get(link.index, set())
+            for address in sorted(held - set(wanted)):
+                with contextlib.suppress(OSError):  # gone meanwhile
+                    self.route.apply(netlink.remove_address(link.index, address, 32))
+            for address in sorted(set(wanted) - held):
+                self.route.apply(netlink.add_address(link.index, address, 32))
+                sockets.announce_address(None, bridge, link.mac_address, address)
 
     # containers
 

@@ -110,3 +110,14 @@ class AttachmentRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     resolver_ports: tuple[int, int] = (0, 0)  # UDP and TCP at 127.0.0.11; 0: no resolver
+    group: str = ""  # its members share host ports and names
+    virtual_name: str = ""  # one address stands for the group under this name
+
+
+class VirtualAddress(msgspec.Struct, frozen=True):
+    """One address of a network that stands for a group under a name, as stored under virtual-addresses/."""
+
+    network_id: str
+    group: str
+    name: str
+    address: str

@@ -13,6 +13,7 @@ from boxship.network.background import Locks
 from boxship.network.catalog import Catalog
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
+from boxship.network.groups import Standing, standing_of
 from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel
 from boxship.network.model import AttachmentRecord, Network, Settings
@@ -22,6 +23,7 @@ from boxship.network.recovery import Recovery
 from boxship.network.resolver import Resolver
 from boxship.network.ruleset import Ruleset
 from boxship.network.upstream import Upstream
+from boxship.network.virtual import VirtualAddresses
 from boxship.spec.attachment import Attachment, Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
 from boxship.store import Store
@@ -56,16 +58,23 @@ class Networks:
         self._kernel = Kernel(rules.table_name(instance))
         self._catalog = Catalog(store, self._kernel, instance, settings)
         self._pool = NamespacePool(run_root / "netns", settings.ready_namespaces)
-        self._directory = Directory()
+        standings: dict[str, Standing] = {}
+        self._directory = Directory(standings)
+        self._virtual = VirtualAddresses(store, self._kernel, self._catalog, self._directory)
         host = HostFiles(settings)
         self._resolver = Resolver(self._directory, Upstream(), host)
         self._drain = Drain()
         self._locks = Locks()
         prefix = veth_prefix(instance)
         self._places = Places(
-            self._catalog, self._drain, default_host_address=settings.default_host_address, veth_prefix=prefix
+            self._catalog,
+            self._drain,
+            self._virtual,
+            standings,
+            default_host_address=settings.default_host_address,
+            veth_prefix=prefix,
         )
-        ruleset = Ruleset(self._kernel, self._places)
+        self._ruleset = ruleset = Ruleset(self._kernel, self._places)
         self._attachments = Attachments(
             store=store,
             kernel=self._kernel,
@@ -77,6 +86,7 @@ class Networks:
             directory=self._directory,
             drain=self._drain,
             host=host,
+            virtual=self._virtual,
         )
         self._recovery = Recovery(
             store=store,
@@ -89,6 +99,7 @@ class Networks:
             pool=self._pool,
             resolver=self._resolver,
             directory=self._directory,
+            virtual=self._virtual,
             folder=run_root / "netns",
             veth_prefix=prefix,
         )
@@ -104,10 +115,16 @@ class Networks:
         await self._catalog.ensure_bridges()
         self._pool.start()
 
-    async def recover(self, live: Collection[str], processes: Mapping[str, int] | None = None) -> None:
+    async def recover(
+        self,
+        live: Collection[str],
+        processes: Mapping[str, int] | None = None,
+        standings: Mapping[str, Standing] | None = None,
+    ) -> None:
         """Take back what belongs to containers that are not in `live`; give those that are what they miss. `processes`
-        (container → pid) lets a namespace be found whose file went away with a mount namespace."""
-        await self._recovery.recover(live, processes or {})
+        (container → pid) lets a namespace be found whose file went away with a mount namespace; `standings` are those
+        of group members."""
+        await self._recovery.recover(live, processes or {}, standings or {})
 
     async def audit(self) -> list[str]:
         """Differences between the store and the kernel, as sentences. Empty when all is well."""
@@ -131,7 +148,13 @@ class Networks:
         return await to_the_end(self._catalog.create(spec))
 
     async def remove(self, reference: str) -> Network:
-        return await to_the_end(self._catalog.remove(reference))
+        return await to_the_end(self._remove(reference))
+
+    async def _remove(self, reference: str) -> Network:
+        network = await self._catalog.remove(reference)
+        if await self._virtual.forget_network(network.id):
+            await self._ruleset.settle()
+        return network
 
     def get(self, reference: str) -> Network:
         """A network by id, name, or the start of its id. NotFound "network x not found"."""
@@ -160,9 +183,13 @@ class Networks:
         dns_search: Sequence[str] = (),
         dns_options: Sequence[str] = (),
         extra_hosts: Sequence[str] = (),
+        group: str = "",
+        virtual_name: str = "",
     ) -> Attachment:
         """Give a starting container its place: the network "host" leaves it in the host's namespace, "none" (or no
-        request) gives it one of its own with only a loopback. Conflict where it has a place already."""
+        request) gives it one of its own with only a loopback. Conflict where it has a place already. A `group` shares
+        host ports and names among its members, and with `virtual_name` one address; nothing comes to a member that way
+        before `stand` says how it stands."""
         record = AttachmentRecord(
             container_id=container_id,
             name=name,
@@ -172,6 +199,8 @@ class Networks:
             dns_search=tuple(dns_search),
             dns_options=tuple(dns_options),
             extra_hosts=tuple(extra_hosts),
+            group=group,
+            virtual_name=virtual_name if group else "",
         )
         async with self._locks.hold(container_id):
             if container_id in self._places.records:
@@ -202,6 +231,26 @@ class Networks:
     async def rename(self, container_id: str, name: str) -> None:
         async with self._locks.hold(container_id):
             await to_the_end(self._attachments.rename(container_id, name))
+
+    # service groups
+
+    async def stand(self, container_id: str, standing: Standing) -> None:
+        """How a group's member stands from now on; on return, new connections and names follow it."""
+        async with self._locks.hold(container_id):
+            await to_the_end(self._attachments.stand(container_id, standing))
+
+    def standing(self, container_id: str) -> Standing:
+        return standing_of(self._places.standings, container_id)
+
+    def virtual_addresses(self, group: str, name: str) -> dict[str, str]:
+        """The addresses that stand for a group under a name, by network id."""
+        found = self._virtual.all
+        return {item.network_id: item.address for item in found if (item.group, item.name) == (group, name)}
+
+    async def keep_virtual(self, wanted: Collection[tuple[str, str]]) -> None:
+        """Give back the virtual addresses of all (group, name) pairs that no container has any longer."""
+        if await to_the_end(self._virtual.keep_only(wanted)):
+            await self._ruleset.settle()
 
     async def statistics(self, container_id: str) -> dict[str, dict[str, int]]:
         """What went through a container's interfaces, by their names inside; as the container sees it."""

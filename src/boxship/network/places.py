@@ -9,11 +9,12 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from boxship.errors import Conflict, NotFound
-from boxship.network import attaching, rules
+from boxship.network import attaching, groups, rules
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.drain import Drain
 from boxship.network.model import AttachmentRecord, EndpointRecord, Network
 from boxship.network.ports import Reservations
+from boxship.network.virtual import VirtualAddresses
 from boxship.spec.container import EndpointRequest, PortRequest
 
 VETH_RANDOM_BYTES = 4
@@ -22,9 +23,21 @@ VETH_RANDOM_BYTES = 4
 class Places:
     """Records by container id, and what they hold."""
 
-    def __init__(self, catalog: Catalog, drain: Drain, *, default_host_address: str, veth_prefix: str) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        drain: Drain,
+        virtual: VirtualAddresses,
+        standings: dict[str, groups.Standing],
+        *,
+        default_host_address: str,
+        veth_prefix: str,
+    ) -> None:
+        """`standings` are those of the group members by container; they are changed here and read by others."""
         self._catalog = catalog
         self._drain = drain
+        self._virtual = virtual
+        self.standings = standings
         self._default_host_address = default_host_address
         self._veth_prefix = veth_prefix
         self.reservations = Reservations()
@@ -44,7 +57,21 @@ class Places:
     def elements(self, without: Collection[str] = ()) -> dict[str, dict[str, str]]:
         """All rule elements that there must be, without those of some containers."""
         records = [record for key, record in self.records.items() if key not in without]
-        return rules.join(self._catalog.elements(), *(attaching.port_elements(record) for record in records))
+        plain = (attaching.port_elements(record) for record in records)
+        return rules.join(self._catalog.elements(), *plain, self.group_elements(without))
+
+    def group_elements(self, without: Collection[str] = ()) -> dict[str, dict[str, str]]:
+        """The rule elements of service groups: ports that several publish, and virtual addresses."""
+        members = [record for key, record in self.records.items() if record.group and key not in without]
+        ways = ((record, attaching.way_out(record)) for record in members)
+        leading = [(record, way.endpoint.ipv4_address) for record, way in ways if way]
+        parts = [groups.port_elements(leading, self.standings)]
+        for virtual in self._virtual.all:
+            state = self._catalog.by_id(virtual.network_id)
+            if state and state.network.bridge:
+                bridge = state.network.bridge.bridge
+                parts.append(groups.virtual_elements(virtual, bridge, members, self.standings))
+        return rules.join(*parts)
 
     def put(self, record: AttachmentRecord) -> None:
         """Hold a record as a container's present one, and its endpoints as users of their networks."""
@@ -109,7 +136,7 @@ class Places:
         bridge = state.network.bridge if state else None
         address = (bridge.host_address if bridge else "") or self._default_host_address
         whose = f"{record.name} ({chosen.endpoint.endpoint_id})"
-        self.reservations.reserve(record.container_id, ports, address, whose)
+        self.reservations.reserve(record.container_id, ports, address, whose, record.group)
         return msgspec.structs.replace(record, ports=self.reservations.held(record.container_id))
 
     # giving back

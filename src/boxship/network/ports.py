@@ -1,6 +1,7 @@
 """Published ports: which host port a request gets, and the sockets that hold it so that nobody else can take it.
 
 The sockets live and die with the daemon; after a restart they are opened again. They carry no traffic: the rules do.
+The members of a service group hold a port together.
 """
 
 import ipaddress
@@ -43,30 +44,43 @@ def check_request(request: PortRequest, default_address: str) -> str:
     return str(address)
 
 
+class _Shared:
+    """A socket that holds a port for one container, or for all of a group that publish it."""
+
+    def __init__(self, group: str, socket: sockets.Socket) -> None:
+        self.group = group
+        self.socket = socket
+        self.users = 0
+
+
 class Reservations:
     """The host ports that this daemon holds, by container."""
 
     def __init__(self) -> None:
-        self._held: dict[str, list[tuple[PublishedPort, sockets.Socket]]] = {}
+        self._held: dict[str, list[tuple[PublishedPort, _Shared]]] = {}
+        self._sockets: dict[tuple[str, str, int], _Shared] = {}  # protocol, host address, host port
         self._cursor = 0
 
     def held(self, container_id: str) -> tuple[PublishedPort, ...]:
         return tuple(port for port, _ in self._held.get(container_id, ()))
 
-    def reserve(self, container_id: str, requests: Sequence[PortRequest], address: str, whose: str) -> None:
+    def reserve(
+        self, container_id: str, requests: Sequence[PortRequest], address: str, whose: str, group: str = ""
+    ) -> None:
         """Take a host port for each request, or none at all. `whose` names the endpoint in an error."""
         try:
             for request in requests:
-                self._reserve_one(container_id, request, check_request(request, address), whose)
+                self._reserve_one(container_id, request, check_request(request, address), whose, group)
         except BaseException:
             self.release(container_id)
             raise
 
-    def _reserve_one(self, container_id: str, request: PortRequest, address: str, whose: str) -> None:
+    def _reserve_one(self, container_id: str, request: PortRequest, address: str, whose: str, group: str) -> None:
         allowed = parse_host_ports(request.host_port)
+        shared = group if allowed is not None and len(allowed) == 1 else ""  # of a range, each member takes its own
         for number in allowed if allowed is not None else self._ephemeral():
             port = PublishedPort(request.container_port, request.protocol, address, number)
-            if self._hold(container_id, port):
+            if self._hold(container_id, port, shared):
                 return
         failure = f"driver failed programming external connectivity on endpoint {whose}: "
         if allowed is None or len(allowed) > 1:
@@ -80,13 +94,25 @@ class Reservations:
         ports = (port for held in self._held.values() for port, _ in held)
         return any(port.protocol == protocol and port.host_port == number for port in ports)
 
-    def _hold(self, container_id: str, port: PublishedPort) -> bool:
-        try:
-            socket = sockets.reserve_port(port.protocol, port.host_address, port.host_port)
-        except sockets.PortInUse:
+    def _hold(self, container_id: str, port: PublishedPort, group: str) -> bool:
+        """Hold a port; False where somebody outside of the group has it."""
+        key = (port.protocol, port.host_address, port.host_port)
+        shared = self._sockets.get(key)
+        if shared is None:
+            try:
+                shared = _Shared(group, sockets.reserve_port(*key))
+            except sockets.PortInUse:
+                return False
+            self._sockets[key] = shared
+        elif not group or shared.group != group or self._has(container_id, key):
             return False
-        self._held.setdefault(container_id, []).append((port, socket))
+        shared.users += 1
+        self._held.setdefault(container_id, []).append((port, shared))
         return True
+
+    def _has(self, container_id: str, key: tuple[str, str, int]) -> bool:
+        ports = self.held(container_id)
+        return any((port.protocol, port.host_address, port.host_port) == key for port in ports)
 
     def _ephemeral(self) -> Iterator[int]:
         """The machine's ephemeral ports, from the one after the last given."""
@@ -98,14 +124,17 @@ class Reservations:
             self._cursor += 1
             yield number
 
-    def restore(self, container_id: str, ports: Iterable[PublishedPort]) -> list[PublishedPort]:
+    def restore(self, container_id: str, ports: Iterable[PublishedPort], group: str = "") -> list[PublishedPort]:
         """Take the ports of a container that kept running; those that somebody took meanwhile come back."""
         held = set(self.held(container_id))
-        return [port for port in ports if port not in held and not self._hold(container_id, port)]
+        return [port for port in ports if port not in held and not self._hold(container_id, port, group)]
 
     def release(self, container_id: str) -> None:
-        for _, socket in self._held.pop(container_id, ()):
-            socket.close()
+        for port, shared in self._held.pop(container_id, ()):
+            shared.users -= 1
+            if not shared.users:
+                del self._sockets[port.protocol, port.host_address, port.host_port]
+                shared.socket.close()
 
     def close(self) -> None:
         for container_id in list(self._held):

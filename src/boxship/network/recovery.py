@@ -17,12 +17,14 @@ from boxship.network.attachments import Attachments
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
+from boxship.network.groups import Standing
 from boxship.network.kernel import Kernel, remove_interfaces, resume_resolver
 from boxship.network.model import AttachmentRecord, EndpointRecord
 from boxship.network.places import Places
 from boxship.network.pool import NamespacePool, enter
 from boxship.network.resolver import Resolver
 from boxship.network.ruleset import Ruleset
+from boxship.network.virtual import VirtualAddresses
 from boxship.store import Store
 from boxship.sys import namespace, netlink
 
@@ -45,6 +47,7 @@ class Recovery:
         pool: NamespacePool,
         resolver: Resolver,
         directory: Directory,
+        virtual: VirtualAddresses,
         folder: Path,
         veth_prefix: str,
     ) -> None:
@@ -58,6 +61,7 @@ class Recovery:
         self._pool = pool
         self._resolver = resolver
         self._directory = directory
+        self._virtual = virtual
         self._folder = folder
         self._veth_prefix = veth_prefix
 
@@ -67,11 +71,16 @@ class Recovery:
         for entry in snapshot.entries:
             record = msgspec.json.decode(entry.value, type=AttachmentRecord)
             self._places.restore(record)
+        await self._virtual.load()
 
-    async def recover(self, live: Collection[str], processes: Mapping[str, int]) -> None:
+    async def recover(
+        self, live: Collection[str], processes: Mapping[str, int], standings: Mapping[str, Standing]
+    ) -> None:
         """Take back what belongs to containers that do not live, and put back what those that live miss."""
+        self._places.standings.update(standings)
+        await self._virtual.recover()
         dead = [key for key in self._places.records if key not in live]
-        await self._ruleset.reconcile(self._places.elements(without=dead))
+        await self._ruleset.reconcile(without=dead)
         for container_id in dead:
             await self._attachments.detach(container_id, rules_are_gone=True)
         links = {link.name: link for link in await self._kernel.run(self._links)}
@@ -86,7 +95,7 @@ class Recovery:
         return self._kernel.route.links()
 
     async def _restore(self, record: AttachmentRecord, links: Mapping[str, netlink.Link], pid: int) -> None:
-        lost = self._places.reservations.restore(record.container_id, record.ports)
+        lost = self._places.reservations.restore(record.container_id, record.ports, record.group)
         for port in lost:
             log.warning("host port %s/%s was taken while the daemon was away", port.host_port, port.protocol)
         if not record.namespace:

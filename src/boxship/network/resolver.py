@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 QUERIES_PER_CONTAINER = 256
 CONNECTIONS_PER_CONTAINER = 32
 IDLE_SECONDS = 10
+PASSING_SECONDS = 1  # how long anybody may remember the addresses of a service group
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -81,8 +82,9 @@ class Answerer:
         if question.kind == "PTR":
             name = self._directory.name(policy.container_id, dns.pointer_address(question.name))
             return dns.answer_pointer(question, name) if name else None
-        addresses = self._directory.addresses(policy.container_id, question.name)
-        return dns.answer_addresses(question, addresses) if addresses else None
+        found = self._directory.look_up(policy.container_id, question.name)
+        seconds = PASSING_SECONDS if found.passing else dns.TTL_SECONDS
+        return dns.answer_addresses(question, found.addresses, seconds) if found.addresses else None
 
     async def _forward(self, policy: Policy, question: dns.Question) -> bytes:
         if not policy.forwards:

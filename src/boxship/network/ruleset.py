@@ -1,6 +1,8 @@
 """Our table of packet rules in the kernel: changed by small steps, and made whole again where somebody broke it."""
 
+import asyncio
 import logging
+from collections.abc import Collection
 
 from boxship.network import rules
 from boxship.network.kernel import Kernel, RulesBroken
@@ -15,6 +17,8 @@ class Ruleset:
     def __init__(self, kernel: Kernel, places: Places) -> None:
         self._kernel = kernel
         self._places = places
+        self._groups: rules.Elements = {}  # what the kernel holds for service groups
+        self._settling = asyncio.Lock()
 
     async def change(self, present: rules.Elements, wanted: rules.Elements) -> None:
         """Change some elements; the places say already what is wanted in all."""
@@ -24,13 +28,20 @@ class Ruleset:
         except RulesBroken as error:
             await self.repair(error)
 
+    async def settle(self) -> None:
+        """Lead the rules of service groups after what the places say now; returns when they are in force."""
+        async with self._settling:
+            present, self._groups = self._groups, self._places.group_elements()
+            await self.change(present, self._groups)
+
     async def repair(self, error: Exception) -> None:
         """Somebody else changed our table, or flushed the machine's rules: have everything again."""
         log.warning("the packet rules are put right again: %s", error)
         await self._kernel.run(self._kernel.prepare_host)
-        await self.reconcile(self._places.elements())
+        await self.reconcile()
 
-    async def reconcile(self, wanted: rules.Elements) -> None:
-        """Have exactly these elements, whatever is there now. What is the same already is not touched."""
-        present = await self._kernel.run(self._kernel.elements)
-        await self._kernel.run(self._kernel.change_rules, present, wanted)
+    async def reconcile(self, without: Collection[str] = ()) -> None:
+        """Have exactly the elements that there must be, without those of some containers, whatever is there now. What
+        is the same already is not touched."""
+        self._groups = self._places.group_elements(without)
+        await self._kernel.run(self._kernel.lead_rules, self._places.elements(without))

@@ -135,6 +135,11 @@ def add_address(index: int, address: str, prefix: int) -> Message:
     return NEWADDR, CREATE | REPLACE, body
 
 
+def remove_address(index: int, address: str, prefix: int) -> Message:
+    raw = socket.inet_aton(address)
+    return DELADDR, 0, struct.pack("BBBBi", 2, prefix, 0, 0, index) + attribute(2, raw) + attribute(1, raw)
+
+
 def set_default_route(index: int, gateway: str) -> Message:
     body = struct.pack("BBBBBBBBI", 2, 0, 0, 0, 254, 3, 0, 1, 0)
     body += attribute(5, socket.inet_aton(gateway)) + (attribute(4, struct.pack("i", index)) if index else b"")

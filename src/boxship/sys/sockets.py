@@ -88,8 +88,9 @@ def reserve_port(protocol: str, address: str, port: int) -> Socket:
     return held
 
 
-def announce_address(path: Path | int, interface: str, mac_address: str, address: str) -> None:
-    """Tell the neighbours inside a namespace which hardware address an IPv4 address has now (a gratuitous ARP)."""
+def announce_address(path: Path | int | None, interface: str, mac_address: str, address: str) -> None:
+    """Tell the neighbours inside a namespace (None: the calling thread's) which hardware address an IPv4 address has
+    now (a gratuitous ARP)."""
     mac = bytes.fromhex(mac_address.replace(":", ""))
     raw = socket.inet_aton(address)
     frame = b"\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + mac + raw + bytes(6) + raw
@@ -102,7 +103,7 @@ def announce_address(path: Path | int, interface: str, mac_address: str, address
             packet.bind((interface, 0))
             packet.send(frame)
 
-    namespace.run_inside(path, work)
+    work() if path is None else namespace.run_inside(path, work)
 
 
 def listen_at(path: Path, backlog: int = 16) -> Socket:

@@ -65,12 +65,13 @@ def _wire(reply: dns.message.Message) -> bytes:
         raise Invalid(f"cannot write DNS message: {error}") from None
 
 
-def answer_addresses(question: Question, addresses: list[str]) -> bytes:
-    """The IPv4 addresses of the name; an empty answer where there is none, or where another type was asked for."""
+def answer_addresses(question: Question, addresses: list[str], seconds: int = TTL_SECONDS) -> bytes:
+    """The IPv4 addresses of the name, which may be remembered for some seconds; an empty answer where there is none, or
+    where another type was asked for."""
     reply = _reply(question)
     if question.kind == "A" and addresses:
         name = reply.question[0].name
-        reply.answer.append(dns.rrset.from_text_list(name, TTL_SECONDS, "IN", "A", addresses))
+        reply.answer.append(dns.rrset.from_text_list(name, seconds, "IN", "A", addresses))
     return _wire(reply)
 
 
