@@ -126,7 +126,7 @@ def _read_whole(descriptor: int, what: str, limit: int = DOCKERFILE_BYTES) -> by
 def _from_folder(root: str, file: str, number: int) -> Place:
     if file == "-":
         text = _read_whole(0, "the Dockerfile")
-        return Place(Folder(root, number, _ignore_lines(root, "")), dockerfile="Dockerfile", text=text)
+        return Place(Folder(root, number, ignore_lines(root, "")), dockerfile="Dockerfile", text=text)
     if is_address(file):
         raise Unsupported(f"unsupported: -f {file} with an address")
     path = _dockerfile(root, file)
@@ -144,7 +144,7 @@ def _from_folder(root: str, file: str, number: int) -> Place:
     inside = os.path.relpath(os.path.realpath(path), root)
     always = () if inside.startswith("../") else (inside, ".dockerignore")
     name = file or os.path.basename(path)
-    return Place(Folder(root, number, _ignore_lines(root, path), always), dockerfile=name, text=text)
+    return Place(Folder(root, number, ignore_lines(root, path), always), dockerfile=name, text=text)
 
 
 def _dockerfile(root: str, file: str) -> str:
@@ -156,7 +156,7 @@ def _dockerfile(root: str, file: str) -> str:
     return lower if not os.path.lexists(path) and os.path.lexists(lower) else path
 
 
-def _ignore_lines(root: str, dockerfile: str) -> list[str]:
+def ignore_lines(root: str, dockerfile: str) -> list[str]:
     """The lines of the Dockerfile's own ignore file, else of the context's; none where there is neither."""
     for path in ([f"{dockerfile}.dockerignore"] if dockerfile else []) + [os.path.join(root, ".dockerignore")]:
         try:
@@ -186,4 +186,4 @@ def named_context(word: str, number: int) -> tuple[str, Folder | str]:
             return name, value
         raise Failure(f"cannot use build context {name}: {value}: no such directory")
     root = os.path.realpath(value)
-    return name, Folder(root, number, _ignore_lines(root, ""))
+    return name, Folder(root, number, ignore_lines(root, ""))
