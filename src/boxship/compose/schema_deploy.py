@@ -1,0 +1,93 @@
+"""The table of fields: how a service is deployed, and which devices it reserves."""
+
+from __future__ import annotations
+
+from boxship.compose.schema import (
+    Either,
+    Field,
+    Many,
+    Pairs,
+    Real,
+    Record,
+    Size,
+    Span,
+    Text,
+    Whole,
+    fields,
+)
+
+STRINGS = Many(Text(), unique=True)
+
+REQUEST_FIELDS = fields(
+    capabilities=STRINGS,
+    count=Whole(low=-1, words={"all": -1}),
+    device_ids=Many(Text(numbers=True), unique=True),
+    driver=Text(),
+    options=Pairs(),
+)
+GPUS = Either(Text(choices=("all",)), Many(Record(REQUEST_FIELDS)))
+
+ORDER = Text(choices=("start-first", "stop-first"))
+
+
+def _update(*actions: str) -> Record:
+    return Record(
+        fields(
+            parallelism=Whole(low=0),
+            delay=Span(),
+            failure_action=Text(choices=actions),
+            monitor=Span(),
+            max_failure_ratio=Real(low=0, high=1),
+            order=ORDER,
+        )
+    )
+
+
+GENERIC = Many(Record(fields(discrete_resource_spec=Record(fields(kind=Text(), value=Whole(low=0))))))
+
+RESOURCES = Record(
+    fields(
+        limits=Record(fields(cpus=Real(low=0), memory=Size(), pids=Whole(low=-1))),
+        reservations=Record(
+            fields(
+                cpus=Real(low=0),
+                memory=Size(),
+                pids=Whole(low=-1),
+                devices=Many(Record(REQUEST_FIELDS, required=("capabilities",))),
+                generic_resources=Field(GENERIC, elsewhere="a cluster of several machines"),
+            )
+        ),
+    )
+)
+
+RESTART_POLICY = Record(
+    fields(
+        condition=Text(choices=("none", "on-failure", "any")),
+        delay=Span(),
+        max_attempts=Whole(low=0),
+        window=Span(),
+    )
+)
+
+PLACEMENT = Record(
+    fields(
+        constraints=Many(Text()),
+        preferences=Many(Record(fields(spread=Text()))),
+        max_replicas_per_node=Whole(low=0),
+    )
+)
+
+DEPLOY = Record(
+    fields(
+        mode=Text(choices=("replicated", "global"), refused=("replicated-job", "global-job")),
+        replicas=Whole(low=0),
+        labels=Pairs(),
+        update_config=_update("continue", "pause", "rollback"),
+        rollback_config=_update("continue", "pause"),
+        resources=RESOURCES,
+        restart_policy=RESTART_POLICY,
+        placement=Field(PLACEMENT, elsewhere="a cluster of several machines"),
+        endpoint_mode=Text(choices=("vip", "dnsrr")),
+    ),
+    null=True,
+)
