@@ -1,6 +1,8 @@
 """Names, removal with Docker's rules and texts, pruning, history and disk space."""
 
+import asyncio
 import re
+import subprocess
 
 import pytest
 from images_kit import Room, chunks, config, docker_archive, layer, simple
@@ -230,6 +232,9 @@ async def test_disk_space(room: Room) -> None:
     assert sum(entry.unique for entry in usage.images) + max(sizes) == usage.layers_size
     blobs = (room.root / "content/blobs/sha256").iterdir()
     assert usage.blobs_size == sum(path.stat().st_blocks * 512 for path in blobs)
+    folders = [str(path) for path in (room.root / "snapshots/layers").iterdir()]
+    said = await asyncio.to_thread(subprocess.run, ["du", "-sB1", *folders], capture_output=True, check=True)
+    assert usage.layers_size + usage.records_size == sum(int(line.split()[0]) for line in said.stdout.splitlines())
 
 
 async def test_list_is_newest_first(room: Room) -> None:

@@ -156,7 +156,7 @@ class System:
             count = sum(any(point.name == volume.name for point in box.mounts) for box in self._records)
             volumes.append((volume, await self._volumes.usage(volume.name), count))
         return DiskUsage(
-            layers_size=images.layers_size + images.blobs_size,
+            layers_size=images.layers_size + images.records_size + images.blobs_size,
             images=tuple((row.image, users.get(row.image.id, 0), row.shared, row.unique) for row in images.images),
             containers=tuple((box, own[box.id], own[box.id] + box.image_size) for box in made),
             volumes=tuple(volumes),

@@ -3,12 +3,12 @@
 from boxship.content import Content
 from boxship.images.catalog import Catalog
 from boxship.images.documents import nanoseconds
-from boxship.images.model import HistoryEntry, ImageUsage, Usage
+from boxship.images.model import HistoryEntry, ImageUsage, Layers, Usage
 
 MISSING = "<missing>"
 
 
-async def usage_of(catalog: Catalog, content: Content) -> Usage:
+async def usage_of(catalog: Catalog, content: Content, layers: Layers) -> Usage:
     """Disk space of all images. A layer that several images have counts once in the total, and as shared in each. Blobs
     of others, such as the registry's, do not count."""
     images = []
@@ -16,8 +16,11 @@ async def usage_of(catalog: Catalog, content: Content) -> Usage:
         image = catalog.image(identifier)
         shared = sum(layer.size for layer in image.layers if catalog.chain_users[layer.chain_id] > 1)
         images.append(ImageUsage(image, image.size, shared))
-    total = sum(layer.size for layer in catalog.layers().values())
-    return Usage(tuple(images), total, await content.usage(catalog.blobs()))
+    unpacked = catalog.layers()
+    total = sum(layer.size for layer in unpacked.values())
+    return Usage(
+        tuple(images), total, await layers.records_usage(unpacked.keys()), await content.usage(catalog.blobs())
+    )
 
 
 def history_of(catalog: Catalog, identifier: str) -> tuple[HistoryEntry, ...]:

@@ -175,7 +175,7 @@ class Images:
 
     async def usage(self) -> Usage:
         """Disk space, as du counts it."""
-        return await usage_of(self._catalog, self._content)
+        return await usage_of(self._catalog, self._content, self._layers)
 
     # naming
 

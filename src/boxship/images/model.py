@@ -1,6 +1,6 @@
 """The values of the images room, and the one thing that it needs from elsewhere: a place to unpack layers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,8 @@ class Layers(Protocol):
     async def remove_layer(self, chain_id: str) -> None: ...
 
     async def layer_usage(self, chain_id: str) -> int: ...
+
+    async def records_usage(self, chain_ids: Collection[str]) -> int: ...
 
     def layers(self) -> list[str]: ...
 
@@ -141,8 +143,9 @@ class ImageUsage(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Disk space of all images: of the unpacked layers, each counted once, and of the blobs."""
+    """Disk space of all images: of the unpacked layers, each counted once, of their records, and of the blobs."""
 
     images: tuple[ImageUsage, ...]
     layers_size: int
+    records_size: int
     blobs_size: int

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,19 @@ class Layers:
         if record is None:
             raise NotFound(f"cannot measure layer {chain_id}: it is not unpacked")
         return record.size
+
+    async def records_usage(self, chain_ids: Collection[str]) -> int:
+        """Bytes on the device that layers take beside their files: their folders and records."""
+        places = [self._layout.layer(chain_id) for chain_id in chain_ids]
+
+        def count() -> int:
+            total = 0
+            for path in (path for place in places for path in (place, place / "layer.json")):
+                with contextlib.suppress(FileNotFoundError):  # it may go meanwhile
+                    total += path.stat().st_blocks * 512
+            return total
+
+        return await asyncio.to_thread(count)
 
     def make_places(self, parent: str | None, wanted: Sequence[tuple[str, str]]) -> None:
         """The mount points that the image lacks, once for all snapshots on it. Blocks; OSError."""
