@@ -35,8 +35,11 @@ class PushImage(Action, frozen=True):
 
 
 class CreateNetwork(Action, frozen=True):
+    """`labels` are all that it gets besides those of the file."""
+
     key: str
     name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class RemoveNetwork(Action, frozen=True):
@@ -47,6 +50,7 @@ class RemoveNetwork(Action, frozen=True):
 class CreateVolume(Action, frozen=True):
     key: str
     name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class RemoveVolume(Action, frozen=True):
@@ -58,9 +62,9 @@ class RemoveImage(Action, frozen=True):
 
 
 class CreateContainer(Action, frozen=True):
-    """`inherit` is the container whose anonymous volumes it takes over; "" for none. `labels` come on top of the
-    service's own. `name` may be a temporary one, which RenameContainer makes final. The runner puts the container's id
-    where later actions say "new:NAME"."""
+    """`inherit` is the container whose anonymous volumes it takes over; "" for none. `labels` are those of Compose and
+    of Boxship, all of them; they come on top of the service's own. `name` may be a temporary one, which RenameContainer
+    makes final. The runner puts the container's id where later actions say "new:NAME"."""
 
     name: str
     number: int
@@ -131,6 +135,14 @@ class AwaitContainer(Action, frozen=True):
     seconds: float | None = None
 
 
+class WatchContainer(Action, frozen=True):
+    """Look at a container for `seconds`. Fails when it exits, restarts or becomes unhealthy meanwhile."""
+
+    container: str
+    name: str
+    seconds: float
+
+
 class ConnectNetwork(Action, frozen=True):
     """Connect a container that is there to one more network of its service."""
 
@@ -152,13 +164,48 @@ class Pass(Action, frozen=True):
     text: str
 
 
+class RollPolicy(Struct, frozen=True, kw_only=True):
+    """How replicas are replaced. `parallelism` 0 is all at once; times are seconds; `on_failure` is pause, continue or
+    rollback; up to `max_failure_ratio` of the replicas may fail before that."""
+
+    parallelism: int = 1
+    delay: float = 0.0
+    monitor: float = 0.0
+    on_failure: str = "rollback"
+    max_failure_ratio: float = 0.0
+
+
+class Slot(Struct, frozen=True, kw_only=True):
+    """One replica that is to be replaced: the container that is there, and the creation of the new one, whose name is
+    temporary until the old one is gone."""
+
+    old: str
+    name: str  # the old one's
+    final: str  # the new one's, in the end
+    create: CreateContainer
+
+
+class RollService(Action, frozen=True):
+    """Replace replicas one after the other, each new one healthy before the next old one goes, and put the old ones
+    back where that fails. The runner takes it apart (planning.rolling): a Host never sees it."""
+
+    slots: tuple[Slot, ...]
+    start_first: bool = True
+    update: RollPolicy = RollPolicy()
+    rollback: RollPolicy = RollPolicy(on_failure="pause")
+    stop_seconds: float | None = None
+    wait_seconds: float | None = None  # for one to become healthy
+
+
 class Step(Struct, frozen=True, kw_only=True):
-    """An action and the ids of the steps that must have succeeded before it begins."""
+    """An action and the ids of the steps that must have succeeded before it begins. The failure of an `optional` one is
+    a warning, and what comes after it goes on."""
 
     id: int
     action: Action
     after: tuple[int, ...] = ()
     reason: str = ""  # why it is done: "configuration changed", "image changed", "orphan" …
+    optional: bool = False
 
 
 class Plan(Struct, frozen=True):

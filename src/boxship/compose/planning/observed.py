@@ -69,9 +69,11 @@ class SeenVolume(Struct, frozen=True, kw_only=True):
 
 class Observed(Struct, frozen=True, kw_only=True):
     """`networks` and `volumes` hold those of the project and the external ones that were asked for; `images` maps every
-    image name of the project that is here to its id."""
+    image name of the project that is here to its id, `pulled` to when it was last pulled (nanoseconds since the epoch;
+    0 or missing where that is not known)."""
 
     containers: tuple[SeenContainer, ...] = ()
     networks: tuple[SeenNetwork, ...] = ()
     volumes: tuple[SeenVolume, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    pulled: Mapping[str, int] = field(default_factory=dict)
