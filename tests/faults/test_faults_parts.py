@@ -288,6 +288,13 @@ class _Record:
         return container
 
 
+class _Groups:
+    """No service group follows what happens."""
+
+    async def follow(self, container: object) -> None:
+        return
+
+
 @pytest.mark.parametrize("jump", [-3600 * SECOND, 3600 * SECOND, -86400 * 365 * SECOND])
 async def test_health_checks_do_not_follow_the_wall_clock(
     jump: int,
@@ -305,7 +312,7 @@ async def test_health_checks_do_not_follow_the_wall_clock(
             records.container = None
         return 1, b""
 
-    await HealthMonitor(records, Lives(), clock, probe).watch("x")  # type: ignore[arg-type]
+    await HealthMonitor(records, Lives(), clock, probe, _Groups()).watch("x")  # type: ignore[arg-type]
     # In the start period of 60 s every 5 s, then every 30: whatever the wall clock says.
     assert clock.slept[:12] == [5 * SECOND] * 12
     assert set(clock.slept[12:]) == {30 * SECOND}

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from boxship.engine import groups
 from boxship.errors import Invalid, NotFound, Unsupported
 from boxship.logs.options import parse_options
 from boxship.spec import platform as platforms
@@ -42,6 +43,7 @@ def check_spec(spec: ContainerSpec, runtimes: Collection[str]) -> None:
     parse_options(spec.log.driver, spec.log.options)
     _check_namespaces(spec)
     _check_health(spec)
+    groups.check(spec)
 
 
 def ignored(spec: ContainerSpec) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ def _check_namespaces(spec: ContainerSpec) -> None:
             raise Invalid("user specified IP address is supported on user defined networks only")
         if join.network in ("none", "host") and join.aliases:
             raise Invalid("network-scoped alias is supported only for containers in user defined networks")
-    if spec.links:
+    if spec.links and (spec.network_mode in ("", "default", "bridge", "none", "host") or ":" in spec.network_mode):
         raise Unsupported("unsupported: HostConfig.Links; put both containers on one user-defined network")
     if spec.privileged and spec.userns_mode == "private":
         raise Invalid("privileged mode is incompatible with user namespaces")

@@ -13,6 +13,7 @@ from boxship.engine.creation import Creation
 from boxship.engine.events import Events
 from boxship.engine.execs import Execs
 from boxship.engine.files import Files
+from boxship.engine.groups import Groups
 from boxship.engine.health import HealthMonitor
 from boxship.engine.images import EngineImages, uses_of
 from boxship.engine.inspection import Inspection, Witness
@@ -66,13 +67,14 @@ class Engine:
         self.events = events = Events(store, clock)
         self._records = records = Records(store, events)
         self._lives = lives = Lives()
-        self._removal = removal = Removal(records, lives, snapshots, volumes, images, places, clock)
+        self.groups = groups = Groups(records, lives, networks, clock, guarded)
+        self._removal = removal = Removal(records, lives, snapshots, volumes, images, places, clock, groups)
         self.execs = Execs(records, lives, driver, store, events, clock, guarded)
-        health = HealthMonitor(records, lives, clock, self.execs.probe)
+        health = HealthMonitor(records, lives, clock, self.execs.probe, groups)
         starter = Starter(records, snapshots, volumes, networks, driver, places, instance)
-        self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, guarded)
+        self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, guarded, groups)
         creation = Creation(records, images, snapshots, volumes, driver, removal, places, default_log, clock)
-        self.life = Life(records, lives, self._supervisor, driver, events, clock)
+        self.life = Life(records, lives, self._supervisor, driver, groups, events, clock)
         self.containers = Containers(
             records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
         )
@@ -88,7 +90,18 @@ class Engine:
         self.inspection = Inspection(content, garbage, snapshots, images, volumes, records, witness)
         self._rotation = LogRotation(records, lives, driver, clock)
         self._recovery = Recovery(
-            records, lives, self._supervisor, starter, removal, snapshots, volumes, networks, driver, places, clock
+            records,
+            lives,
+            self._supervisor,
+            starter,
+            removal,
+            snapshots,
+            volumes,
+            networks,
+            driver,
+            groups,
+            places,
+            clock,
         )
         self._images = images
         self._places = places

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
+from boxship.engine.groups import Groups
 from boxship.engine.lives import Lives
 from boxship.engine.model import Container, Event, Health, Phase, ProbeResult
 from boxship.engine.records import Records
@@ -62,11 +63,12 @@ def next_wait(health: Health, check: HealthCheck, since_start: int) -> int:
 class HealthMonitor:
     """One `watch` per running container with a check; the supervisor owns the tasks."""
 
-    def __init__(self, records: Records, lives: Lives, clock: Clock, probe: Probe) -> None:
+    def __init__(self, records: Records, lives: Lives, clock: Clock, probe: Probe, groups: Groups) -> None:
         self._records = records
         self._lives = lives
         self._clock = clock
         self._probe = probe
+        self._groups = groups
 
     def wanted(self, container: Container) -> bool:
         """Whether the container has a check that runs anything."""
@@ -117,6 +119,8 @@ class HealthMonitor:
             if after.status != before.status:
                 events.append(container_event(container, f"health_status: {after.status}", self._clock.now()))
             try:
-                await self._records.save(with_state(container, health=after), *events)
+                container = await self._records.save(with_state(container, health=after), *events)
             except BoxshipError as error:
                 logger.warning("cannot record the health of container %s: %s", container_id[:12], error)
+            else:
+                await self._groups.follow(container)

@@ -1,5 +1,7 @@
 """Where a container is put in the network: which networks it joins and which ports it publishes. Pure."""
 
+import msgspec
+
 from boxship.engine.model import Container
 from boxship.errors import Invalid
 from boxship.spec.container import ContainerSpec, EndpointRequest, PortRequest
@@ -9,7 +11,8 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
-    """The networks to join, the mode's own first; () for "none", "host" and another container's namespace."""
+    """The networks to join; () for "none", "host" and another container's namespace. The mode's own is the first: the
+    container's links and its hardware address are meant there."""
     mode = "bridge" if spec.network_mode in ("", "default") else spec.network_mode
     if spec.network_disabled or mode == "host" or mode.startswith("container:"):
         return ()
@@ -17,17 +20,8 @@ def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
     if spec.endpoints_only or mode == "none":
         return spec.endpoints if spec.endpoints_only else ()
     first = requested.pop(mode, None) or requested.pop(spec.network_mode, None) or EndpointRequest(network=mode)
-    if spec.mac_address and not first.mac_address:
-        first = EndpointRequest(
-            network=first.network,
-            aliases=first.aliases,
-            ipv4_address=first.ipv4_address,
-            ipv6_address=first.ipv6_address,
-            mac_address=spec.mac_address,
-            links=first.links,
-            driver_options=first.driver_options,
-            gateway_priority=first.gateway_priority,
-        )
+    links = (*first.links, *(link for link in spec.links if link not in first.links))
+    first = msgspec.structs.replace(first, links=links, mac_address=first.mac_address or spec.mac_address)
     return (first, *requested.values())
 
 

@@ -10,7 +10,9 @@ import msgspec
 
 from boxship.engine import restarts
 from boxship.engine.clock import Clock
+from boxship.engine.groups import Groups
 from boxship.engine.hooks.hostfiles import write_network_files
+from boxship.engine.life import stop_timeout
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase, ProcessHandle
 from boxship.engine.networks import parted
@@ -46,6 +48,7 @@ class Recovery:
         volumes: Volumes,
         networks: Networks,
         driver: Driver,
+        groups: Groups,
         places: Places,
         clock: Clock,
     ) -> None:
@@ -58,6 +61,7 @@ class Recovery:
         self._volumes = volumes
         self._networks = networks
         self._driver = driver
+        self._groups = groups
         self._places = places
         self._clock = clock
 
@@ -69,7 +73,8 @@ class Recovery:
                 found[container.id] = await self._driver.recover(self._handle(container))
         running = [identifier for identifier, state in found.items() if isinstance(state, Running)]
         pids = {box.id: box.state.process.pid for box in self._records if box.id in running}
-        await self._networks.recover(running, pids)
+        await self._networks.recover(running, pids, self._groups.standings(running))
+        await self._groups.forget_unused()
         await self._snapshots.recover([container.id for container in self._records], mounted=running)
         await self._volumes.recover(running)
         await self._driver.sweep(running)
@@ -127,6 +132,8 @@ class Recovery:
     async def _recover_alive(self, container: Container, state: "Running | Exit | None") -> None:
         handle = self._handle(container)
         if isinstance(state, Running):
+            if container.state.leaving:
+                container = await self._recover_leaving(container)
             if container.state.phase is Phase.STOPPING:  # the stop was never answered; the container goes on
                 container = await self._records.save(move(container, Phase.RUNNING, stopped_by_user=False))
             container = await self._finish_update(await self._agree_on_networks(container), handle)
@@ -135,11 +142,20 @@ class Recovery:
                 await self._driver.pause(handle)
             else:
                 await self._driver.resume(handle)
+            await self._groups.follow(container)
             self._supervisor.look_after(container, handle)
             return
         self._lives.of(container.id).handle = handle
         ended = state or Exit(code=KILLED_EXIT, finished_at=self._clock.now(), monitor_lost=True, oom_killed=False)
         await self._supervisor.finish(container, ended)
+
+    async def _recover_leaving(self, container: Container) -> Container:
+        """A group's member that waited for its connections stays; one that has got its signal, most likely, is given
+        the time of a stop to end."""
+        if container.state.phase is Phase.STOPPING or container.state.stopped_by_user:
+            self._groups.let_back_later(container, stop_timeout(container))
+            return container
+        return await self._records.save(with_state(container, leaving=False))
 
     async def _finish_update(self, container: Container, handle: Handle) -> Container:
         """A live update that was begun is carried out."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
+from boxship.engine.groups import Groups, group_of
 from boxship.engine.images import uses_of
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
@@ -34,6 +35,7 @@ class Removal:
         images: Images,
         places: Places,
         clock: Clock,
+        groups: Groups,
     ) -> None:
         self._records = records
         self._lives = lives
@@ -42,6 +44,7 @@ class Removal:
         self._images = images
         self._places = places
         self._clock = clock
+        self._groups = groups
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
         """Remove a container that doesn't run; the caller holds its lock.
@@ -73,6 +76,8 @@ class Removal:
             raise
         await self._records.delete(container, container_event(container, "destroy", self._clock.now()))
         self._lives.forget(container_id)
+        if group_of(container):
+            await self._groups.forget_unused()
         await self._images.collect(partial(uses_of, self._records))
 
     async def take_back(self, container_id: str) -> None:

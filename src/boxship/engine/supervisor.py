@@ -10,6 +10,7 @@ import logging
 from boxship.engine import restarts
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
+from boxship.engine.groups import Groups
 from boxship.engine.health import HealthMonitor
 from boxship.engine.lives import Live, Lives, WaitResult
 from boxship.engine.model import ALIVE, Container, Event, Health, Phase, ProcessHandle
@@ -49,6 +50,7 @@ class Supervisor:
         health: HealthMonitor,
         clock: Clock,
         tasks: Tasks,
+        groups: Groups,
     ) -> None:
         self._records = records
         self._lives = lives
@@ -58,6 +60,7 @@ class Supervisor:
         self._health = health
         self._clock = clock
         self._tasks = tasks
+        self._groups = groups
         self.closing = False
 
     async def launch(self, container: Container, restart_count: int = 0) -> Container:
@@ -69,7 +72,15 @@ class Supervisor:
         live.stopping = False
         before = Phase.CREATED if container.state.phase is Phase.CREATED else Phase.EXITED
         container = await self._records.save(
-            move(container, Phase.STARTING, error="", restart_count=restart_count, stopped_by_user=False)
+            move(
+                container,
+                Phase.STARTING,
+                error="",
+                restart_count=restart_count,
+                stopped_by_user=False,
+                leaving=False,
+                drained="",
+            )
         )
         try:
             prepared = await self._starter.prepare(container)
@@ -97,6 +108,7 @@ class Supervisor:
             *self._starter.start_events(container, now),
             container_event(container, "start", now),
         )
+        await self._groups.follow(container)
         self.look_after(container, handle)
         return container
 
@@ -116,6 +128,7 @@ class Supervisor:
         """Record the end of a container's process, give back what it held, and restart it where its policy says so."""
         live = self._lives.of(container.id)
         live.cancel("health")
+        await self._groups.follow(with_state(container, leaving=True))  # before all that it held is given back
         await self._starter.release(container)
         state = container.state
         stopped = live.stopping or state.stopped_by_user
@@ -137,6 +150,7 @@ class Supervisor:
                 error=error,
                 restart_count=state.restart_count + restart,  # counted when it is decided, as clients expect
                 health=_end_of_health(state.health),
+                leaving=False,
             ),
             *self._end_events(container, ended, ran_for),
         )

@@ -11,6 +11,7 @@ from boxship.network import rules
 from boxship.network.attachments import Attachments
 from boxship.network.background import Locks
 from boxship.network.catalog import Catalog
+from boxship.network.connections import open_connections
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
 from boxship.network.groups import Standing, standing_of
@@ -246,6 +247,11 @@ class Networks:
         """The addresses that stand for a group under a name, by network id."""
         found = self._virtual.all
         return {item.network_id: item.address for item in found if (item.group, item.name) == (group, name)}
+
+    async def open_connections(self, pid: int, ports: Collection[int] | None) -> int:
+        """How many TCP connections to some ports (None: all at which it listens) the container of a process has with
+        others."""
+        return await asyncio.to_thread(open_connections, pid, ports)
 
     async def keep_virtual(self, wanted: Collection[tuple[str, str]]) -> None:
         """Give back the virtual addresses of all (group, name) pairs that no container has any longer."""

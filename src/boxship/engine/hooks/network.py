@@ -2,6 +2,7 @@
 
 import msgspec
 
+from boxship.engine.groups import wish_of
 from boxship.engine.hooks import Draft, planned
 from boxship.engine.hooks.namespaces import running_peer
 from boxship.engine.model import Container
@@ -26,6 +27,7 @@ class NetworkHook:
             path = peer.namespace or f"/proc/{peer.state.process.pid}/ns/net"
             return self._placed(draft, Attachment(namespace=path), peer)
         spec = container.spec
+        wish = wish_of(spec.labels)
         attachment = await self._networks.attach(
             container.id,
             container.name,
@@ -37,6 +39,8 @@ class NetworkHook:
             dns_search=spec.dns_search,
             dns_options=spec.dns_options,
             extra_hosts=spec.extra_hosts,
+            group=wish.group,
+            virtual_name=wish.virtual_name,
         )
         return self._placed(draft, attachment, None)
 
