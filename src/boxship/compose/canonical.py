@@ -18,11 +18,11 @@ from boxship.errors import Unsupported
 EXTENSION = "x-"
 
 
-def long_form(tree: Mapping, *, interpolated: bool = True) -> Mapping:
+def long_form(tree: Mapping, *, interpolated: bool = True, whole: bool = False) -> Mapping:
     """The long form of one document or of a merged tree. With `interpolated` False, text with a `$` in it is left as
-    it is. Raises FileError for the first thing that is wrong and names the others after it; Unsupported for a field
+    it is; with `whole`, what the table says is required must be there. Raises FileError for the first thing that is wrong and names the others after it; Unsupported for a field
     that this platform does not have."""
-    walk = _Walk(interpolated)
+    walk = _Walk(interpolated, whole)
     node = walk.record(PROJECT, tree, "")
     if walk.errors:
         first, *others = walk.errors
@@ -37,8 +37,9 @@ def long_form(tree: Mapping, *, interpolated: bool = True) -> Mapping:
 class _Walk:
     """One walk over a tree: what was wrong is collected, and the node stays as it was."""
 
-    def __init__(self, interpolated: bool) -> None:
+    def __init__(self, interpolated: bool, whole: bool) -> None:
         self.interpolated = interpolated
+        self.whole = whole
         self.errors: list[FileError] = []
         self.unsupported: list[tuple[Place, str]] = []
 
@@ -86,7 +87,7 @@ class _Walk:
         for entry in node.entries:
             entries.append(self._field(kind, entry, path))
         for name in kind.required:
-            if node.get(name) is None and not node.tag:
+            if self.whole and node.get(name) is None:
                 raise FileError(node.place, f"{path}: {name} is missing")
         return Mapping(tuple(entries), node.place, node.tag)
 

@@ -137,11 +137,7 @@ def devices(given: Scalar) -> tuple[Node, ...]:
     return (mapping(given, {"source": parts[0], "target": target, "permissions": permissions}),)
 
 
-def config_grants(given: Scalar) -> tuple[Node, ...]:
-    return (mapping(given, {"source": text_of(given)}),)
-
-
-def secret_grants(given: Scalar) -> tuple[Node, ...]:
+def grants(given: Scalar) -> tuple[Node, ...]:
     return (mapping(given, {"source": text_of(given)}),)
 
 
@@ -169,17 +165,8 @@ def nothing(given: Scalar) -> Node:
     return made(given, None)
 
 
-def ssh(given: Scalar) -> tuple[str, Node]:
-    name, _, path = text_of(given).partition("=")
-    return name, made(given, path)
-
-
-def gpus(given: Scalar) -> Node:
+def gpus(given: Scalar) -> tuple[Node, ...]:
     """ "all" is one request for every card there is."""
     if given.value != "all":
         raise ValueError(f'must be "all" or a list, not "{given.value}"')
-    return Sequence((mapping(given, {"count": -1}),), given.place, given.tag)
-
-
-def external(given: Scalar) -> Node:
-    return given
+    return (mapping(given, {"count": -1}),)

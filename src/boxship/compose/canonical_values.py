@@ -1,6 +1,6 @@
 """Casts single values: what a scalar of the file means for a field of a given kind.
 
-Every function takes the place along, so that a wrong value's error names it. It must never look at more than the scalar.
+Every function takes the place along, so that a wrong value's error names it. It must never look at more than that.
 """
 
 from __future__ import annotations
@@ -65,9 +65,8 @@ def _whole(kind: schema.Whole, value: Plain) -> Plain:
     if isinstance(value, str):
         if value in kind.words:
             return kind.words[value]
-        value = (
-            fields.nanoseconds(value) // 1000 if kind.span and value[-1:] in "smh" and value else fields.whole(value)
-        )
+        spans = kind.span and value[-1:] in ("s", "m", "h")
+        value = fields.nanoseconds(value) // 1000 if spans else fields.whole(value)
     if isinstance(value, float) and value == int(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):

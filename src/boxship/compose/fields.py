@@ -143,9 +143,7 @@ def words(text: str) -> tuple[str, ...]:
         elif letter in "'\"":
             quote, word = letter, word or []
         elif letter in OPERATORS:
-            raise ValueError(
-                f'has "{letter}" outside quotes, which only a shell understands: write sh -c "..." or a list'
-            )
+            raise ValueError(f'has "{letter}" outside quotes, which only a shell understands: write a list')
         elif letter in " \t\r\n":
             found += ["".join(word)] if word is not None else []
             word = None

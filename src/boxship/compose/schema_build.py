@@ -1,4 +1,4 @@
-"""The table of fields: how an image is built, what a developer's changes do, and commands at a container's start and end."""
+"""The table of fields: image builds, a developer's changes, and commands at a container's start and end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from boxship.compose.schema import (
     Either,
     Flag,
     Hosts,
-    Kind,
     Many,
     Mode,
     Named,
@@ -30,16 +29,14 @@ ULIMITS = Named(
 )
 
 
-def grants(item_short: object = None) -> Kind:
-    """What a service or a build is given of secrets or configurations."""
-    record = Record(
+# What a service or a build is given of the secrets or configurations.
+GRANTS = Many(
+    Record(
         fields(source=Text(), target=Text(), uid=Text(numbers=True), gid=Text(numbers=True), mode=Mode()),
         required=("source",),
-    )
-    return Many(record, short=short.secret_grants)
-
-
-GRANTS = grants()
+    ),
+    short=short.grants,
+)
 
 BUILD = Record(
     fields(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from boxship.compose import canonical_short as short
 from boxship.compose.schema import (
-    Either,
     Field,
     Many,
     Pairs,
@@ -16,6 +16,7 @@ from boxship.compose.schema import (
     fields,
 )
 
+CLUSTER = "a cluster of several machines"
 STRINGS = Many(Text(), unique=True)
 
 REQUEST_FIELDS = fields(
@@ -25,7 +26,7 @@ REQUEST_FIELDS = fields(
     driver=Text(),
     options=Pairs(),
 )
-GPUS = Either(Text(choices=("all",)), Many(Record(REQUEST_FIELDS)))
+GPUS = Many(Record(REQUEST_FIELDS), lone=True, short=short.gpus)
 
 ORDER = Text(choices=("start-first", "stop-first"))
 
@@ -54,7 +55,7 @@ RESOURCES = Record(
                 memory=Size(),
                 pids=Whole(low=-1),
                 devices=Many(Record(REQUEST_FIELDS, required=("capabilities",))),
-                generic_resources=Field(GENERIC, elsewhere="a cluster of several machines"),
+                generic_resources=Field(GENERIC, elsewhere=CLUSTER),
             )
         ),
     )
@@ -63,9 +64,9 @@ RESOURCES = Record(
 RESTART_POLICY = Record(
     fields(
         condition=Text(choices=("none", "on-failure", "any")),
-        delay=Span(),
+        delay=Field(Span(), elsewhere=CLUSTER),
         max_attempts=Whole(low=0),
-        window=Span(),
+        window=Field(Span(), elsewhere=CLUSTER),
     )
 )
 
@@ -86,7 +87,7 @@ DEPLOY = Record(
         rollback_config=_update("continue", "pause"),
         resources=RESOURCES,
         restart_policy=RESTART_POLICY,
-        placement=Field(PLACEMENT, elsewhere="a cluster of several machines"),
+        placement=Field(PLACEMENT, elsewhere=CLUSTER),
         endpoint_mode=Text(choices=("vip", "dnsrr")),
     ),
     null=True,

@@ -60,7 +60,7 @@ DEVICES = Many(
 )
 
 ENV_FILE = Many(
-    Record(fields(path=Text(), required=Flag(), format=Text(choices=("raw", "default"))), required=("path",)),
+    Record(fields(path=Text(), required=Flag(), format=Text(choices=("raw",))), required=("path",)),
     lone=True,
     short=short.env_files,
 )
