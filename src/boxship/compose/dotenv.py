@@ -15,7 +15,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from boxship.compose.document import FileError, Place
-from boxship.compose.interpolation import Lookup, TemplateError, substitute
+from boxship.compose.interpolation import Lookup as Lookup
+from boxship.compose.interpolation import TemplateError, substitute
 
 FILE_BYTES = 4 * 1024 * 1024  # size of one file
 FORMATS = ("", "raw")
@@ -24,10 +25,7 @@ _EXPORT = re.compile(r"export[ \t]+(?=[^\s=:])")
 _NAME = re.compile(r"[^\W]?[\w.\-\[\]]*")
 _BLANKS = " \t\v\f\r\x85\xa0"
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {
-    **{"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"},
-    **{'"': '"', "\\": "\\", "$": "$$"},
-}
+_ESCAPES = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)) | {'"': '"', "\\": "\\", "$": "$$"}
 
 
 def parse(

@@ -1,8 +1,8 @@
 """Variables in values: `$NAME`, `${NAME}` and the forms with a default, a demand or a replacement; `$$` is a dollar.
 
-A dollar before anything else stays a dollar. A text is parsed to parts first and evaluated then, so that its variables can be listed without any environment, and so
-that only a default that is used asks for variables of its own. Keys are never interpolated. It must never run a
-command, nor look at an environment that it was not given.
+A dollar before anything else stays a dollar. A text is parsed to parts first and evaluated then, so that its variables
+can be listed without any environment, and so that only a default that is used asks for variables of its own. Keys are
+never interpolated. It must never run a command, nor look at an environment that it was not given.
 """
 
 from __future__ import annotations
