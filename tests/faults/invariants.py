@@ -303,11 +303,11 @@ def disk_usage(*folders: Path) -> int:
 def _usage(box: Instance, seen: Seen) -> list[str]:
     """df says what du says.
 
-    Both count blocks, so they agree to the byte. df counts the layers' trees, the blobs, what containers changed and
-    the volumes' data; not the few folders and files that hold these together (a layer's own folder and its layer.json).
+    Both count blocks, so they agree to the byte. df counts the layers with their records, the blobs, what containers
+    changed and the volumes' data; not the few folders that hold these together.
     """
     problems = []
-    counted = sorted((box.data / "snapshots" / "layers").glob("*/fs"))
+    counted = sorted((box.data / "snapshots" / "layers").iterdir())
     counted += sorted((box.data / "content" / "blobs" / "sha256").iterdir())
     pairs = []
     if not seen.usage.get("BuildCache") and not seen.shares_blobs:
