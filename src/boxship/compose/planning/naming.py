@@ -44,6 +44,12 @@ def temporary_name(old: str, name: str) -> str:
     return f"{old[:12]}_{name}"
 
 
+def final_name(name: str) -> str:
+    """What a temporary name is to become; any other name itself."""
+    found = _TEMPORARY.fullmatch(name)
+    return found[1] if found else name
+
+
 def is_temporary(container: SeenContainer) -> bool:
     """Whether a container was left in the middle of a replacement."""
     return _TEMPORARY.fullmatch(container.name) is not None
