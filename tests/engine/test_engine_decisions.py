@@ -204,6 +204,13 @@ def test_the_modes_network_comes_first() -> None:
     assert placing.joins(spec)[0].aliases == ("x",)
     assert placing.joins(ContainerSpec(image="i", network_mode="none")) == ()
     assert placing.joins(ContainerSpec(image="i"))[0].network == "bridge"
+    linked = msgspec.structs.replace(spec, links=("db:store", "x"), mac_address="02:42:ac:11:65:43")
+    assert placing.joins(linked)[0].links == ("db:store", "x") and placing.joins(linked)[1].links == ()
+    assert placing.joins(linked)[0].mac_address == "02:42:ac:11:65:43"
+    parted = msgspec.structs.replace(linked, endpoints=(EndpointRequest("b"),), endpoints_only=True)
+    assert placing.joins(parted) == (EndpointRequest("b"),)
+    again = msgspec.structs.replace(parted, endpoints=(EndpointRequest("b"), EndpointRequest("a")))
+    assert placing.joins(again) == (EndpointRequest("a", mac_address="02:42:ac:11:65:43"), EndpointRequest("b"))
 
 
 def test_publish_all_adds_the_exposed_ports_that_were_not_asked_for() -> None:

@@ -14,13 +14,15 @@ def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
     """The networks to join; () for "none", "host" and another container's namespace. The mode's own is the first: the
     container's links and its hardware address are meant there."""
     mode = "bridge" if spec.network_mode in ("", "default") else spec.network_mode
-    if spec.network_disabled or mode == "host" or mode.startswith("container:"):
+    joined = not spec.endpoints_only
+    if spec.network_disabled or mode == "host" or mode.startswith("container:") or (mode == "none" and joined):
         return ()
     requested = {request.network: request for request in spec.endpoints}
-    if spec.endpoints_only or mode == "none":
-        return spec.endpoints if spec.endpoints_only else ()
-    first = requested.pop(mode, None) or requested.pop(spec.network_mode, None) or EndpointRequest(network=mode)
-    links = (*first.links, *(link for link in spec.links if link not in first.links))
+    first = requested.pop(mode, None) or requested.pop(spec.network_mode, None)
+    if first is None and not joined:
+        return spec.endpoints
+    first = first or EndpointRequest(network=mode)
+    links = (*first.links, *(link for link in spec.links if joined and link not in first.links))
     first = msgspec.structs.replace(first, links=links, mac_address=first.mac_address or spec.mac_address)
     return (first, *requested.values())
 
