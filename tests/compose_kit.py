@@ -97,7 +97,7 @@ class Project:
     # the program
 
     def words(self, *words: str) -> list[str]:
-        """The program's command line; the folder gives the project its name, since v2 reads no file where -p names one."""
+        """The whole command line. The folder names the project: with -p, the v2 program does not read the file."""
         return [*self.program.words(self.daemon), *words]
 
     def compose(
