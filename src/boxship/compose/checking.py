@@ -69,8 +69,8 @@ def _missing(node: Node, path: str, what: str, name: str, names: Mapping) -> Fil
 def _references(tree: Mapping) -> Iterator[FileError]:
     networks, volumes, services = section(tree, "networks"), section(tree, "volumes"), section(tree, "services")
     for path, service in _services(tree):
-        for name, node, required in dependencies(service):
-            if services.get(name) is None and required:
+        for name, node, _ in dependencies(service):
+            if services.get(name) is None:
                 yield _missing(node, path, "service", name, services)
         for entry in section(service, "networks").entries:
             if networks.get(entry.key) is None and entry.key != "default":

@@ -5,7 +5,7 @@ It reads through `Files` alone. A file that is missing is an error with the plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from boxship.compose import dotenv
@@ -50,7 +50,7 @@ def resolve(service: Plain, tree: Tree, files: Files, surroundings: Mapping[str,
 
 
 def _variables(
-    path: str, form: str, required: bool, node: Node, files: Files, lookup: dotenv.Lookup
+    path: str, form: str, required: bool, node: Node, files: Files, lookup: Callable[[str], str | None]
 ) -> Mapping[str, str | None]:
     try:
         return dict(dotenv.parse(files.read(path), path, lookup, form))

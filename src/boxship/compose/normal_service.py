@@ -36,10 +36,8 @@ def _parts(service: Plain) -> None:
     service.pop("extends", None)
     for owner in (service, service.get("build", {})):
         if "ulimits" in owner:
-            owner["ulimits"] = {
-                name: value if isinstance(value, dict) else {"single": value}
-                for name, value in owner["ulimits"].items()
-            }
+            limits = owner["ulimits"].items()
+            owner["ulimits"] = {name: value if isinstance(value, dict) else {"single": value} for name, value in limits}
     for secret in service.get("secrets", ()):
         secret.setdefault("target", SECRET_FOLDER + secret["source"])
     for port in service.get("ports", ()):

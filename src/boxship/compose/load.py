@@ -1,0 +1,129 @@
+"""Files in, a Project out: gather, check, write everything out, convert.
+
+All errors come before anything else is touched, with the file and the line. It must never talk to an engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from boxship.compose import canonical, schema
+from boxship.compose.checking import check, check_enabled
+from boxship.compose.document import Mapping
+from boxship.compose.fields import meant
+from boxship.compose.files import Files
+from boxship.compose.forms import Forms
+from boxship.compose.gathering import Gathered
+from boxship.compose.loading import LoadRequest, gather
+from boxship.compose.model import Project
+from boxship.compose.normal import converted, plain, project_of
+from boxship.compose.normal_environment import resolve
+from boxship.compose.schema_project import PROJECT
+from boxship.compose.trees import nodes_of, section, text_of
+from boxship.errors import Invalid
+
+ALL_PROFILES = "*"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """`services` are named by the user: they are enabled together with their profiles. The others switch steps off:
+    defaults and names, checks of the whole, the contents of env_file and label_file."""
+
+    services: tuple[str, ...] = ()
+    normalize: bool = True
+    consistency: bool = True
+    resolve_environment: bool = True
+
+
+def load(request: LoadRequest, files: Files, options: Options | None = None) -> Project:
+    """The normalised project, with everything that the files declare; `normal.used` leaves out what nothing uses.
+    Raises FileError, NotFound, Invalid, Unsupported."""
+    options = options or Options()
+    gathered = gather(request, files, forms())
+    tree = canonical.long_form(gathered.tree, interpolated=request.interpolate, whole=True)
+    profiles = active_profiles(tree, gathered.profiles, options.services)
+    enabled = enabled_services(tree, profiles)
+    if options.consistency:
+        check(tree)
+        check_enabled(tree, enabled)
+    model = project_of(tree, gathered.name, normalize=options.normalize)
+    for name, service in model["services"].items():
+        place = section(section(tree, "services"), name)
+        from_files = options.resolve_environment and name in enabled
+        resolve(service, place, files, gathered.environment, from_files=from_files)
+        if from_files:
+            service.pop("env_file", None)
+            service.pop("label_file", None)
+    everything = model["services"]
+    model |= {
+        "services": {name: service for name, service in everything.items() if name in enabled},
+        "disabled": {name: service for name, service in everything.items() if name not in enabled},
+        "profiles": gathered.profiles,
+        "directory": gathered.directory,
+        "files": gathered.files,
+        "environment": dict(gathered.environment),
+        "warnings": (*gathered.warnings, *notices(tree)),
+    }
+    return converted(model)
+
+
+def load_model(request: LoadRequest, files: Files) -> tuple[dict[str, Any], Gathered]:
+    """The merged files as plain values, nothing resolved but what the request asks for: for texts that still hold their
+    variables, which no typed project could."""
+    gathered = gather(request, files, forms())
+    tree = canonical.long_form(gathered.tree, interpolated=request.interpolate)
+    model: dict[str, Any] = plain(schema.Anything(), tree)
+    return {"name": gathered.name, **model}, gathered
+
+
+def forms() -> Forms:
+    """What gathering needs to know of the fields."""
+    return Forms(canonical=lambda document, interpolated: canonical.long_form(document, interpolated=interpolated))
+
+
+def active_profiles(tree: Mapping, profiles: tuple[str, ...], services: tuple[str, ...]) -> set[str]:
+    """The profiles that were asked for, and those of the services that were named."""
+    active = set(profiles)
+    everything = section(tree, "services")
+    for name in services:
+        if everything.get(name) is None:
+            raise Invalid(f"no such service: {name}{meant(name, everything.keys())}")
+        active |= {text_of(profile) for profile in nodes_of(section(everything, name).get("profiles"))}
+    return active
+
+
+def enabled_services(tree: Mapping, profiles: set[str]) -> set[str]:
+    """Services without profiles, and those of which one profile is active."""
+    found = set()
+    for entry in section(tree, "services").entries:
+        own = nodes_of(entry.value.get("profiles")) if isinstance(entry.value, Mapping) else ()
+        if not own or ALL_PROFILES in profiles or any(text_of(profile) in profiles for profile in own):
+            found.add(entry.key)
+    return found
+
+
+def notices(tree: Mapping) -> tuple[str, ...]:
+    """Warnings for fields that the specification means for other platforms."""
+    return tuple(_notices(PROJECT, tree, ""))
+
+
+def _notices(kind: schema.Kind, node: Any, path: str) -> list[str]:
+    found: list[str] = []
+    if isinstance(kind, schema.Either):
+        kind = kind.other
+    if isinstance(kind, schema.Many):
+        for index, item in enumerate(nodes_of(node)):
+            found += _notices(kind.item, item, f"{path}[{index}]")
+    elif isinstance(node, Mapping) and isinstance(kind, schema.Named | schema.Record):
+        for entry in node.entries:
+            inner = f"{path}.{entry.key}" if path else entry.key
+            if isinstance(kind, schema.Named):
+                found += _notices(kind.item, entry.value, inner)
+            elif entry.key in kind.fields:
+                field = kind.fields[entry.key]
+                if field.elsewhere:
+                    found.append(f"{entry.place}: {inner} has no effect here, it is meant for {field.elsewhere}")
+                found += _notices(field.kind, entry.value, inner)
+    return found
