@@ -1,29 +1,30 @@
 """The fingerprint of a service, network or volume: what is there is left alone as long as it is the same.
 
-What does not change a running container is left out: how many there are, how they are replaced, how the image comes.
+It is the stock program's own (its version 2.26): the digest of the JSON that its `config` prints, without how many
+containers there are, how the image comes and which profiles enable it. So each program leaves alone what the other one
+has made. It must never hold anything that differs from one run to the next.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import json
 
-import msgspec
 from msgspec import structs
 
 from boxship.compose.model import Network, Service, Volume
+from boxship.compose.parts import Model
+from boxship.compose.printing import escaped, shown_value
+
+DEFAULT_DRIVER = "local"
 
 
 def service_hash(service: Service) -> str:
-    """64 hexadecimal digits."""
+    """64 hexadecimal digits. The service must be as `load` gives it: with its variables resolved."""
     deploy = service.deploy
     if deploy is not None:
-        deploy = structs.replace(deploy, replicas=None, update_config=None, rollback_config=None)
-    return _digest(
-        structs.replace(
-            service, build=None, pull_policy="", scale=None, deploy=deploy, depends_on={}, profiles=(), develop=None
-        )
-    )
+        deploy = structs.replace(deploy, replicas=None)
+    return _digest(structs.replace(service, build=None, pull_policy="", scale=None, deploy=deploy, profiles=()))
 
 
 def network_hash(network: Network) -> str:
@@ -31,9 +32,9 @@ def network_hash(network: Network) -> str:
 
 
 def volume_hash(volume: Volume) -> str:
-    return _digest(volume)
+    return _digest(structs.replace(volume, driver=volume.driver or DEFAULT_DRIVER))
 
 
-def _digest(value: Any) -> str:
-    plain = msgspec.to_builtins(value)
-    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
+def _digest(value: Model) -> str:
+    text = json.dumps(shown_value(value, in_json=True), separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(escaped(text).encode()).hexdigest()
