@@ -63,15 +63,10 @@ def locate(request: LoadRequest, read: Documents) -> Found:
     """Everything about a project that is known before its files are read. Raises NotFound when it has no files."""
     environment = dict(request.environment)
     environment.setdefault("PWD", request.start)
-    paths = request.files or _named_files(environment)
-    files = tuple(_absolute(path, request.start) for path in paths)
+    files, warnings = _files(request, environment, read)
     directory = _directory(request, files)
     _add_env_files(request, directory, environment, read)
-    warnings: tuple[str, ...] = ()
-    if not files:
-        files = tuple(_absolute(path, request.start) for path in _named_files(environment))
-    if not files:
-        files, warnings = discover(directory, read.files)
+    files, warnings = _files(request, environment, read, (files, warnings))
     if not files:
         raise NotFound("no configuration file provided: not found")
     if _directory(request, files) != directory:
@@ -81,13 +76,16 @@ def locate(request: LoadRequest, read: Documents) -> Found:
     return Found(files, directory, environment, tuple(each for each in profiles if each), warnings)
 
 
-def _absolute(path: str, folder: str) -> str:
-    return path if path == STDIN else absolute(path, folder)
+_Choice = tuple[tuple[str, ...], tuple[str, ...]]  # files, warnings
 
 
-def _named_files(environment: dict[str, str]) -> tuple[str, ...]:
+def _files(request: LoadRequest, environment: dict[str, str], read: Documents, before: _Choice = ((), ())) -> _Choice:
+    """The files by flag, by COMPOSE_FILE, as they were found before, or by the default names."""
     separator = environment.get("COMPOSE_PATH_SEPARATOR") or ":"
-    return tuple(path for path in environment.get("COMPOSE_FILE", "").split(separator) if path)
+    named = request.files or tuple(path for path in environment.get("COMPOSE_FILE", "").split(separator) if path)
+    if named:
+        return tuple(path if path == STDIN else absolute(path, request.start) for path in named), ()
+    return before if before[0] else discover(_directory(request, ()), read.files)
 
 
 def _directory(request: LoadRequest, files: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ def gather(request: LoadRequest, files: Files, forms: Forms | None = None) -> Ga
     environment = dict(found.environment)
     documents = tuple(document for path in found.files for document in read.raw(path))
     interpolator = Interpolator(environment, read.forms.cast) if request.interpolate else None
-    name = project_name(request.name, environment, documents, found.directory, interpolator)
+    name, renamed = project_name(request.name, environment, documents, found.directory, interpolator)
     environment["COMPOSE_PROJECT_NAME"] = name
     tree = _Gathering(read).load(found.files, Scope(found.directory, environment), Place(found.files[0]))
     whole = without(_mapping(settled(tree)), "name", "include")
@@ -45,7 +45,7 @@ def gather(request: LoadRequest, files: Files, forms: Forms | None = None) -> Ga
         files=found.files,
         profiles=found.profiles,
         environment=environment,
-        warnings=(*found.warnings, *read.warnings),
+        warnings=(*found.warnings, *renamed, *read.warnings),
         uses=tuple(sorted(read.uses, key=lambda use: use.name)),
     )
 
@@ -64,7 +64,7 @@ class _Gathering:
                 document = included(document, inner, self.read, self.load)
                 tree = document if tree is None else merge(tree, document)
         if tree is None:
-            raise FileError(Place(files[0]), "the file says nothing: it has no services")
+            raise FileError(Place(files[0]), "empty compose file")
         return _mapping(unified(tree))
 
 

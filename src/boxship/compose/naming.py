@@ -27,32 +27,31 @@ def project_name(
     documents: tuple[Mapping, ...],
     directory: str,
     interpolator: Interpolator | None,
-) -> str:
-    """The final name. `documents` are as they are written; without an interpolator `name:` is taken as it is. Raises
-    Invalid for a name that breaks the rule, FileError with its place."""
+) -> tuple[str, tuple[str, ...]]:
+    """The final name, and warnings. `documents` are as they are written; without an interpolator `name:` is taken as it
+    is. Raises Invalid for a name that breaks the rule; one in a file is made to follow it, as Docker Compose does."""
     given = flag or environment.get("COMPOSE_PROJECT_NAME", "")
     if given:
         if not _VALID.match(given):
             raise Invalid(f'invalid project name "{given}": {_RULE}')
-        return given
-    written = _written(documents, interpolator)
-    if written:
-        return written
-    name = re.sub(r"[^a-z0-9_-]", "", posixpath.basename(directory).lower()).lstrip("_-")
+        return given, ()
+    node = next((node for each in reversed(documents) if text_of(node := each.get("name"))), None)
+    if not isinstance(node, Scalar):
+        name = _normal(posixpath.basename(directory))
+        if not name:
+            raise Invalid(f"project name must not be empty: the folder {directory} gives none, use --project-name")
+        return name, ()
+    written = text_of(node)
+    if interpolator is None:
+        return written, ()
+    written = interpolator.text(written, node.place, ("name",))
+    name = _normal(written)
     if not name:
-        raise Invalid(f"project name must not be empty: the folder {directory} gives none, use --project-name")
-    return name
+        raise FileError(node.place, f'invalid project name "{written}": {_RULE}')
+    return name, () if name == written else (
+        f'{node.place}: the project name "{written}" is taken as "{name}": it {_RULE}',
+    )
 
 
-def _written(documents: tuple[Mapping, ...], interpolator: Interpolator | None) -> str:
-    """The last `name:` of the files."""
-    nodes = [node for document in documents if isinstance(node := document.get("name"), Scalar) and text_of(node)]
-    if not nodes:
-        return ""
-    node = nodes[-1]
-    name = text_of(node)
-    if interpolator is not None:
-        name = interpolator.text(name, node.place, ("name",))
-        if name and not _VALID.match(name):
-            raise FileError(node.place, f'invalid project name "{name}": {_RULE}')
-    return name
+def _normal(name: str) -> str:
+    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")
