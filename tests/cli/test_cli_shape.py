@@ -11,7 +11,7 @@ from cli_server import FakeDaemon
 
 from boxship.cli.flags import Command, Flag
 from boxship.cli.program import GLOBAL_FLAGS, HELP, run
-from boxship.cli.verbs import GROUPS, VERBS
+from boxship.cli.verbs import GROUP_FLAGS, GROUPS, VERBS
 
 SLOW = set(
     "aiohttp argparse asyncio dataclasses datetime email http inspect ipaddress logging msgspec pathlib selectors "
@@ -61,7 +61,9 @@ def test_the_pages_of_the_program_and_its_groups(capsys: pytest.CaptureFixture[s
         assert all(f"--{flag.name}" in page for flag in GLOBAL_FLAGS)
     for group in GROUPS:
         assert run([group], {}) == 0
-        assert capsys.readouterr().out.startswith(f"Usage:  boxship {group} COMMAND")
+        page = capsys.readouterr().out
+        options = "[OPTIONS] " if group in GROUP_FLAGS else ""
+        assert page.startswith(f"Usage:  boxship {group} {options}COMMAND")
 
 
 def test_ps_imports_nothing_slow(tmp_path: Path) -> None:

@@ -24,13 +24,20 @@ class Call:
     """One command line, parsed. The daemon is reached for only when a verb asks for it."""
 
     def __init__(
-        self, name: str, options: Options, arguments: list[str], shared: Options, environment: Mapping[str, str]
+        self,
+        name: str,
+        options: Options,
+        arguments: list[str],
+        shared: Options,
+        environment: Mapping[str, str],
+        group: Options | None = None,
     ) -> None:
         self.name = name
         self.options = options
         self.arguments = arguments
         self.shared = shared
         self.environment = environment
+        self.group = group or Options(())  # of `boxship compose`: the flags before the verb
 
     @cached_property
     def daemon(self) -> "Daemon":

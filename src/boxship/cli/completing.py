@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from boxship.cli.call import Call
-from boxship.cli.flags import Command, Flag
-from boxship.cli.verbs import GROUPS, VERBS
+from boxship.cli.flags import Command, Flag, parse
+from boxship.cli.verbs import GROUP_FLAGS, GROUPS, VERBS
 from boxship.errors import BoxshipError
 
 FILES = ":files"  # tells the shell's script to complete file names itself
@@ -26,6 +26,19 @@ def complete(call: Call, words: Sequence[str], global_flags: Sequence[Flag]) -> 
         names = [name for line in VERBS for name in line[2:3] if name[0] != "_" and " " not in name]
         flags = [f"--{flag.name}" for flag in global_flags]
         return _matching(flags if current.startswith("-") else sorted([*names, *GROUPS]), current)
+    if before[0] in GROUP_FLAGS:
+        from boxship.cli.program import flags_of_group
+
+        own = flags_of_group(before[0])
+        group, rest = before[:1], before[1:]
+        previous = _flag_of(own, rest[-1]) if rest and "=" not in rest[-1] else None
+        after = _after_globals(rest, own)
+        if not after and previous is not None and previous.kind:
+            return _matching(_values(call, previous.completes), current)
+        if not after and current.startswith("-"):
+            return _matching([f"--{flag.name}" for flag in own if flag.help], current)
+        call.group = parse(own, rest[: len(rest) - len(after)], interspersed=False)[0]
+        before = [*group, *after]
     if before[0] in GROUPS and len(before) == 1:
         verbs = {name.partition(" ")[2] for line in VERBS for name in line[2:] if name.startswith(f"{before[0]} ")}
         return _matching(sorted(verbs), current)
@@ -121,6 +134,18 @@ def _files(call: Call) -> list[str]:
     return [FILES]
 
 
+def _services(call: Call) -> list[str]:
+    from boxship.cli.composing.opening import service_names
+
+    return service_names(call)
+
+
+def _projects(call: Call) -> list[str]:
+    label = "com.docker.compose.project"
+    found = call.daemon.get("/containers/json", {"all": True, "filters": f'{{"label":["{label}"]}}'})
+    return sorted({container["Labels"][label] for container in found})
+
+
 def _copies(call: Call) -> list[str]:
     return [f"{name}:" for name in _containers(call)] + [FILES]
 
@@ -134,6 +159,8 @@ SOURCES: dict[str, Callable[[Call], list[str]]] = {
     "volumes": _volumes,
     "files": _files,
     "copies": _copies,
+    "projects": _projects,
+    "services": _services,
     "signals": lambda call: list(SIGNALS),
     "shells": lambda call: ["bash", "fish", "zsh"],
 }

@@ -26,6 +26,7 @@ def explain(container: Object, now: int) -> list[str]:
         *_ending(container),
         *_restarts(container),
         *_health(container, now),
+        *_group(container),
         *_limits(container),
         *_networks(container),
         *_mounts(container),
@@ -132,6 +133,22 @@ def _health(container: Object, now: int) -> list[str]:
         output = visible(last.get("Output") or "").strip()
         said = f", and said: {output[:200]}" if output else ""
         lines.append(f"The last check, {_ago(last['End'], now)} ago, exited with {last.get('ExitCode')}{said}")
+    return lines
+
+
+def _group(container: Object) -> list[str]:
+    """How a member of a service group stands in it."""
+    group = (container.get("Boxship") or {}).get("Group")
+    if not group:
+        return []
+    ready = "ready" if group["Ready"] else f"not ready: {visible(group['NotReady'])}"
+    lines = [f"It belongs to the group {visible(group['Name'])} and is {ready}."]
+    lines.append(f"Ready members of the group: {group['ReadyMembers']} of {group['Members']} that run.")
+    for network, address in sorted((group.get("VirtualAddresses") or {}).items()):
+        name = visible(group["VirtualAddress"])
+        lines.append(f"In the network {visible(network)}, {name} is the group's address {address}.")
+    if group["Drained"]:
+        lines.append(f"Before its last stop it left its group, and {visible(group['Drained'])}.")
     return lines
 
 

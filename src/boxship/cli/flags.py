@@ -92,6 +92,10 @@ class Options:
         else:
             self._values[flag.name] = value
 
+    def has(self, name: str) -> bool:
+        """Whether the verb knows the flag."""
+        return name in self._values
+
     def given(self, name: str) -> bool:
         """Whether the flag was on the command line."""
         return name in self._given

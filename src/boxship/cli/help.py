@@ -40,8 +40,8 @@ def verb_page(name: str, line: tuple[str, ...], command: Command) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def group_page(group: str) -> str:
-    """The verbs of one group."""
+def group_page(group: str, flags: Sequence[Flag] = ()) -> str:
+    """The verbs of one group, and its own flags."""
     prefix = f"{group} "
     shown = {
         names[0].removeprefix(prefix): line[1]
@@ -49,7 +49,9 @@ def group_page(group: str) -> str:
         if (names := [name for name in line[2:] if name.startswith(prefix)])
     }
     lines = [f"{INDENT}{verb:<11} {shown[verb]}" for verb in sorted(shown)]
-    return f"Usage:  boxship {group} COMMAND\n\n{GROUPS[group]}\n\nCommands:\n" + "\n".join(lines) + "\n"
+    options = "[OPTIONS] " if flags else ""
+    page = f"Usage:  boxship {group} {options}COMMAND\n\n{GROUPS[group]}\n\nCommands:\n" + "\n".join(lines) + "\n"
+    return page + ("\nOptions:\n" + "\n".join(flag_lines(flags)) + "\n" if flags else "")
 
 
 def program_page(flags: Sequence[Flag]) -> str:

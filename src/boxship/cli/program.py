@@ -11,7 +11,7 @@ from importlib import import_module
 
 from boxship.cli.call import Call
 from boxship.cli.flags import Flag, Options, UsageError, check_count, parse
-from boxship.cli.verbs import GROUPS, VERBS
+from boxship.cli.verbs import GROUP_FLAGS, GROUPS, VERBS
 from boxship.errors import BoxshipError
 
 GLOBAL_FLAGS = (
@@ -45,10 +45,11 @@ def run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> i
             debug = shared.on("debug")
             if shared.on("version"):
                 rest = ["version", "--short"]
+            group, rest = _group_options(rest)
             name, line, rest = _find(rest)
             if not line or (shared.on("help") and not rest):
                 return _print_help(name, line)
-            return _call(name, line, rest, shared, environment)
+            return _call(name, line, rest, shared, environment, group)
         finally:
             sys.stdout.flush()
     except UsageError as error:
@@ -79,6 +80,27 @@ def _describe(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
+def flags_of_group(group: str) -> tuple[Flag, ...]:
+    """The flags between a group's name and its verb."""
+    if group not in GROUP_FLAGS:
+        return ()
+    found = import_module(GROUP_FLAGS[group]).FLAGS
+    assert isinstance(found, tuple)
+    return found
+
+
+def _group_options(words: list[str]) -> tuple[Options | None, list[str]]:
+    """What stands between a group and its verb, and the words without it."""
+    if not words or words[0] not in GROUP_FLAGS:
+        return None, words
+    options, rest = parse((*flags_of_group(words[0]), HELP), words[1:], interspersed=False)
+    if options.on("help"):
+        rest = []
+    elif options.on("version"):
+        rest = ["version"]
+    return options, [words[0], *rest]
+
+
 def _find(words: list[str]) -> tuple[str, tuple[str, ...] | None, list[str]]:
     """The full name of the verb, its line, and the words after it; no line when only help can be shown."""
     if not words:
@@ -107,7 +129,7 @@ def _print_help(name: str, line: tuple[str, ...] | None) -> int:
     if line:
         sys.stdout.write(pages.verb_page(name, line, import_module(f"boxship.cli.verbs.{line[0]}").COMMAND))
     elif name in GROUPS:
-        sys.stdout.write(pages.group_page(name))
+        sys.stdout.write(pages.group_page(name, flags_of_group(name)))
     elif name:
         raise UsageError(f"unknown command: boxship {name}", 1)
     else:
@@ -115,13 +137,20 @@ def _print_help(name: str, line: tuple[str, ...] | None) -> int:
     return 0
 
 
-def _call(name: str, line: tuple[str, ...], words: list[str], shared: Options, environment: Mapping[str, str]) -> int:
+def _call(
+    name: str,
+    line: tuple[str, ...],
+    words: list[str],
+    shared: Options,
+    environment: Mapping[str, str],
+    group: Options | None,
+) -> int:
     module = import_module(f"boxship.cli.verbs.{line[0]}")
     command = module.COMMAND
     options, arguments = parse((*command.flags, HELP), words, interspersed=command.interspersed)
     if options.on("help"):
         return _print_help(name, line)
     check_count(command, name, arguments)
-    result = module.run(Call(name, options, arguments, shared, environment))
+    result = module.run(Call(name, options, arguments, shared, environment, group))
     assert isinstance(result, int)
     return result

@@ -88,19 +88,12 @@ def refuse(service: Service) -> None:
         "credential_spec": service.credential_spec is not None,
         "deploy.mode": deploy is not None and deploy.mode not in ("", "replicated", "global"),
     }
-    if deploy is not None and deploy.restart_policy is not None:
-        refused["deploy.restart_policy.delay"] = _long(deploy.restart_policy.delay)
-        refused["deploy.restart_policy.window"] = _long(deploy.restart_policy.window)
     if deploy is not None and deploy.resources is not None:
         for name, part in (("limits", deploy.resources.limits), ("reservations", deploy.resources.reservations)):
             refused[f"deploy.resources.{name}.generic_resources"] = bool(part and part.generic_resources)
     for name, asked in refused.items():
         if asked:
             raise Unsupported(f"unsupported: services.{service.name}.{name}")
-
-
-def _long(text: str) -> bool:
-    return bool(text) and nanoseconds(text) > 0
 
 
 def _labels(service: Service, action: CreateContainer) -> dict[str, str]:

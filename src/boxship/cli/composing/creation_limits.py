@@ -36,10 +36,6 @@ def limits(service: Service) -> Body:
         **_devices(service),
         **_block_devices(service.blkio_config),
     }
-    if service.cpu_count:  # of Windows; the daemon refuses it by its name
-        found["CpuCount"] = service.cpu_count
-    if service.cpu_percent:
-        found["CpuPercent"] = round(service.cpu_percent)
     if service.deploy is not None and service.deploy.resources is not None:
         found |= _deployed(service.deploy.resources, shares=service.cpu_shares)
     return found

@@ -121,13 +121,25 @@ class HttpHost:
         return found
 
     def events(self, project: str) -> Iterator[Object]:
-        query = {"filters": filters(label=[f"{LABEL_PROJECT}={project}"], type=["container"])}
+        yield from self.listen(project)
+
+    def listen(self, project: str, since: str = "", until: str = "") -> Iterator[Object]:
+        """Like `events`, but the daemon listens already when this returns."""
+        query = {
+            "filters": filters(label=[f"{LABEL_PROJECT}={project}"], type=["container"]),
+            "since": since or None,
+            "until": until or None,
+        }
         response = self.reach.daemon.request("GET", "/events", query, own_connection=True)
-        try:
-            for line in response.lines():
-                yield json.loads(line)
-        finally:
-            response.close()
+
+        def follow() -> Iterator[Object]:
+            try:
+                for line in response.lines():
+                    yield json.loads(line)
+            finally:
+                response.close()
+
+        return follow()
 
     @contextmanager
     def lock(self, project: str, *, wait: bool, tell: Callable[[str], None]) -> Iterator[None]:

@@ -6,6 +6,7 @@ the exit code. It is imported when the verb is called, never for another verb.
 
 GROUPS: dict[str, str] = {
     "builder": "Manage builds and their cache",
+    "compose": "Define and run applications of several containers",
     "container": "Manage containers",
     "image": "Manage images",
     "network": "Manage networks",
@@ -13,6 +14,9 @@ GROUPS: dict[str, str] = {
     "system": "Manage Boxship",
     "volume": "Manage volumes",
 }
+
+# groups that have flags of their own, before the verb: the module whose FLAGS they are
+GROUP_FLAGS: dict[str, str] = {"compose": "boxship.cli.composing.flags"}
 
 # module, summary, then every name it goes by (the first is the one in help; two words: a group and its verb)
 VERBS: tuple[tuple[str, ...], ...] = (
@@ -30,6 +34,22 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("commit", "Create a new image from a container's changes", "commit", "container commit"),
     ("complete", "Say what could come next on a command line", "__complete"),
     ("completion", "Print a completion script for a shell", "completion"),
+    ("compose_build", "Build or rebuild services", "compose build"),
+    ("compose_create", "Create containers for services", "compose create"),
+    ("compose_down", "Stop and remove containers and networks", "compose down"),
+    ("compose_kill", "Force service containers to stop", "compose kill"),
+    ("compose_logs", "View output from containers", "compose logs"),
+    ("compose_pause", "Pause services", "compose pause"),
+    ("compose_ps", "List containers", "compose ps"),
+    ("compose_pull", "Pull service images", "compose pull"),
+    ("compose_push", "Push service images", "compose push"),
+    ("compose_restart", "Restart service containers", "compose restart"),
+    ("compose_rm", "Remove stopped service containers", "compose rm"),
+    ("compose_scale", "Scale services", "compose scale"),
+    ("compose_start", "Start services", "compose start"),
+    ("compose_stop", "Stop services", "compose stop"),
+    ("compose_unpause", "Unpause services", "compose unpause"),
+    ("compose_up", "Create and start containers", "compose up"),
     ("container_prune", "Remove all stopped containers", "container prune"),
     ("cp", "Copy files between a container and the local filesystem", "cp", "container cp"),
     ("create", "Create a new container", "create", "container create"),

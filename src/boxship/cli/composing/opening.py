@@ -1,0 +1,172 @@
+"""A call of `boxship compose`: its project, from files or from what is there under its name, and how it is changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from boxship.cli.call import Call, Failure
+from boxship.cli.composing.builds import Builder, BuildLimits, Watch
+from boxship.cli.composing.host import HttpHost
+from boxship.cli.composing.localfiles import LocalFiles
+from boxship.cli.composing.reach import Reach
+from boxship.cli.composing.screen import Screen
+from boxship.cli.composing.settings import is_true, read_settings
+from boxship.cli.composing.views import JsonView, PlainView, QuietView, TableView
+from boxship.cli.text import visible
+from boxship.compose.load import Options as LoadOptions
+from boxship.compose.load import load
+from boxship.compose.loading import LoadRequest
+from boxship.compose.model import Project
+from boxship.compose.planning.actions import Plan
+from boxship.compose.planning.observed import Observed
+from boxship.compose.planning.selecting import looked_at, recovered
+from boxship.compose.running.cancel import Cancel
+from boxship.compose.running.session import change
+from boxship.compose.running.view import Outcome
+from boxship.errors import BoxshipError, NotFound
+
+Phase = Callable[[Observed], Plan]
+
+
+class Opening:
+    """What a verb works with. The daemon is reached for when it is first needed."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.settings = read_settings(call)
+        self.screen = Screen(self.settings.descriptor, live=self.settings.way == "tty", color=self.settings.color)
+        self.build_limits = BuildLimits()
+        self.watch_builds: Watch | None = None
+        self._host: HttpHost | None = None
+        self._said: set[str] = set()
+
+    @property
+    def host(self) -> HttpHost:
+        if self._host is None:
+            reach = Reach(self.call)
+            self._host = HttpHost(reach, Builder(reach, self.watch_builds, self.build_limits))
+        return self._host
+
+    def request(self, **changes: Any) -> LoadRequest:
+        """What flags and environment say about the files."""
+        group, environment = self.call.group, self.call.environment
+        files = tuple(group.texts("file"))
+        return LoadRequest(
+            start=os.getcwd(),
+            stdin=sys.stdin.buffer.read() if "-" in files else None,
+            files=files,
+            directory=group.text("project-directory"),
+            name=group.text("project-name"),
+            env_files=tuple(group.texts("env-file")),
+            profiles=tuple(group.texts("profile")),
+            environment=environment,
+            **changes,
+        )
+
+    def load(self, services: Sequence[str] = (), **options: Any) -> Project:
+        """The project of the files. Raises FileError and others before anything is touched."""
+        chosen = LoadOptions(services=tuple(services), **options)
+        project = load(self.request(), LocalFiles(), chosen)
+        for warning in project.warnings:
+            self.warn(warning)
+        return project
+
+    def project(self, services: Sequence[str] = (), **options: Any) -> Project:
+        """The project of the files; where there are none but a name, what is there under it."""
+        name = self.call.group.text("project-name") or self.call.environment.get("COMPOSE_PROJECT_NAME", "")
+        try:
+            return self.load(services, **options)
+        except NotFound:
+            given = self.call.group.texts("file") or self.call.environment.get("COMPOSE_FILE")
+            if not name or given:
+                raise
+        return recovered(name, self.host.observe(name))
+
+    def observe(self, project: Project) -> Observed:
+        images, networks, volumes = looked_at(project)
+        return self.host.observe(project.name, images=images, networks=networks, volumes=volumes)
+
+    def warn(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.screen.write(f"WARNING: {visible(text)}\n", 2)
+
+    def view(self, title: str, *, quiet: bool = False) -> QuietView:
+        way = "quiet" if quiet else self.settings.way
+        if way == "tty":
+            return TableView(self.screen, title)
+        if way == "json":
+            return JsonView(self.screen)
+        return QuietView(self.screen) if way == "quiet" else PlainView(self.screen)
+
+    def run(
+        self,
+        project: Project,
+        title: str,
+        *phases: Phase,
+        view: QuietView | None = None,
+        cancel: Cancel | None = None,
+    ) -> Outcome:
+        """Change the project, one phase after the other; what failed is told."""
+        outcome = change(
+            self.host,
+            project,
+            view or self.view(f"{title} {project.name}"),
+            *phases,
+            parallel=self.settings.parallel,
+            dry_run=self.settings.dry_run,
+            wait=self.settings.wait,
+            cancel=cancel,
+        )
+        for failure in outcome.failures:
+            self.screen.write(f"boxship: {visible(failure.subject)}: {visible(failure.reason)}\n", 2)
+        return outcome
+
+    def change(self, project: Project, title: str, *phases: Phase, **how: Any) -> int:
+        """The exit code of `run`."""
+        return int(self.run(project, title, *phases, **how).code)
+
+
+def timeout_of(call: Call) -> float | None:
+    """--timeout; None where it was not given."""
+    return float(call.options.number("timeout")) if call.options.given("timeout") else None
+
+
+def orphans_of(call: Call) -> tuple[bool, bool]:
+    """(remove them, say nothing of them)."""
+    remove = call.options.on("remove-orphans") or is_true(call.environment, "COMPOSE_REMOVE_ORPHANS")
+    ignore = is_true(call.environment, "COMPOSE_IGNORE_ORPHANS")
+    if remove and ignore:
+        raise Failure("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans")
+    return remove, ignore
+
+
+def scales(words: Sequence[str], flag: str = "--scale") -> dict[str, int]:
+    """ "web=3" as numbers by service."""
+    found = {}
+    for word in words:
+        name, equals, number = word.partition("=")
+        if not equals or not name or not (number.isascii() and number.isdigit()):
+            raise Failure(f"invalid argument {word!r} for {flag}: it must be SERVICE=NUMBER")
+        found[name] = int(number)
+    return found
+
+
+def confirm(call: Call, question: str) -> bool:
+    """Ask on the terminal. No answer means no."""
+    call.write(f"? {question} [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def service_names(call: Call) -> list[str]:
+    """For the shell: nothing where there is no project."""
+    try:
+        request = Opening(call).request()
+        project = load(request, LocalFiles(), LoadOptions())
+    except (BoxshipError, OSError):
+        return []
+    return [*project.services, *project.disabled]

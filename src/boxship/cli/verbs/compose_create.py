@@ -1,0 +1,26 @@
+"""boxship compose create: make containers without starting them."""
+
+from __future__ import annotations
+
+from boxship.cli.call import Call
+from boxship.cli.composing.flags import DRY_RUN, MAKING
+from boxship.cli.flags import Command
+
+COMMAND = Command("[SERVICE...]", (DRY_RUN, *MAKING), most=None, completes=("services",))
+
+
+def run(call: Call) -> int:
+    from boxship.cli.composing.making import up_options
+    from boxship.cli.composing.opening import Opening
+    from boxship.compose.planning.up import create
+    from boxship.compose.running.session import image_phases
+
+    opening = Opening(call)
+    options = up_options(call)
+    project = opening.load(call.arguments)
+    return opening.change(
+        project,
+        "Create",
+        *image_phases(project, options),
+        lambda seen: create(project, seen, options),
+    )
