@@ -19,6 +19,7 @@ from boxship.engine.images import EngineImages, uses_of
 from boxship.engine.inspection import Inspection, Witness
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
+from boxship.engine.locks import Locks
 from boxship.engine.metrics import Metrics
 from boxship.engine.networks import EngineNetworks
 from boxship.engine.places import Places
@@ -78,6 +79,7 @@ class Engine:
         self.containers = Containers(
             records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
         )
+        self.locks = Locks()
         self.attachments = Attachments(records, lives, driver, events, clock)
         self.files = Files(records, lives, snapshots, volumes, events, clock)
         self.metrics = Metrics(records, lives, driver, networks)

@@ -6,6 +6,7 @@ from typing import Any
 from boxship.doors.docker.call import Version, rfc3339
 from boxship.doors.docker.host_json import container_config, host_config, network_mode
 from boxship.doors.docker.texts import command_text, health_word, state_word, status_text
+from boxship.engine.groups import Membership
 from boxship.engine.model import ALIVE, Container, MountPoint, Phase
 from boxship.spec.attachment import Endpoint
 from boxship.spec.container import EndpointRequest
@@ -51,6 +52,21 @@ def inspect_json(
     if sizes is not None:
         shown["SizeRw"], shown["SizeRootFs"] = sizes
     return shown
+
+
+def group_json(membership: Membership) -> dict[str, Any]:
+    """Boxship's own part of inspect: how a member of a service group stands."""
+    return {
+        "Name": membership.group,
+        "Ready": membership.ready,
+        "NotReady": membership.why,
+        "Members": membership.members,
+        "ReadyMembers": membership.ready_members,
+        "Drain": membership.drain,
+        "Drained": membership.drained,
+        "VirtualAddress": membership.virtual_name,
+        "VirtualAddresses": dict(membership.virtual_addresses),
+    }
 
 
 def state_json(container: Container) -> dict[str, Any]:

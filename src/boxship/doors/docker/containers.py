@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from boxship.doors.docker.bodies import ContainerBody, UpdateBody
 from boxship.doors.docker.call import Call, no_content, reply
-from boxship.doors.docker.container_json import inspect_json, networks_of, summary_json
+from boxship.doors.docker.container_json import group_json, inspect_json, networks_of, summary_json
 from boxship.doors.docker.create_body import container_spec, port_range, resources, restart_policy, spec_is_empty
 from boxship.doors.docker.filters import Filters, parse_filters
 from boxship.doors.docker.router import Route
 from boxship.doors.docker.texts import STATES, health_word, state_word
 from boxship.engine.clock import SystemClock
+from boxship.engine.groups import group_of
 from boxship.engine.model import Container
 from boxship.errors import BoxshipError, Invalid, Unsupported
 from boxship.transport.exchange import Reply
@@ -49,7 +50,9 @@ async def create(call: Call) -> Reply:
 async def inspect(call: Call) -> Reply:
     container = call.engine.containers.get(call.id)
     sizes = await call.engine.files.sizes(container.id) if call.flag("size") else None
-    return reply(inspect_json(container, call.version, call.engine.execs.of(container.id), sizes))
+    shown = inspect_json(container, call.version, call.engine.execs.of(container.id), sizes)
+    membership = call.engine.groups.membership(container) if group_of(container) else None
+    return reply(shown | {"Boxship": {"Group": group_json(membership)}} if membership else shown)
 
 
 async def rename(call: Call) -> Reply:

@@ -15,6 +15,7 @@ from boxship.doors.docker import (
     execs,
     images,
     lifecycle,
+    locks,
     networks,
     observing,
     registries,
@@ -48,6 +49,7 @@ NOUNS = (
     system,
     checking,
     events,
+    locks,
     swarm,
 )
 ROUTES = tuple(route for noun in NOUNS for route in noun.ROUTES)
