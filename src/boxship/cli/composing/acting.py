@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
+
 from boxship.cli.composing.creation import Surroundings, creation_body
 from boxship.cli.composing.creation_networks import endpoint, network_name
 from boxship.cli.composing.hooks import is_gone, run_hooks
@@ -100,7 +102,18 @@ def _removed(remove: Callable[[], object]) -> str:
     return ""
 
 
-def create_container(reach: Reach, project: Project, action: kinds.CreateContainer, tell: Tell) -> str:
+class Once(Struct, frozen=True):
+    """What `run` wants of its container: which streams it is attached to, whether it gets the service's names, and
+    whether the engine removes it when it ends."""
+
+    streams: tuple[str, ...] = ()
+    aliases: bool = False
+    remove: bool = False
+
+
+def create_container(
+    reach: Reach, project: Project, action: kinds.CreateContainer, tell: Tell, once: Once | None = None
+) -> str:
     """A container that is there under this name, made of the same configuration and never started, is the one that
     was wanted: what made it did not live to tell."""
     service = service_of(project, action)
@@ -109,6 +122,9 @@ def create_container(reach: Reach, project: Project, action: kinds.CreateContain
         containers=service_containers(reach, project, service),
         inherited=inherited_volumes(reach, service, action.inherit) if action.inherit else {},
         socket=reach.address.path,
+        streams=once.streams if once else (),
+        aliases=once is None or once.aliases,
+        remove=bool(once and once.remove),
     )
     return create_from(reach, project, service, action, around, tell)
 

@@ -41,6 +41,7 @@ class HttpHost:
     def __init__(self, reach: Reach, builder: Builder, owner: str = "") -> None:
         self.reach = reach
         self.builder = builder
+        self.once: acting.Once | None = None
         self._owner = owner or f"boxship compose (process {os.getpid()})"
 
     def observe(
@@ -107,6 +108,8 @@ class HttpHost:
         if isinstance(action, kinds.WatchContainer):
             watch_container(self.reach, action)
             return ""
+        if isinstance(action, kinds.CreateContainer) and action.one_off and self.once:
+            return acting.create_container(self.reach, project, action, tell, self.once)
         perform = PERFORMERS[type(action)]
         return perform(self.reach, project, action, tell)
 

@@ -66,10 +66,10 @@ class Opening:
             **changes,
         )
 
-    def load(self, services: Sequence[str] = (), **options: Any) -> Project:
+    def load(self, services: Sequence[str] = (), request: LoadRequest | None = None, **options: Any) -> Project:
         """The project of the files. Raises FileError and others before anything is touched."""
         chosen = LoadOptions(services=tuple(services), **options)
-        project = load(self.request(), LocalFiles(), chosen)
+        project = load(request or self.request(), LocalFiles(), chosen)
         for warning in project.warnings:
             self.warn(warning)
         return project

@@ -49,9 +49,9 @@ def run(call: Call) -> int:
     if not source_container and not container:
         raise Failure("must specify at least one container source")
     if source_container:
-        total = _copy_out(call, source_container, source_path, path)
+        total = copy_out(call, source_container, source_path, path)
     else:
-        total = _copy_in(call, source_path, container, path)
+        total = copy_in(call, source_path, container, path)
     if total is not None and not call.options.on("quiet") and is_terminal(2):
         call.warn(f"Successfully copied {format_decimal_bytes(total, 3)} to {destination}")
     return 0
@@ -87,7 +87,7 @@ def _followed(call: Call, container: str, path: str) -> tuple[str, PathState | N
     return target, _state(call, container, target)
 
 
-def _copy_out(call: Call, container: str, source: str, destination: str) -> int | None:
+def copy_out(call: Call, container: str, source: str, destination: str) -> int | None:
     source = _absolute(source)
     if call.options.on("follow-link"):
         source, _ = _followed(call, container, source)
@@ -107,7 +107,7 @@ def _copy_out(call: Call, container: str, source: str, destination: str) -> int 
     return unpack(response.pieces(), folder, name, owners=call.options.on("archive"))
 
 
-def _copy_in(call: Call, source: str, container: str, destination: str) -> int | None:
+def copy_in(call: Call, source: str, container: str, destination: str) -> int | None:
     destination = _absolute(destination)
     path, state = _followed(call, container, destination)
     query = {

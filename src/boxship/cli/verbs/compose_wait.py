@@ -1,0 +1,33 @@
+"""boxship compose wait: until containers end; the exit code is that of the last one."""
+
+from __future__ import annotations
+
+from boxship.cli.call import Call
+from boxship.cli.composing.flags import DRY_RUN
+from boxship.cli.flags import Command, Flag
+
+COMMAND = Command(
+    "SERVICE [SERVICE...]",
+    (Flag("--down-project", "Drops project when the first container stops"), DRY_RUN),
+    least=1,
+    most=None,
+    completes=("services",),
+)
+
+
+def run(call: Call) -> int:
+    from boxship.cli.composing.enduring import wait_for_all, wait_for_first
+    from boxship.cli.composing.opening import Opening
+    from boxship.cli.composing.seen import containers
+    from boxship.compose.planning.down import down
+    from boxship.compose.planning.options import DownOptions
+
+    opening = Opening(call)
+    project = opening.project()
+    found = containers(opening, project, call.arguments)
+    if opening.settings.dry_run or not found:
+        return 0
+    if not call.options.on("down-project"):
+        return wait_for_all(opening, found)
+    code = wait_for_first(opening, found)
+    return opening.change(project, "Down", lambda seen: down(project, seen, DownOptions())) or code
