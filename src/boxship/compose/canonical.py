@@ -20,8 +20,8 @@ EXTENSION = "x-"
 
 def long_form(tree: Mapping, *, interpolated: bool = True, whole: bool = False) -> Mapping:
     """The long form of one document or of a merged tree. With `interpolated` False, text with a `$` in it is left as
-    it is; with `whole`, what the table says is required must be there. Raises FileError for the first thing that is wrong and names the others after it; Unsupported for a field
-    that this platform does not have."""
+    it is; with `whole`, what the table says is required must be there. Raises FileError for the first thing that is
+    wrong and names the others after it; Unsupported for a field that this platform does not have."""
     walk = _Walk(interpolated, whole)
     node = walk.record(PROJECT, tree, "")
     if walk.errors:
@@ -78,7 +78,7 @@ class _Walk:
     def record(self, kind: schema.Record, node: Node, path: str) -> Node:
         if isinstance(node, Scalar):
             if kind.null and node.value is None:
-                return Mapping((), node.place, node.tag)
+                return node
             if kind.short is not None and node.value is not None:
                 node = placed(kind.short, node, path)
         if not isinstance(node, Mapping):
@@ -203,7 +203,7 @@ class _Walk:
                     raise FileError(word.place, f"{path}[{index}]: must be text, not {named(word.value)}: quote it")
             return node
         given = scalar(node, path, "text or a list")
-        if given.value is None:
+        if given.value is None or (not self.interpolated and isinstance(given.value, str)):
             return node
         if not isinstance(given.value, str):
             raise FileError(given.place, f"{path}: must be text or a list, not {named(given.value)}")

@@ -1,7 +1,7 @@
 """The fingerprint of a service, network or volume: what is there is left alone as long as it is the same.
 
 It is the stock program's own (its version 2.26): the digest of the JSON that its `config` prints, without how many
-containers there are, how the image comes and which profiles enable it. So each program leaves alone what the other one
+containers there are and how the image comes. So each program leaves alone what the other one
 has made. It must never hold anything that differs from one run to the next.
 """
 
@@ -24,7 +24,7 @@ def service_hash(service: Service) -> str:
     deploy = service.deploy
     if deploy is not None:
         deploy = structs.replace(deploy, replicas=None)
-    return _digest(structs.replace(service, build=None, pull_policy="", scale=None, deploy=deploy, profiles=()))
+    return _digest(structs.replace(service, build=None, pull_policy="", scale=None, deploy=deploy))
 
 
 def network_hash(network: Network) -> str:

@@ -48,7 +48,8 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     if options.consistency:
         check(tree)
         check_enabled(tree, enabled)
-    model = project_of(tree, gathered.name, normalize=options.normalize)
+    folder = gathered.directory if request.resolve_paths else "."
+    model = project_of(plain(PROJECT, tree), gathered.name, folder, normalize=options.normalize)
     for name, service in model["services"].items():
         place = section(section(tree, "services"), name)
         from_files = options.resolve_environment and name in enabled
@@ -69,13 +70,18 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     return converted(model)
 
 
-def load_model(request: LoadRequest, files: Files) -> tuple[dict[str, Any], Gathered]:
-    """The merged files as plain values, nothing resolved but what the request asks for: for texts that still hold their
-    variables, which no typed project could."""
+def load_model(request: LoadRequest, files: Files, options: Options | None = None) -> tuple[dict[str, Any], Gathered]:
+    """The merged files as plain values with names and defaults: for texts that still hold their variables, which no
+    typed project could. The variables that the files speak of are in `Gathered.uses`."""
+    options = options or Options()
     gathered = gather(request, files, forms())
     tree = canonical.long_form(gathered.tree, interpolated=request.interpolate)
-    model: dict[str, Any] = plain(schema.Anything(), tree)
-    return {"name": gathered.name, **model}, gathered
+    profiles = active_profiles(tree, gathered.profiles, options.services)
+    folder = gathered.directory if request.resolve_paths else "."
+    model = project_of(plain(schema.Anything(), tree), gathered.name, folder, normalize=options.normalize)
+    enabled = enabled_services(tree, profiles)
+    model["services"] = {name: service for name, service in model["services"].items() if name in enabled}
+    return {key: value for key, value in model.items() if value}, gathered
 
 
 def forms() -> Forms:

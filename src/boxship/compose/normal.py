@@ -17,7 +17,6 @@ from boxship.compose.document import Mapping as Tree
 from boxship.compose.document import Node, Scalar, Sequence
 from boxship.compose.model import Project
 from boxship.compose.normal_service import service_defaults
-from boxship.compose.schema_project import PROJECT
 from boxship.errors import Internal
 
 Plain = dict[str, Any]
@@ -52,16 +51,15 @@ def _record(kind: schema.Record, node: Tree) -> Plain:
     return {**found, "extensions": extensions} if extensions else found
 
 
-def project_of(tree: Tree, name: str, *, normalize: bool = True) -> Plain:
-    """The tree as the plain model of a project; `environment` and the like are the caller's to add."""
-    model: Plain = plain(PROJECT, tree)
-    model.pop("version", None)
-    model.pop("include", None)
+def project_of(given: Plain, name: str, directory: str, *, normalize: bool = True) -> Plain:
+    """The plain model of a project with its defaults and names, `directory` stands for its folder. What the caller
+    knows beside the files (`environment` and the like) is its to add."""
+    model = {key: value for key, value in given.items() if key not in ("version", "include")}
     model["name"] = name
     for kind in ("networks", "volumes", "secrets", "configs", "services"):
         model[kind] = {key: value or {} for key, value in model.get(kind, {}).items()}
     for key, service in model["services"].items():
-        model["services"][key] = service_defaults(key, service, normalize=normalize)
+        model["services"][key] = service_defaults(service, directory, normalize=normalize)
     if normalize and any("default" in service.get("networks", {}) for service in model["services"].values()):
         model["networks"].setdefault("default", {})
     for kind in ("networks", "volumes", "secrets", "configs"):
@@ -83,10 +81,19 @@ def _name(resource: Plain, key: str, project: str) -> None:
 
 def converted(model: Plain) -> Project:
     """The typed project. A value that does not fit is our own mistake: the table of fields has let it through."""
+    for key, service in (*model["services"].items(), *model["disabled"].items()):
+        service["name"] = key
+        for owner in (service, service.get("build", {})):
+            if "ulimits" in owner:
+                owner["ulimits"] = {name: _limits(value) for name, value in owner["ulimits"].items()}
     try:
         return msgspec.convert(model, Project)
     except msgspec.ValidationError as error:
         raise Internal(f"cannot read the model of {model['name']}: {error}") from None
+
+
+def _limits(value: int | Plain) -> Plain:
+    return value if isinstance(value, dict) else {"single": value}
 
 
 def used(project: Project) -> Project:

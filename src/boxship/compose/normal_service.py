@@ -13,9 +13,10 @@ SECRET_FOLDER = "/run/secrets/"
 NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
-def service_defaults(key: str, given: Plain, *, normalize: bool = True) -> Plain:
-    """The service with its defaults written out. Without `normalize` only those that belong to a single value."""
-    service = {**given, "name": key}
+def service_defaults(given: Plain, directory: str, *, normalize: bool = True) -> Plain:
+    """The service with its defaults written out, `directory` is the project's. Without `normalize` only those that
+    belong to a single value."""
+    service = dict(given)
     _parts(service)
     if normalize:
         if not service.get("networks") and not service.get("network_mode") and "provider" not in service:
@@ -25,7 +26,7 @@ def service_defaults(key: str, given: Plain, *, normalize: bool = True) -> Plain
         _imply(service)
         if "build" in service:
             build = service["build"]
-            build.setdefault("context", ".")
+            build.setdefault("context", directory)
             if not build.get("dockerfile") and not build.get("dockerfile_inline"):
                 build["dockerfile"] = "Dockerfile"
     return service
@@ -34,27 +35,28 @@ def service_defaults(key: str, given: Plain, *, normalize: bool = True) -> Plain
 def _parts(service: Plain) -> None:
     """Defaults and forms of the items of lists."""
     service.pop("extends", None)
-    for owner in (service, service.get("build", {})):
-        if "ulimits" in owner:
-            limits = owner["ulimits"].items()
-            owner["ulimits"] = {name: value if isinstance(value, dict) else {"single": value} for name, value in limits}
-    for secret in service.get("secrets", ()):
+    for secret in _mappings(service.get("secrets")):
         secret.setdefault("target", SECRET_FOLDER + secret["source"])
-    for port in service.get("ports", ()):
+    for port in _mappings(service.get("ports")):
         port.setdefault("mode", "ingress")
         port.setdefault("protocol", "tcp")
-    for mount in service.get("volumes", ()):
-        if "bind" in mount and mount["type"] == "bind":
-            mount["bind"].setdefault("create_host_path", True)
-    for device in service.get("devices", ()):
+    for device in _mappings(service.get("devices")):
         device.setdefault("target", device["source"])
         device.setdefault("permissions", "rwm")
     reservations = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
-    for request in (*service.get("gpus", ()), *reservations.get("devices", ())):
+    for request in _mappings([*service.get("gpus", ()), *reservations.get("devices", ())]):
         if not request.get("device_ids"):
             request.setdefault("count", -1)
+    for owner in (service, service.get("build", {})):
+        if "extra_hosts" in owner:
+            owner["extra_hosts"] = sorted(owner["extra_hosts"])
     if "dns" in service:
         service["dns"] = [server for server in service["dns"] if server]
+
+
+def _mappings(items: list[Any] | None) -> list[Plain]:
+    """The items that are written out; a text that still holds a variable is none of them."""
+    return [item for item in items or () if isinstance(item, dict)]
 
 
 def _imply(service: Plain) -> None:

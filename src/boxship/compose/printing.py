@@ -6,16 +6,20 @@ Pure functions from a Project to text. They must never resolve anything: what is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import structs
 
-from boxship.compose import model, parts
-from boxship.compose.model import Project
+from boxship.compose import parts
+from boxship.compose.fields import meant
+from boxship.compose.interpolation import Use
+from boxship.compose.model import Project, Service
 from boxship.compose.printing_order import ALWAYS, ALWAYS_IN_JSON, CAPITALS, ORDER, SIZES
 from boxship.compose.printing_yaml import dump
+from boxship.errors import Invalid
 
+COLUMN, GAP = 20, 3  # characters of a table's column at least, and between two
 SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
 
@@ -88,6 +92,33 @@ def environment_text(project: Project) -> str:
     return _lines([f"{name}={value}" for name, value in sorted(project.environment.items())])
 
 
+def hashes_text(project: Project, names: tuple[str, ...], fingerprint: Callable[[Service], str]) -> str:
+    """The fingerprints of these services, of all for none. Raises Invalid for a name that there is not."""
+    lines = []
+    for name in sorted(names or project.services):
+        if name not in project.services:
+            raise Invalid(f"no such service: {name}{meant(name, project.services)}")
+        lines.append(f"{name} {fingerprint(project.services[name])}")
+    return _lines(lines)
+
+
+def variables_text(uses: Iterable[Use]) -> str:
+    """The variables that the files speak of, as a table."""
+    rows = [("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE")]
+    rows += [(use.name, "true" if use.required else "false", use.default, use.replacement) for use in uses]
+    widths = [max(COLUMN, *(len(row[column]) + GAP for row in rows)) for column in range(3)]
+    return _lines("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + row[3] for row in rows)
+
+
+def with_images(project: Project, resolve: Callable[[str], str]) -> Project:
+    """The project with every image named by what `resolve` makes of it (its digest)."""
+    services = {
+        name: structs.replace(service, image=resolve(service.image)) if service.image else service
+        for name, service in project.services.items()
+    }
+    return structs.replace(project, services=services)
+
+
 def shown_value(value: Any, *, in_json: bool = False) -> Any:
     """A value of the model as plain values in the order of printing."""
     if isinstance(value, parts.Ulimit):
@@ -113,16 +144,21 @@ def _shown_struct(value: parts.Model, in_json: bool) -> dict[str, Any]:
         key = CAPITALS.get(kind, {}).get(name, name) if in_json else name
         if name == "ssh":
             item = tuple(f"{identity}={path}" if path else identity for identity, path in sorted(item.items()))
-        if name not in ALWAYS.get(kind, ()) and (item is None or (not item and defaults[name] is not None)):
+        if name not in ALWAYS.get(kind, ()) and _unsaid(item, defaults[name]):
             if name in present:
                 shown[key] = present[name]
         elif name in SIZES.get(kind, ()):
             shown[key] = str(item)
         else:
             shown[key] = shown_value(item, in_json=in_json)
-    if kind is model.Service and shown.get("attach"):
-        del shown["attach"]
     return shown if in_json else {**shown, **shown_value(value.extensions)}
+
+
+def _unsaid(item: Any, default: Any) -> bool:
+    """Whether a field holds nothing to print. One that may be absent (None) is printed whatever else it holds."""
+    if default is None:
+        return item is None
+    return bool(item) if default is True else not item
 
 
 def _sorted(values: Mapping[str, Any]) -> dict[str, Any]:
