@@ -4,6 +4,8 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 TESTS ?= tests
+# Processes that share the tests, file by file, each with a daemon of its own; 0: all in one.
+PROCESSES ?= 2
 # The stock client lies in build/ where the machine has none of its own.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 
@@ -23,7 +25,7 @@ test: setup lint types ## lint, types and the tests (below 15 minutes on 2 proce
 	@tools/docker-client.sh
 	@tools/registry-peers.sh
 	@tools/compose-peers.sh
-	@$(BIN)/python -m pytest --alone -m "not slow" $(TESTS) </dev/null
+	@$(BIN)/python -m pytest --alone -m "not slow" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10 $(TESTS) </dev/null
 
 test-slow: setup ## the long scenarios as well
 	@tools/docker-client.sh

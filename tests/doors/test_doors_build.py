@@ -315,6 +315,7 @@ async def test_a_remote_context_takes_no_body(tmp_path: Path) -> None:
         (b"this is no archive" * 100, "cannot"),
         (tar_of({"../outside": "x"}), "leads out"),
     ],
+    ids=["ends early", "ends early, compressed", "no archive", "leads out"],
 )
 async def test_broken_contexts_are_refused_and_leave_nothing(tmp_path: Path, body: bytes, text: str) -> None:
     async with BuildDesk(tmp_path) as desk:

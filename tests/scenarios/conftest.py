@@ -21,7 +21,7 @@ def registry_address() -> str:
 
 
 @pytest.fixture(scope="session")
-def host(nothing_left: None, registry_address: str) -> Iterator[Daemon]:
+def host(registry_address: str) -> Iterator[Daemon]:
     """The boxshipd that the scenarios run against, with the image busybox:latest."""
     with (
         tempfile.TemporaryDirectory(prefix="bx") as folder,
