@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from boxship.compose.hashing import service_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.planning.actions import (
     AwaitContainer,
@@ -129,6 +130,7 @@ class Convergence:
             project=scope.project,
             service=service,
             scale=scale,
+            hash=service_hash(service),
             image_id=scope.observed.images.get(image_of(scope.project, service), ""),
             recreate=recreate,
             reason=reason,
@@ -243,7 +245,7 @@ class Convergence:
             number=number,
             image=image_of(wanted.project, service),
             inherit="" if self.scope.renew_volumes else replaces,
-            labels=container_labels(wanted.project, service, number, wanted.image_id, replaces=replaces),
+            labels=container_labels(wanted.project, service, number, wanted.image_id, wanted.hash, replaces=replaces),
         )
 
     def _add(self, wanted: Wanted, number: int, made: Ids, needed: Ids) -> Replica:
@@ -262,7 +264,8 @@ class Convergence:
         temporary = temporary_name(old.id, replaced.name)
         new = f"new:{temporary}"
         create = self._creation(wanted, temporary, old.number, old.id)
-        steps: Ids = (self.draft.add(create, (*after, *made), replaced.reason), *needed)
+        # Only now, so that nothing half-made stays where the service's dependencies fail.
+        steps: Ids = (self.draft.add(create, (*after, *made, *needed), replaced.reason),)
         if old.state in LIVE:
             stop = StopContainer(service=service, container=old.id, name=old.name, seconds=self.scope.timeout)
             steps = (self.draft.add(stop, steps, replaced.reason),)

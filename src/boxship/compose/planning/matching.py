@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
-from boxship.compose.hashing import service_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.planning.naming import container_name, image_of, is_temporary
 from boxship.compose.planning.observed import LABEL_IMAGE, Observed, SeenContainer
@@ -27,6 +26,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     project: Project
     service: Service
     scale: int
+    hash: str
     image_id: str = ""  # "" is not known
     recreate: str = DIVERGED
     reason: str = ""
@@ -133,7 +133,7 @@ def divergence(wanted: Wanted, seen: SeenContainer, observed: Observed) -> str:
         return ""
     if wanted.recreate == FORCE:
         return "recreation was asked for"
-    if seen.hash != service_hash(wanted.service):
+    if seen.hash != wanted.hash:
         return "configuration changed"
     image = seen.labels.get(LABEL_IMAGE) or seen.image
     if wanted.image_id and image != wanted.image_id:

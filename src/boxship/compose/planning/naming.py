@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from boxship import __version__
-from boxship.compose.hashing import network_hash, service_hash, volume_hash
+from boxship.compose.hashing import network_hash, volume_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.parts import Dependency
 from boxship.compose.planning.observed import (
@@ -73,7 +73,14 @@ def parse_depends(text: str) -> dict[str, Dependency]:
 
 
 def container_labels(
-    project: Project, service: Service, number: int, image_id: str, *, one_off: bool = False, replaces: str = ""
+    project: Project,
+    service: Service,
+    number: int,
+    image_id: str,
+    hash_: str,
+    *,
+    one_off: bool = False,
+    replaces: str = "",
 ) -> dict[str, str]:
     """All labels of a container besides the service's own. One that runs once is in no group: it must not be handed
     the service's connections."""
@@ -82,7 +89,7 @@ def container_labels(
         LABEL_SERVICE: service.name,
         LABEL_NUMBER: str(number),
         LABEL_ONE_OFF: str(one_off),
-        LABEL_HASH: service_hash(service),
+        LABEL_HASH: hash_,
         LABEL_IMAGE: image_id,
         LABEL_DEPENDS: depends_label(dict(service.depends_on)),
         LABEL_DIRECTORY: project.directory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from boxship.compose.hashing import service_hash
 from boxship.compose.model import Project
 from boxship.compose.planning.actions import (
     ConnectNetwork,
@@ -75,7 +76,9 @@ def run(project: Project, observed: Observed, options: RunOptions) -> Plan:
         number=1,
         image=image,
         one_off=True,
-        labels=container_labels(chosen, service, 1, observed.images.get(image, ""), one_off=True),
+        labels=container_labels(
+            chosen, service, 1, observed.images.get(image, ""), service_hash(service), one_off=True
+        ),
     )
     draft.add(create_one, after)
     return draft.plan()
