@@ -176,6 +176,7 @@ async def test_listing_names_what_counts(bench: Bench) -> None:
     assert {name for name in first if first[name] != second[name]} == {"d/g"}
 
 
+@pytest.mark.undisturbed
 async def test_checksums_asked_for_together_are_one_scan(bench: Bench) -> None:
     folder = context(bench.home, {f"f{number}": str(number) for number in range(50)})
     tree = FolderTree(folder)
@@ -213,6 +214,7 @@ async def test_deep_folders_are_refused_by_name(bench: Bench) -> None:
     command("rm", "-rf", str(folder))
 
 
+@pytest.mark.undisturbed
 async def test_twenty_thousand_unchanged_files_cost_little(bench: Bench) -> None:
     folder = context(bench.home, {})
     for number in range(20_000):

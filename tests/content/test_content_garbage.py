@@ -136,6 +136,7 @@ async def test_a_failed_removal_is_logged_and_others_go_on(yard: Yard, monkeypat
     assert await yard.content.list() == ()
 
 
+@pytest.mark.undisturbed
 async def test_ten_thousand_claims_cost_the_same_as_one(yard: Yard) -> None:
     last = await yard.put(b"last")
     keys = [f"sha256:{index:064x}" for index in range(MANY)]

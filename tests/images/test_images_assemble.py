@@ -76,6 +76,7 @@ async def test_config_and_layers_must_fit(room: Room) -> None:
     await room.assert_no_waste()
 
 
+@pytest.mark.undisturbed
 async def test_the_last_name_of_thousands_frees_at_once(room: Room) -> None:
     await room.load(simple("app:1")[0])
     [loaded] = await room.load(simple("other:1", b"other")[0])

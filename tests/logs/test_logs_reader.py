@@ -226,6 +226,7 @@ def test_since_and_until(since: int, until: int) -> None:
         asyncio.run(check(folder))
 
 
+@pytest.mark.undisturbed
 async def test_since_skips_most_of_a_big_file(log: Path) -> None:
     log.write_bytes(b"".join(line(index, b"x" * 300) for index in range(50_000)))
     begin = time.perf_counter()
@@ -423,6 +424,7 @@ async def test_a_damaged_compressed_file_ends_where_the_damage_is(log: Path) -> 
     assert await gather(log, tail=1) == [b"line 3000\n"]
 
 
+@pytest.mark.undisturbed
 async def test_full_reads_are_fast(log: Path) -> None:
     log.write_bytes(b"".join(line(index // 60, b"x" * 100) for index in range(200_000)))
     size = log.stat().st_size

@@ -328,6 +328,7 @@ async def test_one_large_commit_does_not_take_the_others_with_it(small_disk: Pat
     await store.close()
 
 
+@pytest.mark.undisturbed
 async def test_a_read_does_not_wait_for_a_long_write(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "state.db", backup=False)
     writing = asyncio.ensure_future(store.commit(*(Put(f"k/{index}", bytes(4000)) for index in range(5000))))
@@ -342,6 +343,7 @@ async def test_a_read_does_not_wait_for_a_long_write(tmp_path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.undisturbed
 async def test_a_single_commit_is_quick(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "state.db", backup=False)
     times = []
