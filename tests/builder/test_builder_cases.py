@@ -1,5 +1,7 @@
 """Every case of `cases` through both doors: the stock client's classic build, and `boxship build`. Both must leave what
-the case says, and both the same: files with kinds, modes, owners and contents, config, history."""
+the case says, and both the same: files with kinds, modes, owners and contents, config, history.
+
+Every third case, and the first of each kind, is built each time; the others are left to the long scenarios."""
 
 from collections.abc import Iterator
 
@@ -10,6 +12,8 @@ from cases.shape import Case
 from cases_kit import Outcome, Workshop, differences, own_history, serve_repository
 
 from daemons import Daemon
+
+SHARE = 3  # of the cases, one is built each time
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,18 @@ def test_there_are_enough_cases_with_names_of_their_own() -> None:
     assert sum(case.doors == ("docker", "boxship") for case in CASES) >= 150
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def chosen() -> set[str]:
+    """Names of the cases that are built each time."""
+    first = {case.name.partition("-")[0]: case.name for case in reversed(CASES)}
+    return {*first.values(), *(case.name for case in CASES[::SHARE])}
+
+
+OFTEN = chosen()
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=() if case.name in OFTEN else pytest.mark.slow) for case in CASES]
+)
 def test_case(workshop: Workshop, case: Case) -> None:
     outcomes = workshop.outcome(case)
     for door, outcome in outcomes.items():

@@ -20,7 +20,9 @@ from faults_instance import Instance, Launcher, eventually, instance
 
 STEPS_LIMIT = 200  # an operation with more steps than this is a mistake of the test
 LONG = ["sh", "-c", "trap 'exit 7' TERM; echo ready; sleep 1000 & wait $!"]
-STRIDE = 8  # of the steps at which the quick test kills
+STRIDE = 16  # of the steps at which the quick test kills
+GROUP_PORT = 20000 + os.getpid() % 10000
+PARTS = 4  # of that test, so that one sees how far it is
 WITH_RUNC = ("start", "stop", "remove", "exec")
 
 
@@ -263,6 +265,49 @@ SCENARIOS = (
 )
 
 
+def _create_member(client: Client, name: str) -> None:
+    client.create(
+        name,
+        LONG,
+        StopTimeout=2,
+        Labels={"boxship.group": "shop/web", "boxship.virtual-address": "shop"},
+        HostConfig={
+            "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(GROUP_PORT)}]},
+            "NetworkMode": "net",
+        },
+    )
+
+
+def _prepare_member(client: Client) -> None:
+    _prepare_network(client)
+    for name in ("peer", "one"):
+        _create_member(client, name)
+    client.post("/containers/peer/start")
+
+
+def _prepare_members(client: Client) -> None:
+    _prepare_member(client)
+    client.post("/containers/one/start")
+
+
+def _remove_members(client: Client) -> None:
+    for name in ("one", "peer"):
+        with contextlib.suppress(Refused):
+            client.remove(name)
+
+
+def _no_members(client: Client) -> bool:
+    return not client.get("/containers/json", all=1)
+
+
+GROUP_SCENARIOS = (
+    Scenario("start member", _prepare_member, lambda c: c.post("/containers/one/start"), _has_status("running")),
+    Scenario("stop member", _prepare_members, lambda c: c.post("/containers/one/stop"), _has_status("exited")),
+    Scenario("pause member", _prepare_members, lambda c: c.post("/containers/one/pause"), _has_status("paused")),
+    Scenario("remove members", _prepare_members, _remove_members, _no_members),
+)
+
+
 def _clean(box: Instance) -> None:
     """Back to an instance that has nothing but busybox."""
     client = box.client
@@ -326,15 +371,16 @@ def _name(scenario: Scenario) -> str:
     return scenario.name.replace(" ", "-")
 
 
-def test_kill_at_some_steps(launcher: Launcher) -> None:
-    """Every operation, at every eighth of its steps."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_at_some_steps(launcher: Launcher, part: int) -> None:
+    """Every operation, at every sixteenth of its steps; the first of them differ."""
     with instance(launcher) as box:
-        for number, scenario in enumerate(SCENARIOS):
-            _kill_through(box, scenario, range(1 + number % STRIDE, STEPS_LIMIT, STRIDE))
+        for number, scenario in list(enumerate(SCENARIOS))[part::PARTS]:
+            _kill_through(box, scenario, range(1 + number * 5 % STRIDE, STEPS_LIMIT, STRIDE))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *GROUP_SCENARIOS], ids=_name)
 def test_kill_at_every_step(launcher: Launcher, scenario: Scenario) -> None:
     first = int(os.environ.get("FAULT_STEP", "1"))
     with instance(launcher) as box:

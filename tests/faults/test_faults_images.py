@@ -200,7 +200,7 @@ def kill_through(box: Instance, scenario: Scenario, numbers: range) -> None:
 def test_kill_at_some_steps(launcher: Launcher, peer: Peer, name: str) -> None:
     scenario = next(one for one in scenarios(peer) if one.name == name)
     with instance(launcher) as box:
-        kill_through(box, scenario, range(2 + NAMES.index(name), STEPS_LIMIT * 4, STRIDE * 2))
+        kill_through(box, scenario, range(2 + NAMES.index(name), STEPS_LIMIT * 4, STRIDE))
 
 
 @pytest.mark.slow
@@ -213,7 +213,14 @@ def test_kill_at_every_step(launcher: Launcher, peer: Peer, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_full_disk(launcher: Launcher, peer: Peer, name: str) -> None:
+@pytest.mark.parametrize(
+    "rooms",
+    [
+        pytest.param((0, 128 << 10, 1 << 20), id="some"),
+        pytest.param((16 << 10, 64 << 10, 256 << 10, 512 << 10), id="more", marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk(launcher: Launcher, peer: Peer, name: str, rooms: tuple[int, ...]) -> None:
     """With less and less room, each phase meets the full disk once; with room it goes on."""
     scenario = next(one for one in scenarios(peer) if one.name == name)
     with tempfile.TemporaryDirectory(prefix="bxi", ignore_cleanup_errors=True) as folder:
@@ -223,7 +230,7 @@ def test_a_full_disk(launcher: Launcher, peer: Peer, name: str) -> None:
             try:
                 box.start()
                 box.load_busybox()
-                for room in (0, 16 << 10, 128 << 10, 512 << 10, 1 << 20):
+                for room in rooms:
                     scenario.prepare(box.client)
                     disk.fill()
                     with disk.pinhole(room), contextlib.suppress(Refused):
