@@ -41,7 +41,8 @@ def test_files_are_found_upwards_with_their_env_file() -> None:
     found = gathered(files, start="/p/sub/deep")
     assert (found.directory, found.name) == ("/p", "p")
     assert found.files == ("/p/compose.yaml", "/p/compose.override.yml")
-    assert image(files, start="/p/sub") == "x1"
+    assert image(files, start="/p/sub/deep") == "x1"
+    assert image(files, start="/p/sub") == "x2"
 
 
 def test_flags_and_folders() -> None:

@@ -94,7 +94,7 @@ def test_missing_variables_are_told() -> None:
 PIECES = some.sampled_from([*"AB=:'\"\\$#\n \t{}x", "export ", "A=", " #", "${N:-", "\\n"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(some.one_of(some.binary(max_size=40), some.lists(PIECES, max_size=20).map(lambda each: "".join(each).encode())))
 def test_reading_raises_nothing_but_file_errors(text: bytes) -> None:
     for format in ("", "raw"):
@@ -106,6 +106,7 @@ def test_reading_raises_nothing_but_file_errors(text: bytes) -> None:
             assert all(found)
 
 
+@settings(max_examples=50, deadline=None)
 @given(some.dictionaries(some.from_regex(r"[A-Z_]{1,5}", fullmatch=True), some.text(max_size=20)))
 def test_quoted_values_come_back(values: dict[str, str]) -> None:
     values = {name: value.replace("\0", "").replace("\r", "") for name, value in values.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from compose_files_kit import gathered, services
 
+from boxship.compose import gathering
 from boxship.compose.document import FileError
 from boxship.compose.trees import plain
 
@@ -112,8 +113,9 @@ def test_what_cannot_be_included() -> None:
     assert "needs the path of a file" in wrong("[{env_file: x}]") or "path" in wrong("[{env_file: x}]")
 
 
-def test_too_many_files_are_refused() -> None:
-    files: dict[str, str | bytes] = {f"f{n}.yml": f"services: {{s{n}: {{image: x}}}}\n" for n in range(600)}
-    files["compose.yaml"] = "include:\n" + "".join(f"- f{n}.yml\n" for n in range(600))
-    with pytest.raises(FileError, match="more than 500 files"):
+def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "FILES", 50)
+    files: dict[str, str | bytes] = {f"f{n}.yml": f"services: {{s{n}: {{image: x}}}}\n" for n in range(60)}
+    files["compose.yaml"] = "include:\n" + "".join(f"- f{n}.yml\n" for n in range(60))
+    with pytest.raises(FileError, match="more than 50 files"):
         gathered(files)

@@ -152,7 +152,7 @@ def test_variables_can_be_listed() -> None:
 PIECES = some.sampled_from(["$", "{", "}", "A", "N", ":", "-", "?", "+", "$$", "${", "x", " ", "é", "\n", "${N:-", "E"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(some.one_of(some.text(max_size=30), some.lists(PIECES, max_size=30).map("".join)))
 def test_any_text_gives_a_text_or_a_template_error(text: str) -> None:
     try:

@@ -178,7 +178,7 @@ PIECES = some.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(some.one_of(some.binary(max_size=60), some.lists(PIECES, max_size=25).map(lambda each: "".join(each).encode())))
 def test_reading_raises_nothing_but_file_errors(text: bytes) -> None:
     try:

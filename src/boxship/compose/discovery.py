@@ -1,7 +1,8 @@
 """Which files a project is made of, where it lives, and what its .env files add to the environment.
 
 Flags come first, then COMPOSE_* variables of the environment and of .env, then the default file names in the folder and
-its parents. It must never read the process's own environment: the request carries it.
+its parents. A .env beside the caller comes before one beside the files, as in the current Docker Compose. It must never
+read the process's own environment: the request carries it.
 """
 
 from __future__ import annotations
@@ -63,10 +64,9 @@ def locate(request: LoadRequest, read: Documents) -> Found:
     """Everything about a project that is known before its files are read. Raises NotFound when it has no files."""
     environment = dict(request.environment)
     environment.setdefault("PWD", request.start)
-    files, warnings = _files(request, environment, read)
-    directory = _directory(request, files)
+    directory = _directory(request, tuple(_absolute(path, request.start) for path in request.files))
     _add_env_files(request, directory, environment, read)
-    files, warnings = _files(request, environment, read, (files, warnings))
+    files, warnings = _files(request, environment, read)
     if not files:
         raise NotFound("no configuration file provided: not found")
     if _directory(request, files) != directory:
@@ -76,16 +76,19 @@ def locate(request: LoadRequest, read: Documents) -> Found:
     return Found(files, directory, environment, tuple(each for each in profiles if each), warnings)
 
 
-_Choice = tuple[tuple[str, ...], tuple[str, ...]]  # files, warnings
+def _absolute(path: str, folder: str) -> str:
+    return path if path == STDIN else absolute(path, folder)
 
 
-def _files(request: LoadRequest, environment: dict[str, str], read: Documents, before: _Choice = ((), ())) -> _Choice:
-    """The files by flag, by COMPOSE_FILE, as they were found before, or by the default names."""
+def _files(
+    request: LoadRequest, environment: dict[str, str], read: Documents
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The files by flag, by COMPOSE_FILE or by the default names; and warnings."""
     separator = environment.get("COMPOSE_PATH_SEPARATOR") or ":"
     named = request.files or tuple(path for path in environment.get("COMPOSE_FILE", "").split(separator) if path)
     if named:
-        return tuple(path if path == STDIN else absolute(path, request.start) for path in named), ()
-    return before if before[0] else discover(_directory(request, ()), read.files)
+        return tuple(_absolute(path, request.start) for path in named), ()
+    return discover(_directory(request, ()), read.files)
 
 
 def _directory(request: LoadRequest, files: tuple[str, ...]) -> str:

@@ -127,7 +127,8 @@ def _merged(base: Node, over: Node, path: Keys) -> Node:
         return _merge_mappings(base, over, path)
     if isinstance(base, Sequence) and isinstance(over, Sequence):
         return replace(over, items=(*base.items, *over.items))
-    if pattern in EITHER or (isinstance(base, Scalar) and isinstance(over, Scalar)):
+    own = any(step.startswith("x-") for step in path)  # of the user's own making: there is no rule to break
+    if own or pattern in EITHER or (isinstance(base, Scalar) and isinstance(over, Scalar)):
         return over
     reason = f"cannot merge {shown(path)}: {kind_of(over)} here, {kind_of(base)} in {base.place}"
     raise FileError(over.place, reason)
@@ -142,7 +143,7 @@ def _merge_mappings(base: Mapping, over: Mapping, path: Keys) -> Mapping:
     merged: dict[str, Entry] = {entry.key: entry for entry in base.entries}
     for entry in over.entries:
         before = merged.get(entry.key)
-        if before is None or entry.key.startswith("x-"):
+        if before is None:
             merged[entry.key] = entry
         else:
             merged[entry.key] = replace(entry, value=merge(before.value, entry.value, (*path, entry.key)))
