@@ -6,13 +6,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boxship.errors import BoxshipError
+from boxship.network.groups import Standing
 from boxship.network.networks import Networks
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
 from boxship.store.memory import MemoryStore
 
 NETWORKS = ("bridge", "one", "inner")
 STEP = st.tuples(
-    st.sampled_from(["attach", "detach", "connect", "disconnect", "rename", "restart", "both"]),
+    st.sampled_from(
+        ["attach", "detach", "connect", "disconnect", "rename", "restart", "both", "member", "stand", "forget"]
+    ),
     st.sampled_from("abc"),
     st.lists(st.sampled_from(NETWORKS), unique=True, max_size=3),
     st.sampled_from(["", "8080", "8080-8082", "9000"]),
@@ -27,6 +30,7 @@ async def play(machine, steps) -> None:
     await room.create(NetworkSpec(name="one"))
     await room.create(NetworkSpec(name="inner", internal=True))
     alive: set[str] = set()
+    standings: dict[str, Standing] = {}
     for action, letter, names, port in steps:
         container_id = letter * 64
         try:
@@ -35,6 +39,18 @@ async def play(machine, steps) -> None:
                 ports = (PortRequest(80, host_port=port),) if port else ()
                 await room.attach(container_id, letter, requests=requests, ports=ports, hostname=letter)
                 alive.add(container_id)
+            elif action == "member":
+                requests = tuple(EndpointRequest(name) for name in names)
+                ports = (PortRequest(80, host_port="8080"), PortRequest(53, "udp", host_port=port or "53"))
+                group = {"group": "g", "virtual_name": "v" if names else ""}
+                await room.attach(container_id, letter, requests=requests, ports=ports, **group)
+                alive.add(container_id)
+            elif action == "stand":
+                standing = Standing(len(names))
+                await room.stand(container_id, standing)
+                standings[container_id] = standing
+            elif action == "forget":
+                await room.keep_virtual({("g", "v")} if port else ())
             elif action == "detach":
                 alive.discard(container_id)
                 await room.detach(container_id)
@@ -52,7 +68,7 @@ async def play(machine, steps) -> None:
                 await crash(room)
                 room = Networks(store, machine.run_root, "test", machine.settings)
                 await room.start()
-                await room.recover(alive)
+                await room.recover(alive, standings={key: standings.get(key, Standing.LEAVING) for key in alive})
         except BoxshipError:
             pass
         assert await room.audit() == []
@@ -60,6 +76,7 @@ async def play(machine, steps) -> None:
         assert found <= alive
     for container_id in alive:
         await room.detach(container_id)
+    await room.keep_virtual(())
     await room.close()
 
 

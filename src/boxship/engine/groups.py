@@ -185,8 +185,13 @@ class Groups:
     def let_back_later(self, container: Container, seconds: int) -> None:
         """A member that was asked to end and lives on after `seconds` (-1: as long as it likes) gets connections
         again."""
-        if seconds >= 0:
-            self._tasks.start(f"watch the end of container {container.id[:12]}", self._let_back, container.id, seconds)
+        if seconds < 0:
+            return
+        live = self._lives.of(container.id)
+        live.cancel("return")
+        live.tasks["return"] = self._tasks.start(
+            f"watch the end of container {container.id[:12]}", self._let_back, container.id, seconds
+        )
 
     async def _let_back(self, container_id: str, seconds: int) -> None:
         known = self._records.find(container_id)

@@ -11,6 +11,8 @@ import msgspec
 from boxship.runtime.attach import Attached
 from boxship.runtime.handle import Handle
 
+TASKS = ("supervise", "health", "restart", "return")
+
 
 class WaitResult(msgspec.Struct, frozen=True):
     """How a container ended; `error` tells why there is no honest exit code."""
@@ -71,7 +73,7 @@ class Live:
         self.attaching.clear()
 
     def cancel(self, *names: str) -> None:
-        """Cancel the named tasks ("supervise", "health", "restart"); the running task never cancels itself."""
+        """Cancel the named tasks (of TASKS); the running task never cancels itself."""
         for name in names:
             task = self.tasks.pop(name, None)
             if task is not None and task is not asyncio.current_task():
@@ -101,12 +103,12 @@ class Lives:
         """Drop the entry of a container that is gone."""
         live = self._by_id.pop(container_id, None)
         if live is not None:
-            live.cancel("supervise", "health", "restart")
+            live.cancel(*TASKS)
             live.removed()
 
     async def close(self) -> None:
         """Cancel every container's tasks and wait until they are gone; the containers themselves go on."""
         tasks = [task for live in self._by_id.values() for task in live.tasks.values()]
         for live in self._by_id.values():
-            live.cancel("supervise", "health", "restart")
+            live.cancel(*TASKS)
         await asyncio.gather(*tasks, return_exceptions=True)

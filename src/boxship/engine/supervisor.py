@@ -127,7 +127,7 @@ class Supervisor:
     async def finish(self, container: Container, ended: Exit) -> None:
         """Record the end of a container's process, give back what it held, and restart it where its policy says so."""
         live = self._lives.of(container.id)
-        live.cancel("health")
+        live.cancel("health", "return")
         await self._groups.follow(with_state(container, leaving=True))  # before all that it held is given back
         await self._starter.release(container)
         state = container.state

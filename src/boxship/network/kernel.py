@@ -181,21 +181,24 @@ class Kernel:
 
     def add_virtual_addresses(self, bridges: Mapping[str, Collection[str]]) -> None:
         """Have these addresses on their bridges, and take every other one of the kind away. The neighbours are told."""
-        present: dict[int, set[str]] = {}
-        for item in self.route.addresses():
-            if item.prefix == 32:
-                present.setdefault(item.index, set()).add(item.address)
+        present = self.route.addresses()
         for bridge, wanted in bridges.items():
             link = self.route.link(bridge)
             if link is None:
                 continue
-            held = present.get(link.index, set())
+            held = {item.address for item in present if item.index == link.index and item.prefix == 32}
             for address in sorted(held - set(wanted)):
                 with contextlib.suppress(OSError):  # gone meanwhile
                     self.route.apply(netlink.remove_address(link.index, address, 32))
             for address in sorted(set(wanted) - held):
                 self.route.apply(netlink.add_address(link.index, address, 32))
                 sockets.announce_address(None, bridge, link.mac_address, address)
+
+    def virtual_addresses(self, bridge: str) -> set[str]:
+        """The virtual addresses that a bridge has."""
+        link = self.route.link(bridge)
+        index = link.index if link else 0
+        return {item.address for item in self.route.addresses() if item.index == index and item.prefix == 32}
 
     # containers
 

@@ -168,6 +168,7 @@ class Recovery:
             problems.append(f"the store's endpoints differ from those in memory: {sorted(stored)}")
         for record in records.values():
             problems += self._audit_record(record, links)
+        problems += await self._virtual.audit()
         strays = await self._strays()
         problems += [f"interface {name} belongs to nobody" for name in strays.interfaces]
         problems += [f"namespace {path} belongs to nobody" for path in strays.namespaces]

@@ -50,9 +50,10 @@ CHAINS = {
         oifname . ip daddr vmap @virtual
         fib daddr type local jump publish""",
     # What asks for a virtual address that nobody serves must not meet the host's own servers.
+    "refused": """ct state new meta l4proto tcp reject with tcp reset
+        ct state new meta l4proto udp reject""",
     "refuse": """type filter hook input priority filter; policy accept;
-        ip daddr @virtual_addresses ct state new meta l4proto tcp reject with tcp reset
-        ip daddr @virtual_addresses ct state new meta l4proto udp reject""",
+        ip daddr @virtual_addresses jump refused""",
     # Containers go out under the host's address; the host's loopback and a container that asks for its own published
     # port come in under the bridge's, so that the answer passes here again.
     "postrouting": """type nat hook postrouting priority srcnat; policy accept;

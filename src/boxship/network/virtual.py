@@ -111,6 +111,24 @@ class VirtualAddresses:
         async with self._changing:
             await self._apply([state.network.id for state in self._catalog.states()])
 
+    async def audit(self) -> list[str]:
+        """Differences between the records and the bridges, as sentences."""
+        problems = []
+        for state in self._catalog.states():
+            if state.network.bridge is None:
+                continue
+            bridge = state.network.bridge.bridge
+            held = await self._kernel.run(self._kernel.virtual_addresses, bridge)
+            wanted = {item.address for item in self._known.values() if item.network_id == state.network.id}
+            problems += [f"virtual address {address} is not on {bridge}" for address in sorted(wanted - held)]
+            problems += [f"address {address} of {bridge} stands for nobody" for address in sorted(held - wanted)]
+            free = wanted - (state.allocator.taken if state.allocator else frozenset())
+            problems += [f"virtual address {address} counts as free" for address in sorted(free)]
+        stored = {entry.key for entry in (await self._store.list(PREFIX)).entries}
+        if stored != self._known.keys():
+            problems.append(f"the store's virtual addresses differ from those in memory: {sorted(stored)}")
+        return problems
+
     def _is_inside(self, virtual: VirtualAddress) -> bool:
         state = self._catalog.by_id(virtual.network_id)
         return state is not None and ipaddress.IPv4Address(virtual.address) in parse_subnet(state.network.subnet)
