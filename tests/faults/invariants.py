@@ -180,6 +180,9 @@ def _interfaces(box: Instance, seen: Seen) -> list[str]:
     return problems
 
 
+PUBLISHED = ("published", "published_at", "balanced", "balanced_at")
+
+
 def rule_table(name: str) -> list[dict[str, Any]] | None:
     """The instance's nft table, None where there is none."""
     command = ["nft", "-j", "list", "table", "ip", f"boxship_{name}"]
@@ -192,21 +195,64 @@ def _rules(box: Instance, seen: Seen) -> list[str]:
     table = rule_table(box.name)
     if table is None:
         return ["there is no nft table"]
+    balanced = _balanced(table)
     present = set()
     for item in table:
         described = item.get("map")
-        if described and described["name"] in ("published", "published_at"):
+        if described and described["name"] in PUBLISHED:
             for key, value in described.get("elem", ()):
                 words = [str(word) for word in key["concat"]]
                 words = words if len(words) == 3 else ["0.0.0.0", *words]
-                target = [str(word) for word in value["concat"]]
-                present.add((words[0], words[1], words[2], target[1]))
+                targets = [value] if "concat" in value else balanced[value["goto"]["target"]]
+                for target in targets:
+                    address, inside = (str(word) for word in target["concat"])
+                    present.add((words[0], words[1], words[2], inside, address))
     wanted = set()
     for container in seen.running.values():
+        paused = container["State"]["Paused"] and any(label == "boxship.group" for label in _labels(container))
+        networks = container["NetworkSettings"]["Networks"].values()
         for name, bindings in (container["NetworkSettings"]["Ports"] or {}).items():
             inside, _, protocol = name.partition("/")
-            wanted |= {(row["HostIp"], protocol, row["HostPort"], inside) for row in bindings or ()}
-    return [] if present == wanted else [f"published: rules {sorted(present)}, containers {sorted(wanted)}"]
+            for row in bindings or () if not paused else ():
+                places = (row["HostIp"], protocol, row["HostPort"], inside)
+                found = {(*places, point["IPAddress"]) for point in networks} & present  # one of its networks leads out
+                wanted |= found or {(*places, "one of its addresses")}
+    problems = [] if present == wanted else [f"published: rules {sorted(present)}, containers {sorted(wanted)}"]
+    return problems + _virtual(table, balanced, seen)
+
+
+def _labels(container: dict[str, Any]) -> dict[str, str]:
+    return container["Config"]["Labels"] or {}
+
+
+def _balanced(table: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Where the chains of service groups lead."""
+    rules = (item["rule"] for item in table if "rule" in item)
+    ends = ((rule["chain"], rule["expr"][-1]) for rule in rules)
+    spread = ((chain, end["dnat"]["addr"]) for chain, end in ends if "dnat" in end)
+    return {
+        chain: [target for _, target in addr["map"]["data"]["set"]]
+        for chain, addr in spread
+        if "map" in addr and "numgen" in addr["map"]["key"]
+    }
+
+
+def _virtual(table: list[dict[str, Any]], balanced: dict[str, list[Any]], seen: Seen) -> list[str]:
+    """Virtual addresses lead to their running members, and exist only where a member does."""
+    present = {chain.removeprefix("virtual_"): set(to) for chain, to in balanced.items() if chain.startswith("virtual")}
+    wanted: dict[str, set[str]] = {}
+    known = set()
+    for container in seen.containers.values():
+        group = (container.get("Boxship") or {}).get("Group") or {}
+        for network, address in (group.get("VirtualAddresses") or {}).items():
+            known.add(address)
+            if container["State"]["Running"] and not container["State"]["Paused"]:
+                own = container["NetworkSettings"]["Networks"][network]["IPAddress"]
+                wanted.setdefault(address, set()).add(own)
+    problems = [] if present == wanted else [f"virtual addresses: rules {present}, containers {wanted}"]
+    sets = [item["set"] for item in table if item.get("set", {}).get("name") == "virtual_addresses"]
+    refused = {str(address) for found in sets for address in found.get("elem", ())}
+    return problems if refused == known else [*problems, f"virtual addresses: set {refused}, containers {known}"]
 
 
 def _mounts(box: Instance, seen: Seen) -> list[str]:
