@@ -68,7 +68,7 @@ class Builder:
             if self._watch:
                 with self._lock:
                     self._watch(action.service, kind, event)
-            if kind == "StepStarted":
+            elif kind == "StepStarted":
                 done = sum(step.state not in ("waiting", "running") for step in steps.all.values())
                 tell(News(visible(str(event.get("name") or "")), done, len(steps.all)))
 

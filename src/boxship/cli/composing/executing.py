@@ -37,4 +37,4 @@ def wants_terminal(call: Call) -> bool:
     options = call.options
     if options.given("tty"):
         return options.on("tty")
-    return not options.on("no-tty") and is_terminal(0) and is_terminal(1)
+    return not options.on("no-tty") and not options.on("no-TTY") and is_terminal(0) and is_terminal(1)

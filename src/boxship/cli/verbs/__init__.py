@@ -66,6 +66,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("compose_version", "Show the version", "compose version"),
     ("compose_volumes", "List volumes", "compose volumes"),
     ("compose_wait", "Block until containers of all (or some) services stop", "compose wait"),
+    ("compose_watch", "Update containers when files change", "compose watch"),
     ("container_prune", "Remove all stopped containers", "container prune"),
     ("cp", "Copy files between a container and the local filesystem", "cp", "container cp"),
     ("create", "Create a new container", "create", "container create"),

@@ -33,9 +33,7 @@ def run(call: Call) -> int:
     wanted = named(project, call.arguments)
     seen = opening.host.observe(project.name)
     found = [
-        one.name
-        for one in seen.containers
-        if one.service in wanted and not one.one_off and (options.on("stop") or one.state in STOPPED)
+        one.name for one in seen.containers if one.service in wanted and (options.on("stop") or one.state in STOPPED)
     ]
     if not found:
         call.warn("No stopped containers")
