@@ -230,5 +230,5 @@ class _Walk:
             near = fields.meant(value, kind.choices)
             raise FileError(given.place, f'{path}: must be one of {choices}, not "{value}"{near}')
         elif kind.pattern and not re.fullmatch(kind.pattern, value):
-            raise FileError(given.place, f'{path}: "{value}" does not have the form {kind.pattern}')
+            raise FileError(given.place, f'{path}: must be {kind.form}, not "{value}"')
         return like(given, value)

@@ -92,7 +92,7 @@ def _port_range(text: str, what: str) -> tuple[int, int]:
 
 
 def mounts(given: Scalar) -> tuple[Node, ...]:
-    """ "[SOURCE:]TARGET[:OPTIONS]": a source that begins with ".", "/" or "~" is a path, another one a volume's name."""
+    """ "[SOURCE:]TARGET[:OPTIONS]": a source that begins with ".", "/" or "~" is a path, else a volume's name."""
     text = text_of(given)
     parts = text.split(":")
     if not all(parts) or len(parts) > 3:

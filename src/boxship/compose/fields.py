@@ -35,14 +35,14 @@ SPAN = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Which of the names was probably meant, or the empty string."""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
     return found[0] if found else ""
 
 
 def meant(name: str, names: Iterable[str]) -> str:
-    """The end of a message: `, did you mean "NAME"?`, or nothing."""
+    """The end of a message: ` (did you mean "NAME"?)`, or nothing."""
     found = nearest(name, names)
-    return f', did you mean "{found}"?' if found else ""
+    return f' (did you mean "{found}"?)' if found else ""
 
 
 def flag(text: str) -> bool:

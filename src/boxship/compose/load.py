@@ -19,7 +19,7 @@ from boxship.compose.gathering import Gathered
 from boxship.compose.loading import LoadRequest, gather
 from boxship.compose.model import Project
 from boxship.compose.normal import converted, plain, project_of
-from boxship.compose.normal_environment import resolve
+from boxship.compose.normal_environment import resolve, resolve_files
 from boxship.compose.schema_project import PROJECT
 from boxship.compose.trees import nodes_of, section, text_of
 from boxship.errors import Invalid
@@ -51,12 +51,10 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     folder = gathered.directory if request.resolve_paths else "."
     model = project_of(plain(PROJECT, tree), gathered.name, folder, normalize=options.normalize)
     for name, service in model["services"].items():
-        place = section(section(tree, "services"), name)
-        from_files = options.resolve_environment and name in enabled
-        resolve(service, place, files, gathered.environment, from_files=from_files)
-        if from_files:
-            service.pop("env_file", None)
-            service.pop("label_file", None)
+        resolve(service, gathered.environment)
+        if options.resolve_environment and name in enabled:
+            place = section(section(tree, "services"), name)
+            resolve_files(f"services.{name}", service, place, files, gathered.environment)
     everything = model["services"]
     model |= {
         "services": {name: service for name, service in everything.items() if name in enabled},

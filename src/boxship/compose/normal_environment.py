@@ -5,7 +5,7 @@ It reads through `Files` alone. A file that is missing is an error with the plac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from boxship.compose import dotenv
@@ -13,9 +13,10 @@ from boxship.compose.document import FileError, Node
 from boxship.compose.document import Mapping as Tree
 from boxship.compose.files import Files
 from boxship.compose.trees import nodes_of
-from boxship.errors import NotFound
+from boxship.errors import Invalid, NotFound
 
 Plain = dict[str, Any]
+Pairs = Mapping[str, str]
 
 
 def inherited(values: Mapping[str, str | None], surroundings: Mapping[str, str]) -> dict[str, str | None]:
@@ -23,38 +24,47 @@ def inherited(values: Mapping[str, str | None], surroundings: Mapping[str, str])
     return {name: surroundings.get(name) if value is None else value for name, value in values.items()}
 
 
-def resolve(service: Plain, tree: Tree, files: Files, surroundings: Mapping[str, str], *, from_files: bool) -> None:
-    """Writes the variables and labels of a service out, those of its files first. `tree` is the service with places."""
-    own = inherited(service.get("environment", {}), surroundings)
+def resolve(service: Plain, surroundings: Pairs) -> None:
+    """Gives a service's variables and its build's arguments the values that they inherit."""
+    if "environment" in service:
+        service["environment"] = inherited(service["environment"], surroundings)
     if "build" in service:
         arguments = inherited(service["build"].get("args", {}), surroundings)
         service["build"]["args"] = {name: value for name, value in arguments.items() if value is not None}
-    if from_files:
-        found: dict[str, str | None] = {}
-
-        def lookup(name: str) -> str | None:
-            known = surroundings.get(name)
-            return known if known is not None else {**found, **own}.get(name)
-
-        for entry, node in zip(service.get("env_file", ()), nodes_of(tree.get("env_file")), strict=True):
-            required = entry.get("required", True)
-            found |= _variables(entry["path"], entry.get("format", ""), required, node, files, lookup)
-        own = {**found, **own}
-        labels: dict[str, str | None] = {}
-        for path, node in zip(service.get("label_file", ()), nodes_of(tree.get("label_file")), strict=True):
-            labels |= _variables(path, "", True, node, files, lookup)
-        if labels:
-            service["labels"] = {**labels, **service.get("labels", {})}
-    if own:
-        service["environment"] = own
+    for hook in (*service.get("post_start", ()), *service.get("pre_stop", ())):
+        if "environment" in hook:
+            hook["environment"] = inherited(hook["environment"], surroundings)
 
 
-def _variables(
-    path: str, form: str, required: bool, node: Node, files: Files, lookup: Callable[[str], str | None]
-) -> Mapping[str, str | None]:
+def resolve_files(path: str, service: Plain, tree: Tree, files: Files, surroundings: Pairs) -> None:
+    """Puts what env_file and label_file hold below the service's own variables and labels; the fields go. `tree` is the
+    service with places, `path` its path for messages."""
+    own = service.get("environment", {})
+    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+    def lookup(name: str) -> str | None:
+        known = surroundings.get(name)
+        return known if known is not None else {**found, **own}.get(name)
+
+    for index, (entry, node) in enumerate(_with_places("env_file", service, tree)):
+        content = _content(f"{path}.env_file[{index}]", entry["path"], entry.get("required", True), node, files)
+        found |= dotenv.parse(content, entry["path"], lookup, entry.get("format", ""))
+    for index, (entry, node) in enumerate(_with_places("label_file", service, tree)):
+        labels |= dotenv.parse(_content(f"{path}.label_file[{index}]", entry, True, node, files), entry, lookup)
+    service |= {name: {**more, **service.get(name, {})} for name, more in (("environment", found), ("labels", labels))}
+
+
+def _with_places(field: str, service: Plain, tree: Tree) -> list[tuple[Any, Node]]:
+    return list(zip(service.pop(field, ()), nodes_of(tree.get(field)), strict=True))
+
+
+def _content(where: str, path: str, required: bool, node: Node, files: Files) -> bytes:
     try:
-        return dict(dotenv.parse(files.read(path), path, lookup, form))
+        return files.read(path)
     except NotFound:
         if required:
-            raise FileError(node.place, f"there is no file {path}") from None
-        return {}
+            raise FileError(node.place, f"{where}: there is no file {path}") from None
+        return b""
+    except Invalid as error:
+        raise FileError(node.place, f"{where}: {error}") from None

@@ -20,11 +20,12 @@ Short = Callable[[Scalar], tuple[Node, ...]]
 
 class Text(Struct, frozen=True):
     """A string. With `numbers`, a number or a boolean is taken by its text. `refused` are words of the specification
-    that this platform does not have."""
+    that this platform does not have. `form` says in words what `pattern` wants."""
 
     choices: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     pattern: str = ""
+    form: str = ""
     numbers: bool = False
     null: bool = False  # null is the empty string
 

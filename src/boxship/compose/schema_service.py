@@ -25,7 +25,16 @@ from boxship.compose.schema_build import BUILD, DEVELOP, GRANTS, HOOK, ISOLATION
 from boxship.compose.schema_deploy import DEPLOY, GPUS
 
 WINDOWS = "Windows containers"
-PULL_POLICY = r"always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+"
+PULL_POLICY = Text(
+    pattern=r"always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+",
+    form="always, never, missing, build, daily, weekly or every_DURATION",
+)
+RESTART = Text(
+    pattern=r"|no|always|unless-stopped|on-failure(:\d+)?", form="no, always, unless-stopped or on-failure[:TIMES]"
+)
+EXPOSED = Text(
+    numbers=True, pattern=r"\d+(-\d+)?(/(tcp|udp|sctp))?", form='a port or a range such as "3000" or "8000-8010/udp"'
+)
 
 THROTTLE = Many(Record(fields(path=Text(), rate=Size()), required=("path", "rate")))
 
@@ -55,7 +64,10 @@ DEPENDS_ON = Named(
 )
 
 DEVICES = Many(
-    Record(fields(source=Text(), target=Text(), permissions=Text(pattern="[rwm]*")), required=("source",)),
+    Record(
+        fields(source=Text(), target=Text(), permissions=Text(pattern="[rwm]*", form="some of the letters r, w and m")),
+        required=("source",),
+    ),
     short=short.devices,
 )
 
@@ -100,7 +112,7 @@ PORTS = Many(
             mode=Text(choices=("ingress", "host")),
             host_ip=Text(),
             target=Whole(low=1, high=65535),
-            published=Text(numbers=True, pattern=r"\d*|\d+-\d+"),
+            published=Text(numbers=True, pattern=r"\d*|\d+-\d+", form="a port or a range of ports"),
             protocol=Text(choices=("tcp", "udp", "sctp")),
             app_protocol=Text(),
         )
@@ -145,7 +157,7 @@ SERVICE = Record(
         cgroup_parent=Text(),
         command=Words(),
         configs=GRANTS,
-        container_name=Text(pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"),
+        container_name=Text(pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", form="a name of letters, digits, _, . and -"),
         cpu_count=Field(Whole(low=0), elsewhere=WINDOWS),
         cpu_percent=Field(Real(low=0, high=100), elsewhere=WINDOWS),
         cpu_period=Whole(low=0, span=True),
@@ -168,7 +180,7 @@ SERVICE = Record(
         entrypoint=Words(),
         env_file=ENV_FILE,
         environment=Pairs(inherit=True),
-        expose=Many(Text(numbers=True, pattern=r"\d+(-\d+)?(/(tcp|udp|sctp))?"), unique=True),
+        expose=Many(EXPOSED, unique=True),
         extends=Record(fields(service=Text(), file=Text()), required=("service",), short=short.extends),
         external_links=STRINGS,
         extra_hosts=Hosts(),
@@ -203,10 +215,10 @@ SERVICE = Record(
         privileged=Flag(),
         profiles=STRINGS,
         provider=Field(Anything(), refused=True),
-        pull_policy=Text(pattern=PULL_POLICY),
+        pull_policy=PULL_POLICY,
         pull_refresh_after=Field(Span(), refused=True),
         read_only=Flag(),
-        restart=Text(pattern=r"no|always|unless-stopped|on-failure(:\d+)?"),
+        restart=RESTART,
         runtime=Text(),
         scale=Whole(low=0),
         secrets=GRANTS,
