@@ -34,6 +34,13 @@ def free_port() -> int:
         return int(place.getsockname()[1])
 
 
+def surroundings() -> dict[str, str]:
+    """Our environment. pytest names the test at work in it, so for a test's threads it may change while it is read."""
+    while True:
+        with contextlib.suppress(KeyError, RuntimeError):
+            return dict(os.environ)
+
+
 def docker_program() -> str:
     """The stock client: the machine's own, or the one that `make setup` unpacked under build/."""
     for path in (PROJECT / "build" / "docker" / "usr" / "bin" / "docker", shutil.which("docker")):
@@ -111,7 +118,7 @@ class Daemon:
 
     def environment(self) -> dict[str, str]:
         """What both clients are given: credentials of their own, and the builder that the socket has a door for."""
-        return {**os.environ, "DOCKER_CONFIG": str(self.home / "client"), "DOCKER_BUILDKIT": "0"}
+        return {**surroundings(), "DOCKER_CONFIG": str(self.home / "client"), "DOCKER_BUILDKIT": "0"}
 
     def docker(
         self, *arguments: str, check: bool = True, data: bytes | None = None, timeout: float = 60

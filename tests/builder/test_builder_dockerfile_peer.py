@@ -222,6 +222,8 @@ def instruction(draw: st.DrawFn) -> str:
     words = [*given_flags, *draw(several)]
     if name in ("COPY", "ADD"):
         words.append(draw(safe))
+        if any(word.startswith("#") for word in words):  # at the beginning of a line it would be a comment
+            gap = " "
     return written + " " + gap.join(words)
 
 

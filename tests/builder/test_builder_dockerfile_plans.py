@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boxship.builder.dockerfile.checks import check
@@ -88,7 +88,7 @@ HOST = Platform("amd64", "linux")
 REQUEST = BuildRequest(context=FolderTree(Path("/nowhere")), arguments={"A": "x", "B": None})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.lists(line.filter(is_read), max_size=4), st.sampled_from(["", "s0", "0", "nowhere"]))
 def test_any_file_gives_a_graph_or_a_placed_error(lines: list[str], target: str) -> None:
     text = "\n".join(["ARG A=1", "FROM scratch AS s0", *lines, "FROM s0", *lines])

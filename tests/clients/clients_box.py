@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daemons import Daemon, docker_program, until
+from daemons import Daemon, docker_program, surroundings, until
 from terminals import Terminal, on_terminal
 
 SECONDS = 15.0  # the longest that a condition may take
@@ -117,7 +117,7 @@ class Box:
         ).splitlines()
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "DOCKER_CONFIG": str(self.daemon.home / "client"), "DOCKER_HOST": self.daemon.url}
+        return {**surroundings(), "DOCKER_CONFIG": str(self.daemon.home / "client"), "DOCKER_HOST": self.daemon.url}
 
     @contextlib.contextmanager
     def client(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:

@@ -68,9 +68,10 @@ def test_names_are_unique_and_checked(box: Box) -> None:
 
 
 def test_init_reaps_and_forwards_signals(box: Box) -> None:
-    name = box.up("--init", do="sh -c 'sleep 0.2 &' ; exec sleep 1000")
+    name = box.up("--init", do="sh -c 'sleep 999 &' ; exec sleep 1000")
     assert "-- sh -c" in box.inside(name, "tr '\\0' ' ' </proc/1/cmdline")
     assert box.inside(name, "pidof sleep | wc -w") == "2"
+    box.inside(name, "for p in $(pidof sleep); do ! grep -q 999 /proc/$p/cmdline || kill $p; done")
     until(lambda: box.inside(name, "pidof sleep | wc -w") == "1", SECONDS, "the orphan ends")
     assert box.inside(name, "cat /proc/[0-9]*/status | grep -c '^State:.*Z' || true") == "0"
     start = time.monotonic()
