@@ -187,7 +187,7 @@ def killed_up(
         if bad:
             check_tidy(host, wanted)
             continue
-        assert host.shape() == again.shape(), f"killed before act {act}: {whole.log[act]}: {difference(host, again)}"
+        assert host.shape() == again.shape(), f"{difference(host, again)}; killed before act {act}: {whole.log[act]}"
         if "renew_anon_volumes" not in options:
             assert {k: v for k, v in inherited(host).items() if k in inherited(start)} == {
                 k: v for k, v in inherited(again).items() if k in inherited(start)

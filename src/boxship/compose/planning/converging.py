@@ -41,6 +41,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     `recreate_dependencies` for the others."""
 
     project: Project  # only the services that take part
+    whole: Project  # as the file has it: what a service is like does not depend on who takes part
     observed: Observed
     resources: Resources
     named: frozenset[str] = frozenset()
@@ -130,12 +131,16 @@ class Convergence:
             project=scope.project,
             service=service,
             scale=scale,
-            hash=service_hash(service),
+            hash=service_hash(self._whole(service)),
             image_id=scope.observed.images.get(image_of(scope.project, service), ""),
             recreate=recreate,
             reason=reason,
             rolls=scope.start and not changed and rolls(service, scale),
         )
+
+    def _whole(self, service: Service) -> Service:
+        whole = self.scope.whole
+        return whole.services.get(service.name) or whole.disabled.get(service.name) or service
 
     def made_after(self, service: Service) -> Ids:
         """The steps before a container of the service can be made."""
@@ -245,7 +250,9 @@ class Convergence:
             number=number,
             image=image_of(wanted.project, service),
             inherit="" if self.scope.renew_volumes else replaces,
-            labels=container_labels(wanted.project, service, number, wanted.image_id, wanted.hash, replaces=replaces),
+            labels=container_labels(
+                wanted.project, self._whole(service), number, wanted.image_id, wanted.hash, replaces=replaces
+            ),
         )
 
     def _add(self, wanted: Wanted, number: int, made: Ids, needed: Ids) -> Replica:

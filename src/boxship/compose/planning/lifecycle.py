@@ -43,7 +43,7 @@ def start(project: Project, observed: Observed, options: StartOptions) -> Plan:
     """Start what is there, each after what it depends on is as it says. Raises NotFound where there is nothing."""
     chosen = select(project, options.services, dependencies=bool(options.services))
     draft = Draft()
-    convergence = Convergence(draft, Scope(project=chosen, observed=observed, resources=Resources()))
+    convergence = Convergence(draft, Scope(project=chosen, whole=project, observed=observed, resources=Resources()))
     for name in ordered(chosen.services):
         service = chosen.services[name]
         containers = _of(observed, name)
@@ -92,7 +92,9 @@ def restart(project: Project, observed: Observed, options: RestartOptions) -> Pl
                 chosen[name] = service
                 causes[name] = f"{cause} restarts"
     draft = Draft()
-    scope = Scope(project=select(project, chosen, dependencies=False), observed=observed, resources=Resources())
+    scope = Scope(
+        project=select(project, chosen, dependencies=False), whole=project, observed=observed, resources=Resources()
+    )
     convergence = Convergence(draft, scope)
     for name in ordered(scope.project.services):
         needed = () if options.no_deps else convergence.conditions(scope.project.services[name])

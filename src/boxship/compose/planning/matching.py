@@ -86,7 +86,7 @@ def match(wanted: Wanted, observed: Observed) -> Match:
     for number, group in groups.items():
         best = chosen[number]
         leftovers += [
-            Dropped(seen, "left in the middle of a replacement", _apart(seen, best))
+            Dropped(seen, "left in the middle of a replacement", _apart(wanted, seen, best))
             for seen in group
             if seen is not best
         ]
@@ -120,9 +120,10 @@ def _best(wanted: Wanted, group: list[SeenContainer], reasons: Mapping[str, str]
     return max(group, key=worth)
 
 
-def _apart(one: SeenContainer, other: SeenContainer) -> bool:
-    """Whether two containers have no volume in common."""
-    return not set(one.volumes.values()) & set(other.volumes.values())
+def _apart(wanted: Wanted, one: SeenContainer, other: SeenContainer) -> bool:
+    """Whether two containers have no anonymous volume in common."""
+    mine, theirs = (anonymous_volumes(wanted.project, wanted.service, seen).values() for seen in (one, other))
+    return not set(mine) & set(theirs)
 
 
 def divergence(wanted: Wanted, seen: SeenContainer, observed: Observed) -> str:

@@ -64,7 +64,9 @@ def run(project: Project, observed: Observed, options: RunOptions) -> Plan:
     up_options = UpOptions(remove_orphans=options.remove_orphans, ignore_orphans=options.ignore_orphans)
     resources = provide(draft, chosen, observed)
     _orphans(draft, project, observed, up_options)
-    scope = Scope(project=structs.replace(chosen, services=others), observed=observed, resources=resources)
+    scope = Scope(
+        project=structs.replace(chosen, services=others), whole=project, observed=observed, resources=resources
+    )
     convergence = Convergence(draft, scope)
     convergence.run()
     after = (*convergence.made_after(service), *convergence.conditions(service))
@@ -104,6 +106,7 @@ def _converge(draft: Draft, project: Project, chosen: Project, observed: Observe
     recreate = NEVER if options.no_recreate else DIVERGED
     scope = Scope(
         project=chosen,
+        whole=project,
         observed=observed,
         resources=resources,
         named=frozenset(named(project, options.services)),
@@ -124,7 +127,7 @@ def _converge(draft: Draft, project: Project, chosen: Project, observed: Observe
 def _orphans(draft: Draft, project: Project, observed: Observed, options: UpOptions) -> None:
     found = orphans(project, observed)
     if found and options.remove_orphans:
-        scope = Scope(project=project, observed=observed, resources=Resources(), timeout=options.timeout)
+        scope = Scope(project=project, whole=project, observed=observed, resources=Resources(), timeout=options.timeout)
         for seen in found:
             Convergence(draft, scope).drop(Dropped(seen, "orphan"))
     elif found and not options.ignore_orphans:
