@@ -14,8 +14,8 @@ from typing import Any
 from boxship.cli.composing.progress_rows import CANCELED, DONE, FAILED, WAITING, WARNING, WORKING, Row, Rows
 from boxship.cli.composing.screen import Line, Screen
 from boxship.cli.text import visible
-from boxship.compose.planning.actions import Plan
-from boxship.compose.running.view import Event, Outcome
+from boxship.compose.planning.actions import AwaitContainer, Plan, StartContainer
+from boxship.compose.running.view import Event, Outcome, subject
 from boxship.spec.quantity import format_decimal_bytes
 
 MARKS = {WAITING: "·", WORKING: "●", DONE: "✔", WARNING: "!", FAILED: "✘", CANCELED: "-"}
@@ -107,10 +107,13 @@ class TableView(QuietView):
         self._over = threading.Event()
         self._drawing: threading.Thread | None = None
         self._dry = False
+        self._waits: dict[str, dict[int, str]] = {}  # by subject: the steps that its start waits for, and why
 
     def begin(self, plan: Plan, dry_run: bool) -> None:
         super().begin(plan, dry_run)
         self._dry = dry_run
+        with self._lock:
+            self._waits = waits_of(plan)
         if self._drawing is None:
             self._over.clear()
             self._drawing = threading.Thread(target=self._draw_on, daemon=True)
@@ -119,6 +122,9 @@ class TableView(QuietView):
     def event(self, event: Event) -> None:
         with self._lock:
             self._rows.take(event)
+            if event.state not in (WAITING, WORKING):
+                for waits in self._waits.values():
+                    waits.pop(event.step, None)
 
     def end(self, outcome: Outcome) -> None:
         self._over.set()
@@ -166,6 +172,9 @@ class TableView(QuietView):
         if row.state == WORKING:
             mark = FRAMES[int(self._rows.clock() / FRAME_SECONDS) % len(FRAMES)]
         text = visible(row.text.partition("\n")[0])
+        waits = self._waits.get(row.subject)
+        if waits and row.state in (WAITING, DONE):
+            mark, text = MARKS[WAITING], f"{text}{', ' if text else ''}waiting for {', '.join(waits.values())}"
         reason = f"  ({visible(row.reason)})" if row.reason and row.state == WORKING else ""
         indent = "   " if row.service else " "
         shown = f"{indent}{mark} {visible(row.subject):<{self._subject_width()}}  {text}{amount(row)}{reason}"
@@ -174,6 +183,19 @@ class TableView(QuietView):
 
     def _subject_width(self) -> int:
         return min(max((len(row.subject) for row in self._rows.all.values()), default=0), 40)
+
+
+def waits_of(plan: Plan) -> dict[str, dict[int, str]]:
+    """What each container waits for before it is started: others that are to be healthy or through."""
+    steps = {step.id: step.action for step in plan.steps}
+    found: dict[str, dict[int, str]] = {}
+    for step in plan.steps:
+        if isinstance(step.action, StartContainer):
+            awaited = {before: action for before in step.after if isinstance(action := steps[before], AwaitContainer)}
+            found[subject(step.action)] = {
+                before: f"{visible(action.name)} ({action.condition})" for before, action in awaited.items()
+            }
+    return found
 
 
 def amount(row: Row) -> str:
