@@ -23,6 +23,7 @@ from boxship.errors import Invalid, NotFound
 CASES = Path(__file__).parent / "cases"
 NEWER = CASES / "newer"
 STOCK = Path(__file__).parent.parent.parent / "build/compose/v2/docker-compose"
+CURRENT = Path(__file__).parent.parent.parent / "build/compose/v2-current/docker-compose"
 PLACE = "/place/of/the/cases"  # stands for the folder in stored models
 ENVIRONMENT = {
     "HOME": "/home/user",
@@ -122,10 +123,10 @@ def ours(name: str, form: str, folder: Path = CASES) -> str:
     return config_json(found) if form == "json" else config_yaml(found)
 
 
-def stock(name: str, form: str, folder: Path = CASES) -> str:
+def stock(name: str, form: str, folder: Path = CASES, program: Path = STOCK) -> str:
     """What the stock program prints."""
     flags: Sequence[str] = ["--hash", "*"] if form == "hash" else ["--format", form]
-    command = [str(STOCK), *arguments(name, folder), "config", *flags]
+    command = [str(program), *arguments(name, folder), "config", *flags]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{name}: {done.stderr}"
     return done.stdout

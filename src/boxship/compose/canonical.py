@@ -16,6 +16,7 @@ from boxship.compose.schema_project import PROJECT
 from boxship.errors import Unsupported
 
 EXTENSION = "x-"
+COMPOSITE = (schema.Record, schema.Many, schema.Named, schema.Pairs, schema.Hosts, schema.Either)
 
 
 def long_form(tree: Mapping, *, interpolated: bool = True, whole: bool = False) -> Mapping:
@@ -45,7 +46,7 @@ class _Walk:
 
     def long(self, kind: schema.Kind, node: Node, path: str) -> Node:
         """The long form of one value."""
-        if node.tag == "!reset" or (not self.interpolated and isinstance(node, Scalar) and "$" in str(node.value)):
+        if node.tag == "!reset" or (not isinstance(kind, COMPOSITE) and isinstance(node, Scalar) and self._raw(node)):
             return node
         try:
             return self._long(kind, node, path)
@@ -113,7 +114,9 @@ class _Walk:
         items: list[Node] = []
         for index, item in enumerate(node.items):
             inner = f"{path}[{index}]"
-            if kind.short is not None and isinstance(item, Scalar) and not self._raw(item):
+            if kind.split and isinstance(item, Scalar) and self._raw(item):
+                items.append(item)
+            elif kind.short is not None and isinstance(item, Scalar):
                 items += (self.long(kind.item, part, inner) for part in self._short(kind.short, item, inner))
             else:
                 items.append(self.long(kind.item, item, inner))

@@ -86,12 +86,14 @@ class Hosts(Struct, frozen=True):
 
 
 class Many(Struct, frozen=True):
-    """A list. With `lone`, one value alone is a list of one. With `unique`, repeated values are dropped."""
+    """A list. With `lone`, one value alone is a list of one. With `unique`, repeated values are dropped. `short` makes
+    items from scalars; with `split`, it takes the text apart, so that it must wait until variables are in."""
 
     item: Kind
     lone: bool = False
     unique: bool = False
-    short: Short | None = None  # for items that are scalars
+    short: Short | None = None
+    split: bool = False
 
 
 class Named(Struct, frozen=True):

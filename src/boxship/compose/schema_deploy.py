@@ -53,7 +53,6 @@ RESOURCES = Record(
             fields(
                 cpus=Real(low=0),
                 memory=Size(),
-                pids=Whole(low=-1),
                 devices=Many(Record(REQUEST_FIELDS, required=("capabilities",))),
                 generic_resources=Field(GENERIC, elsewhere=CLUSTER),
             )

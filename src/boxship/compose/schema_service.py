@@ -69,6 +69,7 @@ DEVICES = Many(
         required=("source",),
     ),
     short=short.devices,
+    split=True,
 )
 
 ENV_FILE = Many(
@@ -118,6 +119,7 @@ PORTS = Many(
         )
     ),
     short=short.ports,
+    split=True,
 )
 
 MOUNTS = Many(
@@ -143,6 +145,7 @@ MOUNTS = Many(
         required=("type",),
     ),
     short=short.mounts,
+    split=True,
 )
 
 SERVICE = Record(
