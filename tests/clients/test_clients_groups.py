@@ -133,6 +133,12 @@ def test_who_answers_follows_health_pauses_and_ends(box: Box) -> None:
     box.inside(a, "rm /ready")
     box.becomes(a, "{{.State.Health.Status}}", "unhealthy")
     assert heard(port) == {b}
+    slow = box.up(
+        "-p", f"127.0.0.1:{port}:80", *group, do="sleep 1; mkdir /www; echo slow > /www/index.html; httpd -f -h /www"
+    )
+    assert heard(port) == {b} and "not ready: nobody listens at its published ports yet." in explained(box, slow)
+    until(lambda: heard(port) == {b, "slow"}, 10, "it is ready when it listens")
+    box.docker("kill", slow)
     box.docker("kill", b)
     assert heard(port) == {a}  # better than nobody
     box.docker("start", b)

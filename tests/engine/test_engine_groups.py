@@ -9,7 +9,7 @@ from boxship.engine.checking import check_spec
 from boxship.engine.locks import Locks, Ticket
 from boxship.engine.model import Container, Health, Phase, Process, State
 from boxship.errors import Conflict, Exhausted, Invalid
-from boxship.network.connections import LISTEN, OPEN, count_open
+from boxship.network.connections import LISTEN, OPEN, count_open, listening
 from boxship.network.groups import Standing
 from boxship.spec.container import ContainerSpec, EndpointRequest, PublishedPort
 from boxship.spec.duration import SECOND
@@ -99,6 +99,7 @@ def test_how_a_member_stands() -> None:
     starting = stands(phase=Phase.RUNNING, health=Health("starting"))
     assert starting == (Standing.RUNNING, "its health check has not passed yet")
     assert stands(phase=Phase.RUNNING, health=Health("unhealthy")) == (Standing.RUNNING, "its health check fails")
+    assert stands(phase=Phase.RUNNING, opening=True) == (Standing.RUNNING, "nobody listens at its published ports yet")
     assert stands(phase=Phase.PAUSED, health=Health("healthy")) == (Standing.PAUSED, "it is paused")
     assert stands(phase=Phase.RUNNING, leaving=True) == (Standing.LEAVING, "it has been asked to end")
     assert stands(phase=Phase.STOPPING) == (Standing.LEAVING, "it has been asked to end")
@@ -137,6 +138,8 @@ def test_open_connections() -> None:
     assert count_open(TABLE, {80}) == 1  # neither the ended one nor that over loopback, nor the container's own
     assert count_open(TABLE, {8080}) == 1
     assert count_open(TABLE, {80, 8080}) == count_open(TABLE, None) == 2
+    assert listening(TABLE) == {80, 8080}
+    assert listening(TABLE.replace("00000000:0050 0", "0100007F:0050 0")) == {8080}
     assert count_open(TABLE, {443}) == count_open(TABLE, ()) == count_open("", None) == 0
 
 

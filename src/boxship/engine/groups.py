@@ -31,6 +31,8 @@ DEFAULT_DRAIN = 10 * SECOND
 LONGEST_DRAIN = 3600 * SECOND
 QUIET_LOOK = 50 * MILLISECOND  # what was under way when a member left has arrived by then
 LOOK_INTERVAL = 100 * MILLISECOND
+OPENING_INTERVAL = 20 * MILLISECOND
+LONGEST_OPENING = 10 * SECOND  # after it, a member counts as ready, whatever its ports say
 GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*")
 ALIAS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 NAME_LIMIT = 255
@@ -116,6 +118,11 @@ def drained_ports(container: Container) -> frozenset[int] | None:
     return frozenset(port.container_port for port in container.ports if port.protocol == "tcp")
 
 
+def is_opening(container: Container) -> bool:
+    """Whether a member that starts is ready only when its published TCP ports are open, for want of a health check."""
+    return bool(group_of(container)) and any(port.protocol == "tcp" for port in container.ports)
+
+
 def standing(container: Container) -> Standing:
     """How a member stands."""
     state = container.state
@@ -123,7 +130,8 @@ def standing(container: Container) -> Standing:
         return Standing.LEAVING
     if state.phase is Phase.PAUSED:
         return Standing.PAUSED
-    return Standing.READY if state.health is None or state.health.status == "healthy" else Standing.RUNNING
+    healthy = state.health.status == "healthy" if state.health else not state.opening
+    return Standing.READY if healthy else Standing.RUNNING
 
 
 def why_not_ready(container: Container) -> str:
@@ -134,8 +142,10 @@ def why_not_ready(container: Container) -> str:
             return ""
         case Standing.PAUSED:
             return "it is paused"
+        case Standing.RUNNING if state.health is None:
+            return "nobody listens at its published ports yet"
         case Standing.RUNNING:
-            failing = state.health is not None and state.health.status == "unhealthy"
+            failing = state.health.status == "unhealthy" if state.health else False
             return "its health check fails" if failing else "its health check has not passed yet"
     ending = state.leaving or state.phase is Phase.STOPPING
     return "it has been asked to end" if ending else "it does not run"
@@ -181,6 +191,27 @@ class Groups:
             if waited >= longest:
                 return f"{count} of its connections had not ended after {format_duration(longest)}"
             pause = LOOK_INTERVAL
+
+    def watch_opening(self, container: Container) -> None:
+        """A member without a health check is ready when others can reach its published ports."""
+        if container.state.opening:
+            live = self._lives.of(container.id)
+            live.cancel("open")
+            live.tasks["open"] = self._tasks.start(
+                f"watch the ports of container {container.id[:12]}", self._await_ports, container
+            )
+
+    async def _await_ports(self, container: Container) -> None:
+        wanted = {port.container_port for port in container.ports if port.protocol == "tcp"}
+        begun = self._clock.monotonic()
+        while self._clock.monotonic() - begun < LONGEST_OPENING:
+            if wanted <= await self._networks.listening(container.state.process.pid):
+                break
+            await self._clock.sleep(OPENING_INTERVAL)
+        async with self._lives.of(container.id).lock:
+            current = self._records.find(container.id)
+            if current is not None and current.state.process == container.state.process:
+                await self.follow(await self._records.save(with_state(current, opening=False)))
 
     def let_back_later(self, container: Container, seconds: int) -> None:
         """A member that was asked to end and lives on after `seconds` (-1: as long as it likes) gets connections

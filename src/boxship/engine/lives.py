@@ -11,7 +11,7 @@ import msgspec
 from boxship.runtime.attach import Attached
 from boxship.runtime.handle import Handle
 
-TASKS = ("supervise", "health", "restart", "return")
+TASKS = ("supervise", "health", "restart", "open", "return")
 
 
 class WaitResult(msgspec.Struct, frozen=True):

@@ -68,6 +68,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     limits_before: Resources | None = None  # an update under way changes the kernel's limits from these to the spec's
     remove_volumes: bool = False  # a removal under way takes the anonymous volumes along
     health: Health | None = None
+    opening: bool = False  # a group's member without a health check, whose published ports nobody listens at yet
     leaving: bool = False  # asked to end: its service group counts on it no longer
     drained: str = ""  # how the wait for its connections went, before its last end
     warnings: tuple[str, ...] = ()

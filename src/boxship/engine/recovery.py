@@ -143,6 +143,7 @@ class Recovery:
             else:
                 await self._driver.resume(handle)
             await self._groups.follow(container)
+            self._groups.watch_opening(container)
             self._supervisor.look_after(container, handle)
             return
         self._lives.of(container.id).handle = handle

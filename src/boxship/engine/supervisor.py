@@ -10,7 +10,7 @@ import logging
 from boxship.engine import restarts
 from boxship.engine.clock import Clock
 from boxship.engine.describing import container_event
-from boxship.engine.groups import Groups
+from boxship.engine.groups import Groups, is_opening
 from boxship.engine.health import HealthMonitor
 from boxship.engine.lives import Live, Lives, WaitResult
 from boxship.engine.model import ALIVE, Container, Event, Health, Phase, ProcessHandle
@@ -103,12 +103,14 @@ class Supervisor:
                 exit_code=0,
                 oom_killed=False,
                 health=health,
+                opening=health is None and is_opening(container),
                 warnings=(*prepared.warnings, *handle.warnings),
             ),
             *self._starter.start_events(container, now),
             container_event(container, "start", now),
         )
         await self._groups.follow(container)
+        self._groups.watch_opening(container)
         self.look_after(container, handle)
         return container
 
@@ -127,7 +129,7 @@ class Supervisor:
     async def finish(self, container: Container, ended: Exit) -> None:
         """Record the end of a container's process, give back what it held, and restart it where its policy says so."""
         live = self._lives.of(container.id)
-        live.cancel("health", "return")
+        live.cancel("health", "open", "return")
         await self._groups.follow(with_state(container, leaving=True))  # before all that it held is given back
         await self._starter.release(container)
         state = container.state
@@ -150,6 +152,7 @@ class Supervisor:
                 error=error,
                 restart_count=state.restart_count + restart,  # counted when it is decided, as clients expect
                 health=_end_of_health(state.health),
+                opening=False,
                 leaving=False,
             ),
             *self._end_events(container, ended, ran_for),

@@ -22,6 +22,12 @@ def count_open(table: str, ports: Collection[int] | None) -> int:
     return sum(state in OPEN and port in wanted and not _is_loopback(address) for address, port, state in rows)
 
 
+def listening(table: str) -> frozenset[int]:
+    """The ports at which others can reach somebody who listens."""
+    rows = filter(None, map(_row, table.splitlines()))
+    return frozenset(port for address, port, state in rows if state == LISTEN and not _is_loopback(address))
+
+
 def _row(line: str) -> tuple[str, int, int] | None:
     """Local address in hexadecimal, local port, state; None for the heading."""
     words = line.split(None, 4)
@@ -39,13 +45,12 @@ def _is_loopback(address: str) -> bool:
     return address == LOOPBACK_6 or (len(plain) == 8 and plain.endswith("7F"))  # the kernel writes it backwards
 
 
-def open_connections(pid: int, ports: Collection[int] | None) -> int:
-    """The count for the namespace of a process; 0 where that has ended. Blocks: the tables of a busy container are
-    large."""
+def read_table(pid: int) -> str:
+    """The tables of a process's namespace; "" where it has ended. Blocks: those of a busy container are large."""
     parts = []
     for name in ("tcp", "tcp6"):
         try:
             parts.append(Path(f"/proc/{pid}/net/{name}").read_text())
         except OSError:  # the process is gone, or the kernel has no IPv6
             continue
-    return count_open("\n".join(parts), ports)
+    return "\n".join(parts)

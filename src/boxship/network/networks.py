@@ -11,7 +11,7 @@ from boxship.network import rules
 from boxship.network.attachments import Attachments
 from boxship.network.background import Locks
 from boxship.network.catalog import Catalog
-from boxship.network.connections import open_connections
+from boxship.network.connections import count_open, listening, read_table
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
 from boxship.network.groups import Standing, standing_of
@@ -251,7 +251,11 @@ class Networks:
     async def open_connections(self, pid: int, ports: Collection[int] | None) -> int:
         """How many TCP connections to some ports (None: all at which it listens) the container of a process has with
         others."""
-        return await asyncio.to_thread(open_connections, pid, ports)
+        return await asyncio.to_thread(lambda: count_open(read_table(pid), ports))
+
+    async def listening(self, pid: int) -> frozenset[int]:
+        """The TCP ports at which others reach the container of a process."""
+        return await asyncio.to_thread(lambda: listening(read_table(pid)))
 
     async def keep_virtual(self, wanted: Collection[tuple[str, str]]) -> None:
         """Give back the virtual addresses of all (group, name) pairs that no container has any longer."""
