@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 from msgspec import structs
 
 from boxship.cli.building.options import build_arguments
@@ -55,11 +58,14 @@ def watcher(opening: Opening, *, quiet: bool = False) -> Watch | None:
     """Whole logs where progress is plain: each line with its service. The table shows steps, and needs none."""
     if quiet or opening.settings.way != "plain":
         return None
-    import time
-
     shows: dict[str, PlainShow] = {}
+    lock = threading.Lock()
 
     def watch(service: str, kind: str, event: Object) -> None:
+        with lock:
+            show(service, kind, event)
+
+    def show(service: str, kind: str, event: Object) -> None:
         if service not in shows:
 
             def write(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -43,14 +42,16 @@ class BuildLimits(Struct, frozen=True):
 
 
 class Builder:
-    """Builds images of services. `watch` sees every event, for those who show whole logs."""
+    """Builds images of services. `watch` sees every event, for those who show whole logs; `findings` gets what
+    `--check` finds."""
 
-    def __init__(self, reach: Reach, watch: Watch | None = None, limits: BuildLimits | None = None) -> None:
+    def __init__(
+        self, reach: Reach, watch: Watch | None, limits: BuildLimits, findings: list[tuple[str, Object]]
+    ) -> None:
         self._reach = reach
         self._watch = watch
-        self._limits = limits or BuildLimits()
-        self._lock = threading.Lock()
-        self.findings: list[tuple[str, Object]] = []
+        self._limits = limits
+        self._findings = findings
 
     def build(self, project: Project, action: BuildImage, tell: Tell) -> str:
         """The image's id. Raises Failure with what the failed step said."""
@@ -63,11 +64,10 @@ class Builder:
             if kind == "Built":
                 built.update(event)
             elif kind == "Noticed":
-                self.findings.append((action.service, event["finding"]))
+                self._findings.append((action.service, event["finding"]))
             _count(steps, kind, event)
             if self._watch:
-                with self._lock:
-                    self._watch(action.service, kind, event)
+                self._watch(action.service, kind, event)
             elif kind == "StepStarted":
                 done = sum(step.state not in ("waiting", "running") for step in steps.all.values())
                 tell(News(visible(str(event.get("name") or "")), done, len(steps.all)))

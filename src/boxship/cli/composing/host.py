@@ -12,22 +12,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from boxship.cli.composing import acting, images
-from boxship.cli.composing.awaiting import await_container, watch_container
-from boxship.cli.composing.builds import Builder
 from boxship.cli.composing.observing import pulled_at, seen_container, seen_network, seen_volume
 from boxship.cli.composing.reach import Reach
 from boxship.cli.daemon import DaemonError
 from boxship.cli.escape import escape, path_of
 from boxship.compose.model import Project
-from boxship.compose.planning import actions as kinds
-from boxship.compose.planning.actions import Action
+from boxship.compose.planning.actions import Action, BuildImage
 from boxship.compose.planning.observed import LABEL_PROJECT, Observed, SeenNetwork, SeenVolume
 from boxship.compose.running.host import News
 from boxship.errors import BoxshipError, Conflict, NotFound, Timeout
 
 Object = dict[str, Any]
 Tell = Callable[[News], None]
+Build = Callable[[Project, BuildImage, Tell], str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxship.cli.composing.acting import Once
 LOCK_SECONDS = 600.0  # how long one program waits for another to be done with the project
 
 
@@ -38,10 +38,10 @@ def filters(**values: list[str]) -> str:
 class HttpHost:
     """One engine, asked over HTTP. `owner` is what others are told while they wait for the lock."""
 
-    def __init__(self, reach: Reach, builder: Builder, owner: str = "") -> None:
+    def __init__(self, reach: Reach, build: Build, owner: str = "") -> None:
         self.reach = reach
-        self.builder = builder
-        self.once: acting.Once | None = None
+        self.build = build
+        self.once: Once | None = None
         self._owner = owner or f"boxship compose (process {os.getpid()})"
 
     def observe(
@@ -100,18 +100,10 @@ class HttpHost:
                 yield seen_volume(item)
 
     def perform(self, project: Project, action: Action, tell: Tell) -> str:
-        if isinstance(action, kinds.BuildImage):
-            return self.builder.build(project, action, tell)
-        if isinstance(action, kinds.AwaitContainer):
-            await_container(self.reach, action, tell)
-            return ""
-        if isinstance(action, kinds.WatchContainer):
-            watch_container(self.reach, action)
-            return ""
-        if isinstance(action, kinds.CreateContainer) and action.one_off and self.once:
-            return acting.create_container(self.reach, project, action, tell, self.once)
-        perform = PERFORMERS[type(action)]
-        return perform(self.reach, project, action, tell)
+        # What acts is imported by those who act: most verbs only look.
+        from boxship.cli.composing.performing import perform
+
+        return perform(self.reach, project, action, tell, build=self.build, once=self.once)
 
     def inspect(self, container: str) -> Object:
         try:
@@ -179,26 +171,3 @@ class HttpHost:
             if time.monotonic() > deadline:
                 raise Timeout(f"cannot change project {project}: {owner} has been at it for {LOCK_SECONDS:g} s")
         raise BoxshipError(f"cannot change project {project}: the daemon closed the connection")
-
-
-PERFORMERS: dict[type[Action], Callable[[Reach, Project, Any, Tell], str]] = {
-    kinds.PullImage: images.pull,
-    kinds.PushImage: images.push,
-    kinds.RemoveImage: images.remove,
-    kinds.CreateNetwork: acting.create_network,
-    kinds.RemoveNetwork: acting.remove_network,
-    kinds.CreateVolume: acting.create_volume,
-    kinds.RemoveVolume: acting.remove_volume,
-    kinds.CreateContainer: acting.create_container,
-    kinds.RenameContainer: acting.rename_container,
-    kinds.StartContainer: acting.start_container,
-    kinds.StopContainer: acting.stop_container,
-    kinds.RestartContainer: acting.restart_container,
-    kinds.KillContainer: acting.kill_container,
-    kinds.PauseContainer: acting.pause_container,
-    kinds.UnpauseContainer: acting.unpause_container,
-    kinds.RemoveContainer: acting.remove_container,
-    kinds.ConnectNetwork: acting.connect_network,
-    kinds.DisconnectNetwork: acting.disconnect_network,
-    kinds.Pass: acting.do_nothing,
-}

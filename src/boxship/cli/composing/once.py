@@ -126,6 +126,8 @@ def changed_service(call: Call, project: Project, service: Service, command: lis
     ports = service.ports if options.on("service-ports") else ()
     changes = {
         "deploy": deploy,
+        "post_start": (),  # they are for the service; this container may be gone before they could run
+        "pre_stop": (),
         "scale": 1,
         "restart": "",
         "container_name": "",

@@ -8,27 +8,29 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from boxship.cli.call import Call, Failure
-from boxship.cli.composing.builds import Builder, BuildLimits, Watch
 from boxship.cli.composing.host import HttpHost
 from boxship.cli.composing.localfiles import LocalFiles
 from boxship.cli.composing.reach import Reach
 from boxship.cli.composing.screen import Screen
 from boxship.cli.composing.settings import is_true, read_settings
-from boxship.cli.composing.views import JsonView, PlainView, QuietView, TableView
 from boxship.cli.text import visible
 from boxship.compose.load import Options as LoadOptions
 from boxship.compose.load import load
 from boxship.compose.loading import LoadRequest
 from boxship.compose.model import Project
-from boxship.compose.planning.actions import Plan
+from boxship.compose.planning.actions import BuildImage, Plan
 from boxship.compose.planning.observed import Observed
 from boxship.compose.planning.selecting import looked_at, recovered
-from boxship.compose.running.cancel import Cancel
-from boxship.compose.running.session import change
-from boxship.compose.running.view import Outcome
+from boxship.compose.running.host import News
 from boxship.errors import BoxshipError, NotFound
 
 Phase = Callable[[Observed], Plan]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxship.cli.composing.builds import Watch
+    from boxship.cli.composing.views import QuietView
+    from boxship.compose.running.cancel import Cancel
+    from boxship.compose.running.view import Outcome
 
 
 class Opening:
@@ -38,8 +40,10 @@ class Opening:
         self.call = call
         self.settings = read_settings(call)
         self.screen = Screen(self.settings.descriptor, live=self.settings.way == "tty", color=self.settings.color)
-        self.build_limits = BuildLimits()
+        self.build_memory = 0  # bytes, at most; 0: no limit
+        self.build_checks = False  # Dockerfiles are only looked at
         self.watch_builds: Watch | None = None
+        self.findings: list[tuple[str, dict[str, Any]]] = []
         self._host: HttpHost | None = None
         self._said: set[str] = set()
 
@@ -47,8 +51,15 @@ class Opening:
     def host(self) -> HttpHost:
         if self._host is None:
             reach = Reach(self.call)
-            self._host = HttpHost(reach, Builder(reach, self.watch_builds, self.build_limits))
+            self._host = HttpHost(reach, self._build)
         return self._host
+
+    def _build(self, project: Project, action: BuildImage, tell: Callable[[News], None]) -> str:
+        from boxship.cli.composing.builds import Builder, BuildLimits
+
+        limits = BuildLimits(self.build_memory, self.build_checks)
+        builder = Builder(self.host.reach, self.watch_builds, limits, self.findings)
+        return builder.build(project, action, tell)
 
     def request(self, **changes: Any) -> LoadRequest:
         """What flags and environment say about the files."""
@@ -95,6 +106,8 @@ class Opening:
             self.screen.write(f"WARNING: {visible(text)}\n", 2)
 
     def view(self, title: str, *, quiet: bool = False) -> QuietView:
+        from boxship.cli.composing.views import JsonView, PlainView, QuietView, TableView
+
         way = "quiet" if quiet else self.settings.way
         if way == "tty":
             return TableView(self.screen, title)
@@ -111,6 +124,8 @@ class Opening:
         cancel: Cancel | None = None,
     ) -> Outcome:
         """Change the project, one phase after the other; what failed is told."""
+        from boxship.compose.running.session import change
+
         outcome = change(
             self.host,
             project,

@@ -32,7 +32,6 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     from boxship.cli.composing.build_flags import change_builds, refuse_flags, watcher
-    from boxship.cli.composing.builds import BuildLimits
     from boxship.cli.composing.opening import Opening
     from boxship.compose.planning.images import build
     from boxship.compose.planning.options import BuildOptions
@@ -40,7 +39,7 @@ def run(call: Call) -> int:
     options = call.options
     refuse_flags(options)
     opening = Opening(call)
-    opening.build_limits = BuildLimits(options.number("memory"), options.on("check"))
+    opening.build_memory, opening.build_checks = options.number("memory"), options.on("check")
     opening.watch_builds = watcher(opening, quiet=options.on("quiet"))
     project = change_builds(opening.load(call.arguments), call)
     asked = BuildOptions(
@@ -50,7 +49,7 @@ def run(call: Call) -> int:
     )
     view = opening.view(f"Build {project.name}", quiet=options.on("quiet"))
     code = opening.change(project, "Build", lambda seen: build(project, seen, asked), view=view)
-    return code or _told(call, opening.host.builder.findings) if options.on("check") else code
+    return code or _told(call, opening.findings) if options.on("check") else code
 
 
 def _told(call: Call, findings: list[tuple[str, dict[str, object]]]) -> int:
