@@ -10,6 +10,7 @@ from compose_files_kit import gathered, services
 from boxship.compose import gathering
 from boxship.compose.document import FileError
 from boxship.compose.trees import plain
+from boxship.errors import Unsupported
 
 A = "services: {a: {image: x}}\n"
 
@@ -119,3 +120,13 @@ def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     files["compose.yaml"] = "include:\n" + "".join(f"- f{n}.yml\n" for n in range(60))
     with pytest.raises(FileError, match="more than 50 files"):
         gathered(files)
+
+
+def test_remote_files_are_refused_by_name() -> None:
+    for remote in ("https://x/compose.yaml", "git@github.com:x/y.git", "oci://x/y"):
+        with pytest.raises(Unsupported, match="unsupported: the remote file"):
+            gathered({"compose.yaml": f"include: ['{remote}']\n{A}"})
+        with pytest.raises(Unsupported, match="unsupported: the remote file"):
+            gathered({"compose.yaml": f"services: {{a: {{extends: {{file: '{remote}', service: b}}}}}}\n"})
+        with pytest.raises(Unsupported, match="unsupported: the remote file"):
+            gathered({}, remote)

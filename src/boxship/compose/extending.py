@@ -28,7 +28,7 @@ class _Home(Struct):
 
     file: str
     directory: str
-    services: Mapping
+    services: dict[str, Node]
     done: dict[str, Node] = field(default_factory=dict)
 
 
@@ -37,10 +37,14 @@ def extended(document: Mapping, file: str, directory: str, environment: Pairs[st
     services = document.get("services")
     if not isinstance(services, Mapping):
         return document
-    home = _Home(file, directory, services)
+    home = _Home(file, directory, _by_name(services))
     extender = _Extender(environment, read)
     entries = tuple(replace(each, value=extender.service(each.key, home, ())) for each in services.entries)
     return with_value(document, "services", replace(services, entries=entries))
+
+
+def _by_name(services: Mapping) -> dict[str, Node]:
+    return {entry.key: entry.value for entry in services.entries}
 
 
 class _Extender:
@@ -56,17 +60,16 @@ class _Extender:
         return home.done[name]
 
     def _extend(self, name: str, home: _Home, chain: tuple[_Step, ...]) -> Node:
-        service = home.services.get(name)
-        assert service is not None
+        service = home.services[name]
         extends = service.get("extends") if isinstance(service, Mapping) else None
         if not isinstance(service, Mapping) or extends is None or extends.tag == "!reset":
             return service
         wanted, path = _reference(extends)
         chain = (*chain, (home.file, name))
         other = home if path is None else self._home(path, home)
-        if other.services.get(wanted) is None:
+        if wanted not in other.services:
             where = "" if path is None else f" in {other.file}"
-            hint = nearest(wanted, other.services.keys())
+            hint = nearest(wanted, iter(other.services))
             raise FileError(extends.place, f'cannot extend service "{name}": no service "{wanted}"{where}{hint}')
         _refuse_circle((*chain, (other.file, wanted)), extends.place)
         base = settled(self.service(wanted, other, chain))
@@ -80,9 +83,10 @@ class _Extender:
         file = absolute(text_of(path), home.directory)
         if file not in self.homes:
             tree = joined(self.read.ready(file, self.environment, path.place))
-            if tree is None or not isinstance(tree.get("services"), Mapping):
+            services = None if tree is None else tree.get("services")
+            if not isinstance(services, Mapping):
                 raise FileError(path.place, f"cannot extend a service of {file}: it has no services")
-            self.homes[file] = _Home(file, posixpath.dirname(file), section(tree, "services"))
+            self.homes[file] = _Home(file, posixpath.dirname(file), _by_name(services))
         return self.homes[file]
 
 

@@ -87,9 +87,10 @@ def _imported(document: Mapping, tree: Mapping) -> Mapping:
 def _union(name: str, document: Mapping, added: Mapping) -> Mapping:
     present = document.get(name)
     own = present if isinstance(present, Mapping) else Mapping((), added.place)
+    there = {entry.key: entry.value for entry in own.entries}
     new: list[Entry] = []
     for entry in added.entries:
-        before = own.get(entry.key)
+        before = there.get(entry.key)
         if before is None:
             new.append(entry)
         elif plain(before) != plain(entry.value):

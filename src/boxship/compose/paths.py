@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from boxship.compose.document import Mapping, Node, Scalar
 from boxship.compose.trees import nodes_of, section, text_of, transformed, with_value
+from boxship.errors import Unsupported
 
 _PLAIN = (
     "services.*.env_file.*.path",
@@ -27,6 +28,7 @@ _PLAIN = (
 )
 _CONTEXTS = ("services.*.build.context", "services.*.build.additional_contexts.*")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/|(service|target|docker-image|oci-layout):")
+_ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
 _WINDOWS = re.compile(r"[a-zA-Z]:[\\/]|\\\\")
 
 
@@ -48,7 +50,9 @@ class Folder(Struct, frozen=True):
 
 
 def absolute(path: str, folder: str) -> str:
-    """A path as a user gave it, joined to the absolute `folder`."""
+    """A file's path as a user gave it, joined to the absolute `folder`. Raises Unsupported for a remote one."""
+    if _ELSEWHERE.match(path):
+        raise Unsupported(f"unsupported: the remote file {path}")
     return posixpath.normpath(posixpath.join(folder, path))
 
 

@@ -67,16 +67,24 @@ def settled(node: Node) -> Node:
 
 
 def transformed(node: Node, steps: tuple[str, ...], change: Callable[[Node], Node]) -> Node:
-    """The tree with `change` applied to every node at a path, in which "*" stands for any key and every item."""
+    """The tree with `change` applied to every node at a path, in which "*" stands for any key and every item. What
+    does not change stays the same object."""
     if not steps:
         return change(node)
     step, rest = steps[0], steps[1:]
-    if isinstance(node, Mapping):
-        entries = tuple(
-            replace(each, value=transformed(each.value, rest, change)) if step in ("*", each.key) else each
-            for each in node.entries
-        )
-        return replace(node, entries=entries)
+    if isinstance(node, Mapping) and (step == "*" or any(each.key == step for each in node.entries)):
+        entries = tuple(_changed(each, rest, change) if step in ("*", each.key) else each for each in node.entries)
+        return node if _same(entries, node.entries) else replace(node, entries=entries)
     if isinstance(node, Sequence) and step == "*":
-        return replace(node, items=tuple(transformed(item, rest, change) for item in node.items))
+        items = tuple(transformed(item, rest, change) for item in node.items)
+        return node if _same(items, node.items) else replace(node, items=items)
     return node
+
+
+def _changed(entry: Entry, steps: tuple[str, ...], change: Callable[[Node], Node]) -> Entry:
+    value = transformed(entry.value, steps, change)
+    return entry if value is entry.value else replace(entry, value=value)
+
+
+def _same(ones: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return all(one is other for one, other in zip(ones, others, strict=True))
