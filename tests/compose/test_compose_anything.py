@@ -13,8 +13,8 @@ from boxship.errors import BoxshipError
 
 FIELDS = (
     "image build command entrypoint environment env_file labels ports volumes networks depends_on extends secrets"
-    " configs ulimits logging healthcheck deploy devices dns expose extra_hosts tmpfs profiles develop sysctls x-y context args"
-    " path target source file service include services name aliases driver options test limits resources watch"
+    " configs ulimits logging healthcheck deploy devices dns expose extra_hosts tmpfs profiles develop sysctls x-y"
+    " context args path target source file service include services name aliases driver options test limits resources"
 ).split()
 WORDS = some.sampled_from(
     [
