@@ -68,6 +68,9 @@ def judge(record: Object, condition: str, name: str) -> str | None:
     if kind == "unhealthy":
         raise Conflict(f"container {name} is unhealthy{probe_text(health)}")
     if kind == "none":
+        group = (record.get("Boxship") or {}).get("Group") or {}
+        if running and group.get("Ready") is False:
+            return "not listening yet"
         return None if running else str(state.get("Status") or "waiting")
     return None if kind == "healthy" else f"health: {kind}"
 
