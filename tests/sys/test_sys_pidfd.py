@@ -61,3 +61,13 @@ def test_no_process() -> None:
     assert not is_alive(2**22 + 1, 5)
     with pytest.raises(ProcessLookupError):
         open_pidfd(2**22)
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError, ProcessLookupError])
+def test_a_process_that_goes_while_it_is_looked_at(monkeypatch: pytest.MonkeyPatch, gone: type[OSError]) -> None:
+    def leave(*_: object) -> int:
+        raise gone
+
+    monkeypatch.setattr(os, "open", leave)
+    assert start_time(4711) == 0
+    assert not is_alive(4711, 1)

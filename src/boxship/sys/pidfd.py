@@ -41,7 +41,7 @@ def _state_and_start(pid: int) -> tuple[bytes, int]:
     """The state letter and start time of a process; (b"", 0) where it is gone."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter while the process goes: found, but gone at its opening
         return b"", 0
     try:
         text = os.read(descriptor, 4096)
