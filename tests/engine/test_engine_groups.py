@@ -36,11 +36,11 @@ def container(labels: dict[str, str], *ports: PublishedPort, **state: object) ->
 
 
 def test_labels() -> None:
-    assert groups.wish_of({}) == groups.Wish()
-    assert groups.wish_of({"boxship.group": "shop/web"}) == groups.Wish("shop/web")
+    assert groups.read_labels({}) == groups.Wish()
+    assert groups.read_labels({"boxship.group": "shop/web"}) == groups.Wish("shop/web")
     every = {"boxship.group": "a.b/c_d/E-1", "boxship.drain": "1m30s", "boxship.virtual-address": "the-shop.v2"}
-    assert groups.wish_of(every) == groups.Wish("a.b/c_d/E-1", 90 * SECOND, "the-shop.v2")
-    assert groups.wish_of({"boxship.group": "a", "boxship.drain": "0"}).drain == 0
+    assert groups.read_labels(every) == groups.Wish("a.b/c_d/E-1", 90 * SECOND, "the-shop.v2")
+    assert groups.read_labels({"boxship.group": "a", "boxship.drain": "0"}).drain == 0
 
 
 WRONG = [
@@ -70,7 +70,7 @@ def test_wrong_labels_are_refused_by_name(labels: dict[str, str], message: str) 
 @given(st.dictionaries(st.sampled_from((groups.GROUP, groups.DRAIN, groups.VIRTUAL_ADDRESS)), st.text(max_size=20)))
 def test_any_text_is_taken_or_refused(labels: dict[str, str]) -> None:
     try:
-        wish = groups.wish_of(labels)
+        wish = groups.read_labels(labels)
     except Invalid as error:
         assert str(error).startswith("invalid label boxship.")
     else:
@@ -118,6 +118,7 @@ def test_what_a_stop_waits_for() -> None:
     assert groups.drained_ports(container(virtual, *published)) is None
     assert groups.drained_ports(container(member)) is None
     assert groups.group_of(container({})) == ""
+    assert groups.group_of(container({"boxship.group": "from before it meant something"})) == ""
 
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

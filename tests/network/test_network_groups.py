@@ -183,6 +183,21 @@ async def test_members_share_a_host_port_and_names(networks: Networks, machine) 
     assert {again.ports[0].host_port, other.ports[0].host_port} == {8000, 8001}
 
 
+async def test_a_name_is_answered_with_all_who_have_it(networks: Networks) -> None:
+    """As the stock `docker compose up --scale` makes them: one alias for several containers, and no group."""
+    await networks.create(NetworkSpec(name="one"))
+    request = EndpointRequest("one", aliases=("web",))
+    a, b, c = [await networks.attach(key, key[0], requests=(request,)) for key in (A, B, C)]
+    addresses = {attached.endpoints[0].ipv4_address for attached in (a, b, c)}
+    answers = [(await resolve(a, "web")).answer[0] for _ in range(40)]
+    assert all({item.to_text() for item in answer} == addresses for answer in answers)
+    assert {next(iter(answer)).to_text() for answer in answers} == addresses and answers[0].ttl == 600
+    mixed = {"group": "p/web", "hostname": "d"}
+    d = await networks.attach(D, "d", requests=(request,), **mixed)
+    await networks.stand(D, Standing.PAUSED)
+    assert set(values(await resolve(a, "web"))) == {*addresses, d.endpoints[0].ipv4_address}
+
+
 async def test_connections_stay_where_they_are(networks: Networks, machine) -> None:
     await networks.create(NetworkSpec(name="one"))
     a, b = await join(networks, A), await join(networks, B)

@@ -63,7 +63,7 @@ class Membership(msgspec.Struct, frozen=True):
     ready_members: int
 
 
-def wish_of(labels: Mapping[str, str]) -> Wish:
+def read_labels(labels: Mapping[str, str]) -> Wish:
     """Raises Invalid, naming the label, for a value that means nothing."""
     group, drain, alias = labels.get(GROUP), labels.get(DRAIN), labels.get(VIRTUAL_ADDRESS)
     if group is None:
@@ -92,19 +92,30 @@ def _drain(text: str | None) -> int | None:
 
 def check(spec: ContainerSpec) -> None:
     """Raises Invalid for labels that contradict themselves or the rest of the request."""
-    wish = wish_of(spec.labels)
+    wish = read_labels(spec.labels)
     if wish.virtual_name and all(request.network in (*PREDEFINED, "default") for request in joins(spec)):
         raise Invalid(f"invalid label {VIRTUAL_ADDRESS}: the container is on no network that resolves names")
 
 
+def wish_of(container: Container) -> Wish:
+    """What a container asks for. Only labels of its own count, not its image's; one that was made before they were
+    checked may have others, which mean nothing."""
+    if GROUP not in container.spec.labels:
+        return Wish()
+    try:
+        return read_labels(container.spec.labels)
+    except Invalid:
+        return Wish()
+
+
 def group_of(container: Container) -> str:
-    """The group that a container belongs to, "" for none. Only labels of its own count, not its image's."""
-    return container.spec.labels.get(GROUP, "")
+    """The group that a container belongs to, "" for none."""
+    return wish_of(container).group
 
 
 def drain_of(container: Container) -> int:
     """How long a stop waits for connections at most."""
-    wish = wish_of(container.spec.labels)
+    wish = wish_of(container)
     if wish.drain is not None:
         return wish.drain
     return DEFAULT_DRAIN if container.ports or wish.virtual_name else 0
@@ -113,7 +124,7 @@ def drain_of(container: Container) -> int:
 def drained_ports(container: Container) -> frozenset[int] | None:
     """The container's TCP ports whose connections a stop waits for; None: all at which it listens, because others reach
     it by a name or an address that stands for all ports."""
-    if wish_of(container.spec.labels).virtual_name or not container.ports:
+    if wish_of(container).virtual_name or not container.ports:
         return None
     return frozenset(port.container_port for port in container.ports if port.protocol == "tcp")
 
@@ -247,12 +258,12 @@ class Groups:
 
     async def forget_unused(self) -> None:
         """Give back the virtual addresses of groups without any container."""
-        wishes = (wish_of(box.spec.labels) for box in self._records if group_of(box))
+        wishes = map(wish_of, self._records)
         await self._networks.keep_virtual({(wish.group, wish.virtual_name) for wish in wishes if wish.virtual_name})
 
     def membership(self, container: Container) -> Membership | None:
         """What there is to tell of a member; None for other containers."""
-        wish = wish_of(container.spec.labels)
+        wish = wish_of(container)
         if not wish.group:
             return None
         members = [box for box in self._records if group_of(box) == wish.group]

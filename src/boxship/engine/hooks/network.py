@@ -27,7 +27,7 @@ class NetworkHook:
             path = peer.namespace or f"/proc/{peer.state.process.pid}/ns/net"
             return self._placed(draft, Attachment(namespace=path), peer)
         spec = container.spec
-        wish = wish_of(spec.labels)
+        wish = wish_of(container)
         attachment = await self._networks.attach(
             container.id,
             container.name,
