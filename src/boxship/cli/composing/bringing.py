@@ -28,8 +28,8 @@ def bring_up(call: Call) -> int:
     options = call.options
     if not options.on("quiet-build"):
         opening.watch_builds = watcher(opening)
-    asked = up_options(call)
     project = opening.load(call.arguments)
+    asked = up_options(call, project)
     phases: tuple[Phase, ...] = (*image_phases(project, asked), lambda seen: up(project, seen, asked))
     gone = options.on("detach") or options.on("wait") or options.on("no-start") or opening.settings.dry_run
     if gone:

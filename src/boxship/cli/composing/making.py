@@ -6,12 +6,13 @@ import time
 
 from boxship.cli.call import Call, Failure
 from boxship.cli.composing.opening import orphans_of, scales, timeout_of
+from boxship.compose.model import Project
 from boxship.compose.planning.options import UpOptions
 
 PULLS = {"policy": "", "": "", "always": "always", "missing": "missing", "never": "never", "build": "build"}
 
 
-def up_options(call: Call) -> UpOptions:
+def up_options(call: Call, project: Project) -> UpOptions:
     """Raises Failure for what does not go together."""
     options = call.options
 
@@ -23,7 +24,7 @@ def up_options(call: Call) -> UpOptions:
         raise Failure(f"invalid --pull option {pull!r}: it must be one of always, missing, never, build, policy")
     if on("build") and on("no-build"):
         raise Failure("--build and --no-build are incompatible")
-    remove, ignore = orphans_of(call)
+    remove, ignore = orphans_of(call, project)
     return UpOptions(
         services=tuple(call.arguments),
         scale=scales(options.texts("scale")),

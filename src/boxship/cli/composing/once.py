@@ -69,7 +69,7 @@ def _make(opening: Opening, project: Project, name: str) -> tuple[str, str]:
     if pull not in PULLS:
         raise Failure(f"invalid --pull option {pull!r}: it must be one of always, missing, never")
     pull = "" if pull == "policy" else pull
-    remove, ignore = orphans_of(call)
+    remove, ignore = orphans_of(call, project)
     now, slug = time.time_ns(), os.urandom(SLUG_BYTES).hex()
     asked = RunOptions(
         service=name,

@@ -150,10 +150,11 @@ def timeout_of(call: Call) -> float | None:
     return float(call.options.number("timeout")) if call.options.given("timeout") else None
 
 
-def orphans_of(call: Call) -> tuple[bool, bool]:
-    """(remove them, say nothing of them)."""
-    remove = call.options.on("remove-orphans") or is_true(call.environment, "COMPOSE_REMOVE_ORPHANS")
-    ignore = is_true(call.environment, "COMPOSE_IGNORE_ORPHANS")
+def orphans_of(call: Call, project: Project) -> tuple[bool, bool]:
+    """(remove them, say nothing of them). The variables may stand in the project's .env, too."""
+    environment = {**project.environment, **call.environment}
+    remove = call.options.on("remove-orphans") or is_true(environment, "COMPOSE_REMOVE_ORPHANS")
+    ignore = is_true(environment, "COMPOSE_IGNORE_ORPHANS")
     if remove and ignore:
         raise Failure("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans")
     return remove, ignore

@@ -36,10 +36,11 @@ def is_true(environment: Mapping[str, str], name: str) -> bool:
 def read_settings(call: Call) -> Settings:
     """Raises UsageError for a value that means nothing, Unsupported for what there is not."""
     options, environment = call.group, call.environment
+    progress = call.options if call.options.has("progress") and call.options.given("progress") else options
     if options.on("compatibility") or is_true(environment, "COMPOSE_COMPATIBILITY"):
         raise Unsupported("unsupported: --compatibility: containers are named with hyphens")
     ansi = choice(options, environment, "ansi", "COMPOSE_ANSI", ANSI)
-    way = choice(options, environment, "progress", "COMPOSE_PROGRESS", WAYS)
+    way = choice(progress, environment, "progress", "COMPOSE_PROGRESS", WAYS)
     descriptor = 1 if is_true(environment, "COMPOSE_STATUS_STDOUT") else 2
     terminal = is_terminal(descriptor) and environment.get("TERM", "dumb") != "dumb"
     if way == "auto":

@@ -64,7 +64,8 @@ class PlainView(QuietView):
     def event(self, event: Event) -> None:
         if event.state == WAITING and not event.text:
             return
-        text = visible(event.text).replace("\n", " ")
+        # Why it failed is told at the end, by who asked for the plan.
+        text = "Error" if event.state == FAILED else visible(event.text).replace("\n", " ")
         if self._said.get(event.subject) == text:
             return  # bytes that go on
         self._said[event.subject] = text

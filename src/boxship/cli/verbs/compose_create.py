@@ -16,8 +16,8 @@ def run(call: Call) -> int:
     from boxship.compose.running.session import image_phases
 
     opening = Opening(call)
-    options = up_options(call)
     project = opening.load(call.arguments)
+    options = up_options(call, project)
     return opening.change(
         project,
         "Create",

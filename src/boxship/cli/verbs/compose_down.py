@@ -27,7 +27,7 @@ def run(call: Call) -> int:
 
     opening = Opening(call)
     project = opening.project()
-    remove, ignore = orphans_of(call)
+    remove, ignore = orphans_of(call, project)
     options = DownOptions(
         services=tuple(call.arguments),
         images=call.options.text("rmi"),

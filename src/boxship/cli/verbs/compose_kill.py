@@ -22,6 +22,6 @@ def run(call: Call) -> int:
     opening = Opening(call)
     project = opening.project()
     options = KillOptions(
-        services=tuple(call.arguments), signal=call.options.text("signal"), remove_orphans=orphans_of(call)[0]
+        services=tuple(call.arguments), signal=call.options.text("signal"), remove_orphans=orphans_of(call, project)[0]
     )
     return opening.change(project, "Kill", lambda seen: kill(project, seen, options))
