@@ -5,6 +5,7 @@ Every function takes the place along, so that a wrong value's error names it. It
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -125,6 +126,8 @@ CASTS: dict[type, Callable[..., Plain]] = {
 def cast(kind: schema.Kind, node: Node, path: str) -> Scalar:
     """The value of a scalar kind, in the kind's own type."""
     given = scalar(node, path, EXPECTED[type(kind)])
+    if isinstance(given.value, float) and not math.isfinite(given.value):
+        raise FileError(given.place, f"{path}: must be {EXPECTED[type(kind)]}, not {given.text}")
     return like(given, checked(lambda value: CASTS[type(kind)](kind, value), given.value, given, path))
 
 

@@ -14,7 +14,6 @@ from boxship.compose.checking import check, check_enabled
 from boxship.compose.document import Mapping
 from boxship.compose.fields import meant
 from boxship.compose.files import Files
-from boxship.compose.forms import Forms
 from boxship.compose.gathering import Gathered
 from boxship.compose.loading import LoadRequest, gather
 from boxship.compose.model import Project
@@ -41,7 +40,7 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     """The normalised project, with everything that the files declare; `normal.used` leaves out what nothing uses.
     Raises FileError, NotFound, Invalid, Unsupported."""
     options = options or Options()
-    gathered = gather(request, files, forms())
+    gathered = gather(request, files)
     tree = canonical.long_form(gathered.tree, interpolated=request.interpolate, whole=True)
     profiles = active_profiles(tree, gathered.profiles, options.services)
     enabled = enabled_services(tree, profiles)
@@ -72,19 +71,14 @@ def load_model(request: LoadRequest, files: Files, options: Options | None = Non
     """The merged files as plain values with names and defaults: for texts that still hold their variables, which no
     typed project could. The variables that the files speak of are in `Gathered.uses`."""
     options = options or Options()
-    gathered = gather(request, files, forms())
-    tree = canonical.long_form(gathered.tree, interpolated=request.interpolate)
+    gathered = gather(request, files)
+    tree = canonical.long_form(gathered.tree, interpolated=request.interpolate, whole=True)
     profiles = active_profiles(tree, gathered.profiles, options.services)
     folder = gathered.directory if request.resolve_paths else "."
     model = project_of(plain(schema.Anything(), tree), gathered.name, folder, normalize=options.normalize)
     enabled = enabled_services(tree, profiles)
     model["services"] = {name: service for name, service in model["services"].items() if name in enabled}
     return {key: value for key, value in model.items() if value}, gathered
-
-
-def forms() -> Forms:
-    """What gathering needs to know of the fields."""
-    return Forms(canonical=lambda document, interpolated: canonical.long_form(document, interpolated=interpolated))
 
 
 def active_profiles(tree: Mapping, profiles: tuple[str, ...], services: tuple[str, ...]) -> set[str]:

@@ -26,7 +26,7 @@ def service_defaults(given: Plain, directory: str, *, normalize: bool = True) ->
         _imply(service)
         if "build" in service:
             build = service["build"]
-            build.setdefault("context", directory)
+            build["context"] = build.get("context") or directory
             if not build.get("dockerfile") and not build.get("dockerfile_inline"):
                 build["dockerfile"] = "Dockerfile"
     return service

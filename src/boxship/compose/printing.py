@@ -40,13 +40,13 @@ def config_json(project: Project) -> str:
         values = _sorted({name: shown_value(value, in_json=True) for name, value in getattr(project, section).items()})
         if values or section == "services":
             shown[section] = values
-    return escaped(json.dumps(_sorted(shown), indent=2, ensure_ascii=False)).replace("$", "$$")
+    return _json(_sorted(shown)).replace("$", "$$")
 
 
 def model_text(values: Mapping[str, Any], form: str) -> str:
     """Plain values (what `--no-interpolate` shows) as "yaml" or "json", keys in order, nothing doubled."""
     ordered = shown_value(values)
-    return dump(ordered) if form == "yaml" else escaped(json.dumps(ordered, indent=2, ensure_ascii=False))
+    return dump(ordered) if form == "yaml" else _json(ordered)
 
 
 def services_text(project: Project) -> str:
@@ -131,7 +131,7 @@ def shown_value(value: Any, *, in_json: bool = False) -> Any:
         return _sorted({name: shown_value(item, in_json=in_json) for name, item in value.items()})
     if isinstance(value, tuple | list):
         return [shown_value(item, in_json=in_json) for item in value]
-    return int(value) if isinstance(value, float) and value == int(value) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _shown_struct(value: parts.Model, in_json: bool) -> dict[str, Any]:
@@ -164,6 +164,13 @@ def _unsaid(item: Any, default: Any) -> bool:
 def _sorted(values: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping with its keys in order, at every level below that is no value of the model."""
     return {key: values[key] for key in sorted(values)}
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    try:
+        return escaped(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+    except ValueError:
+        raise Invalid("cannot print the project as JSON: it holds a number that JSON does not have") from None
 
 
 def escaped(text: str) -> str:

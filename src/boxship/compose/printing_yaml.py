@@ -5,6 +5,7 @@ It must never write a text so that it reads back as anything else.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ OLD_NUMBERS = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?0[0
 TIMES = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([Tt ]\d{1,2}:\d{2}:\d{2}.*)?")
 
 
+INFINITE = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
 TAGS = {str: "str", bool: "bool", int: "int", float: "float", type(None): "null"}
 
 
@@ -62,7 +64,8 @@ def _sequence(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.SequenceNode:
 
 
 def _float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", number(value))
+    text = number(value) if math.isfinite(value) else INFINITE[str(value)]
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
 _Dumper.add_representer(float, _float)
