@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from boxship.compose.canonical import long_form
-from boxship.compose.forms import Forms
 from boxship.compose.loading import Gathered, LoadRequest, gather
 from boxship.compose.trees import plain
 from boxship.errors import NotFound
-
-FORMS = Forms(canonical=lambda document, interpolated: long_form(document, interpolated=interpolated))
 
 
 class MemoryFiles:
@@ -37,7 +33,7 @@ def gathered(files: dict[str, str | bytes], *names: str, **request: Any) -> Gath
     """Gather a project in /p; the files' names are relative to it, `names` are those of -f."""
     disk = MemoryFiles({name if name.startswith("/") else f"/p/{name}": text for name, text in files.items()})
     start = request.pop("start", "/p")
-    return gather(LoadRequest(start=start, files=names, **request), disk, FORMS)
+    return gather(LoadRequest(start=start, files=names, **request), disk)
 
 
 def services(files: dict[str, str | bytes], *names: str, **request: Any) -> dict[str, Any]:

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from msgspec.structs import replace
 
-from boxship.compose.document import FileError, Scalar
-from boxship.compose.forms import Path
+from boxship.compose.document import FileError
 from boxship.compose.interpolation import Interpolator, TemplateError, Use, parse, substitute, uses
 from boxship.compose.reading import parse as read
 from boxship.compose.trees import plain
@@ -88,8 +86,8 @@ def test_a_wrong_template(template: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-def interpolated(text: str, cast: Any = lambda path, scalar: scalar) -> tuple[Any, list[str]]:
-    interpolator = Interpolator(ENVIRONMENT, cast)
+def interpolated(text: str) -> tuple[Any, list[str]]:
+    interpolator = Interpolator(ENVIRONMENT)
     node = interpolator.apply(read(text.encode(), "f.yml")[0])
     return plain(node), list(interpolator.warnings)
 
@@ -109,20 +107,8 @@ def test_a_default_that_is_not_used_misses_nothing() -> None:
 
 def test_what_has_no_variable_stays_the_same_object() -> None:
     (document,) = read(b"a: {b: [1, x]}\nc: $A\n", "f")
-    applied = Interpolator(ENVIRONMENT, lambda path, scalar: scalar).apply(document)
+    applied = Interpolator(ENVIRONMENT).apply(document)
     assert applied.entries[0] is document.entries[0]  # type: ignore[union-attr]
-
-
-def test_texts_are_cast_by_their_path() -> None:
-    seen: list[Path] = []
-
-    def cast(path: Path, scalar: Scalar) -> Scalar:
-        seen.append(path)
-        return replace(scalar, value=True) if path[-1] == "tty" else scalar
-
-    found, _ = interpolated("services: {w: {tty: '${N:-true}', ports: ['80', 81]}}", cast)
-    assert found["services"]["w"] == {"tty": True, "ports": ["80", 81]}
-    assert seen == [("services", "w", "tty"), ("services", "w", "ports", "[0]")]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from collections.abc import Mapping as Pairs
 
 from msgspec import Struct, field
 
+from boxship.compose.canonical import long_form
 from boxship.compose.document import FileError, Mapping, Node, Place
 from boxship.compose.files import Files
-from boxship.compose.forms import Forms
 from boxship.compose.interpolation import Interpolator, Use, uses
 from boxship.compose.merging import merge
 from boxship.compose.reading import parse
@@ -67,10 +67,9 @@ class Scope(Struct, frozen=True):
 class Documents:
     """The files of one load: each is read once, and made ready once for each environment."""
 
-    def __init__(self, request: LoadRequest, files: Files, forms: Forms) -> None:
+    def __init__(self, request: LoadRequest, files: Files) -> None:
         self.request = request
         self.files = files
-        self.forms = forms
         self.warnings: dict[str, None] = {}
         self.uses: dict[Use, None] = {}
         self._raw: dict[str, tuple[Mapping, ...]] = {}
@@ -115,12 +114,11 @@ class Documents:
         self.uses.update(dict.fromkeys(uses(document)))
         node: Node = document
         if self.request.interpolate:
-            interpolator = Interpolator(environment, self.forms.cast)
+            interpolator = Interpolator(environment)
             node = interpolator.apply(document)
             self.warnings.update(interpolator.warnings)
         assert isinstance(node, Mapping)
-        self.forms.check(node)
-        return self.forms.canonical(node, self.request.interpolate)
+        return long_form(node, interpolated=self.request.interpolate)
 
 
 def joined(documents: tuple[Mapping, ...], change: Callable[[Mapping], Mapping] = lambda each: each) -> Mapping | None:

@@ -15,13 +15,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from boxship.compose.document import Entry, FileError, Node, Place, Scalar, Sequence
-from boxship.compose.forms import Path
 from boxship.errors import Invalid
 
 NESTING_LEVELS = 32  # variables in operands of variables
 VALUE_CHARACTERS = 1024 * 1024  # of one value after substitution
 
 Lookup = Callable[[str], str | None]
+Path = tuple[str, ...]  # steps into a tree: keys, and "[0]" for an item of a list
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
@@ -156,17 +156,16 @@ def shown(path: Path) -> str:
 class Interpolator:
     """Puts one environment into trees. `warnings` collects, each once, what its host should say."""
 
-    def __init__(self, environment: Pairs[str, str], cast: Callable[[Path, Scalar], Scalar]) -> None:
+    def __init__(self, environment: Pairs[str, str]) -> None:
         self.environment = environment
-        self.cast = cast
         self.warnings: dict[str, None] = {}
 
     def _missing(self, name: str) -> None:
         self.warnings[unset(name)] = None
 
     def apply(self, node: Node, path: Path = ()) -> Node:
-        """The same tree with variables put in and texts cast to the type of their field. What does not change stays
-        the same object. Raises FileError."""
+        """The same tree with variables put in; what does not change stays the same object. What comes of a variable is
+        a text, which the table of fields reads as the type of its field. Raises FileError."""
         if isinstance(node, Scalar):
             return self._scalar(node, path)
         if isinstance(node, Sequence):
@@ -180,12 +179,10 @@ class Interpolator:
         return entry if value is entry.value else replace(entry, value=value)
 
     def _scalar(self, scalar: Scalar, path: Path) -> Scalar:
-        if not isinstance(scalar.value, str):
+        if not isinstance(scalar.value, str) or "$" not in scalar.value:
             return scalar
-        if "$" not in scalar.value:
-            return self.cast(path, scalar)
         text = self.text(scalar.value, scalar.place, path)
-        return self.cast(path, replace(scalar, value=text, text=text))
+        return replace(scalar, value=text, text=text)
 
     def text(self, template: str, place: Place, path: Path) -> str:
         """One text with variables put in. Raises FileError with the field's path."""

@@ -12,7 +12,6 @@ from boxship.compose.discovery import locate
 from boxship.compose.document import FileError, Mapping, Node, Place
 from boxship.compose.extending import extended
 from boxship.compose.files import Files
-from boxship.compose.forms import Forms
 from boxship.compose.gathering import Documents, Gathered, LoadRequest, Scope
 from boxship.compose.including import included
 from boxship.compose.interpolation import Interpolator
@@ -24,14 +23,14 @@ from boxship.compose.trees import settled, without
 __all__ = ["Gathered", "LoadRequest", "gather"]
 
 
-def gather(request: LoadRequest, files: Files, forms: Forms | None = None) -> Gathered:
+def gather(request: LoadRequest, files: Files) -> Gathered:
     """Everything that a project's files say, as one tree. Raises FileError for what is wrong in a file, NotFound for a
     file that is not there, Invalid for wrong flags or variables."""
-    read = Documents(request, files, forms or Forms())
+    read = Documents(request, files)
     found = locate(request, read)
     environment = dict(found.environment)
     documents = tuple(document for path in found.files for document in read.raw(path))
-    interpolator = Interpolator(environment, read.forms.cast) if request.interpolate else None
+    interpolator = Interpolator(environment) if request.interpolate else None
     name, renamed = project_name(request.name, environment, documents, found.directory, interpolator)
     environment["COMPOSE_PROJECT_NAME"] = name
     tree = _Gathering(read).load(found.files, Scope(found.directory, environment), Place(found.files[0]))
