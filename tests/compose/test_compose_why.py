@@ -111,9 +111,9 @@ def test_ports_that_are_taken_and_by_whom() -> None:
 
 
 def test_services_without_containers() -> None:
+    profiles = "profiles debug, ops, of which none is active. `--profile debug` enables it."
     assert told("tool") == [
-        "tool is not enabled: it belongs to the profiles debug, ops, of which none is active. `--profile debug` enables "
-        "it.",
+        f"tool is not enabled: it belongs to the {profiles}",
         "tool has no container: it was never brought up, or was taken down.",
     ]
     assert told("built") == ["built has no container: its image demo-built is not here and has to be built (`build`)."]
