@@ -36,13 +36,13 @@ def filters(**values: list[str]) -> str:
 
 
 class HttpHost:
-    """One engine, asked over HTTP. `owner` is what others are told while they wait for the lock."""
+    """One engine, asked over HTTP."""
 
-    def __init__(self, reach: Reach, build: Build, owner: str = "") -> None:
+    def __init__(self, reach: Reach, build: Build) -> None:
         self.reach = reach
         self.build = build
         self.once: Once | None = None
-        self._owner = owner or f"boxship compose (process {os.getpid()})"
+        self._owner = f"boxship {reach.call.name} (process {os.getpid()})"
 
     def observe(
         self,

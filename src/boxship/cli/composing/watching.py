@@ -12,7 +12,7 @@ import os
 import tarfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from boxship.cli.composing.hooks import run_hook
 from boxship.cli.composing.opening import Opening
@@ -42,16 +42,15 @@ class Batch:
         self.changed: dict[str, None] = {}
         self.removed: dict[str, None] = {}
 
-    def take(self, changed: Iterable[str], removed: Iterable[str]) -> bool:
+    def take(self, changed: Sequence[str], removed: Sequence[str]) -> bool:
         """Whether there was anything new."""
-        before = len(self.changed), len(self.removed)
         for path in changed:
             self.removed.pop(path, None)
             self.changed[path] = None
         for path in removed:
             self.changed.pop(path, None)
             self.removed[path] = None
-        return (len(self.changed), len(self.removed)) != before
+        return bool(changed or removed)
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed)
