@@ -24,6 +24,21 @@ KEPT_TAGS = ("!reset", "!override")
 _CORE = "tag:yaml.org,2002:"
 _SCALAR_TAGS = ("str", "int", "float", "bool", "null")
 _QUOTES = frozenset("'\"|>")
+# What libyaml says, and what it means to who wrote the file.
+_HINTS = {
+    "mapping values are not allowed in this context": "a ':' is not allowed here: check quotes and indentation",
+    "did not find expected key": "a key is expected here: check the indentation",
+    "found a tab character that violates indentation": "a tab cannot indent in YAML: use spaces",
+    "block sequence entries are not allowed in this context": "a list cannot begin here: put '-' on a line of its own",
+    "did not find expected '-' indicator": "an item of a list ('-') is expected here: check the indentation",
+    "found character that cannot start any token": "this character cannot begin a text: write the text in quotes",
+    "found incompatible YAML document": "this version of YAML is not known: leave the %YAML line out",
+}
+# The same for what is seen only behind the mistake: told of the place where that began.
+_EARLIER = {
+    "could not find expected ':'": "a ':' is missing after this key",
+    "found unexpected end of stream": "this quote is never closed",
+}
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -102,17 +117,18 @@ class _Builder:
 
     def _explained(self, error: yaml.MarkedYAMLError) -> FileError:
         """The parser's complaint, with the context only where it says where something began."""
+        if error.problem in _EARLIER and error.context_mark is not None:
+            return FileError(self._place(error.context_mark), _EARLIER[error.problem])
         mark = error.problem_mark or error.context_mark
         if mark is None:
             return FileError(Place(self.file), f"cannot be read as YAML: {error.problem or error.context}")
         line = self.text.split("\n", mark.line + 1)[mark.line] if mark.line <= self.text.count("\n") else ""
         if line[mark.column : mark.column + 1] == "\t":
             return FileError(self._place(mark), "a tab cannot indent in YAML: use spaces")
-        reason = f"{error.problem}"
-        if error.context:
-            began = error.context_mark
-            where = f" that began in line {began.line + 1}" if began is not None and began.line != mark.line else ""
-            reason += f" ({error.context}{where})"
+        reason = _HINTS.get(error.problem or "", f"{error.problem}")
+        began = error.context_mark
+        if error.context and began is not None and began.line != mark.line:
+            reason += f" ({error.context} from line {began.line + 1} on)"
         return FileError(self._place(mark), reason)
 
     def build(self, event: Any, depth: int) -> tuple[Node, int]:
