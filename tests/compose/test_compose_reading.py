@@ -147,6 +147,8 @@ WRONG = {
     b"- a": "f:1:1: the top level must be a mapping of fields, not a list",
     b"just text": "f:1:1: the top level must be a mapping of fields, not the text 'just text'",
     b"a: \x01": "f:1:4: the character U+0001 is not allowed",
+    "é: ä\x02".encode(): "f:1:5: the character U+0002 is not allowed",
+    b"a: [1, ,]": "f:1:8: a value is expected here",
     b"1: 2": "f:1:1: a key must be a text, not 1: write it in quotes",
     b"true: 2": "f:1:1: a key must be a text, not true",
     b"~: 2": "f:1:1: a key must be a text, not ~",

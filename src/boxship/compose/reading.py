@@ -27,6 +27,7 @@ _QUOTES = frozenset("'\"|>")
 # What libyaml says, and what it means to who wrote the file.
 _HINTS = {
     "mapping values are not allowed in this context": "a ':' is not allowed here: check quotes and indentation",
+    "did not find expected node content": "a value is expected here",
     "did not find expected key": "a key is expected here: check the indentation",
     "found a tab character that violates indentation": "a tab cannot indent in YAML: use spaces",
     "block sequence entries are not allowed in this context": "a list cannot begin here: put '-' on a line of its own",
@@ -109,7 +110,7 @@ class _Builder:
             raise FileError(Place(self.file), f"cannot be read as YAML: {error}") from None
 
     def _offset(self, position: int) -> Place:
-        before = self.text[:position]
+        before = self.text.encode()[:position].decode(errors="ignore")  # libyaml counts bytes
         return Place(self.file, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
     def _place(self, mark: Any) -> Place:
