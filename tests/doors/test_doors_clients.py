@@ -331,3 +331,10 @@ def test_shapes_follow_the_version(daemon: Daemon, client: DockerClient) -> None
             raw.send(f"GET /v{version}/images/{image.id}/json HTTP/1.1\nHost: d\nConnection: close")
             raw.head()
             assert (field in json.loads(raw.rest())) is present
+    for agent, present in (("docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1", True), ("docker/28.2.2", False)):
+        with Raw(daemon) as raw:
+            raw.send(f"GET /v1.51/images/{image.id}/json HTTP/1.1\nHost: d\nUser-Agent: {agent}\nConnection: close")
+            raw.head()
+            shown = json.loads(raw.rest())
+            assert ("ContainerConfig" in shown) is present
+            assert not present or shown["ContainerConfig"] == shown["Config"]

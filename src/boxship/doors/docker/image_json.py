@@ -66,7 +66,7 @@ def inspect_json(image: Image, version: Version) -> dict[str, Any]:
         shown["VirtualSize"] = image.size
     if version < (1, 45):
         shown["Container"] = ""
-        shown["ContainerConfig"] = config_json(None)
+        shown["ContainerConfig"] = config_json(config.config)
     return shown
 
 

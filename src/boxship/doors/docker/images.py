@@ -24,6 +24,11 @@ PRUNE_FILTERS = ("dangling", "label", "label!", "until")
 CLOCK = SystemClock()
 CRLF = b"\r\n"
 
+# docker-compose 1 takes the newest version that is offered, and reads what images have lost since: it cannot make a
+# container anew without ContainerConfig. It is shown images as they were in the last version that had it.
+COMPOSE_ONE = "docker-compose/1."
+BEFORE_CHANGE = (1, 44)
+
 
 async def listed(call: Call) -> Reply:
     filters = parse_filters(call.text("filters"), LIST_FILTERS)
@@ -76,7 +81,10 @@ def names_of(image: Image) -> tuple[str, ...]:
 
 
 async def inspect(call: Call) -> Reply:
-    return reply(inspect_json(await call.engine.images.resolve(call.id), call.version))
+    version = call.version
+    if call.request.headers.get("User-Agent", "").startswith(COMPOSE_ONE):
+        version = min(version, BEFORE_CHANGE)
+    return reply(inspect_json(await call.engine.images.resolve(call.id), version))
 
 
 async def history(call: Call) -> Reply:
