@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,18 +112,25 @@ class Project:
         folder: Path | None = None,
     ) -> "subprocess.CompletedProcess[str]":
         """Run the program to its end, in the project's folder."""
-        done = subprocess.run(
+        process = subprocess.Popen(
             self.words(*words),
-            input=data,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=timeout,
             env={**self.environment, **(env or {})},
             cwd=folder or self.folder,
-            check=False,
+            start_new_session=True,
         )
-        done.stdout, done.stderr = CONTROLS.sub("", done.stdout), CONTROLS.sub("", done.stderr)
+        try:
+            output, complaints = process.communicate(data, timeout)
+        except subprocess.TimeoutExpired:
+            end_all(process)  # a plugin is a process of its own, and has the pipes
+            output, complaints = process.communicate()
+            raise AssertionError(f"compose {' '.join(words)} takes too long:\n{output}{complaints}") from None
+        output, complaints = CONTROLS.sub("", output), CONTROLS.sub("", complaints)
+        done = subprocess.CompletedProcess(process.args, process.returncode, output, complaints)
         assert not check or done.returncode == 0, f"compose {' '.join(words)}: {done.returncode}\n{_both(done)}"
         return done
 
@@ -147,12 +156,12 @@ class Project:
                 stderr=place,
                 env={**self.environment, **(env or {})},
                 cwd=self.folder,
+                start_new_session=True,
             )
         try:
             yield Running(process, log)
         finally:
-            process.kill()
-            process.wait()
+            end_all(process)
 
     def terminal(self, *words: str, columns: int = 111) -> contextlib.AbstractContextManager[Terminal]:
         """The program on a terminal of its own."""
@@ -253,7 +262,10 @@ class Running:
         return CONTROLS.sub("", self._log.read_text(errors="replace"))
 
     def says(self, text: str, times: int = 1) -> None:
-        until(lambda: self.output().count(text) >= times, SECONDS, f"{text!r} in {self.output()!r}")
+        deadline = time.monotonic() + SECONDS
+        while (output := self.output()).count(text) < times:
+            assert time.monotonic() < deadline, f"not seen: {text!r} in {output!r}"
+            time.sleep(0.02)
 
     def code(self, seconds: float = SECONDS) -> int:
         """Its exit code; it has to end in time."""
@@ -261,6 +273,13 @@ class Running:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"does not end: {self.output()!r}") from None
+
+
+def end_all(process: "subprocess.Popen[Any]") -> None:
+    """End a program and what it has started in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def label(entry: Mapping[str, Any], name: str) -> str:

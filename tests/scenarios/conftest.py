@@ -12,6 +12,7 @@ from docker import DockerClient
 from compose_kit import Program, Project
 from daemons import Daemon, free_port, running_daemon
 
+POOL = ("--address-pool", "10.210.0.0/16:24")  # of its own: many projects beside other tests' daemons
 _numbers = itertools.count(1)
 
 
@@ -25,7 +26,7 @@ def host(registry_address: str) -> Iterator[Daemon]:
     """The boxshipd that the scenarios run against, with the image busybox:latest."""
     with (
         tempfile.TemporaryDirectory(prefix="bx") as folder,
-        running_daemon(Path(folder), "--registry", registry_address, image=False) as running,
+        running_daemon(Path(folder), *POOL, "--registry", registry_address, image=False) as running,
     ):
         running.boxship("base", "busybox")
         yield running
