@@ -22,8 +22,13 @@ OUTPUT_CHARACTERS = 400
 def await_container(reach: Reach, action: AwaitContainer, tell: Callable[[News], None]) -> None:
     """Return when the condition holds. Raises Conflict when it cannot come true any more, Timeout when it is late."""
     began, pause, said = time.monotonic(), FIRST_PAUSE, ""
+    restarts: int | None = None
     while True:
         record = look(reach, action.container, action.name)
+        count = record.get("RestartCount") or 0
+        if action.steady and count > (count if restarts is None else restarts):
+            raise Conflict(f"container {action.name} ended and was restarted")
+        restarts = count
         verdict = judge(record, action.condition, action.name)
         if verdict is None:
             return

@@ -8,7 +8,7 @@ from boxship.compose.model import Service
 from boxship.compose.parts import UpdateConfig
 from boxship.compose.planning.actions import RollPolicy
 from boxship.compose.planning.matching import Wanted, anonymous_volumes
-from boxship.compose.planning.observed import SeenContainer
+from boxship.compose.planning.observed import LABEL_GROUP, SeenContainer
 from boxship.errors import Invalid
 from boxship.spec.duration import SECOND, parse_duration
 
@@ -68,7 +68,8 @@ def start_first(wanted: Wanted, old: Iterable[SeenContainer], warn: Callable[[st
     order = deploy.update_config.order if deploy is not None and deploy.update_config is not None else ""
     if order == "stop-first":
         return False
-    hurdle = _impossible(service)
+    old = tuple(old)
+    hurdle = _impossible(service) or _alone(service, old)
     if order == "start-first":
         if hurdle:
             warn(f"service {service.name!r} cannot be updated start-first: {hurdle}; it is updated stop-first")
@@ -90,6 +91,14 @@ def _impossible(service: Service) -> str:
         return "it has a fixed mac_address"
     if any(network and (network.ipv4_address or network.ipv6_address) for network in service.networks.values()):
         return "it has a fixed address"
+    return ""
+
+
+def _alone(service: Service, old: Iterable[SeenContainer]) -> str:
+    """Containers that another program made are in no group: nobody can share a port with them."""
+    fixed = any(port.published for port in service.ports)
+    if fixed and any(not seen.labels.get(LABEL_GROUP) for seen in old):
+        return "its containers were made by another program, and hold their ports alone"
     return ""
 
 

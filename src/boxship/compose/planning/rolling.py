@@ -283,13 +283,18 @@ def _action(roll: RollService, slot: Slot, phase: Phase) -> Action:
         Phase.CREATING: slot.create,
         Phase.STARTING: StartContainer(service=service, container=new, name=slot.final),
         Phase.CHECKING: AwaitContainer(
-            service=service, container=new, name=slot.final, condition="healthy", seconds=roll.wait_seconds
+            service=service, container=new, name=slot.final, condition="healthy", seconds=roll.wait_seconds, steady=True
         ),
         Phase.MONITORING: WatchContainer(service=service, container=new, name=slot.final, seconds=roll.update.monitor),
         Phase.RETIRING: StopContainer(service=service, container=slot.old, name=slot.name, seconds=roll.stop_seconds),
         Phase.REVIVING: StartContainer(service=service, container=slot.old, name=slot.name),
         Phase.RECHECKING: AwaitContainer(
-            service=service, container=slot.old, name=slot.name, condition="healthy", seconds=roll.wait_seconds
+            service=service,
+            container=slot.old,
+            name=slot.name,
+            condition="healthy",
+            seconds=roll.wait_seconds,
+            steady=True,
         ),
         Phase.DROPPING: StopContainer(service=service, container=new, name=slot.final, seconds=roll.stop_seconds),
         Phase.ERASING: RemoveContainer(
