@@ -19,6 +19,7 @@ from boxship.network.model import AttachmentRecord, EndpointRecord, VirtualAddre
 from boxship.network.networks import Networks
 from boxship.spec.attachment import Attachment, Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest, PublishedPort
+from boxship.sys import conntrack
 from boxship.sys.nftables import Nftables
 
 A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
@@ -250,6 +251,39 @@ async def test_connections_stay_where_they_are(networks: Networks, machine) -> N
             assert (await loop.sock_recv(flow, 10)).startswith(b"b ")
     for opened in (server, datagrams, client, flow, connection):
         opened.close()
+
+
+async def test_who_was_not_answered_is_led_elsewhere(networks: Networks, machine) -> None:
+    """A member whose queue is full drops what comes; its client asks again, and must not ask one that has left."""
+    await networks.create(NetworkSpec(name="one"))
+    a, b = await join(networks, A), await join(networks, B)
+
+    def refuse() -> None:
+        context = Nftables()
+        context.run("add table ip full\nadd chain ip full in { type filter hook input priority 0; }")
+        context.run("add rule ip full in counter drop")
+        context.close()
+
+    def refused() -> int:
+        context = Nftables()
+        listed = context.query("list table ip full")
+        context.close()
+        return int(next(item["rule"]["expr"][0]["counter"]["packets"] for item in listed if "rule" in item))
+
+    await inside(a.namespace, refuse)
+    await networks.stand(A, Standing.READY)
+    async with serve(b.namespace, "tcp", "0.0.0.0", 80, "b"):
+        asking = asyncio.create_task(ask(machine.outside, "tcp", OUTSIDE_ADDRESS, 8080, timeout=8))
+        async with asyncio.timeout(3):
+            while not await inside(a.namespace, refused):
+                await asyncio.sleep(0.01)
+        await networks.stand(B, Standing.READY)
+        await networks.stand(A, Standing.LEAVING)
+        await networks.forget_unanswered(A)
+        assert (await asking).startswith("b ")
+        talking = await asyncio.to_thread(lambda: socket.create_connection((b.endpoints[0].ipv4_address, 80)))
+        assert await asyncio.to_thread(conntrack.forget_unanswered, b.endpoints[0].ipv4_address) == 0
+        talking.close()
 
 
 async def test_a_virtual_address_stands_for_the_group(networks: Networks, machine) -> None:

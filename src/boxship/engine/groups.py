@@ -197,6 +197,8 @@ class Groups:
             pid = container.state.process.pid
             count = await self._networks.open_connections(pid, drained_ports(container))
             waited = self._clock.monotonic() - begun
+            if not count or waited >= longest:
+                await self._networks.forget_unanswered(container.id)
             if not count:
                 return f"its connections had ended after {format_duration(waited // MILLISECOND * MILLISECOND)}"
             if waited >= longest:

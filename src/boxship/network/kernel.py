@@ -6,7 +6,7 @@ each either has its whole effect or takes back what it did.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -129,6 +129,11 @@ class Kernel:
     def lead_rules(self, wanted: rules.Elements) -> None:
         """Lead the sets of our table to `wanted`, whatever they hold."""
         self.change_rules(self.elements(), wanted)
+
+    def forget_unanswered(self, addresses: Sequence[str]) -> None:
+        """Let connections that these addresses have not answered yet be led anew."""
+        for address in addresses:
+            conntrack.forget_unanswered(address)
 
     def remove_rules(self) -> None:
         self.nftables.run(rules.remove_table(self._table))

@@ -248,6 +248,13 @@ class Networks:
         found = self._virtual.all
         return {item.network_id: item.address for item in found if (item.group, item.name) == (group, name)}
 
+    async def forget_unanswered(self, container_id: str) -> None:
+        """Connections that a member has not answered yet, for its queue was full, go to others from now on."""
+        record = self._places.records.get(container_id)
+        if record is not None:
+            addresses = [item.endpoint.ipv4_address for item in record.endpoints if item.endpoint.ipv4_address]
+            await self._kernel.run(self._kernel.forget_unanswered, addresses)
+
     async def open_connections(self, pid: int, ports: Collection[int] | None) -> int:
         """How many TCP connections to some ports (None: all at which it listens) the container of a process has with
         others."""

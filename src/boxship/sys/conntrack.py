@@ -6,7 +6,7 @@ was published would pass it by for ever, and one of a container that is gone wou
 
 import socket
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 
 from boxship.sys.netlink import ACK, DONE, DUMP, ERROR, REQUEST, attribute, attributes
 
@@ -16,7 +16,9 @@ ORIGINAL, ANSWER, FILTER = 1, 2, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILT
 ADDRESSES, SOURCE, DESTINATION = 1, 1, 2  # CTA_TUPLE_IP, CTA_IP_V4_SRC, CTA_IP_V4_DST
 PROTOCOL, NUMBER, DESTINATION_PORT = 2, 1, 3  # CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_DST_PORT
 NESTED = 0x8000
-BY_PROTOCOL, BY_PORT = 1 << 3, 1 << 5
+ORIGINAL_FLAGS, ANSWER_FLAGS = 1, 2  # CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS
+BY_SOURCE, BY_PROTOCOL, BY_PORT = 1 << 0, 1 << 3, 1 << 5
+STATUS, SEEN_ANSWER = 3, 1 << 1  # CTA_STATUS, IPS_SEEN_REPLY
 NETFILTER = 12
 ANSWER_SECONDS = 10
 BUFFER_BYTES = 1 << 18
@@ -27,29 +29,36 @@ def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return struct.pack("IHHII", 20 + len(body), SUBSYSTEM | kind, REQUEST | flags, sequence, 0) + head + body
 
 
-def _flows(channel: socket.socket, port: int, address: str, answered_by: Collection[str]) -> list[bytes]:
-    """The original tuples, as the kernel writes them, of UDP flows to a port and an address (0 and "": any) that are
-    answered by none of some addresses."""
-    protocol, known = attribute(NUMBER, b"\x11"), BY_PROTOCOL
-    if port:
-        protocol, known = protocol + attribute(DESTINATION_PORT, struct.pack("!H", port)), BY_PROTOCOL | BY_PORT
-    body = attribute(ORIGINAL | NESTED, attribute(PROTOCOL | NESTED, protocol))
-    body += attribute(FILTER | NESTED, attribute(1, struct.pack("I", known)))
+Flow = dict[int, bytes]  # a flow's attributes
+
+
+def _dump(channel: socket.socket, body: bytes) -> Iterator[Flow]:
+    """The flows that match a filter; kernels that know no filter give all."""
     channel.send(_message(GET, DUMP, 1, body))
-    found: list[bytes] = []
     while True:
         data = channel.recv(BUFFER_BYTES)
         at = 0
         while at + 16 <= len(data):
             length, kind = struct.unpack_from("IH", data, at)
             if kind in (DONE, ERROR):
-                return found
-            values = dict(attributes(data[at + 20 : at + length]))
-            flow, answer = values.get(ORIGINAL, b""), values.get(ANSWER, b"")
-            wanted = _is_udp_to(flow, port) and address in ("", _address(flow, DESTINATION))
-            if wanted and _address(answer, SOURCE) not in answered_by:
-                found.append(flow)
+                return
+            yield dict(attributes(data[at + 20 : at + length]))
             at += (length + 3) & ~3
+
+
+def _forget(choose: Callable[[socket.socket], list[bytes]]) -> int:
+    """Forget the flows whose original tuples `choose` finds; how many they were."""
+    try:
+        channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
+    except OSError:
+        return 0
+    with channel:
+        channel.settimeout(ANSWER_SECONDS)
+        flows = choose(channel)
+        for sequence, flow in enumerate(flows, 2):
+            channel.send(_message(DELETE, ACK, sequence, attribute(ORIGINAL | NESTED, flow)))
+            channel.recv(BUFFER_BYTES)  # one that ended meanwhile is fine
+    return len(flows)
 
 
 def _is_udp_to(flow: bytes, port: int) -> bool:
@@ -67,14 +76,40 @@ def _address(flow: bytes, kind: int) -> str:
 def forget_udp_flows(port: int = 0, address: str = "", *, answered_by: Collection[str] = ()) -> int:
     """Forget the UDP flows to a port (0: any) of an address ("": any) in the calling thread's namespace, but those that
     one of some addresses answers; how many they were. A kernel without connection tracking has none."""
-    try:
-        channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
-    except OSError:
-        return 0
-    with channel:
-        channel.settimeout(ANSWER_SECONDS)
-        flows = _flows(channel, port, address, answered_by)
-        for sequence, flow in enumerate(flows, 2):
-            channel.send(_message(DELETE, ACK, sequence, attribute(ORIGINAL | NESTED, flow)))
-            channel.recv(BUFFER_BYTES)  # one that ended meanwhile is fine
-    return len(flows)
+    protocol, known = attribute(NUMBER, b"\x11"), BY_PROTOCOL
+    if port:
+        protocol, known = protocol + attribute(DESTINATION_PORT, struct.pack("!H", port)), BY_PROTOCOL | BY_PORT
+    body = attribute(ORIGINAL | NESTED, attribute(PROTOCOL | NESTED, protocol))
+    body += attribute(FILTER | NESTED, attribute(ORIGINAL_FLAGS, struct.pack("I", known)))
+
+    def is_wanted(flow: bytes, answer: bytes) -> bool:
+        wanted = _is_udp_to(flow, port) and address in ("", _address(flow, DESTINATION))
+        return wanted and _address(answer, SOURCE) not in answered_by
+
+    def choose(channel: socket.socket) -> list[bytes]:
+        pairs = [(flow.get(ORIGINAL, b""), flow.get(ANSWER, b"")) for flow in _dump(channel, body)]
+        return [flow for flow, answer in pairs if is_wanted(flow, answer)]
+
+    return _forget(choose)
+
+
+def forget_unanswered(address: str) -> int:
+    """Forget the TCP connections to an address of which it has answered nothing yet: who asks again may be led
+    elsewhere. How many they were."""
+    source = attribute(SOURCE, socket.inet_aton(address))
+    body = attribute(
+        ANSWER | NESTED,
+        attribute(ADDRESSES | NESTED, source) + attribute(PROTOCOL | NESTED, attribute(NUMBER, b"\x06")),
+    )
+    body += attribute(FILTER | NESTED, attribute(ANSWER_FLAGS, struct.pack("I", BY_SOURCE | BY_PROTOCOL)))
+
+    def is_wanted(flow: Flow) -> bool:
+        answer = flow.get(ANSWER, b"")
+        protocol = dict(attributes(dict(attributes(answer)).get(PROTOCOL, b""))).get(NUMBER)
+        answered = int.from_bytes(flow.get(STATUS, b""), "big") & SEEN_ANSWER
+        return protocol == b"\x06" and _address(answer, SOURCE) == address and not answered
+
+    def choose(channel: socket.socket) -> list[bytes]:
+        return [flow[ORIGINAL] for flow in _dump(channel, body) if ORIGINAL in flow and is_wanted(flow)]
+
+    return _forget(choose)
