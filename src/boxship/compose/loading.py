@@ -6,8 +6,6 @@ includes is imported into it, and then it is laid over the files before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Pairs
-
 from boxship.compose.discovery import locate
 from boxship.compose.document import FileError, Mapping, Node, Place
 from boxship.compose.extending import extended
@@ -70,8 +68,3 @@ class _Gathering:
 def _mapping(node: Node) -> Mapping:
     assert isinstance(node, Mapping)
     return node
-
-
-def variables(environment: Pairs[str, str], gathered: Gathered) -> tuple[tuple[str, str | None], ...]:
-    """The variables that the files speak of, with the values that they have."""
-    return tuple((name, environment.get(name)) for name in dict.fromkeys(use.name for use in gathered.uses))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from boxship.compose.document import Mapping, Node, Scalar
-from boxship.compose.trees import nodes_of, section, text_of, transformed, with_value
+from boxship.compose.trees import section, text_of, transformed, with_value
 from boxship.errors import Unsupported
 
 _PLAIN = (
@@ -100,8 +100,3 @@ def _volume(node: Node, folder: Folder) -> Node:
     if device is None or "bind" not in text_of(options.get("o")).split(","):
         return node
     return with_value(node, "driver_opts", with_value(options, "device", _joined(device, folder)))
-
-
-def texts(node: Node | None) -> tuple[str, ...]:
-    """The texts of a list of scalars, or of one alone."""
-    return tuple(text_of(item) for item in nodes_of(node))

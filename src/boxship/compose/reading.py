@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from msgspec.structs import replace
 
 from boxship.compose.document import Entry, FileError, Mapping, Node, Place, Scalar, Sequence
 from boxship.compose.scalars import resolve, tagged
@@ -252,8 +251,3 @@ def _inherited(source: Node, own: dict[str, Place]) -> list[Entry]:
             if entry.key not in own and entry.key not in found:
                 found[entry.key] = entry
     return list(found.values())
-
-
-def untagged(node: Node) -> Node:
-    """The same node without `!reset` or `!override`."""
-    return replace(node, tag="") if node.tag else node

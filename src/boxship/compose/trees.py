@@ -8,9 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from boxship.compose.document import Entry, Mapping, Node, Place, Scalar, Sequence
-
-NOWHERE = Place("")
+from boxship.compose.document import Entry, Mapping, Node, Scalar, Sequence
 
 
 def plain(node: Node) -> Any:
