@@ -1,20 +1,16 @@
 """`boxship compose` against a real daemon: one project, used as people use it."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_compose import Compose
 
-from boxship.cli.program import run
 from daemons import Daemon, free_port, until
 
-PROGRAM = str(Path(sys.executable).parent / "boxship")
 FILE = """\
 name: faces
 services:
@@ -45,54 +41,6 @@ secrets: {{word: {{environment: FACES_WORD}}}}
 configs: {{page: {{content: "a page"}}}}
 volumes: {{data: {{}}}}
 """
-
-
-class Compose:
-    """The program on one file."""
-
-    def __init__(self, daemon: Daemon, folder: Path, text: str) -> None:
-        self.daemon = daemon
-        self.file = folder / "compose.yaml"
-        self.file.write_text(text)
-        self.environment = {**os.environ, **daemon.environment(), "BOXSHIP_HOST": daemon.url, "FACES_WORD": "secret"}
-
-    def words(self, *words: str) -> list[str]:
-        return [PROGRAM, "compose", "-f", str(self.file), *words]
-
-    def __call__(self, *words: str, code: int = 0, data: str = "", file: bool = True) -> str:
-        """Run it in this process, which is quicker by far than a new one."""
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as typed:
-            typed.write(data.encode())
-            typed.seek(0)
-            saved = [os.dup(number) for number in range(3)]
-            before = sys.stdout, sys.stderr
-            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-            for number, target in enumerate((typed, out, err)):
-                os.dup2(target.fileno(), number)
-            try:
-                found = run(["compose", *(("-f", str(self.file)) if file else ()), *words], self.environment)
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                sys.stdout, sys.stderr = before
-                for number, kept in enumerate(saved):
-                    os.dup2(kept, number)
-                    os.close(kept)
-            out.seek(0)
-            err.seek(0)
-            shown, self.said = out.read().decode(), err.read().decode()
-        assert found == code, f"{words}: {found}\n{shown}{self.said}"
-        return shown
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            self.words(*words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environment,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +164,10 @@ def test_in_the_foreground(daemon: Daemon, tmp_path: Path) -> None:
     )
     running = compose.start("up", "--no-color")
     assert running.stdout is not None
-    lines = iter(running.stdout.readline, "")
-    assert any(line == "stays-1  | here\n" for line in lines)
+    lines = []
+    while "stays-1  | here\n" not in lines:
+        lines.append(running.stdout.readline())
+        assert lines[-1], (lines, running.communicate())
     follower = compose.start("logs", "-f", "--no-log-prefix")
     assert follower.stdout is not None and follower.stdout.readline() == "here\n"
     running.send_signal(signal.SIGINT)
