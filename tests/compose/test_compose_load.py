@@ -8,6 +8,7 @@ from boxship.compose.document import FileError, Mapping
 from boxship.compose.load import Options
 from boxship.compose.normal import used
 from boxship.compose.parts import Dependency, Ulimit
+from boxship.compose.printing import in_order
 from boxship.compose.reading import parse
 from boxship.compose.trees import plain
 from boxship.errors import Invalid
@@ -162,3 +163,14 @@ def test_without_interpolation_short_forms_wait_for_their_variables() -> None:
         "dns": ["${D}"],
         "command": "a $b",
     }
+
+
+def test_long_chains_of_dependencies_are_followed() -> None:
+    count = 1500
+    chain = [f"  s{number}: {{image: x, depends_on: [s{number + 1}]}}\n" for number in range(count)]
+    project = loaded(f"services:\n{''.join(chain)}  s{count}: {{image: x}}\n")
+    assert in_order(project)[:2] == (f"s{count}", f"s{count - 1}")
+    circle = f"services:\n{''.join(chain)}  s{count}: {{image: x, depends_on: [s0]}}\n"
+    with pytest.raises(FileError, match=rf"services.s{count}: services depend on each other: s0 -> s1 -> "):
+        loaded(circle)
+    assert len(in_order(loaded(circle, options=Options(consistency=False)))) == count + 1

@@ -6,7 +6,7 @@ that is nowhere, the nearest one. It must never change a tree, and never look at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from boxship.compose import fields
 from boxship.compose.checking_service import SERVICE_CHECKS
@@ -61,32 +61,33 @@ def _services(tree: Mapping) -> Iterator[tuple[str, Mapping]]:
             yield f"services.{entry.key}", entry.value
 
 
-def _missing(node: Node, path: str, what: str, name: str, names: Mapping) -> FileError:
-    near = fields.meant(name, names.keys())
+def _missing(node: Node, path: str, what: str, name: str, names: Iterable[str]) -> FileError:
+    near = fields.meant(name, names)
     return FileError(node.place, f'{path}: there is no {what} "{name}"{near}')
 
 
 def _references(tree: Mapping) -> Iterator[FileError]:
-    networks, volumes, services = section(tree, "networks"), section(tree, "volumes"), section(tree, "services")
+    kinds = ("networks", "volumes", "services", "secrets", "configs")
+    known = {kind: dict.fromkeys(section(tree, kind).keys()) for kind in kinds}
+    networks, volumes, services = known["networks"], known["volumes"], known["services"]
     for path, service in _services(tree):
         for name, node, _ in dependencies(service):
-            if services.get(name) is None:
+            if name not in services:
                 yield _missing(node, path, "service", name, services)
         for entry in section(service, "networks").entries:
-            if networks.get(entry.key) is None and entry.key != "default":
+            if entry.key not in networks and entry.key != "default":
                 yield _missing(Scalar("", entry.place), f"{path}.networks", "network", entry.key, networks)
         for index, mount in enumerate(nodes_of(service.get("volumes"))):
             if isinstance(mount, Mapping) and text_of(mount.get("type")) == "volume":
                 source = mount.get("source")
-                if source is not None and text_of(source) and volumes.get(text_of(source)) is None:
+                if source is not None and text_of(source) and text_of(source) not in volumes:
                     yield _missing(source, f"{path}.volumes[{index}]", "volume", text_of(source), volumes)
         for kind, owner, where in _grants(service):
-            known = section(tree, kind)
             for index, grant in enumerate(nodes_of(owner)):
                 source = grant.get("source") if isinstance(grant, Mapping) else None
-                if source is not None and known.get(text_of(source)) is None:
+                if source is not None and text_of(source) not in known[kind]:
                     what = kind.removesuffix("s")
-                    yield _missing(source, f"{path}.{where}[{index}]", what, text_of(source), known)
+                    yield _missing(source, f"{path}.{where}[{index}]", what, text_of(source), known[kind])
 
 
 def _grants(service: Mapping) -> Iterator[tuple[str, Node | None, str]]:
@@ -104,23 +105,27 @@ def _cycles(tree: Mapping) -> Iterator[FileError]:
     }
     done: set[str] = set()
     for start in needs:
-        chain = _chain(start, needs, done, [])
+        chain = _circle(start, needs, done)
         if chain:
             place = needs[chain[-2]][chain[-1]].place
             yield FileError(place, f"services.{chain[-2]}: services depend on each other: {' -> '.join(chain)}")
             return
 
 
-def _chain(name: str, needs: dict[str, dict[str, Node]], done: set[str], above: list[str]) -> list[str]:
-    if name in above:
-        return [*above[above.index(name) :], name]
-    if name in done or name not in needs:
-        return []
-    for other in needs[name]:
-        found = _chain(other, needs, done, [*above, name])
-        if found:
-            return found
-    done.add(name)
+def _circle(start: str, needs: dict[str, dict[str, Node]], done: set[str]) -> list[str]:
+    """The first chain below `start` that comes back to one of its own; `done` are those that are known to have none."""
+    above: dict[str, Iterator[str]] = {start: iter(needs.get(start, ()))}
+    while above:
+        name, others = next(reversed(above.items()))
+        other = next(others, None)
+        if other is None:
+            done.add(name)
+            del above[name]
+        elif other in above:
+            names = list(above)
+            return [*names[names.index(other) :], other]
+        elif other not in done:
+            above[other] = iter(needs.get(other, ()))
     return []
 
 

@@ -70,6 +70,14 @@ def _scale(service: Mapping) -> Found:
     name = service.get("container_name")
     if name is not None and isinstance(replicas, int) and replicas > 1:
         yield name, f'.container_name: {replicas} containers cannot all have the name "{text_of(name)}"'
+    for entry in section(service, "networks").entries:
+        for field in ("ipv4_address", "ipv6_address", "mac_address"):
+            address = entry.value.get(field) if isinstance(entry.value, Mapping) else None
+            if address is not None and isinstance(replicas, int) and replicas > 1:
+                yield (
+                    address,
+                    f".networks.{entry.key}.{field}: {replicas} containers cannot all have {text_of(address)}",
+                )
 
 
 def _healthcheck(service: Mapping) -> Found:
@@ -80,9 +88,17 @@ def _healthcheck(service: Mapping) -> Found:
 
 
 def _ports(service: Mapping) -> Found:
+    published: dict[tuple[str, ...], int] = {}
     for index, port in enumerate(nodes_of(service.get("ports"))):
-        if isinstance(port, Mapping) and port.get("target") is None:
+        if not isinstance(port, Mapping):
+            continue
+        if port.get("target") is None:
             yield port, f".ports[{index}]: target is missing"
+        host_ip, host_port, protocol = (text_of(port.get(key)) for key in ("host_ip", "published", "protocol"))
+        key = (host_ip or "0.0.0.0", host_port, protocol or "tcp")
+        if host_port not in ("", "0") and "-" not in host_port and key in published:
+            yield port, f".ports[{index}]: the host port {host_port} is that of ports[{published[key]}] already"
+        published[key] = index
 
 
 def _mounts(service: Mapping) -> Found:

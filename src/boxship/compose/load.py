@@ -49,10 +49,11 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
         check_enabled(tree, enabled)
     folder = gathered.directory if request.resolve_paths else "."
     model = project_of(plain(PROJECT, tree), gathered.name, folder, normalize=options.normalize)
+    places = {entry.key: entry.value for entry in section(tree, "services").entries}
     for name, service in model["services"].items():
         resolve(service, gathered.environment)
-        if options.resolve_environment and name in enabled:
-            place = section(section(tree, "services"), name)
+        place = places[name]
+        if options.resolve_environment and name in enabled and isinstance(place, Mapping):
             resolve_files(f"services.{name}", service, place, files, gathered.environment)
     everything = model["services"]
     model |= {

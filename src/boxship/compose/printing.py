@@ -56,16 +56,19 @@ def services_text(project: Project) -> str:
 
 def in_order(project: Project) -> tuple[str, ...]:
     """The names of the enabled services: first what others depend on, else by name."""
+    services = project.services
     found: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name in project.services and name not in found:
-            for needed in sorted(project.services[name].depends_on):
-                visit(needed)
-            found[name] = None
-
-    for name in sorted(project.services):
-        visit(name)
+    begun: set[str] = set()
+    waiting = sorted(services, reverse=True)
+    while waiting:
+        name = waiting[-1]
+        needed = sorted(services[name].depends_on, reverse=True) if name not in begun else ()
+        begun.add(name)
+        before = [other for other in needed if other in services and other not in begun]
+        if before:
+            waiting += before
+        else:
+            found |= {waiting.pop(): None}
     return tuple(found)
 
 
