@@ -22,7 +22,7 @@ class Compose:
         self.file = folder / "compose.yaml"
         if text:
             self.file.write_text(text)
-        self.environment = {**os.environ, **daemon.environment(), "BOXSHIP_HOST": daemon.url, "FACES_WORD": "secret"}
+        self.environment = {**daemon.environment(), "BOXSHIP_HOST": daemon.url, "FACES_WORD": "secret"}
         self.said = ""
 
     def words(self, *words: str) -> list[str]:

@@ -107,7 +107,7 @@ def _find(words: list[str]) -> tuple[str, tuple[str, ...] | None, list[str]]:
         return "", None, []
     if words[0] == "help":
         name = " ".join(words[1:3])
-        return name, find_verb(name), []
+        return name, find_verb(name), ["--help"]
     first, rest = words[0], words[1:]
     if first in GROUPS:
         if not rest or rest[0] in ("--help", "-h"):

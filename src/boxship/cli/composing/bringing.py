@@ -5,13 +5,12 @@ from __future__ import annotations
 from boxship.cli.call import Call, Failure
 from boxship.cli.composing.attached import Attachment, Foreground
 from boxship.cli.composing.build_flags import watcher
-from boxship.cli.composing.making import up_options
-from boxship.cli.composing.opening import Opening, Phase
+from boxship.cli.composing.making import making_phases, up_options
+from boxship.cli.composing.opening import Opening
 from boxship.cli.composing.reading import printer_of
 from boxship.compose.model import Project
 from boxship.compose.planning.selecting import named, select
 from boxship.compose.planning.up import up
-from boxship.compose.running.session import image_phases
 from boxship.errors import Unsupported
 
 ALONE = (  # flags that mean nothing to a program that goes away
@@ -30,7 +29,7 @@ def bring_up(call: Call) -> int:
         opening.watch_builds = watcher(opening)
     project = opening.load(call.arguments)
     asked = up_options(call, project)
-    phases: tuple[Phase, ...] = (*image_phases(project, asked), lambda seen: up(project, seen, asked))
+    phases = making_phases(call, project, asked, lambda seen: up(project, seen, asked))
     gone = options.on("detach") or options.on("wait") or options.on("no-start") or opening.settings.dry_run
     if gone:
         return opening.change(project, "Up", *phases)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 
 from boxship.cli.call import Call, Failure
-from boxship.cli.composing.opening import orphans_of, scales, timeout_of
+from boxship.cli.composing.opening import Phase, orphans_of, scales, timeout_of
 from boxship.compose.model import Project
+from boxship.compose.planning.actions import CreateNetwork, CreateVolume, Plan
+from boxship.compose.planning.drafting import Draft
+from boxship.compose.planning.naming import network_labels, volume_labels
+from boxship.compose.planning.observed import Observed
 from boxship.compose.planning.options import UpOptions
+from boxship.compose.running.session import image_phases
 
 PULLS = {"policy": "", "": "", "always": "always", "missing": "missing", "never": "never", "build": "build"}
 
@@ -45,3 +50,26 @@ def up_options(call: Call, project: Project) -> UpOptions:
         quiet_pull=on("quiet-pull"),
         now=time.time_ns(),
     )
+
+
+def all_resources(project: Project, seen: Observed) -> Plan:
+    """With --all-resources: the networks and volumes that no service uses."""
+    draft = Draft()
+    used_networks = {key for service in project.services.values() for key in service.networks}
+    used_volumes = {mount.source for service in project.services.values() for mount in service.volumes}
+    networks, volumes = {one.name for one in seen.networks}, {one.name for one in seen.volumes}
+    for key, network in project.networks.items():
+        if not network.external and key not in used_networks and network.name not in networks:
+            draft.add(CreateNetwork(key=key, name=network.name, labels=network_labels(project, key)))
+    for key, volume in project.volumes.items():
+        if not volume.external and key not in used_volumes and volume.name not in volumes:
+            draft.add(CreateVolume(key=key, name=volume.name, labels=volume_labels(project, key)))
+    return draft.plan()
+
+
+def making_phases(call: Call, project: Project, options: UpOptions, last: Phase) -> tuple[Phase, ...]:
+    """What `up` and `create` do, in order: images, what is asked for beside services, and the services."""
+    beside: tuple[Phase, ...] = ()
+    if call.group.on("all-resources"):
+        beside = (lambda seen: all_resources(project, seen),)
+    return (*image_phases(project, options), *beside, last)

@@ -10,17 +10,12 @@ COMMAND = Command("[SERVICE...]", (DRY_RUN, *MAKING), most=None, completes=("ser
 
 
 def run(call: Call) -> int:
-    from boxship.cli.composing.making import up_options
+    from boxship.cli.composing.making import making_phases, up_options
     from boxship.cli.composing.opening import Opening
     from boxship.compose.planning.up import create
-    from boxship.compose.running.session import image_phases
 
     opening = Opening(call)
     project = opening.load(call.arguments)
     options = up_options(call, project)
-    return opening.change(
-        project,
-        "Create",
-        *image_phases(project, options),
-        lambda seen: create(project, seen, options),
-    )
+    phases = making_phases(call, project, options, lambda seen: create(project, seen, options))
+    return opening.change(project, "Create", *phases)
