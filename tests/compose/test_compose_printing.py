@@ -106,7 +106,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text("xyn1: #", min_size=1), VALUES, min_size=1, max_size=4))
 def test_what_is_written_reads_back_the_same(values: dict[str, object]) -> None:
     text = dump(values)
