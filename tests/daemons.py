@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
@@ -47,6 +47,14 @@ def docker_program() -> str:
         if path and os.access(path, os.X_OK):
             return str(path)
     raise FileNotFoundError("docker: run `make setup` to install the stock client")
+
+
+def own_addresses(options: Sequence[str]) -> tuple[str, ...]:
+    """The option by which a daemon of this process takes other networks than those of a process beside it: two that
+    look for free ones at the same moment would find the same. The first process has the pools that users have."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    given = number == 0 or "--address-pool" in options
+    return () if given else ("--address-pool", f"10.{150 + number}.0.0/16:24")
 
 
 def busybox_tar() -> bytes:
@@ -94,7 +102,11 @@ class Daemon:
         arguments = [str(program), "--data-root", str(self.data), "--run-root", str(self.run), "--host", self.url]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*arguments, *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*arguments, *own_addresses(self.options), *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         until(self._answers, START_DEADLINE, f"boxshipd answers; its log:\n{self.log.read_text()[-2000:]}")
 

@@ -102,7 +102,7 @@ def run(workshop: Workshop, folder: Path, seed: int) -> None:
         assert with_cache.config() == without.config()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_build_with_the_cache_leaves_what_one_without_leaves(daemon: Daemon, tmp_path: Path, seed: int) -> None:
     workshop = Workshop(daemon, tmp_path)
     folder = tmp_path / "context"

@@ -14,7 +14,7 @@ from typing import Any
 
 from faults_client import Client
 
-from daemons import busybox_tar, processes_naming, until
+from daemons import busybox_tar, own_addresses, processes_naming, until
 
 START_SECONDS = 30.0
 END_SECONDS = 30.0
@@ -70,7 +70,8 @@ class Instance:
     def start(self, *, answers: bool = True) -> None:
         """Start the daemon; wait until it answers."""
         arguments = ["--data-root", str(self.data_root), "--run-root", str(self.run), "--host", f"unix://{self.socket}"]
-        self.pid = self._launcher.launch(self.home, [*arguments, *self._options], self._settings, self.namespace)
+        arguments += [*own_addresses(self._options), *self._options]
+        self.pid = self._launcher.launch(self.home, arguments, self._settings, self.namespace)
         if answers:
             until(self._ready, START_SECONDS, f"boxshipd answers on {self.socket}")
 
