@@ -29,6 +29,7 @@ SECONDS = 20.0  # the longest that a condition may take
 # 1.29 needs a second for each call: it goes through most of them in the slow tests only.
 CURRENT = pytest.mark.parametrize("program", ["v2", "boxship"], indirect=True)
 EVERY = pytest.mark.parametrize("program", ["v2", "boxship", pytest.param("v1", marks=pytest.mark.slow)], indirect=True)
+OURS = pytest.mark.parametrize("program", ["boxship"], indirect=True)  # what this v2 is too old for
 ALWAYS = pytest.mark.parametrize("program", ["v2", "boxship", "v1"], indirect=True)
 LABEL = "com.docker.compose"
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # v2 erases the line before it prints a log, also into a pipe
