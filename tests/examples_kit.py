@@ -26,7 +26,7 @@ EXAMPLES = PROJECT / "examples"
 STOCK = PROJECT / "build" / "compose" / "v2" / "docker-compose"
 BASE = PROJECT / "build" / "examples" / "debian.tar"
 BASE_AGE = 3 * 86400  # seconds for which a base is taken again
-COMMAND_DEADLINE = 900.0  # seconds; a build downloads packages
+COMMAND_DEADLINE = 1800.0  # seconds; a build downloads packages
 PAGE_DEADLINE = 20.0
 
 
