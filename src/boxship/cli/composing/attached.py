@@ -24,9 +24,11 @@ from boxship.compose.model import Project
 from boxship.compose.planning.lifecycle import kill, stop
 from boxship.compose.planning.options import KillOptions, StopOptions
 from boxship.compose.running.cancel import Cancel
+from boxship.errors import NotFound
 
 ASKED = "asked"
 LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 0.5
 EXIT_INTERRUPTED = 130
 
 
@@ -59,6 +61,13 @@ class Foreground:
         self._cancel = Cancel()
         self._asked_times = 0
         self._code: int | None = None
+        self._watching = False
+        self._steps_through = frozenset(
+            name
+            for service in project.services.values()
+            for name, dependency in service.depends_on.items()
+            if dependency.condition == "service_completed_successfully"
+        )
         self._following = Following(
             opening.host,
             project.name,
@@ -70,6 +79,7 @@ class Foreground:
 
     def run(self, *phases: Phase, after: Callable[[], object] | None = None) -> int:
         """Bring up, and stay. `after` is called when all is up."""
+        self._watching = after is not None
         before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._following.watch()
@@ -102,11 +112,13 @@ class Foreground:
             try:
                 news = self._news.get(timeout=LOOK_SECONDS)
             except queue.Empty:
-                alive = self._alive()
+                if self._following.broken:
+                    raise BrokenPipeError from None  # the project stays as it was asked for
+                alive = self._lives_on()
                 continue
             if isinstance(news, Ended) and self._take(news):
                 return self._end(stopping=True)
-            alive = self._alive()
+            alive = self._lives_on()
         if self._asked_times:
             return self._end(stopping=True)
         return self._end(stopping=False)
@@ -114,17 +126,35 @@ class Foreground:
     def _take(self, news: Ended) -> bool:
         """Tell of an end; whether it ends all."""
         name = news.source.name
+        if not self._is_there(news.source):
+            return False  # it was replaced
         again = " (restarting)" if news.again else ""
         self._printer.notice(f"{name} exited with code {news.code}{again}")
         if news.again:
             return False
         asked = self._asked
+        if not news.code and news.source.service in self._steps_through and news.source.service != asked.code_from:
+            return False  # others waited for just that
         counts = not asked.code_from or news.source.service == asked.code_from
         if counts and self._code is None and (asked.abort != "failure" or news.code):
             self._code = news.code
         if asked.abort == "failure":
             return bool(news.code)
         return asked.abort == "exit"
+
+    def _is_there(self, source: Source) -> bool:
+        try:
+            self._opening.host.inspect(source.id)
+        except NotFound:
+            return False
+        return True
+
+    def _lives_on(self) -> bool:
+        """Like `_alive`, but what is between an end and the next start is not taken for the end of all."""
+        if self._watching or self._alive():
+            return True
+        time.sleep(AGAIN_SECONDS)
+        return self._alive()
 
     def _alive(self) -> bool:
         """Whether anything that was brought up still runs, or is about to run again."""

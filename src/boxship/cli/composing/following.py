@@ -61,6 +61,7 @@ class Following:
         self.sources: dict[str, Source] = {}
         self._readers = 0
         self._quiet = threading.Condition(self._lock)
+        self.broken = False  # whoever read our output has gone
 
     def add(self, identifier: str, name: str, service: str, since: int) -> Source:
         """A container that is there; its lines from `since` on."""
@@ -155,6 +156,8 @@ class Following:
                     if not source.again:
                         return
                     source.again = False
+        except BrokenPipeError:
+            self.broken = True
         except (BoxshipError, OSError, ValueError):
             return  # the container or the daemon is gone
         finally:
@@ -175,6 +178,10 @@ def read_lines(
 ) -> Iterator[tuple[bytes, bytes, int]]:
     """(stamp, text, stream) of what a container said."""
     record = host.inspect(container)
+    tty = bool((record.get("Config") or {}).get("Tty"))
+    if follow and ((record.get("HostConfig") or {}).get("LogConfig") or {}).get("Type") == "none":
+        yield from _attached(host, container, LineCutter(tty))
+        return
     query = {
         "stdout": True,
         "stderr": True,
@@ -185,10 +192,31 @@ def read_lines(
         "tail": tail,
     }
     response = host.reach.daemon.request("GET", f"/containers/{container}/logs", query, own_connection=True)
-    cutter = LineCutter(bool((record.get("Config") or {}).get("Tty")))
+    cutter = LineCutter(tty)
     try:
         for piece in response.pieces():
             yield from cutter.feed(piece)
         yield from cutter.end()
     finally:
         response.close()
+
+
+def _attached(host: HttpHost, container: str, cutter: LineCutter) -> Iterator[tuple[bytes, bytes, int]]:
+    """What a container without a log says from now on."""
+    response = host.reach.daemon.request(
+        "POST",
+        f"/containers/{container}/attach",
+        {"stream": True, "stdout": True, "stderr": True},
+        headers={"Connection": "Upgrade", "Upgrade": "tcp"},
+        own_connection=True,
+    )
+    channel, data = response.take_over()
+    try:
+        while True:
+            yield from cutter.feed(data)
+            data = channel.receive()
+            if not data:
+                break
+        yield from cutter.end()
+    finally:
+        channel.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import queue
+import time
 from collections.abc import Iterator
 
 from boxship.cli.composing.following import Following, Source, read_lines
@@ -85,18 +86,19 @@ def follow_logs(opening: Opening, project: Project, found: list[Object]) -> int:
 
     following = Following(opening.host, project.name, wanted, printer_of(opening), ended=ended)
     following.watch()
+    began = time.time_ns()
     after = show_logs(opening, found)
     running = 0
     for item in found:
         if item.get("State") in RUNNING:
             running += 1
-            following.add(
-                item["Id"], name_of(item), service_of(item), after.get(item["Id"], int(item["Created"]) * SECOND)
-            )
+            following.add(item["Id"], name_of(item), service_of(item), after.get(item["Id"], began))
     while running:
         try:
             happenings.get(timeout=LOOK_SECONDS)
         except queue.Empty:
+            if following.broken:
+                raise BrokenPipeError from None
             continue
         seen = opening.host.observe(project.name)
         running = sum(one.state in RUNNING for one in seen.containers if wanted(one.service) and not one.one_off)
