@@ -38,6 +38,8 @@ def config_text(call: Call) -> str:
         values, _ = load_model(request, LocalFiles())
         return printing.model_text(values, form)
     project = _loaded(opening)
+    if not call.group.on("all-resources"):
+        project = used(project)
     text = _names(opening, project)
     if text is not None:
         return text
