@@ -177,7 +177,7 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing() -> None:
     bring_up(host, wanted)
     count = len(host.log)
     result = bring_up(host, changed(wanted, "web", labels={"a": "b"}), dry_run=True)
-    assert len(host.log) == count and "Container demo-web-2 Recreated" in result.view.texts
+    assert len(host.log) == count and "Container demo-web-2 Replaced" in result.view.texts
 
 
 def test_two_at_once_wait_or_are_refused() -> None:

@@ -38,6 +38,7 @@ class Work(Struct, frozen=True):
     step: Step
     action: Action
     replica: int = -1
+    phase: rolling.Phase | None = None
 
 
 class Ended(Struct, frozen=True):
@@ -168,7 +169,7 @@ class _Runner:
                 self._ready.append(work)
                 continue
             self._active.append(work)
-            self._tell(work, "working", words(work.action)[0])
+            self._tell(work, "working", words(work.action, work.phase)[0])
             if self._dry_run:
                 self.inbox.put(Ended(work))
             else:
@@ -214,7 +215,7 @@ class _Runner:
             self._made[getattr(work.action, "name", "")] = ended.made
         if work.replica >= 0:
             state = "warning" if ended.failure else "done"
-            self._tell(work, state, ended.failure or words(work.action)[1])
+            self._tell(work, state, ended.failure or words(work.action, work.phase)[1])
             self._advance(work.step, rolling.Event(work.replica, ended.failure))
             return
         if not ended.failure:
@@ -240,7 +241,7 @@ class _Runner:
         self._rolls[step.id] = roll
         for do in dos:
             if do.action is not None:
-                self._ready.append(Work(step, do.action, do.replica))
+                self._ready.append(Work(step, do.action, do.replica, do.phase))
             elif self._dry_run:
                 self._resting += 1
                 self.inbox.put(Rested(step, do.replica))

@@ -11,6 +11,7 @@ from boxship.compose.planning import actions
 from boxship.compose.planning.actions import Action, Plan
 from boxship.compose.planning.naming import final_name
 from boxship.compose.planning.observed import LABEL_REPLACE
+from boxship.compose.planning.rolling import Phase
 
 WORDS: Mapping[type[Action], tuple[str, str, str]] = {
     # action: what it is about, while it is done, when it is done
@@ -35,6 +36,20 @@ WORDS: Mapping[type[Action], tuple[str, str, str]] = {
     actions.ConnectNetwork: ("Container", "Connecting", "Connected"),
     actions.DisconnectNetwork: ("Container", "Disconnecting", "Disconnected"),
     actions.RollService: ("Service", "Updating", "Updated"),
+}
+ROLLING: Mapping[Phase, tuple[str, str]] = {
+    # of one replica, of which there are two while it is replaced
+    Phase.CREATING: ("Creating new", "New created"),
+    Phase.STARTING: ("Starting new", "New started"),
+    Phase.CHECKING: ("Waiting for new", "New ready"),
+    Phase.MONITORING: ("Watching new", "New stable"),
+    Phase.RETIRING: ("Stopping old", "Old stopped"),
+    Phase.REVIVING: ("Starting old", "Old started"),
+    Phase.RECHECKING: ("Waiting for old", "Old ready"),
+    Phase.DROPPING: ("Stopping new", "New stopped"),
+    Phase.ERASING: ("Removing new", "Rolled back"),
+    Phase.CLEARING: ("Removing old", "Old removed"),
+    Phase.NAMING: ("Renaming", "Replaced"),
 }
 _AWAITED = {"started": "Started", "healthy": "Healthy", "completed": "Exited"}
 
@@ -100,8 +115,10 @@ def subject(action: Action) -> str:
     return f"{kind} {getattr(action, 'name', '') or getattr(action, 'image', '')}"
 
 
-def words(action: Action) -> tuple[str, str]:
-    """While it is done, and when it is done."""
+def words(action: Action, phase: Phase | None = None) -> tuple[str, str]:
+    """While it is done, and when it is done; `phase` says what it is for in a rolling update."""
+    if phase is not None:
+        return ROLLING[phase]
     if isinstance(action, actions.Pass):
         return action.text, action.text
     if isinstance(action, actions.AwaitContainer):
