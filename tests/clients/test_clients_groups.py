@@ -63,7 +63,7 @@ class Load:
 
 @pytest.mark.parametrize("replacements", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_members_are_replaced_and_no_request_fails(box: Box, replacements: int) -> None:
-    network, port = box.network(), free_port()
+    network, port = box.network("--subnet", "10.94.6.0/24"), free_port()
     members = [replica(box, network, port), replica(box, network, port)]
     load = Load(box, network, port)
     try:

@@ -224,7 +224,9 @@ class Groups:
         async with self._lives.of(container.id).lock:
             current = self._records.find(container.id)
             if current is not None and current.state.process == container.state.process:
-                await self.follow(await self._records.save(with_state(current, opening=False)))
+                ready = with_state(current, opening=False)
+                await self.follow(ready)  # who is told that it is ready finds it in its group
+                await self._records.save(ready)
 
     def let_back_later(self, container: Container, seconds: int) -> None:
         """A member that was asked to end and lives on after `seconds` (-1: as long as it likes) gets connections

@@ -118,9 +118,10 @@ class HealthMonitor:
             events: list[Event] = []
             if after.status != before.status:
                 events.append(container_event(container, f"health_status: {after.status}", self._clock.now()))
+            changed = with_state(container, health=after)
+            await self._groups.follow(changed)  # who is told that it is healthy finds it in its group
             try:
-                container = await self._records.save(with_state(container, health=after), *events)
+                await self._records.save(changed, *events)
             except BoxshipError as error:
                 logger.warning("cannot record the health of container %s: %s", container_id[:12], error)
-            else:
                 await self._groups.follow(container)
