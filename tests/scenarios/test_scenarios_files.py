@@ -176,7 +176,7 @@ def test_hooks(project: Project) -> None:
             command: sh -c "trap 'cat /tmp/* ; exit 0' TERM; while :; do sleep 0.05; done"
             user: "1000"
             post_start: [{command: "sh -c 'id -u >/tmp/after-start'", user: root}]
-            pre_stop: [{command: ["sh", "-c", "echo $WORD >/tmp/before-stop"], environment: [WORD=bye]}]
+            pre_stop: [{command: ["sh", "-c", "echo $$WORD >/tmp/before-stop"], environment: [WORD=bye]}]
     """)
     project.compose("up", "-d")
     assert project.inside("web", "cat /tmp/after-start") == "0"
