@@ -1,7 +1,7 @@
 """Service groups and locks: what labels mean, how a member stands, whose connections count, whose turn it is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boxship.engine import groups
@@ -13,6 +13,9 @@ from boxship.network.connections import LISTEN, OPEN, count_open, listening
 from boxship.network.groups import Standing
 from boxship.spec.container import ContainerSpec, EndpointRequest, PublishedPort
 from boxship.spec.duration import SECOND
+
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on busy machines
 
 
 def container(labels: dict[str, str], *ports: PublishedPort, **state: object) -> Container:
@@ -67,6 +70,7 @@ def test_wrong_labels_are_refused_by_name(labels: dict[str, str], message: str) 
     assert message in str(caught.value)
 
 
+@UNHURRIED
 @given(st.dictionaries(st.sampled_from((groups.GROUP, groups.DRAIN, groups.VIRTUAL_ADDRESS)), st.text(max_size=20)))
 def test_any_text_is_taken_or_refused(labels: dict[str, str]) -> None:
     try:
@@ -144,6 +148,7 @@ def test_open_connections() -> None:
     assert count_open(TABLE, {443}) == count_open(TABLE, ()) == count_open("", None) == 0
 
 
+@UNHURRIED
 @given(st.text(), st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12))))
 def test_any_table_is_read(garbage: str, rows: list[tuple[int, int]]) -> None:
     count_open(garbage, None)
@@ -175,6 +180,7 @@ def test_one_holds_and_the_others_wait_in_turn() -> None:
     assert locks.ask("shop", "", wait=False).owner == "somebody"
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.sampled_from(("ask", "leave")), st.integers(0, 7)), max_size=60))
 def test_a_lock_has_one_holder_the_first_who_came(steps: list[tuple[str, int]]) -> None:
     locks = Locks()

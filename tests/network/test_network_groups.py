@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from network_traffic import ask, inside, serve
 from test_network_live import Restarted, end, restarted  # noqa: F401 (a fixture)
@@ -24,6 +24,7 @@ from boxship.sys.nftables import Nftables
 
 A, B, C, D = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 OUTSIDE_ADDRESS = "198.51.100.2"
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on busy machines
 STANDINGS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(Standing))
 PORTS = st.builds(
     PublishedPort,
@@ -37,6 +38,7 @@ PORTS = st.builds(
 # decisions
 
 
+@UNHURRIED
 @given(st.sets(st.sampled_from("abcdef"), min_size=1), STANDINGS)
 def test_the_best_serve_and_no_other(members: set[str], standings: dict[str, Standing]) -> None:
     chosen = groups.best(members, standings)
@@ -65,6 +67,7 @@ def elements_of(members: dict[str, list[PublishedPort]], standings: dict[str, St
     return groups.port_elements(pairs, standings)
 
 
+@UNHURRIED
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(PORTS, max_size=3, unique=True)), STANDINGS)
 def test_each_port_leads_to_all_that_serve_it(
     members: dict[str, list[PublishedPort]], standings: dict[str, Standing]
@@ -82,6 +85,7 @@ def test_each_port_leads_to_all_that_serve_it(
     assert not any(f"10.0.0.{ord(name)} ." in text for name in leaving)
 
 
+@UNHURRIED
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(PORTS, max_size=3, unique=True)), STANDINGS, STANDINGS)
 def test_a_change_mentions_only_what_differs(
     members: dict[str, list[PublishedPort]], before: dict[str, Standing], after: dict[str, Standing]
