@@ -14,7 +14,6 @@ from boxship.network.groups import Standing
 from boxship.spec.container import ContainerSpec, EndpointRequest, PublishedPort
 from boxship.spec.duration import SECOND
 
-
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on busy machines
 
 
