@@ -38,6 +38,29 @@ def test_half_a_service_may_stand_in_a_file_that_overrides() -> None:
     assert loaded(base, more=more).services["web"].depends_on["db"].restart
 
 
+def test_what_services_are_given_must_be_there_when_they_are_to_start() -> None:
+    text = """
+services:
+  web: {image: x, depends_on: [db], configs: [conf]}
+  db: {image: x, secrets: [key]}
+  job: {image: x, secrets: [token]}
+  far: {image: x, secrets: [old], profiles: [p]}
+secrets: {key: {file: ./key.pem}, token: {environment: TOKN}, old: {external: true}}
+configs: {conf: {content: a}}
+"""
+    there = {"/p/key.pem": ""}
+    grants = Options(grants=True)
+    with pytest.raises(FileError, match=r"yaml:7:\d+: secrets.key.file: there is no file /p/key.pem"):
+        loaded(text, options=Options(grants=True, services=("web",)))
+    with pytest.raises(FileError, match=r"yaml:7:\d+: secrets.token.environment: the variable TOKN is not set .*TOKEN"):
+        loaded(text, {"TOKEN": "t"}, grants, there)
+    loaded(text, {"TOKN": "t"}, grants, there)
+    loaded(text, options=Options(grants=True, services=("web",)), more=there)
+    with pytest.raises(Unsupported, match=r"services.far.secrets\[0\]: unsupported: external secret old"):
+        loaded(text, options=Options(grants=True, services=("far",)))
+    loaded(text)
+
+
 def test_checks_of_the_whole_can_be_left_out() -> None:
     text = "services:\n  web: {image: x, depends_on: [nobody], networks: [nowhere]}\n"
     assert loaded(text, options=Options(consistency=False)).services["web"].networks == {"nowhere": None}

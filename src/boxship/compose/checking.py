@@ -160,13 +160,13 @@ def _resources(tree: Mapping) -> Iterator[FileError]:
                 yield from _material(kind, entry)
 
 
-def _is_external(resource: Mapping) -> bool:
+def is_external(resource: Mapping) -> bool:
     value = resource.get("external")
     return isinstance(value, Mapping) or (isinstance(value, Scalar) and value.value is True)
 
 
 def _external(path: str, resource: Mapping) -> Iterator[FileError]:
-    if not _is_external(resource):
+    if not is_external(resource):
         return
     inner = section(resource, "external").get("name")
     if inner is not None and resource.get("name") is not None:
@@ -179,7 +179,7 @@ def _external(path: str, resource: Mapping) -> Iterator[FileError]:
 def _material(kind: str, entry: Entry) -> Iterator[FileError]:
     assert isinstance(entry.value, Mapping)
     given = [each for each in entry.value.entries if each.key in GRANT_SOURCES and text_of(each.value) != "False"]
-    if len(given) > 1 and not _is_external(entry.value):
+    if len(given) > 1 and not is_external(entry.value):
         yield FileError(given[1].place, f"{kind}.{entry.key}: has both {given[0].key} and {given[1].key}")
     if not given:
         yield FileError(entry.place, f"{kind}.{entry.key}: needs one of {', '.join(GRANT_SOURCES)}")

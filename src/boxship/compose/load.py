@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from boxship.compose import canonical, schema
 from boxship.compose.checking import check, check_enabled
+from boxship.compose.checking_grants import check_grants
 from boxship.compose.document import Mapping
 from boxship.compose.fields import meant
 from boxship.compose.files import Files
@@ -27,10 +28,13 @@ ALL_PROFILES = "*"
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`services` are named by the user: they are enabled together with their profiles. The others switch steps off:
-    defaults and names, checks of the whole, the contents of env_file and label_file."""
+    """`services` are named by the user: they are enabled together with their profiles. `grants` are to be there: the
+    files and variables of secrets and configurations that the named services (or all) need, for whoever is about to
+    start them. The others switch steps off: defaults and names, checks of the whole, what env_file and label_file
+    hold."""
 
     services: tuple[str, ...] = ()
+    grants: bool = False
     normalize: bool = True
     consistency: bool = True
     resolve_environment: bool = True
@@ -47,6 +51,8 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     if options.consistency:
         check(tree)
         check_enabled(tree, enabled)
+    if options.grants:
+        check_grants(tree, options.services or enabled, files, gathered.environment)
     folder = gathered.directory if request.resolve_paths else "."
     model = project_of(plain(PROJECT, tree), gathered.name, folder, normalize=options.normalize)
     places = {entry.key: entry.value for entry in section(tree, "services").entries}
