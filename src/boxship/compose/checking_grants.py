@@ -38,7 +38,7 @@ def check_grants(tree: Mapping, names: Iterable[str], files: Files, environment:
 
 def _needed(services: Pairs[str, object], names: Iterable[str]) -> Iterator[str]:
     """The services of these names and, once each, those that they need."""
-    waiting, seen = list(names), set[str]()
+    waiting, seen = sorted(names, reverse=True), set[str]()
     while waiting:
         name = waiting.pop()
         service = services.get(name)

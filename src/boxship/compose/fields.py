@@ -35,8 +35,9 @@ SPAN = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Which of the names was probably meant, or the empty string."""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
-    return found[0] if found else ""
+    lower = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)
+    return lower[found[0]] if found else ""
 
 
 def meant(name: str, names: Iterable[str]) -> str:
