@@ -30,7 +30,7 @@ SECONDS = 20.0  # the longest that a condition may take
 CURRENT = pytest.mark.parametrize("program", ["v2", "boxship"], indirect=True)
 EVERY = pytest.mark.parametrize("program", ["v2", "boxship", pytest.param("v1", marks=pytest.mark.slow)], indirect=True)
 OURS = pytest.mark.parametrize("program", ["boxship"], indirect=True)  # what this v2 is too old for
-ALWAYS = pytest.mark.parametrize("program", ["v2", "boxship", "v1"], indirect=True)
+ALWAYS = pytest.mark.parametrize("program", ["v2", "alone", "boxship", "v1"], indirect=True)  # and v2 without `docker`
 LABEL = "com.docker.compose"
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # v2 erases the line before it prints a log, also into a pipe
 
@@ -46,8 +46,8 @@ class Program:
         """The beginning of its command line."""
         if self.name == "v2":
             return [docker_program(), "compose"]
-        if self.name == "v1":
-            return [str(PEERS / "v1" / "docker-compose")]
+        if self.name in ("v1", "alone"):
+            return [str(PEERS / ("v1" if self.name == "v1" else "v2") / "docker-compose")]
         return [str(Path(sys.executable).parent / "boxship"), "--host", daemon.url, "compose"]
 
     def environment(self, daemon: Daemon) -> dict[str, str]:
@@ -59,7 +59,7 @@ class Program:
 
     def missing(self, daemon: Daemon) -> str:
         """Why the scenarios cannot run with this program, "" when they can."""
-        if self.name == "v2":
+        if self.name in ("v2", "alone"):
             plugins = daemon.home / "client" / "cli-plugins"
             plugins.mkdir(parents=True, exist_ok=True)
             if not (plugins / "docker-compose").exists():

@@ -2,7 +2,7 @@
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -50,21 +50,9 @@ def program(request: pytest.FixtureRequest, host: Daemon) -> Program:
 
 
 @pytest.fixture
-def make(program: Program, host: Daemon, engine: DockerClient, tmp_path: Path) -> Iterator[Callable[[], Project]]:
-    """Makes projects; all of them go at the end of the test."""
-    made: list[Project] = []
-
-    def new() -> Project:
-        name = f"s{next(_numbers)}{program.name}"
-        made.append(Project(program, host, engine, tmp_path / name, name))
-        return made[-1]
-
-    yield new
-    for project in made:
-        project.clean()
-
-
-@pytest.fixture
-def project(make: Callable[[], Project]) -> Project:
-    """A project without files."""
-    return make()
+def project(program: Program, host: Daemon, engine: DockerClient, tmp_path: Path) -> Iterator[Project]:
+    """A project without files; whatever carries its name goes at the end of the test."""
+    name = f"s{next(_numbers)}{program.name}"
+    made = Project(program, host, engine, tmp_path / name, name)
+    yield made
+    made.clean()
