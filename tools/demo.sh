@@ -67,17 +67,30 @@ is_empty() { [ -z "$(find "$1" -type f)" ]; }
 free_port() {
     .venv/bin/python -c 'import socket; place = socket.socket(); place.bind(("", 0)); print(place.getsockname()[1])'
 }
+compose() { show boxship compose --file examples/counter/compose.yaml "$@"; }
+# The Debian base; its packages are fetched once in a few days, which is most of its time.
+debian_base() {
+    local tar=build/examples/debian.tar
+    if [ -z "$(find $tar -mtime -3 2>/dev/null)" ]; then
+        mkdir -p build/examples
+        show boxship base debian --output $tar
+    fi
+    show boxship import --change 'CMD ["bash"]' --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+        $tar debian:latest
+}
 pid_of() { boxship inspect --format '{{.State.Pid}}' "$1"; }
 runs_again() { [ "$(boxship inspect --format '{{.State.Running}} {{.RestartCount}}' web)" = "true 1" ]; }
 
 # While the container runs: the names of what the kernel holds for it, to look for at the end.
 note_what_is_ours() {
-    local bridge
+    local bridge container
     ip -o link show type bridge | grep -F "alias boxship:$(cat "$data/instance"):" | awk -F': ' '{print $2}' >"$work/bridges"
     { cat "$work/bridges"; while read -r bridge; do
         ip -o link show master "$bridge" | awk -F': ' '{print $2}' | sed 's/@.*//'
     done <"$work/bridges"; } | sort -u >>"$work/interfaces"
-    readlink "/proc/$(pid_of web)/ns/net" >>"$work/namespaces"
+    for container in $(boxship ps --quiet); do
+        readlink "/proc/$(pid_of "$container")/ns/net" >>"$work/namespaces"
+    done
 }
 # What of ours the machine still has: a line for each thing. No line means that nothing is left.
 remains() {
@@ -203,6 +216,27 @@ show boxship exec web cat /www/index.html
 printf '%s requests are in the log, those of the time without a daemon among them\n' "$(boxship logs web 2>&1 | grep -c 'response:200')"
 show boxship why web
 
+heading "An application of two services, from one file: examples/counter"
+debian_base
+PORT=$(free_port)
+export PORT
+counter=http://127.0.0.1:$PORT
+compose graph
+compose up --build --quiet-build --detach --wait
+compose ps
+note_what_is_ours
+show fetch "$counter/"
+show fetch "$counter/"
+compose restart redis
+compose up --detach --wait
+[ "$(fetch "$counter/count")" = '{"visits":2}' ] || die "the restart took the count"
+show fetch "$counter/"
+printf 'another greeting needs another web, and nothing else:\n$ export GREETING=Welcome\n'
+export GREETING=Welcome
+compose up --detach --wait
+show fetch "$counter/"
+compose down --volumes --rmi local
+
 note_what_is_ours
 before=$(remains | cut -d' ' -f1 | sort | uniq -c | awk '{printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2}')
 for kind in mounts interface rules network cgroup process file; do
@@ -210,7 +244,8 @@ for kind in mounts interface rules network cgroup process file; do
 done
 heading "Cleaned up to zero"
 show boxship rm --force web
-show boxship rmi "$web" busybox
+show boxship rmi "$web" busybox debian
+boxship builder prune --all --force >/dev/null
 show unpublish "http://$registry/v2/demo/web/manifests/latest"
 show boxship system df
 await 5 "the registry's blobs to be gone" is_empty "$data/content/blobs"
