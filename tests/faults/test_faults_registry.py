@@ -238,7 +238,6 @@ def test_a_full_disk(launcher: Launcher) -> None:
                 finish(box)
 
 
-@pytest.mark.undisturbed
 def test_bytes_are_free_within_a_second_with_ten_thousand_tags(launcher: Launcher) -> None:
     with box_with_registry(launcher) as (box, remote):
         assert remote.push("t0", LAYER) == 201
