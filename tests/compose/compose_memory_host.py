@@ -34,6 +34,8 @@ from boxship.compose.running.host import News
 from boxship.compose.running.view import Event, Outcome
 from boxship.errors import Conflict, Exists, Internal, NotFound, Timeout
 
+HOLDING = ("running", "paused")
+
 
 class Killed(BaseException):
     """The caller is no more."""
@@ -225,6 +227,7 @@ class MemoryHost:
             labels=dict(box.labels),
             networks=dict(box.networks),
             volumes=dict(box.volumes),
+            ports=tuple(f"{port}/{protocol}" for _, port, protocol in box.ports) if box.state in HOLDING else (),
         )
 
     def new_id(self) -> str:
@@ -330,7 +333,7 @@ class MemoryHost:
             shared = set(other.ports) & set(box.ports)
             group = box.labels.get(LABEL_GROUP, "")
             alone = not group or other.labels.get(LABEL_GROUP) != group
-            if other is not box and other.state in ("running", "paused") and shared and alone:
+            if other is not box and other.state in HOLDING and shared and alone:
                 raise Conflict(f"port is already allocated: {shared}")
         self._begin(box)
 

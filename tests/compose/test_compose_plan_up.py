@@ -144,7 +144,7 @@ def test_scale_goes_up_with_new_numbers_and_down_from_the_top_but_old_ones_first
     bring_up(host, wanted, scale={"web": 1})
     assert [box.name for box in host.boxes.values()] == ["demo-web-2"]
     bring_up(host, wanted, scale={"web": 2})
-    assert {box.name for box in host.boxes.values()} == {"demo-web-2", "demo-web-3"}
+    assert {box.name for box in host.boxes.values()} == {"demo-web-1", "demo-web-2"}
     bring_up(host, wanted, scale={"web": 0})
     assert not host.boxes
     with pytest.raises(Invalid, match='using the custom container name "one"'):
@@ -290,6 +290,30 @@ def structs_box(host: object) -> object:
     from compose_memory_host import Box
 
     return Box("x" * 64, "stranger", "i", "i", {}, 0, "running", networks={"demo_default": "m" * 64})
+
+
+def test_ports_go_from_one_service_to_another() -> None:
+    before = project(service("a", ports=(published(81),)), service("b", ports=(published(82),)), service("c", scale=2))
+    swapped = changed(changed(before, "a", ports=(published(82),)), "b", ports=(published(81),))
+    for parallel in (0, 1):
+        host = host_for(before)
+        bring_up(host, before)
+        assert bring_up(host, swapped, parallel=parallel).reasons == []
+    # A proxy comes in front of what was published, also while the old replicas are replaced one by one.
+    front = project(
+        service("a", ports=(published(90),), depends_on=needs("b")),
+        service("b", scale=2, depends_on=needs("d")),
+        service("d", ports=(published(82),)),
+    )
+    host = host_for(before, front)
+    bring_up(host, before)
+    assert bring_up(host, front, remove_orphans=True).reasons == []
+    assert {box.name for box in host.boxes.values()} == {"demo-a-1", "demo-b-1", "demo-b-2", "demo-d-1"}
+    renamed = project(service("other", ports=(published(82),)))
+    host.remote["other:1"] = "id"
+    host.images["other:1"] = "id"
+    assert "port is already allocated" in bring_up(host, renamed).reasons[0]
+    assert bring_up(host, renamed, remove_orphans=True).code == 0
 
 
 def test_images_are_pulled_and_built_by_policy() -> None:

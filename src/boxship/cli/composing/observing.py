@@ -54,6 +54,13 @@ def seen_container(item: Object) -> SeenContainer:
             for mount in item.get("Mounts") or []
             if mount.get("Type") == "volume"
         },
+        ports=tuple(
+            dict.fromkeys(
+                f"{port['PublicPort']}/{port.get('Type') or 'tcp'}"
+                for port in item.get("Ports") or []
+                if port.get("PublicPort")
+            )
+        ),
     )
 
 

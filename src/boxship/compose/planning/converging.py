@@ -25,9 +25,10 @@ from boxship.compose.planning.actions import (
     UnpauseContainer,
 )
 from boxship.compose.planning.drafting import Draft
-from boxship.compose.planning.matching import DIVERGED, LIVE, Dropped, Kept, Match, Replaced, Wanted, match
+from boxship.compose.planning.handover import holders
+from boxship.compose.planning.matching import DIVERGED, LIVE, NEVER, Dropped, Kept, Match, Replaced, Wanted, match
 from boxship.compose.planning.naming import container_labels, image_of, temporary_name
-from boxship.compose.planning.observed import Observed
+from boxship.compose.planning.observed import Observed, SeenContainer
 from boxship.compose.planning.policies import policy_of, rolls, start_first
 from boxship.compose.planning.resources import Resources
 from boxship.compose.planning.selecting import joined, ordered
@@ -42,6 +43,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
     project: Project  # only the services that take part
     whole: Project  # as the file has it: what a service is like does not depend on who takes part
+    first: Ids = ()  # steps that come before anything is made or started: orphans go
     observed: Observed
     resources: Resources
     named: frozenset[str] = frozenset()
@@ -74,6 +76,7 @@ class Convergence:
         self.replicas: dict[str, list[Replica]] = {}
         self.renewed: set[str] = set()  # services of which a container that was there is replaced
         self._awaits: dict[tuple[str, str, bool], Ids] = {}
+        self._stops: dict[str, int] = {}  # container → the step that stops it
 
     def run(self) -> None:
         for name in ordered(self.scope.project.services):
@@ -83,7 +86,7 @@ class Convergence:
         scope = self.scope
         wanted = self._wanted(service)
         found = match(wanted, scope.observed)
-        needed = self.conditions(service) if scope.start else ()
+        needed = self._ports_free(service, self.conditions(service)) if scope.start else ()
         replicas: list[Replica] = []
         self.replicas[service.name] = replicas
         settled: dict[int, Ids] = {}
@@ -138,6 +141,22 @@ class Convergence:
             rolls=scope.start and not changed and rolls(service, scale),
         )
 
+    def _ports_free(self, service: Service, needed: Ids) -> Ids:
+        """Containers of other services that hold a port which is this one's now are stopped."""
+        stops: Ids = ()
+        if self.scope.recreate == NEVER:
+            return needed
+        for seen in holders(self.scope.project, self.scope.observed, service):
+            if seen.id not in self._stops:
+                self._stop(seen, needed, f"{service.name} takes over its port")
+            stops += (self._stops[seen.id],)
+        return (*needed, *stops)
+
+    def _stop(self, seen: SeenContainer, after: Ids, reason: str) -> Ids:
+        action = StopContainer(service=seen.service, container=seen.id, name=seen.name, seconds=self.scope.timeout)
+        self._stops[seen.id] = self.draft.add(action, after, reason)
+        return (self._stops[seen.id],)
+
     def _whole(self, service: Service) -> Service:
         whole = self.scope.whole
         return whole.services.get(service.name) or whole.disabled.get(service.name) or service
@@ -145,7 +164,8 @@ class Convergence:
     def made_after(self, service: Service) -> Ids:
         """The steps before a container of the service can be made."""
         resources = self.scope.resources
-        steps = [resources.networks[key] for key in service.networks if key in resources.networks]
+        steps = list(self.scope.first)
+        steps += [resources.networks[key] for key in service.networks if key in resources.networks]
         steps += [resources.volumes[mount.source] for mount in service.volumes if mount.source in resources.volumes]
         for name in joined(service):
             steps += [step for replica in self.replicas.get(name, ()) for step in replica.ready]
@@ -153,7 +173,7 @@ class Convergence:
 
     def conditions(self, service: Service) -> Ids:
         """The steps before a container of the service can be started: what it depends on is as it says."""
-        steps: Ids = ()
+        steps: Ids = self.scope.first
         for name, dependency in service.depends_on.items():
             if name in self.replicas:
                 steps += self._condition(name, dependency.condition.removeprefix("service_"), dependency.required)
@@ -221,8 +241,7 @@ class Convergence:
         """Stop and remove a container."""
         seen = dropped.container
         if seen.state in LIVE:
-            stop = StopContainer(service=seen.service, container=seen.id, name=seen.name, seconds=self.scope.timeout)
-            after = (self.draft.add(stop, after, dropped.reason),)
+            after = self._stop(seen, after, dropped.reason)
         remove = RemoveContainer(
             service=seen.service, container=seen.id, name=seen.name, volumes=dropped.volumes, force=True
         )
@@ -274,8 +293,7 @@ class Convergence:
         # Only now, so that nothing half-made stays where the service's dependencies fail.
         steps: Ids = (self.draft.add(create, (*after, *made, *needed), replaced.reason),)
         if old.state in LIVE:
-            stop = StopContainer(service=service, container=old.id, name=old.name, seconds=self.scope.timeout)
-            steps = (self.draft.add(stop, steps, replaced.reason),)
+            steps = self._stop(old, steps, replaced.reason)
         remove = RemoveContainer(
             service=service, container=old.id, name=old.name, volumes=self.scope.renew_volumes, force=True
         )
@@ -306,4 +324,5 @@ class Convergence:
         )
         before = (step for replaced in rolled for step in settled.get(replaced.container.number, ()))
         step = self.draft.add(action, (*before, *after), rolled[0].reason)
+        self._stops.update((replaced.container.id, step) for replaced in rolled)
         return [Replica(f"new:{slot.create.name}", slot.final, (step,), fresh=True, healthy=True) for slot in slots]

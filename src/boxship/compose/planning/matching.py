@@ -6,6 +6,7 @@ for each number one container is kept, and it is one that works.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
@@ -100,8 +101,8 @@ def match(wanted: Wanted, observed: Observed) -> Match:
             replaced.append(Replaced(seen, wanted.name(seen.number), reasons[seen.id]))
         else:
             kept.append(Kept(seen, name))
-    first = max(groups, default=0) + 1
-    missing = tuple(range(first, first + wanted.scale - len(staying)))
+    free = (number for number in itertools.count(1) if number not in groups)
+    missing = tuple(itertools.islice(free, max(0, wanted.scale - len(staying))))
     return Match(tuple(kept), tuple(replaced), tuple(leftovers), tuple(surplus), missing)
 
 

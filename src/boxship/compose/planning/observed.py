@@ -46,6 +46,7 @@ class SeenContainer(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)  # name → network id
     volumes: Mapping[str, str] = field(default_factory=dict)  # path in the container → volume's name
+    ports: tuple[str, ...] = ()  # of the host that it holds: "8080/tcp"
 
 
 class SeenNetwork(Struct, frozen=True, kw_only=True):

@@ -13,8 +13,9 @@ from boxship.compose.planning.actions import (
     StartContainer,
 )
 from boxship.compose.planning.converging import Convergence, Scope
+from boxship.compose.planning.down import remove
 from boxship.compose.planning.drafting import Draft
-from boxship.compose.planning.matching import DIVERGED, FORCE, LIVE, NEVER, Dropped, orphans
+from boxship.compose.planning.matching import DIVERGED, FORCE, LIVE, NEVER, orphans
 from boxship.compose.planning.naming import container_labels, image_of
 from boxship.compose.planning.observed import Observed
 from boxship.compose.planning.options import RunOptions, UpOptions
@@ -63,9 +64,12 @@ def run(project: Project, observed: Observed, options: RunOptions) -> Plan:
     others = {name: other for name, other in chosen.services.items() if name != service.name}
     up_options = UpOptions(remove_orphans=options.remove_orphans, ignore_orphans=options.ignore_orphans)
     resources = provide(draft, chosen, observed)
-    _orphans(draft, project, observed, up_options)
     scope = Scope(
-        project=structs.replace(chosen, services=others), whole=project, observed=observed, resources=resources
+        project=structs.replace(chosen, services=others),
+        whole=project,
+        observed=observed,
+        resources=resources,
+        first=_orphans(draft, project, observed, up_options),
     )
     convergence = Convergence(draft, scope)
     convergence.run()
@@ -101,7 +105,7 @@ def _refuse_contradictions(options: UpOptions) -> None:
 
 
 def _converge(draft: Draft, project: Project, chosen: Project, observed: Observed, options: UpOptions) -> Convergence:
-    _orphans(draft, project, observed, options)
+    first = _orphans(draft, project, observed, options)
     resources = provide(draft, chosen, observed)
     recreate = NEVER if options.no_recreate else DIVERGED
     scope = Scope(
@@ -109,6 +113,7 @@ def _converge(draft: Draft, project: Project, chosen: Project, observed: Observe
         whole=project,
         observed=observed,
         resources=resources,
+        first=first,
         named=frozenset(named(project, options.services)),
         scale=dict(options.scale),
         recreate=FORCE if options.force_recreate or options.renew_anon_volumes else recreate,
@@ -124,14 +129,14 @@ def _converge(draft: Draft, project: Project, chosen: Project, observed: Observe
     return convergence
 
 
-def _orphans(draft: Draft, project: Project, observed: Observed, options: UpOptions) -> None:
+def _orphans(draft: Draft, project: Project, observed: Observed, options: UpOptions) -> tuple[int, ...]:
+    """Remove them or warn of them. The steps after which they are gone, and what they held (a port, a name) is free."""
     found = orphans(project, observed)
     if found and options.remove_orphans:
-        scope = Scope(project=project, whole=project, observed=observed, resources=Resources(), timeout=options.timeout)
-        for seen in found:
-            Convergence(draft, scope).drop(Dropped(seen, "orphan"))
-    elif found and not options.ignore_orphans:
+        return tuple(remove(draft, seen, (), options.timeout, "orphan") for seen in found)
+    if found and not options.ignore_orphans:
         draft.warn(orphan_warning([seen.name for seen in found]))
+    return ()
 
 
 def orphan_warning(names: list[str]) -> str:
