@@ -14,7 +14,7 @@ from boxship.cli.composing.hooks import is_gone, run_hooks
 from boxship.cli.composing.localfiles import LocalFiles
 from boxship.cli.composing.materials import archive, granted
 from boxship.cli.composing.reach import Reach
-from boxship.cli.composing.surroundings import inherited_volumes, service_containers
+from boxship.cli.composing.surroundings import inherited_volumes, linked_names, service_containers
 from boxship.cli.daemon import DaemonError
 from boxship.cli.escape import escape, path_of
 from boxship.compose.model import Project, Service
@@ -117,9 +117,11 @@ def create_container(
     """A container that is there under this name, made of the same configuration and never started, is the one that
     was wanted: what made it did not live to tell."""
     service = service_of(project, action)
+    containers = service_containers(reach, project, service)
     around = Surroundings(
         files=LocalFiles(),
-        containers=service_containers(reach, project, service),
+        containers=containers,
+        linked=linked_names(project, service, containers),
         inherited=inherited_volumes(reach, service, action.inherit) if action.inherit else {},
         socket=reach.address.path,
         streams=once.streams if once else (),

@@ -19,6 +19,7 @@ from boxship.cli.composing.following import Following, Source
 from boxship.cli.composing.observing import first_name
 from boxship.cli.composing.opening import Opening, Phase
 from boxship.cli.composing.printing import LogPrinter, short_name
+from boxship.cli.composing.reading import lives_on
 from boxship.cli.composing.seen import containers, labels_of, service_of
 from boxship.compose.model import Project
 from boxship.compose.planning.lifecycle import kill, stop
@@ -28,7 +29,6 @@ from boxship.errors import NotFound
 
 ASKED = "asked"
 LOOK_SECONDS = 1.0
-AGAIN_SECONDS = 0.5
 EXIT_INTERRUPTED = 130
 
 
@@ -150,11 +150,7 @@ class Foreground:
         return True
 
     def _lives_on(self) -> bool:
-        """Like `_alive`, but what is between an end and the next start is not taken for the end of all."""
-        if self._watching or self._alive():
-            return True
-        time.sleep(AGAIN_SECONDS)
-        return self._alive()
+        return self._watching or lives_on(self._alive)
 
     def _alive(self) -> bool:
         """Whether anything that was brought up still runs, or is about to run again."""

@@ -27,13 +27,13 @@ def bring_up(call: Call) -> int:
     options = call.options
     if not options.on("quiet-build"):
         opening.watch_builds = watcher(opening)
-    project = opening.load(call.arguments)
+    project = opening.load(call.arguments, grants=True)
     asked = up_options(call, project)
     phases = making_phases(call, project, asked, lambda seen: up(project, seen, asked))
     gone = options.on("detach") or options.on("wait") or options.on("no-start") or opening.settings.dry_run
     if gone:
         return opening.change(project, "Up", *phases)
-    foreground = Foreground(opening, project, attachment(call, project), printer_of(opening))
+    foreground = Foreground(opening, project, attachment(call, project), printer_of(opening, errors=2))
     if options.on("watch"):
         from boxship.cli.composing.watching import Watching
 

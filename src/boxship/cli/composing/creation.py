@@ -29,11 +29,13 @@ LABEL_DEPLOY = "boxship.deploy.label."
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What a body depends on beside the file. `containers` are (id, name) of each service's containers, in order;
-    `inherited` maps paths to the volumes that a predecessor had there."""
+    """What a body depends on beside the file. `containers` are (id, name) of each service's containers, in order,
+    `linked` those of links that are not there yet; `inherited` maps paths to the volumes that a predecessor had there.
+    """
 
     files: Files
     containers: Mapping[str, tuple[tuple[str, str], ...]] = {}
+    linked: Mapping[str, tuple[tuple[str, str], ...]] = {}
     inherited: Mapping[str, str] = {}
     socket: str = ""  # the daemon's, on this machine
     streams: tuple[str, ...] = ()  # of stdin, stdout, stderr: those that are attached
@@ -67,7 +69,9 @@ def creation_body(project: Project, service: Service, action: CreateContainer, a
         "Labels": _labels(service, action),
         "HostConfig": _host(project, service, action, around, identities),
         "NetworkingConfig": {
-            "EndpointsConfig": endpoints(project, service, action.name, around.containers, aliases=around.aliases)
+            "EndpointsConfig": endpoints(
+                project, service, action.name, {**around.containers, **around.linked}, aliases=around.aliases
+            )
         },
     }
     if service.stop_signal:

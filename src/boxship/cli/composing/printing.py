@@ -22,13 +22,17 @@ def short_name(name: str, labels: Object) -> str:
 
 
 class LogPrinter:
-    """Writes lines. `prefix` and `timestamps` say what stands before them."""
+    """Writes lines. `prefix` and `timestamps` say what stands before them; `errors` is where those of standard error
+    go."""
 
-    def __init__(self, screen: Screen, *, prefix: bool = True, timestamps: bool = False, color: bool = True) -> None:
+    def __init__(
+        self, screen: Screen, *, prefix: bool = True, timestamps: bool = False, color: bool = True, errors: int = 1
+    ) -> None:
         self._screen = screen
         self._prefix = prefix
         self._timestamps = timestamps
         self._color = color
+        self._errors = errors
         self._colors: dict[str, str] = {}
         self._width = 0
 
@@ -46,7 +50,7 @@ class LogPrinter:
             head = (f"\x1b[{self._colors[name]}m{words}\x1b[0m" if self._color else words).encode()
         if self._timestamps and stamp:
             head += stamp + b" "
-        self._screen.write_bytes(head + text + b"\n", 2 if stream == STDERR else 1)
+        self._screen.write_bytes(head + text + b"\n", self._errors if stream == STDERR else 1)
 
     def notice(self, text: str) -> None:
         """A line of ours among those of containers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from boxship.cli.composing.following import Following, Source, read_lines
 from boxship.cli.composing.observing import first_name
@@ -20,10 +20,11 @@ from boxship.spec.duration import SECOND
 
 RUNNING = ("running", "restarting", "paused")
 LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 1.0
 Entry = tuple[int, int, bytes, bytes, int]  # time, the container's place, stamp, text, stream
 
 
-def printer_of(opening: Opening) -> LogPrinter:
+def printer_of(opening: Opening, errors: int = 1) -> LogPrinter:
     options = opening.call.options
     ansi = opening.call.group.text("ansi") if opening.call.group.has("ansi") else "auto"
     color = ansi == "always" or (ansi != "never" and is_terminal(1) and not opening.call.environment.get("NO_COLOR"))
@@ -32,6 +33,7 @@ def printer_of(opening: Opening) -> LogPrinter:
         prefix=not options.on("no-log-prefix"),
         timestamps=options.on("timestamps"),
         color=color and not options.on("no-color"),
+        errors=errors,
     )
 
 
@@ -64,6 +66,21 @@ def _entries(opening: Opening, item: Object, place: int) -> Iterator[Entry]:
         yield moment, place, stamp, text, stream
 
 
+def _running(opening: Opening, project: Project, wanted: Callable[[str], bool]) -> bool:
+    seen = opening.host.observe(project.name)
+    return any(one.state in RUNNING and wanted(one.service) and not one.one_off for one in seen.containers)
+
+
+def lives_on(alive: Callable[[], bool]) -> bool:
+    """Whether something runs: what is between an end and the next start is not taken for the end of all."""
+    until = time.monotonic() + AGAIN_SECONDS
+    while not alive():
+        if time.monotonic() > until:
+            return False
+        time.sleep(AGAIN_SECONDS / 10)
+    return True
+
+
 def _nanoseconds(text: str) -> int:
     whole, _, fraction = text.partition(".")
     return int(whole) * SECOND + int(fraction[:9].ljust(9, "0") or "0")
@@ -88,10 +105,10 @@ def follow_logs(opening: Opening, project: Project, found: list[Object]) -> int:
     following.watch()
     began = time.time_ns()
     after = show_logs(opening, found)
-    running = 0
+    running = False
     for item in found:
         if item.get("State") in RUNNING:
-            running += 1
+            running = True
             following.add(item["Id"], name_of(item), service_of(item), after.get(item["Id"], began))
     while running:
         try:
@@ -100,7 +117,6 @@ def follow_logs(opening: Opening, project: Project, found: list[Object]) -> int:
             if following.broken:
                 raise BrokenPipeError from None
             continue
-        seen = opening.host.observe(project.name)
-        running = sum(one.state in RUNNING for one in seen.containers if wanted(one.service) and not one.one_off)
+        running = lives_on(lambda: _running(opening, project, wanted))
     following.drain_all()
     return 0

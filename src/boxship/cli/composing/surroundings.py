@@ -8,6 +8,7 @@ from boxship.cli.composing.observing import seen_container
 from boxship.cli.composing.reach import Reach
 from boxship.cli.escape import escape, path_of
 from boxship.compose.model import Project, Service
+from boxship.compose.planning.naming import container_name
 from boxship.compose.planning.observed import LABEL_PROJECT, LABEL_SERVICE
 
 Containers = dict[str, tuple[tuple[str, str], ...]]
@@ -34,6 +35,17 @@ def service_containers(reach: Reach, project: Project, service: Service) -> Cont
         # One that is running goes before one that is to be replaced.
         seen.sort(key=lambda one: (one.number, one.state != "running", -one.created))
         found[name] = tuple((one.id, one.name) for one in seen)
+    return found
+
+
+def linked_names(project: Project, service: Service, containers: Containers) -> Containers:
+    """Those of links by the names that they will have, where they are not there yet; they are looked up at the start."""
+    found: Containers = {}
+    for text in service.links:
+        name = text.partition(":")[0]
+        other = project.services.get(name)
+        if other is not None and not containers.get(name):
+            found[name] = tuple(("", container_name(project, other, number)) for number in range(1, other.replicas + 1))
     return found
 
 

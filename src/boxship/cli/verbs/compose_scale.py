@@ -26,7 +26,7 @@ def run(call: Call) -> int:
         now=time.time_ns(),
         ignore_orphans=True,
     )
-    project = opening.load(tuple(wanted))
+    project = opening.load(tuple(wanted), grants=True)
     return opening.change(
         project,
         "Scale",

@@ -21,6 +21,7 @@ def run(call: Call) -> int:
     from boxship.cli.composing.seen import containers
     from boxship.compose.planning.down import down
     from boxship.compose.planning.options import DownOptions
+    from boxship.compose.planning.selecting import recovered
 
     opening = Opening(call)
     project = opening.project()
@@ -30,4 +31,6 @@ def run(call: Call) -> int:
     if not call.options.on("down-project"):
         return wait_for_all(opening, found)
     code = wait_for_first(opening, found)
-    return opening.change(project, "Down", lambda seen: down(project, seen, DownOptions())) or code
+    whole = recovered(project.name, opening.host.observe(project.name))  # whatever is there, in the file or not
+    asked = DownOptions(remove_orphans=True)
+    return opening.change(whole, "Down", lambda seen: down(whole, seen, asked)) or code

@@ -32,7 +32,7 @@ def run(call: Call) -> int:
     options = call.options
     opening = Opening(call)
     opening.watch_builds = watcher(opening, quiet=options.on("quiet"))
-    project = opening.load(call.arguments)
+    project = opening.load(call.arguments, grants=True)
     watching = Watching(opening, project, call.arguments, prune=options.on("prune"), quiet=options.on("quiet"))
     if not options.on("no-up"):
         asked = UpOptions(services=tuple(call.arguments), build=True, now=time.time_ns())
