@@ -18,7 +18,7 @@ from compose_plan_kit import (
 )
 from msgspec import structs
 
-from boxship.compose.model import Network, Project, Volume
+from boxship.compose.model import Material, Network, Project, Volume
 from boxship.compose.parts import Build, Grant
 from boxship.compose.planning.actions import AwaitContainer, CreateContainer, RollService, StartContainer
 from boxship.compose.planning.images import policy_age
@@ -249,8 +249,6 @@ def test_what_belongs_to_others_is_checked_first() -> None:
     host.volumes["theirs"] = {}
     assert bring_up(host, wanted).code == 0 and len(host.networks) == 1
     secret = project(service("web", secrets=(Grant(source="key"),)))
-    from boxship.compose.model import Material
-
     with pytest.raises(Unsupported, match="unsupported: external secret key"):
         bring_up(host, structs.replace(secret, secrets={"key": Material(name="key", external=True)}))
 
@@ -290,6 +288,20 @@ def structs_box(host: object) -> object:
     from compose_memory_host import Box
 
     return Box("x" * 64, "stranger", "i", "i", {}, 0, "running", networks={"demo_default": "m" * 64})
+
+
+def test_a_configuration_that_changes_replaces_who_has_it() -> None:
+    def with_word(word: str) -> Project:
+        wanted = project(service("a", configs=(Grant(source="page"),), secrets=(Grant(source="key"),)), service("b"))
+        page, key = Material(name="page", content=word), Material(name="key", environment="KEY")
+        return structs.replace(wanted, configs={"page": page}, secrets={"key": key}, environment={"KEY": word[:1]})
+
+    host = host_for(with_word("x"))
+    ids = []
+    for word in ("one", "one", "own", "two"):
+        assert bring_up(host, with_word(word)).code == 0
+        ids.append((host.named("demo-a-1").id, host.named("demo-b-1").id))
+    assert ids[0] == ids[1] and len({a for a, _ in ids}) == 3 and len({b for _, b in ids}) == 1
 
 
 def test_ports_go_from_one_service_to_another() -> None:
