@@ -30,7 +30,7 @@ test: setup lint types ## lint, types and the tests (below 15 minutes on 2 proce
 test-slow: setup ## the long scenarios as well
 	@tools/docker-client.sh
 	@tools/registry-peers.sh
-	@tools/compose-peers.sh
+	@tools/compose-peers.sh --current
 	@$(BIN)/python -m pytest --alone -m slow $(TESTS) </dev/null
 
 fresh: ## does a clone work on a fresh Debian? (FRESH="demo test")

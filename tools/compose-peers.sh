@@ -1,8 +1,9 @@
 #!/bin/bash
 # Gets the stock Compose programs for the tests: Debian trixie's `docker-compose` (v2, one Go program) and Debian 12's 1.29
 # (Python). Unpacks their packages into build/compose, which installs nothing and leaves the machine's docker client alone.
-#   build/compose/v2/docker-compose   alone, or as a plugin of the docker client
-#   build/compose/v1/docker-compose   starts 1.29 with the Python packages that lie beside it
+#   build/compose/v2/docker-compose           alone, or as a plugin of the docker client
+#   build/compose/v1/docker-compose           starts 1.29 with the Python packages that lie beside it
+#   build/compose/v2-current/docker-compose   with --current: the newest v2, of Debian's testing release
 # A machine that is no Debian does without (the tests say so and skip); on a Debian a failure is an error.
 set -euo pipefail
 exec </dev/null
@@ -45,20 +46,37 @@ other_release() {
     apt_quiet -o APT::Sandbox::User=root "${from[@]}" update >/dev/null
 }
 
+# The program of the package that `from` says, into the folder $1.
+place_v2() {
+    say "unpacking docker-compose v2 into $1"
+    rm -rf "$work/tree"
+    unpack "$work/tree" docker-compose
+    local program
+    program=$(find "$work/tree" -name docker-compose -type f -perm -100 | head -1)
+    [ -n "$program" ] || die "the package docker-compose has no program of that name"
+    mkdir -p "$1"
+    mv "$program" "$1/docker-compose"
+}
+
 get_v2() {
     [ -x $target/v2/docker-compose ] && return
-    say "unpacking docker-compose v2 into $target/v2"
     from=()
     case $(candidate docker-compose) in
         2.*) ;;
         *) other_release trixie ;;
     esac
-    unpack "$work/tree" docker-compose
-    local program
-    program=$(find "$work/tree" -name docker-compose -type f -perm -100 | head -1)
-    [ -n "$program" ] || die "the package docker-compose has no program of that name"
-    mkdir -p $target/v2
-    mv "$program" $target/v2/docker-compose
+    place_v2 $target/v2
+}
+
+# The testing release may ask for a newer C library than this machine has: then there is none.
+get_current() {
+    [ -x $target/v2-current/docker-compose ] && return
+    other_release testing
+    place_v2 $target/v2-current
+    if ! $target/v2-current/docker-compose version >/dev/null; then
+        say "the testing release's docker-compose does not run here"
+        rm -rf $target/v2-current
+    fi
 }
 
 get_v1() {
@@ -87,11 +105,13 @@ PROGRAM
     mv "$work/docker-compose" $target/v1/docker-compose
 }
 
-[ -x $target/v2/docker-compose ] && [ -x $target/v1/docker-compose ] && exit 0
+wanted=(v2 v1)
+if [ "${1:-}" = --current ]; then wanted+=(current); fi
 if ! command -v apt-get >/dev/null || ! grep -qx 'ID=debian' /etc/os-release; then
     say "not a Debian machine: the tests with the stock Compose programs are skipped"
     exit 0
 fi
-apt_refresh
-get_v2
-get_v1
+[ -x $target/v2/docker-compose ] && [ -x $target/v1/docker-compose ] || apt_refresh
+for name in "${wanted[@]}"; do
+    get_"$name"
+done
