@@ -6,6 +6,7 @@ that is nowhere, the nearest one. It must never change a tree, and never look at
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
 from boxship.compose import fields
@@ -176,6 +177,27 @@ def _external(path: str, resource: Mapping) -> Iterator[FileError]:
             yield FileError(entry.place, f'{path}: is external, so that "{entry.key}" cannot be set')
 
 
+def _ranges(tree: Mapping) -> Iterator[FileError]:
+    """What the engine would refuse only after other things have been made."""
+    for network in section(tree, "networks").entries:
+        ipam = section(network.value, "ipam") if isinstance(network.value, Mapping) else None
+        for index, part in enumerate(nodes_of(ipam.get("config")) if ipam is not None else ()):
+            for field in ("subnet", "ip_range", "gateway"):
+                node = part.get(field) if isinstance(part, Mapping) else None
+                if node is not None and text_of(node) and not _is_range(text_of(node), alone=field == "gateway"):
+                    what = "address" if field == "gateway" else 'range of addresses such as "172.30.0.0/16"'
+                    path = f"networks.{network.key}.ipam.config[{index}].{field}"
+                    yield FileError(node.place, f'{path}: "{text_of(node)}" is no {what}')
+
+
+def _is_range(text: str, *, alone: bool) -> bool:
+    try:
+        ipaddress.ip_address(text) if alone else ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return alone or "/" in text
+
+
 def _material(kind: str, entry: Entry) -> Iterator[FileError]:
     assert isinstance(entry.value, Mapping)
     given = [each for each in entry.value.entries if each.key in GRANT_SOURCES and text_of(each.value) != "False"]
@@ -191,4 +213,5 @@ CHECKS: tuple[Callable[[Mapping], Iterator[FileError]], ...] = (
     _service_fields,
     _container_names,
     _resources,
+    _ranges,
 )

@@ -32,6 +32,9 @@ PULL_POLICY = Text(
 RESTART = Text(
     pattern=r"|no|always|unless-stopped|on-failure(:\d+)?", form="no, always, unless-stopped or on-failure[:TIMES]"
 )
+PLATFORM = Text(
+    pattern=r"|[A-Za-z0-9_.()-]+(/[A-Za-z0-9_.-]+){0,2}", form='a platform such as "linux/amd64" or "linux/arm/v7"'
+)
 EXPOSED = Text(
     numbers=True, pattern=r"\d+(-\d+)?(/(tcp|udp|sctp))?", form='a port or a range such as "3000" or "8000-8010/udp"'
 )
@@ -211,7 +214,7 @@ SERVICE = Record(
         oom_score_adj=Whole(low=-1000, high=1000),
         pid=Text(null=True),
         pids_limit=Whole(low=-1),
-        platform=Text(),
+        platform=PLATFORM,
         ports=PORTS,
         post_start=Many(HOOK),
         pre_stop=Many(HOOK),
