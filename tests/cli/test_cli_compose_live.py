@@ -196,6 +196,8 @@ def test_refusals(daemon: Daemon, tmp_path: Path) -> None:
         (("build", "--builder", "x"), "unsupported: --builder"),
         (("config", "--models"), "unsupported: --models"),
         (("up", "-d", "--scale", "a=x"), "it must be SERVICE=NUMBER"),
+        (("run", "-P", "-p", "80:80", "a"), "--service-ports and --publish are incompatible"),
+        (("wait", "a"), 'no containers for project "no"'),
     ):
         compose(*words, code=1)
         assert reason in compose.said

@@ -136,8 +136,13 @@ def test_stop_start_and_restart_respect_dependencies() -> None:
     empty = host_for(CHAIN)
     with pytest.raises(NotFound, match='service "db" has no container to start'):
         do(empty, CHAIN, lambda seen: lifecycle.start(CHAIN, seen, StartOptions()))
-    with pytest.raises(NotFound, match="no containers to restart"):
-        do(empty, CHAIN, lambda seen: lifecycle.restart(CHAIN, seen, RestartOptions()))
+    result = do(empty, CHAIN, lambda seen: lifecycle.restart(CHAIN, seen, RestartOptions()))
+    assert result.code == 0 and result.view.warnings == ["no container to restart"]
+    do(host, CHAIN, lambda seen: lifecycle.remove(CHAIN, seen, RemoveOptions(services=("app",), stop=True)))
+    do(host, CHAIN, lambda seen: lifecycle.stop(CHAIN, seen, StopOptions()))
+    host.log.clear()
+    do(host, CHAIN, lambda seen: lifecycle.start(CHAIN, seen, StartOptions()), parallel=1)
+    assert acts(host) == ["StartContainer demo-db-1", "StartContainer demo-web-1"]
 
 
 def test_kill_rm_pause_and_unpause() -> None:

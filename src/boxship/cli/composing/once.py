@@ -33,6 +33,8 @@ def run_once(call: Call) -> int:
     options = call.options
     opening = Opening(call)
     name, *command = call.arguments
+    if options.on("service-ports") and options.texts("publish"):
+        raise Failure("--service-ports and --publish are incompatible")
     attached = not options.on("detach")
     tty = attached and wants_terminal(call)
     check_terminal(attached and options.on("interactive") and options.on("tty"), tty)

@@ -22,11 +22,14 @@ def run(call: Call) -> int:
     from boxship.compose.planning.down import down
     from boxship.compose.planning.options import DownOptions
     from boxship.compose.planning.selecting import recovered
+    from boxship.errors import NotFound
 
     opening = Opening(call)
     project = opening.project()
     found = containers(opening, project, call.arguments)
-    if opening.settings.dry_run or not found:
+    if not found:
+        raise NotFound(f'no containers for project "{project.name}"')
+    if opening.settings.dry_run:
         return 0
     if not call.options.on("down-project"):
         return wait_for_all(opening, found)

@@ -40,14 +40,15 @@ def _of(observed: Observed, service: str, *, one_off: bool = False) -> list[Seen
 
 
 def start(project: Project, observed: Observed, options: StartOptions) -> Plan:
-    """Start what is there, each after what it depends on is as it says. Raises NotFound where there is nothing."""
+    """Start what is there, each after what it depends on is as it says. Raises NotFound where the project has nothing;
+    beside others, a service without containers (after `rm`) is left as it is."""
     chosen = select(project, options.services, dependencies=bool(options.services))
     draft = Draft()
     convergence = Convergence(draft, Scope(project=chosen, whole=project, observed=observed, resources=Resources()))
     for name in ordered(chosen.services):
         service = chosen.services[name]
         containers = _of(observed, name)
-        if not containers and service.replicas > 0:
+        if not containers and service.replicas > 0 and not any(not seen.one_off for seen in observed.containers):
             raise NotFound(f'service "{name}" has no container to start')
         needed = convergence.conditions(service)
         convergence.replicas[name] = [_start_one(draft, service, seen, needed) for seen in containers]
@@ -82,7 +83,7 @@ def restart(project: Project, observed: Observed, options: RestartOptions) -> Pl
     """Restart the services, and those that want to restart with them, in the order of their dependencies."""
     chosen = dict(named(project, options.services))
     if not any(_of(observed, name) for name in chosen):
-        raise NotFound(f'no containers to restart for project "{project.name}"')
+        return Plan((), ("no container to restart",))
     causes: dict[str, str] = {}
     if not options.no_deps:
         for name in ordered(project.services):
