@@ -160,7 +160,9 @@ class _Walk:
             pairs: dict[str, Entry] = {}
             for index, item in enumerate(node.items):
                 written = scalar(item, f"{path}[{index}]", "NAME=VALUE")
-                name, equals, value = plain_text(written.value).partition("=")
+                if not isinstance(written.value, str):
+                    raise FileError(written.place, f"{path}[{index}]: must be NAME=VALUE, not {named(written.value)}")
+                name, equals, value = written.value.partition("=")
                 missing = None if kind.inherit else ""
                 pairs[name] = Entry(name, like(written, value if equals else missing), written.place)
             return Mapping(tuple(pairs.values()), node.place, node.tag)

@@ -34,7 +34,7 @@ def _value(node: Node | None) -> Plain:
 
 
 def _image(service: Mapping) -> Found:
-    if service.get("image") is None and service.get("build") is None and service.get("provider") is None:
+    if not text_of(service.get("image")) and service.get("build") is None and service.get("provider") is None:
         yield service, ": has neither an image nor a build"
     build = section(service, "build")
     inline = build.get("dockerfile_inline")
@@ -95,6 +95,8 @@ def _ports(service: Mapping) -> Found:
         if port.get("target") is None:
             yield port, f".ports[{index}]: target is missing"
         host_ip, host_port, protocol = (text_of(port.get(key)) for key in ("host_ip", "published", "protocol"))
+        if host_ip and not _address_version(host_ip):
+            yield port, f'.ports[{index}].host_ip: "{host_ip}" is no address'
         key = (host_ip or "0.0.0.0", host_port, protocol or "tcp")
         if host_port not in ("", "0") and "-" not in host_port and key in published:
             yield port, f".ports[{index}]: the host port {host_port} is that of ports[{published[key]}] already"
