@@ -33,11 +33,13 @@ EXIT_INTERRUPTED = 130
 
 
 class Attachment(Struct, frozen=True, kw_only=True):
-    """`shown` are the services whose output is wanted, `services` those that were brought up. `code_from` is the
+    """`shown` are the services whose output is wanted, `services` those that were brought up,
+    `staying` those that have to end for the whole to be over. `code_from` is the
     service whose exit code is the program's; `abort` is "", exit (any end) or failure (an end with another code)."""
 
     shown: frozenset[str]
     services: tuple[str, ...]
+    staying: frozenset[str]
     code_from: str = ""
     abort: str = ""
     timeout: float | None = None
@@ -129,7 +131,8 @@ class Foreground:
         if not self._is_there(news.source):
             return False  # it was replaced
         again = " (restarting)" if news.again else ""
-        self._printer.notice(f"{name} exited with code {news.code}{again}")
+        if news.source.service in self._asked.staying or news.source.service in self._asked.shown:
+            self._printer.notice(f"{name} exited with code {news.code}{again}")
         if news.again:
             return False
         asked = self._asked
@@ -156,7 +159,7 @@ class Foreground:
         """Whether anything that was brought up still runs, or is about to run again."""
         seen = self._opening.host.observe(self._project.name)
         return any(
-            one.state in ("running", "restarting", "paused") and one.service in self._asked.services and not one.one_off
+            one.state in ("running", "restarting", "paused") and one.service in self._asked.staying and not one.one_off
             for one in seen.containers
         )
 

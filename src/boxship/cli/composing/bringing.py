@@ -74,6 +74,11 @@ def attachment(call: Call, project: Project) -> Attachment:
     else:
         shown = {name for name, service in chosen.services.items() if service.attach}
     shown -= set(named(chosen, options.texts("no-attach")) if options.texts("no-attach") else ())
+    staying = frozenset(every)
+    if options.texts("attach"):
+        staying = frozenset(shown)
+    elif call.arguments and not options.on("attach-dependencies"):
+        staying = frozenset(call.arguments)
     code_from = options.text("exit-code-from")
     if code_from:
         named(chosen, (code_from,))
@@ -81,4 +86,6 @@ def attachment(call: Call, project: Project) -> Attachment:
     if options.on("abort-on-container-failure"):
         abort = "failure"
     timeout = float(options.number("timeout")) if options.given("timeout") else None
-    return Attachment(shown=frozenset(shown), services=every, code_from=code_from, abort=abort, timeout=timeout)
+    return Attachment(
+        shown=frozenset(shown), services=every, staying=staying, code_from=code_from, abort=abort, timeout=timeout
+    )

@@ -32,14 +32,14 @@ def service_containers(reach: Reach, project: Project, service: Service) -> Cont
         labels = [f"{LABEL_PROJECT}={project.name}", f"{LABEL_SERVICE}={name}"]
         items = reach.daemon.get("/containers/json", {"all": True, "filters": json.dumps({"label": labels})})
         seen = [one for one in map(seen_container, items) if not one.one_off and one.state not in ("removing", "dead")]
-        # One that is running goes before one that is to be replaced.
-        seen.sort(key=lambda one: (one.number, one.state != "running", -one.created))
+        # The daemon lists the newest first: it is the one that stays, where another is being replaced by it.
+        seen.sort(key=lambda one: one.number)
         found[name] = tuple((one.id, one.name) for one in seen)
     return found
 
 
 def linked_names(project: Project, service: Service, containers: Containers) -> Containers:
-    """Those of links by the names that they will have, where they are not there yet; they are looked up at the start."""
+    """Those of links by the names that they will have, where they are not there yet: the start looks them up."""
     found: Containers = {}
     for text in service.links:
         name = text.partition(":")[0]
