@@ -26,11 +26,13 @@ PEERS = PROJECT / "build" / "compose"
 SECONDS = 20.0  # the longest that a condition may take
 
 # The stock v2 program and ours; with 1.29 beside them where its file format and verbs know what the scenario is about.
-# 1.29 needs a second for each call: it goes through most of them in the slow tests only.
-CURRENT = pytest.mark.parametrize("program", ["v2", "boxship"], indirect=True)
-EVERY = pytest.mark.parametrize("program", ["v2", "boxship", pytest.param("v1", marks=pytest.mark.slow)], indirect=True)
-OURS = pytest.mark.parametrize("program", ["boxship"], indirect=True)  # what this v2 is too old for
-ALWAYS = pytest.mark.parametrize("program", ["v2", "alone", "boxship", "v1"], indirect=True)  # and v2 without `docker`
+# 1.29 needs a second for each call: it goes through most of them in the slow tests only, as the newest v2 does.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("newest", "v1")]
+CURRENT = pytest.mark.parametrize("program", ["v2", "boxship", SLOW[0]], indirect=True)
+EVERY = pytest.mark.parametrize("program", ["v2", "boxship", *SLOW], indirect=True)
+ALWAYS = pytest.mark.parametrize("program", ["v2", "alone", "boxship", "v1", SLOW[0]], indirect=True)
+OURS = pytest.mark.parametrize("program", ["boxship", SLOW[0]], indirect=True)  # what Debian's stable v2 is too old for
+FOLDERS = {"v2": "v2", "alone": "v2", "newest": "v2-current", "v1": "v1"}  # below build/compose
 LABEL = "com.docker.compose"
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # v2 erases the line before it prints a log, also into a pipe
 
@@ -44,39 +46,41 @@ class Program:
 
     def words(self, daemon: Daemon) -> list[str]:
         """The beginning of its command line."""
-        if self.name == "v2":
+        if self.name in ("v2", "newest"):
             return [docker_program(), "compose"]
-        if self.name in ("v1", "alone"):
-            return [str(PEERS / ("v1" if self.name == "v1" else "v2") / "docker-compose")]
-        return [str(Path(sys.executable).parent / "boxship"), "--host", daemon.url, "compose"]
+        if self.name == "boxship":
+            return [str(Path(sys.executable).parent / "boxship"), "--host", daemon.url, "compose"]
+        return [str(PEERS / FOLDERS[self.name] / "docker-compose")]
 
     def environment(self, daemon: Daemon) -> dict[str, str]:
-        """The caller's, without what speaks to Compose programs; the docker client with this program as its plugin."""
+        """The caller's, without what speaks to Compose programs; the docker client has this program as its plugin."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "DOCKER_"))}
         place = str(Path(docker_program()).parent)
-        more = {"DOCKER_HOST": daemon.url, "PATH": f"{place}:{own.get('PATH', os.defpath)}"}
-        return own | daemon.environment() | more
+        return {
+            **own,
+            "BOXSHIP_HOST": daemon.url,
+            "DOCKER_HOST": daemon.url,
+            "DOCKER_CONFIG": str(self._settings(daemon)),
+            "DOCKER_BUILDKIT": "0",
+            "PATH": f"{place}:{own.get('PATH', os.defpath)}",
+        }
 
     def missing(self, daemon: Daemon) -> str:
         """Why the scenarios cannot run with this program, "" when they can."""
-        if self.name in ("v2", "alone"):
-            plugins = daemon.home / "client" / "cli-plugins"
-            plugins.mkdir(parents=True, exist_ok=True)
-            if not (plugins / "docker-compose").exists():
-                program = _stock("v2", "docker-compose")
-                if program is None:
-                    return "no docker-compose v2: run tools/compose-peers.sh on a Debian"
-                (plugins / "docker-compose").symlink_to(program)
-        if self.name == "v1" and _stock("v1", "docker-compose") is None:
-            return "no docker-compose 1.29: run tools/compose-peers.sh on a Debian 12"
+        if self.name in FOLDERS:
+            program = PEERS / FOLDERS[self.name] / "docker-compose"
+            if not program.exists():
+                return f"no {program}: run tools/compose-peers.sh --current on a Debian 12"
+            plugin = self._settings(daemon) / "cli-plugins" / "docker-compose"
+            plugin.parent.mkdir(parents=True, exist_ok=True)
+            if not plugin.exists():
+                plugin.symlink_to(program)
         asked = [*self.words(daemon), "version"]
         done = subprocess.run(asked, capture_output=True, text=True, env=self.environment(daemon), check=False)
         return "" if done.returncode == 0 else f"{' '.join(asked)}: {done.stderr.strip()[:200]}"
 
-
-def _stock(folder: str, name: str) -> Path | None:
-    path = PEERS / folder / name
-    return path if path.exists() else None
+    def _settings(self, daemon: Daemon) -> Path:
+        return daemon.home / f"client-{self.name}"
 
 
 class Project:

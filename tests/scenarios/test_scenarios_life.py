@@ -4,8 +4,10 @@ import json
 import re
 import urllib.request
 
-from compose_kit import ALWAYS, CURRENT, EVERY, LABEL, Project, json_lines, label, number
-from daemons import free_port
+import pytest
+
+from compose_kit import ALWAYS, CURRENT, EVERY, LABEL, Program, Project, json_lines, label, number
+from daemons import Daemon, free_port
 
 TWO = """
     services:
@@ -194,6 +196,27 @@ def test_scale_and_numbers(project: Project) -> None:
     project.compose("up", "-d", "--scale", "many=2")
     assert [entry["State"]["Status"] for entry in project.containers("many")] == ["running", "running"]
     assert project.containers("many")[0]["Id"] == first[0]
+
+
+@pytest.mark.parametrize("program", ["boxship"], indirect=True)
+def test_a_project_of_several_programs(project: Project, host: Daemon) -> None:
+    project.file(TWO.format(port=free_port()))
+    stock = Project(Program("v2"), host, project.client, project.folder, project.name)
+    assert stock.program.missing(host) == ""
+    project.compose("up", "-d")
+    ids = project.ids("web", "store")
+    stock.compose("up", "-d")
+    assert project.ids("web", "store") == ids
+    stock.compose("up", "-d", "--force-recreate")
+    ids = project.ids("web", "store")
+    project.compose("up", "-d")
+    assert project.ids("web", "store") == ids
+    assert stock.prints("ps", "-q").split() == project.prints("ps", "-q").split()
+    stock.compose("up", "-d", "--scale", "store=2")
+    project.compose("up", "-d", "--scale", "store=3")
+    assert [number(entry) for entry in project.containers("store")] == [1, 2, 3]
+    project.compose("down", "-v")
+    assert project.containers() == [] and project.volumes() == {} and project.networks() == {}
 
 
 @CURRENT
