@@ -2,7 +2,7 @@
 
 import time
 
-from compose_kit import CURRENT, EVERY, Project
+from compose_kit import CURRENT, EVERY, LABEL, Project
 
 
 @EVERY
@@ -25,12 +25,16 @@ def test_each_condition_holds_what_depends_on_it(project: Project) -> None:
             healthcheck: {test: test -e /ready, interval: 100ms, timeout: 5s, retries: 100}
           done: {image: busybox, command: sleep 0.3}
     """)
+    begun = time.time()
     project.compose("up", "-d", "last")
     assert project.states() == {"done1": "exited", "healthy1": "running", "last1": "running", "started1": "running"}
     last = project.one("last")["State"]["StartedAt"]
     assert project.one("healthy")["State"]["Health"]["Status"] == "healthy"
-    passed = [entry for entry in project.one("healthy")["State"]["Health"]["Log"] if entry["ExitCode"] == 0]
-    assert passed[0]["End"][:23] <= last[:23]
+    seen = project.client.api.events(
+        since=begun, until=time.time(), decode=True, filters={"label": f"{LABEL}.project={project.name}"}
+    )
+    actions = [(event["Actor"]["Attributes"][f"{LABEL}.service"], event["Action"]) for event in seen]
+    assert actions.index(("healthy", "health_status: healthy")) < actions.index(("last", "start"))
     assert project.one("done")["State"]["FinishedAt"] <= last
     assert project.one("started")["State"]["StartedAt"] <= last
     checked = project.one("healthy")["Config"]["Healthcheck"]
@@ -53,9 +57,8 @@ def test_conditions_that_never_come(project: Project) -> None:
     assert "failed" in text
     if project.program.name != "v1":
         assert "3" in text
-    assert project.states() == {
-        "after_failed1": "created", "after_sick1": "created", "failed1": "exited", "sick1": "running",
-    }  # fmt: skip
+    waiting = {"after_failed1": "created", "after_sick1": "created"}  # or, by 1.29, not even made
+    assert {**waiting, **project.states()} == {**waiting, "failed1": "exited", "sick1": "running"}
 
 
 @CURRENT
