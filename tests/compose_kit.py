@@ -43,6 +43,7 @@ class Program:
     def __init__(self, name: str) -> None:
         self.name = name
         self.between = "_" if name == "v1" else "-"  # in containers' names; networks and volumes always have "_"
+        self.is_v2 = name in ("v2", "alone", "newest")
 
     def words(self, daemon: Daemon) -> list[str]:
         """The beginning of its command line."""
@@ -220,8 +221,12 @@ class Project:
     def inside(self, service: str, script: str, *, number: int = 1, check: bool = True) -> str:
         """The output of a script in a running container of the service."""
         entry = next(entry for entry in self.containers(service) if globals()["number"](entry) == number)
-        made = self.client.api.exec_create(entry["Id"], ["sh", "-c", script])
-        output = self.client.api.exec_start(made["Id"]).decode(errors="replace").strip()
+        try:
+            made = self.client.api.exec_create(entry["Id"], ["sh", "-c", script])
+            output = self.client.api.exec_start(made["Id"]).decode(errors="replace").strip()
+        except docker.errors.APIError as error:  # it is being restarted
+            assert not check, error
+            return str(error)
         code = self.client.api.exec_inspect(made["Id"])["ExitCode"]
         assert not check or code == 0, f"{service}: {script}: {code} {output}"
         return str(output)

@@ -101,7 +101,7 @@ def test_inline_dockerfiles_and_dependencies(project: Project) -> None:
             stop_signal: SIGKILL
           broken: {build: {context: ., dockerfile_inline: "FROM busybox\\nRUN exit 3\\n"}, profiles: [broken]}
     """)
-    if project.program.name == "v2":  # which knows no inline files when it builds by the classic builder
+    if project.program.is_v2:  # which knows no inline files when it builds by the classic builder
         text = (project.folder / "compose.yaml").read_text()
         project.file("FROM busybox\nRUN echo base >/made\n", "Base")
         project.file('FROM busybox\nRUN echo app >/made\nCMD ["sleep", "1000"]\n', "App")

@@ -59,7 +59,7 @@ def test_volumes_in_all_spellings(project: Project) -> None:
     assert " /scratch type tmpfs" in mounts and "size=1024k" in mounts and "mode=700" in mounts
     assert "size=2048k" in project.inside("long", "mount | grep ' /fast '")
     assert project.inside("heir", "cat /data/file") == "shared"
-    if project.program.name != "v2":  # which forgets ":ro"
+    if not project.program.is_v2:  # which forgets ":ro"
         assert "Read-only" in project.inside("heir", "touch /data/more", check=False)
     kinds = {entry["Destination"]: entry["Type"] for entry in project.one("short")["Mounts"]}
     assert kinds.items() >= {"/data": "volume", "/host": "bind", "/anonymous": "volume", "/outer": "volume"}.items()
