@@ -1,5 +1,5 @@
-"""What the kills of Compose clients need: a gate between client and daemon that acts at exactly one request, and what is
-compared afterwards.
+"""What the kills of Compose clients need: a gate between client and daemon that acts at exactly one request, and what
+is compared afterwards.
 
 The gate counts the requests that change something. At the chosen one it does what it is told: before the request gets
 through, as soon as it got through, or when it was answered.
