@@ -37,6 +37,7 @@ from boxship.compose.planning.options import (
 )
 from boxship.compose.planning.selecting import ordered, recovered
 from boxship.compose.planning.up import create, run, scale
+from boxship.compose.running.view import subject
 from boxship.errors import Invalid, NotFound
 
 CHAIN = project(
@@ -234,6 +235,8 @@ def test_pull_build_and_push() -> None:
     assert "base Skipped - No image to be pulled" in shown(
         images.pull(wanted, seen, PullOptions(services=("plain",), include_deps=True))
     )
+    skipped = images.pull(wanted, seen, PullOptions(services=("base",)))
+    assert [subject(step.action) for step in skipped.steps] == ["Service base"]
     plan = images.build(wanted, seen, BuildOptions(push=True))
     assert [type(step.action) for step in plan.steps] == [BuildImage, BuildImage, PushImage]
     assert [step.action.service for step in plan.steps] == ["base", "child", "child"]

@@ -160,10 +160,11 @@ class DisconnectNetwork(Action, frozen=True):
 
 
 class Pass(Action, frozen=True):
-    """Nothing is to be done; `text` says why ("running", "no change")."""
+    """Nothing is to be done; `text` says why ("running", "no change"). `kind` is what `name` names."""
 
     name: str
     text: str
+    kind: str = "Container"
 
 
 class RollPolicy(Struct, frozen=True, kw_only=True):

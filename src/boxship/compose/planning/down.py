@@ -79,7 +79,7 @@ def _networks(draft: Draft, project: Project, observed: Observed, gone: set[str]
             continue
         if set(seen.containers) - gone:
             draft.warn(f"Network {seen.name}: Resource is still in use")
-            draft.add(Pass(name=seen.name, text="Resource is still in use"), after)
+            draft.add(Pass(name=seen.name, text="Resource is still in use", kind="Network"), after)
         else:
             draft.add(RemoveNetwork(id=seen.id, name=seen.name), after)
 
@@ -93,7 +93,7 @@ def _volumes(draft: Draft, project: Project, observed: Observed, gone: set[str],
             continue
         if seen.name in used:
             draft.warn(f"Volume {seen.name}: Resource is still in use")
-            draft.add(Pass(name=seen.name, text="Resource is still in use"), after)
+            draft.add(Pass(name=seen.name, text="Resource is still in use", kind="Volume"), after)
         else:
             draft.add(RemoveVolume(name=seen.name), after)
 

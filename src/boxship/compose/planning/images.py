@@ -126,7 +126,7 @@ def pull(project: Project, observed: Observed, options: PullOptions) -> Plan:
         policy = options.policy or service.pull_policy
         skipped = _skipped(service, image in observed.images, policy, options)
         if skipped:
-            draft.add(Pass(service=service.name, name=service.name, text=f"Skipped - {skipped}"))
+            draft.add(Pass(service=service.name, name=service.name, text=f"Skipped - {skipped}", kind="Service"))
         elif (image, service.platform) not in done:
             done.add((image, service.platform))
             optional = options.ignore_failures or service.build is not None
@@ -172,7 +172,7 @@ def push(project: Project, observed: Observed, options: PushOptions) -> Plan:
         if service.build is None or not service.image:
             if options.services:
                 text = "Skipped - no image of its own to be pushed"
-                draft.add(Pass(service=service.name, name=service.name, text=text))
+                draft.add(Pass(service=service.name, name=service.name, text=text, kind="Service"))
             continue
         draft.add(PushImage(service=service.name, image=service.image), optional=options.ignore_failures)
     return draft.plan()

@@ -109,6 +109,8 @@ def subject(action: Action) -> str:
     """What an action is about: "Container demo-web-1"."""
     if isinstance(action, actions.RollService):
         return f"Service {action.service}"
+    if isinstance(action, actions.Pass):
+        return f"{action.kind} {action.name}"
     kind = WORDS[type(action)][0] if type(action) in WORDS else "Container"
     if isinstance(action, actions.CreateContainer) and LABEL_REPLACE in action.labels:
         return f"{kind} {final_name(action.name)}"
