@@ -179,26 +179,29 @@ class _Walk:
         return Mapping(tuple(entries), node.place, node.tag)
 
     def _hosts(self, node: Node, path: str) -> Node:
-        items: list[Node] = []
+        items: list[Scalar] = []
         if isinstance(node, Mapping):
             for entry in node.entries:
-                addresses = entry.value.items if isinstance(entry.value, Sequence) else (entry.value,)
-                for each in addresses:
-                    given = scalar(each, f"{path}.{entry.key}", "an address")
-                    items.append(like(given, f"{entry.key}={bare(str(given.value))}"))
+                for each in entry.value.items if isinstance(entry.value, Sequence) else (entry.value,):
+                    given, address = self._address(each, f"{path}.{entry.key}", "an address")
+                    items.append(like(given, f"{entry.key}={bare(address)}"))
         elif isinstance(node, Sequence):
             for index, item in enumerate(node.items):
-                given = scalar(item, f"{path}[{index}]", '"name=address"')
-                text = str(given.value)
-                separator = "=" if "=" in text else ":"
-                name, found, address = text.partition(separator)
+                given, text = self._address(item, f"{path}[{index}]", '"name=address"')
+                name, found, address = text.partition("=" if "=" in text else ":")
                 if not self._raw(given) and not (found and name and address):
                     raise FileError(given.place, f'{path}[{index}]: must be "name=address", not "{text}"')
                 items.append(like(given, f"{name}={bare(address)}" if found else text))
         else:
             raise FileError(node.place, f'{path}: must be a mapping or a list of "name=address"')
-        unique = {item.value: item for item in items if isinstance(item, Scalar)}
+        unique = {item.value: item for item in items}
         return Sequence(tuple(unique.values()), node.place, node.tag)
+
+    def _address(self, node: Node, path: str, expected: str) -> tuple[Scalar, str]:
+        given = scalar(node, path, expected)
+        if not isinstance(given.value, str):
+            raise FileError(given.place, f"{path}: must be {expected}, not {named(given.value)}")
+        return given, given.value
 
     def _words(self, kind: schema.Words, node: Node, path: str) -> Node:
         if isinstance(node, Sequence):
@@ -231,7 +234,7 @@ class _Walk:
         if value in kind.refused:
             self.unsupported.append((given.place, f"{path}: {value}"))
         elif kind.choices and value not in kind.choices:
-            choices = ", ".join(choice or '""' for choice in kind.choices)
+            choices = ", ".join(choice for choice in kind.choices if choice)
             near = fields.meant(value, kind.choices)
             raise FileError(given.place, f'{path}: must be one of {choices}, not "{value}"{near}')
         elif kind.pattern and not re.fullmatch(kind.pattern, value):

@@ -36,15 +36,15 @@ def mapping(given: Scalar, values: dict[str, Plain | Node]) -> Mapping:
 
 
 def text_of(given: Scalar) -> str:
-    if isinstance(given.value, bool) or given.value is None:
+    if not isinstance(given.value, str):
         raise ValueError("must be text or a mapping")
-    return given.value if isinstance(given.value, str) else number(given.value)
+    return given.value
 
 
 def ports(given: Scalar) -> tuple[Node, ...]:
     """ "[[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL]", each a port or a range; ranges of equal length become one mapping for
     each port."""
-    text = text_of(given)
+    text = number(given.value) if isinstance(given.value, int) and given.value is not True else text_of(given)
     address, published, target, protocol = _port_parts(text)
     first, last = _port_range(target, "container port")
     out_first, out_last = _port_range(published, "host port") if published else (0, 0)

@@ -62,7 +62,7 @@ RESOURCES = Record(
 
 RESTART_POLICY = Record(
     fields(
-        condition=Text(choices=("none", "on-failure", "any")),
+        condition=Text(choices=("none", "on-failure", "any", "")),
         delay=Field(Span(), elsewhere=CLUSTER),
         max_attempts=Whole(low=0),
         window=Field(Span(), elsewhere=CLUSTER),
@@ -79,7 +79,7 @@ PLACEMENT = Record(
 
 DEPLOY = Record(
     fields(
-        mode=Text(choices=("replicated", "global"), refused=("replicated-job", "global-job")),
+        mode=Text(choices=("replicated", "global", ""), refused=("replicated-job", "global-job")),
         replicas=Whole(low=0),
         labels=Pairs(),
         update_config=_update("continue", "pause", "rollback"),
@@ -87,7 +87,7 @@ DEPLOY = Record(
         resources=RESOURCES,
         restart_policy=RESTART_POLICY,
         placement=Field(PLACEMENT, elsewhere=CLUSTER),
-        endpoint_mode=Text(choices=("vip", "dnsrr")),
+        endpoint_mode=Text(choices=("vip", "dnsrr", "")),
     ),
     null=True,
 )
