@@ -111,11 +111,15 @@ def test_the_table_says_what_is_waited_for_and_fits_every_terminal() -> None:
     view.event(event("Container p-db-1", "working", "health: starting", service="db", step=1))
     view.event(event("Image i", "working", "Pulling", service="web", step=5, current=5 << 20, total=10 << 20))
     lines = [laid_out(text, right, 100) for _, text, right in view.lines(24, live=True)]
-    assert lines[0].startswith("Up p  2/4")
+    assert lines[0].startswith("Up p  1/4")
     assert any(re.search(r"· Container p-web-1 +Created, waiting for p-db-1 \(healthy\)", line) for line in lines)
     assert any("██████░░░░░░ 5.24MB / 10.5MB" in line for line in lines)
     view.event(event("Container p-db-1", "done", "Healthy", service="db", step=1))
     assert not any("waiting" in text for _, text, _ in view.lines(24, live=True))
+    view.event(event(f"Container p-{'long' * 12}-1", "working", "Starting", service="long", step=7))
+    for screen.columns in (60, 80, 200):
+        lines = [laid_out(text, right, screen.columns) for _, text, right in view.lines(24, live=True)]
+        assert any(re.search(r"p-long.*g-1  Starting +0.0s", line) for line in lines), lines
     for rows in (1, 3, 5, 40):
         for columns in (1, 9, 20, 61, 200):
             shown = view.lines(rows, live=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from boxship.compose.running.view import Event
 
@@ -59,7 +59,7 @@ class Rows:
     def elapsed(self, row: Row) -> float:
         return self.clock() - row.began if row.working else row.seconds
 
-    def counts(self) -> tuple[int, int]:
-        """Rows that are through, and all."""
-        over = sum(row.state not in (WAITING, WORKING) for row in self.all.values())
+    def counts(self, waiting: Container[str]) -> tuple[int, int]:
+        """Rows that are through, and all; those that wait for others have more to come."""
+        over = sum(row.state not in (WAITING, WORKING) and row.subject not in waiting for row in self.all.values())
         return over, len(self.all)

@@ -23,6 +23,8 @@ COLORS = {WAITING: "2", WORKING: "33", DONE: "32", WARNING: "35", FAILED: "31", 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAME_SECONDS = 0.1
 BAR_CELLS = 12
+STATE_CELLS = 36  # of a line that are kept for what becomes of the thing
+LEAST_NAME_CELLS = 14
 STATUS = {
     WAITING: "Waiting",
     WORKING: "Working",
@@ -148,7 +150,7 @@ class TableView(QuietView):
 
     def lines(self, rows: int, *, live: bool) -> list[Line]:
         """The whole table; what is over is left out first where there is no room for all."""
-        over, total = self._rows.counts()
+        over, total = self._rows.counts(waiting={name for name, waits in self._waits.items() if waits})
         now = self._rows.clock()
         dry = "DRY-RUN MODE - " if self._dry else ""
         head: Line = ("1", f"{dry}{self._title}  {over}/{total}", f"{now - self._rows.began:.1f}s")
@@ -178,12 +180,23 @@ class TableView(QuietView):
             mark, text = MARKS[WAITING], f"{text}{', ' if text else ''}waiting for {', '.join(waits.values())}"
         reason = f"  ({visible(row.reason)})" if row.reason and row.state == WORKING else ""
         indent = "   " if row.service else " "
-        shown = f"{indent}{mark} {visible(row.subject):<{self._subject_width()}}  {text}{amount(row)}{reason}"
+        width = self._subject_width()
+        name = shortened(visible(row.subject), width).ljust(width)
+        shown = f"{indent}{mark} {name}  {text}{amount(row)}{reason}"
         right = f"{self._rows.elapsed(row):.1f}s" if row.began else ""
         return COLORS[row.state], shown, right
 
     def _subject_width(self) -> int:
-        return min(max((len(row.subject) for row in self._rows.all.values()), default=0), 40)
+        longest = max((len(visible(row.subject)) for row in self._rows.all.values()), default=0)
+        return min(longest, max(self.screen.size()[1] - STATE_CELLS, LEAST_NAME_CELLS))
+
+
+def shortened(name: str, width: int) -> str:
+    """Without its middle where it is too long: replicas differ at the end."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 3
+    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
 
 
 def waits_of(plan: Plan) -> dict[str, dict[int, str]]:
