@@ -2,7 +2,6 @@
 would change something reaches the daemon."""
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 
@@ -200,9 +199,8 @@ def test_files_that_cannot_be_read(victim: Victim) -> None:
         path.rmdir()
         assert "compose.yaml" in complaint(victim, "up", "-d")
         path.symlink_to("compose.yaml")
-        assert "compose.yaml" in complaint(victim, "up", "-d")
+        assert "no configuration file" in complaint(victim, "up", "-d")
         path.unlink()
-        os.mkfifo(victim.folder / "pipe.yaml")
         path.write_text("services: {a: {image: busybox, env_file: [folder]}}")
         (victim.folder / "folder").mkdir()
         assert "folder" in complaint(victim, "up", "-d")
