@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from boxship.compose import printing
-from boxship.compose.hashing import network_hash, service_hash, volume_hash
+from boxship.compose.hashing import grants_hash, network_hash, service_hash, volume_hash
 from boxship.compose.interpolation import Use
+from boxship.compose.load import Options
 from boxship.compose.model import Project, Volume
 from boxship.compose.printing_yaml import dump
 from boxship.compose.reading import parse
@@ -86,6 +87,29 @@ def test_fingerprints_leave_out_how_many_and_how_the_image_comes(project: Projec
         printing.hashes_text(project, ("wb",), service_hash)
     assert volume_hash(Volume(name="v")) == volume_hash(Volume(name="v", driver="local"))
     assert network_hash(project.networks["front"]) != network_hash(project.networks["default"])
+
+
+def test_what_a_service_is_given_has_a_fingerprint_of_its_own() -> None:
+    text = """
+services:
+  a: {image: x, secrets: [s, v], configs: [c]}
+  b: {image: x}
+secrets: {s: {file: ./s}, v: {environment: V}}
+configs: {c: {content: "CONTENT"}}
+"""
+
+    def digest(content: str, file: str, variable: str) -> str:
+        more, grants = {"/p/s": file}, Options(grants=True)
+        project = loaded(text.replace("CONTENT", content), {"V": variable}, grants, more)
+        assert grants_hash(project, project.services["b"]) == ""
+        assert "digest" not in printing.config_json(project)
+        return grants_hash(project, project.services["a"])
+
+    seen = {digest("1", "1", "1"), digest("2", "1", "1"), digest("1", "2", "1"), digest("1", "1", "2")}
+    assert len(seen) == 4
+    assert digest("1", "1", "1") in seen
+    project = loaded(text, {"V": "1"}, more={"/p/s": ""})
+    assert grants_hash(project, project.services["a"]) == ""
 
 
 LEAVES = st.one_of(

@@ -1,19 +1,22 @@
 """Checks that the secrets and configurations of the services to be started can be had: their files, their variables.
 
-It asks `Files` whether something is there, and never reads it.
+It reads them for their digest alone, so that a change of what a container is given can be seen.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Pairs
+from typing import Any
 
 from boxship.compose.checking import dependencies, is_external
 from boxship.compose.document import FileError, Mapping
 from boxship.compose.fields import meant
 from boxship.compose.files import Files
 from boxship.compose.trees import nodes_of, section, text_of
-from boxship.errors import Unsupported
+from boxship.errors import Invalid, NotFound, Unsupported
 
 
 def check_grants(tree: Mapping, names: Iterable[str], files: Files, environment: Pairs[str, str]) -> None:
@@ -34,6 +37,21 @@ def check_grants(tree: Mapping, names: Iterable[str], files: Files, environment:
                         files,
                         environment,
                     )
+
+
+def digests(materials: Pairs[str, dict[str, Any]], files: Files, environment: Pairs[str, str]) -> None:
+    """Writes into each secret or configuration the digest of what it holds; nothing where that cannot be had."""
+    for material in materials.values():
+        held: bytes | None = None
+        if "content" in material:
+            held = material["content"].encode()
+        elif "environment" in material:
+            held = environment.get(material["environment"], "").encode()
+        elif "file" in material:
+            with contextlib.suppress(NotFound, Invalid):
+                held = files.read(material["file"])
+        if held is not None:
+            material["digest"] = hashlib.sha256(held).hexdigest()
 
 
 def _needed(services: Pairs[str, object], names: Iterable[str]) -> Iterator[str]:

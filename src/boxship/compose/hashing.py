@@ -12,7 +12,7 @@ import json
 
 from msgspec import structs
 
-from boxship.compose.model import Network, Service, Volume
+from boxship.compose.model import Network, Project, Service, Volume
 from boxship.compose.parts import Model
 from boxship.compose.printing import escaped, shown_value
 
@@ -25,6 +25,15 @@ def service_hash(service: Service) -> str:
     if deploy is not None:
         deploy = structs.replace(deploy, replicas=None)
     return _digest(structs.replace(service, build=None, pull_policy="", scale=None, deploy=deploy))
+
+
+def grants_hash(project: Project, service: Service) -> str:
+    """The digest of what the service's secrets and configurations hold, or nothing where it has none or they were not
+    looked at. The stock program's fingerprint leaves it out."""
+    given = [(project.secrets[grant.source], grant) for grant in service.secrets if grant.source in project.secrets]
+    given += [(project.configs[grant.source], grant) for grant in service.configs if grant.source in project.configs]
+    held = sorted((grant.target or f"/{grant.source}", material.digest) for material, grant in given if material.digest)
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest() if held else ""
 
 
 def network_hash(network: Network) -> str:

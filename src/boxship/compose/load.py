@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from boxship.compose import canonical, schema
 from boxship.compose.checking import check, check_enabled
-from boxship.compose.checking_grants import check_grants
+from boxship.compose.checking_grants import check_grants, digests
 from boxship.compose.document import Mapping
 from boxship.compose.fields import meant
 from boxship.compose.files import Files
@@ -61,6 +61,9 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
         place = places[name]
         if options.resolve_environment and name in enabled and isinstance(place, Mapping):
             resolve_files(f"services.{name}", service, place, files, gathered.environment)
+    if options.grants:
+        for kind in ("secrets", "configs"):
+            digests(model[kind], files, gathered.environment)
     everything = model["services"]
     model |= {
         "services": {name: service for name, service in everything.items() if name in enabled},

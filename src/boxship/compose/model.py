@@ -177,7 +177,8 @@ class Volume(Model, frozen=True):
 
 
 class Material(Model, frozen=True):
-    """A secret or a configuration: exactly one of `file`, `environment`, `content`, or external."""
+    """A secret or a configuration: exactly one of `file`, `environment`, `content`, or external. `digest` is what it
+    holds, where a load was asked to look (`Options.grants`)."""
 
     name: str = ""
     file: str = ""
@@ -188,6 +189,7 @@ class Material(Model, frozen=True):
     driver: str = ""
     driver_opts: Pairs = field(default_factory=dict)
     template_driver: str = ""
+    digest: str = ""
 
 
 class Project(Model, frozen=True):

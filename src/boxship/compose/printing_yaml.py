@@ -33,9 +33,9 @@ class _Dumper(yaml.SafeDumper):
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         """What a text is read as without quotes."""
-        if kind is not yaml.ScalarNode or not implicit[0]:
-            return str(super().resolve(kind, value, implicit))
-        return f"tag:yaml.org,2002:{TAGS[type(resolve(value))]}"
+        if kind is not yaml.ScalarNode:
+            return f"tag:yaml.org,2002:{'seq' if kind is yaml.SequenceNode else 'map'}"
+        return f"tag:yaml.org,2002:{TAGS[type(resolve(value))] if implicit[0] else 'str'}"
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
