@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
-from compose_plan_kit import named_volume, needs, project, published, service
+from compose_plan_kit import changed, named_volume, needs, project, published, service
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +64,9 @@ def seen_shop() -> Observed:
 def test_the_terminal_shows_services_states_networks_and_volumes() -> None:
     assert text(graph(SHOP, seen_shop())) == DRAWN
     assert "\x1b[32m●" in text(graph(SHOP, seen_shop()), color=True)
+    ended = SeenContainer(id="db", name="db", service="db", state="exited")
+    waits = changed(SHOP, "web", depends_on=needs("db", condition="service_completed_successfully"))
+    assert "db (done)" in text(graph(waits, Observed(containers=(ended,))))
     assert "(up)" not in text(graph(SHOP)) and "●" in text(graph(SHOP))
     assert text(graph(Project(name="none"))) == "none: no services\n"
 

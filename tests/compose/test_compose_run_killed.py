@@ -26,7 +26,7 @@ from compose_plan_kit import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from boxship.compose.model import Project
+from boxship.compose.model import Network, Project
 from boxship.compose.planning.observed import LABEL_NUMBER, LABEL_SERVICE
 from boxship.errors import BoxshipError
 
@@ -69,7 +69,8 @@ def services(draw: st.DrawFn) -> Project:
         elif kind == "data":
             fields["volumes"] = (named_volume(f"{name}data"),)
         result.append(service(name, **fields))
-    return project(*result)
+    network = Network(name="demo_default", internal=draw(st.sampled_from([False, False, True])))
+    return project(*result, networks={"default": network})
 
 
 @st.composite
@@ -96,10 +97,12 @@ def changes(draw: st.DrawFn) -> tuple[MemoryHost, Project, dict[str, Any]]:
             host.behaviours[f"id of {name}:2"] = draw(
                 st.sampled_from([Behaviour("healthy"), Behaviour("unhealthy"), Behaviour(exits=3)])
             )
-        return host, after, {}
+        return host, after, {"remove_orphans": True} if before.networks != after.networks else {}
     options = draw(
         st.sampled_from([{}, {}, {"force_recreate": True}, {"remove_orphans": True}, {"renew_anon_volumes": True}])
     )
+    if before.networks != after.networks:  # what no longer is in the file has no way back into a network made again
+        options = {"remove_orphans": True}
     return host, after, options
 
 

@@ -22,8 +22,8 @@ LABELS = {"service_healthy": "healthy", "service_completed_successfully": "compl
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """A service. `layer` is how many steps it lies below those that nothing depends on; `state` is up, partly, down or
-    "" when nobody looked; `details` are the lines below its name."""
+    """A service. `layer` is how many steps it lies below those that nothing depends on; `state` is up, partly, done,
+    down, or "" when nobody looked; `details` are the lines below its name."""
 
     name: str
     row: int
@@ -101,6 +101,12 @@ def _node(project: Project, service: Service, row: int, layer: int, observed: Ob
         mine = [seen for seen in observed.containers if seen.service == service.name and not seen.one_off]
         good = sum(works(seen) for seen in mine)
         state = "up" if good and good >= service.replicas else "partly" if good else "down"
+        if (
+            mine
+            and all(seen.state == "exited" and seen.exit_code == 0 for seen in mine)
+            and _completes(project, service)
+        ):
+            state = "done"
     return Node(
         name=service.name,
         row=row,
@@ -109,6 +115,12 @@ def _node(project: Project, service: Service, row: int, layer: int, observed: Ob
         state=state,
         details=tuple(details),
     )
+
+
+def _completes(project: Project, service: Service) -> bool:
+    """Whether somebody waits for the service to end."""
+    hows = (other.depends_on.get(service.name) for other in project.services.values())
+    return any(how is not None and how.condition == "service_completed_successfully" for how in hows)
 
 
 def _port(port: Port) -> str:

@@ -21,6 +21,7 @@ PALETTE = {
     "frame": ("#b9c2cd", "#455160"),
     "lane": ("#76828f", "#8794a3"),
     "up": ("#1a8f4c", "#3ecf7f"),
+    "done": ("#1a8f4c", "#3ecf7f"),
     "partly": ("#b97a00", "#f0b23e"),
     "down": ("#c8372d", "#ff7468"),
 }
@@ -57,7 +58,7 @@ def _colors(scheme: int) -> str:
         f".box {{ fill: {tone['box']}; stroke: {tone['frame']} }}",
         f".lane {{ stroke: {tone['lane']} }}",
         f".arrow {{ fill: {tone['lane']} }}",
-        *(f".{state} {{ fill: {tone[state]} }}" for state in ("up", "partly", "down")),
+        *(f".{state} {{ fill: {tone[state]} }}" for state in ("up", "done", "partly", "down")),
         *(f".c{number} {{ stroke: {colors[scheme]} }}" for number, colors in enumerate(LINES)),
         *(f".f{number} {{ fill: {colors[scheme]} }}" for number, colors in enumerate(LINES)),
     ]

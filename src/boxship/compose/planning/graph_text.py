@@ -24,7 +24,7 @@ CHARACTERS = {
     UP | DOWN | LEFT | RIGHT: "┼",
 }
 DASHED = {"│": "┊"}
-STATES = {"up": "32", "partly": "33", "down": "31"}
+STATES = {"up": "32", "partly": "33", "done": "32", "down": "31"}
 LINE_COLORS = ("36", "35", "34", "33", "32", "31")
 
 

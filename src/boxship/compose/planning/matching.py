@@ -154,7 +154,7 @@ def _network_change(wanted: Wanted, seen: SeenContainer, observed: Observed) -> 
         if network is None:
             continue
         has, there = seen.networks.get(network.name, ""), ids.get(network.name, "")
-        if seen.state in LIVE and network.name not in seen.networks:
+        if network.name not in seen.networks:
             return f"not in network {network.name}"
         if has and has != there:
             return f"network {network.name} was made again"

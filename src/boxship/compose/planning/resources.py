@@ -11,10 +11,8 @@ from boxship.compose.planning.actions import (
     CreateVolume,
     DisconnectNetwork,
     RemoveNetwork,
-    StopContainer,
 )
 from boxship.compose.planning.drafting import Draft
-from boxship.compose.planning.matching import LIVE
 from boxship.compose.planning.naming import network_labels, volume_labels
 from boxship.compose.planning.observed import LABEL_PROJECT, Observed, SeenNetwork, SeenVolume
 from boxship.errors import Conflict, NotFound, Unsupported
@@ -121,17 +119,14 @@ def _changed(project: Project, key: str, seen: SeenNetwork) -> bool:
 
 
 def _take_away(draft: Draft, seen: SeenNetwork, observed: Observed) -> tuple[int, ...]:
-    """A network that is to be made again: its containers stop, leave it, and it goes."""
-    reason = f"network {seen.name} changed"
+    """A network that is to be made again: its containers leave it, running or not, and it goes."""
     gone = []
     for container in observed.containers:
-        if container.id not in seen.containers and seen.name not in container.networks:
-            continue
-        service, name, after = container.service, container.name, []
-        if container.state in LIVE:
-            after.append(draft.add(StopContainer(service=service, container=container.id, name=name), (), reason))
-        leave = DisconnectNetwork(service=service, container=container.id, name=name, network=seen.name)
-        gone.append(draft.add(leave, after, reason))
+        if container.id in seen.containers or seen.name in container.networks:
+            leave = DisconnectNetwork(
+                service=container.service, container=container.id, name=container.name, network=seen.name
+            )
+            gone.append(draft.add(leave, (), f"network {seen.name} changed"))
     return (draft.add(RemoveNetwork(id=seen.id, name=seen.name), gone, "configuration changed"),)
 
 

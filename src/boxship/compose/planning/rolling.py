@@ -70,7 +70,7 @@ TRANSITIONS: dict[tuple[bool, Phase], tuple[Phase, Phase]] = {
     (False, P.RESTING): (P.HELD, P.DROPPING),
     (False, P.DROPPING): (P.REVIVING, P.STUCK),
     (False, P.REVIVING): (P.RECHECKING, P.STUCK),
-    (False, P.RECHECKING): (P.ERASING, P.STUCK),
+    (False, P.RECHECKING): (P.ERASING, P.ERASING),  # the old one runs, and the new one was given up already
     (False, P.ERASING): (P.RESTORED, P.STUCK),
     (True, P.CLEARING): (P.NAMING, P.STUCK),
     (True, P.NAMING): (P.DONE, P.STUCK),

@@ -10,12 +10,11 @@ from boxship.compose.planning.actions import (
     ConnectNetwork,
     CreateContainer,
     Plan,
-    StartContainer,
 )
 from boxship.compose.planning.converging import Convergence, Scope
 from boxship.compose.planning.down import remove
 from boxship.compose.planning.drafting import Draft
-from boxship.compose.planning.matching import DIVERGED, FORCE, LIVE, NEVER, orphans
+from boxship.compose.planning.matching import DIVERGED, FORCE, NEVER, orphans
 from boxship.compose.planning.naming import container_labels, image_of
 from boxship.compose.planning.observed import Observed
 from boxship.compose.planning.options import RunOptions, UpOptions
@@ -125,7 +124,7 @@ def _converge(draft: Draft, project: Project, chosen: Project, observed: Observe
     )
     convergence = Convergence(draft, scope)
     convergence.run()
-    _connect_others(draft, chosen, observed, resources, not options.no_start)
+    _connect_others(draft, chosen, observed, resources)
     return convergence
 
 
@@ -147,13 +146,10 @@ def orphan_warning(names: list[str]) -> str:
     )
 
 
-def _connect_others(draft: Draft, chosen: Project, observed: Observed, resources: Resources, start: bool) -> None:
+def _connect_others(draft: Draft, chosen: Project, observed: Observed, resources: Resources) -> None:
     """Containers that take no part, but whose network was made again, are put back."""
     for key, name in resources.renewed.items():
         for seen in observed.containers:
-            if name not in seen.networks or (seen.service in chosen.services and not seen.one_off):
-                continue
-            action = ConnectNetwork(service=seen.service, container=seen.id, name=seen.name, network=name)
-            step = draft.add(action, (resources.networks[key],), f"network {name} changed")
-            if seen.state in LIVE and start:
-                draft.add(StartContainer(service=seen.service, container=seen.id, name=seen.name), (step,))
+            if name in seen.networks and (seen.service not in chosen.services or seen.one_off):
+                action = ConnectNetwork(service=seen.service, container=seen.id, name=seen.name, network=name)
+                draft.add(action, (resources.networks[key],), f"network {name} changed")
