@@ -129,7 +129,7 @@ def pieces(placed: Layout) -> list[tuple[str, Rectangle]]:
     return result
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(projects())
 def test_nothing_lies_on_anything_else(wanted: Project) -> None:
     picture = graph(wanted)

@@ -55,7 +55,7 @@ def rolls(draw: st.DrawFn) -> RollService:
     return roll_of(draw(st.integers(1, 5)), start_first=draw(st.booleans()), update=policy, rollback=back)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rolls(), st.data())
 def test_any_order_of_ends_and_failures_comes_to_an_end(action: RollService, data: st.DataObject) -> None:
     roll, dos = rolling.begin(action)

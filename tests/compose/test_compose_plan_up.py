@@ -293,15 +293,15 @@ def structs_box(host: object) -> object:
 def test_a_configuration_that_changes_replaces_who_has_it() -> None:
     def with_word(word: str) -> Project:
         wanted = project(service("a", configs=(Grant(source="page"),), secrets=(Grant(source="key"),)), service("b"))
-        page, key = Material(name="page", content=word), Material(name="key", environment="KEY")
-        return structs.replace(wanted, configs={"page": page}, secrets={"key": key}, environment={"KEY": word[:1]})
+        page, key = Material(name="page", digest=word), Material(name="key", digest=word[:1])
+        return structs.replace(wanted, configs={"page": page}, secrets={"key": key})
 
     host = host_for(with_word("x"))
     ids = []
-    for word in ("one", "one", "own", "two"):
+    for word in ("one", "one", "own", "two", ""):
         assert bring_up(host, with_word(word)).code == 0
         ids.append((host.named("demo-a-1").id, host.named("demo-b-1").id))
-    assert ids[0] == ids[1] and len({a for a, _ in ids}) == 3 and len({b for _, b in ids}) == 1
+    assert ids[0] == ids[1] and len({a for a, _ in ids}) == 3 and ids[3] == ids[4] and len({b for _, b in ids}) == 1
 
 
 def test_ports_go_from_one_service_to_another() -> None:

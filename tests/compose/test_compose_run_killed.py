@@ -144,7 +144,7 @@ def inherited(host: MemoryHost) -> dict[str, str]:
     return {box.name: box.volumes["/anonymous"] for box in host.boxes.values() if "/anonymous" in box.volumes}
 
 
-FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 MANY = settings(FEW, max_examples=150)
 
 

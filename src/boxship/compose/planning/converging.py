@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from boxship.compose.hashing import service_hash
+from boxship.compose.hashing import grants_hash, service_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.planning.actions import (
     AwaitContainer,
@@ -27,7 +27,7 @@ from boxship.compose.planning.actions import (
 from boxship.compose.planning.drafting import Draft
 from boxship.compose.planning.handover import holders
 from boxship.compose.planning.matching import DIVERGED, LIVE, NEVER, Dropped, Kept, Match, Replaced, Wanted, match
-from boxship.compose.planning.naming import container_labels, image_of, materials_hash, temporary_name
+from boxship.compose.planning.naming import container_labels, image_of, temporary_name
 from boxship.compose.planning.observed import Observed, SeenContainer
 from boxship.compose.planning.policies import policy_of, rolls, start_first
 from boxship.compose.planning.resources import Resources
@@ -136,7 +136,7 @@ class Convergence:
             scale=scale,
             hash=service_hash(self._whole(service)),
             image_id=scope.observed.images.get(image_of(scope.project, service), ""),
-            materials=materials_hash(scope.project, service),
+            grants=grants_hash(scope.project, service),
             recreate=recreate,
             reason=reason,
             rolls=scope.start and not changed and rolls(service, scale),

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from boxship.compose.model import Project, Service
 from boxship.compose.planning.naming import container_name, image_of, is_temporary
-from boxship.compose.planning.observed import LABEL_IMAGE, LABEL_MATERIALS, Observed, SeenContainer
+from boxship.compose.planning.observed import LABEL_GRANTS, LABEL_IMAGE, Observed, SeenContainer
 
 DIVERGED, FORCE, NEVER = "diverged", "force", "never"
 GONE = ("removing", "dead")
@@ -29,7 +29,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     scale: int
     hash: str
     image_id: str = ""  # "" is not known
-    materials: str = ""  # fingerprint
+    grants: str = ""  # fingerprint of what its configurations and secrets hold; "" is not known
     recreate: str = DIVERGED
     reason: str = ""
     rolls: bool = False
@@ -141,8 +141,8 @@ def divergence(wanted: Wanted, seen: SeenContainer, observed: Observed) -> str:
     image = seen.labels.get(LABEL_IMAGE) or seen.image
     if wanted.image_id and image != wanted.image_id:
         return "image changed"
-    materials = seen.labels.get(LABEL_MATERIALS)
-    if materials and materials != wanted.materials:
+    grants = seen.labels.get(LABEL_GRANTS)
+    if grants and wanted.grants and grants != wanted.grants:
         return "configurations or secrets changed"
     return _network_change(wanted, seen, observed) or _volume_change(wanted, seen)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from boxship import __version__
-from boxship.compose.hashing import network_hash, volume_hash
+from boxship.compose.hashing import grants_hash, network_hash, volume_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.parts import Dependency
 from boxship.compose.planning.observed import (
     LABEL_DEPENDS,
     LABEL_DIRECTORY,
     LABEL_FILES,
+    LABEL_GRANTS,
     LABEL_GROUP,
     LABEL_HASH,
     LABEL_IMAGE,
-    LABEL_MATERIALS,
     LABEL_NETWORK,
     LABEL_NUMBER,
     LABEL_ONE_OFF,
@@ -98,9 +97,9 @@ def container_labels(
         LABEL_FILES: ",".join(project.files),
         LABEL_VERSION: __version__,
     }
-    materials = materials_hash(project, service)
-    if materials:
-        labels[LABEL_MATERIALS] = materials
+    grants = grants_hash(project, service)
+    if grants:
+        labels[LABEL_GRANTS] = grants
     if replaces:
         labels[LABEL_REPLACE] = replaces
     if not one_off and LABEL_GROUP not in service.labels:
@@ -109,19 +108,6 @@ def container_labels(
     if virtual and not one_off and LABEL_VIRTUAL not in service.labels:
         labels[LABEL_VIRTUAL] = service.name
     return labels
-
-
-def materials_hash(project: Project, service: Service) -> str:
-    """Of what the service's configurations and secrets hold, as far as the file or a variable says it; "" for nothing.
-    The service's own fingerprint has their names alone."""
-    parts = []
-    for grants, known in ((service.configs, project.configs), (service.secrets, project.secrets)):
-        for grant in grants:
-            material = known.get(grant.source)
-            if material is not None and (material.content or material.environment):
-                content = material.content or project.environment.get(material.environment, "")
-                parts.append(f"{grant.source}={content}")
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest() if parts else ""
 
 
 def network_labels(project: Project, key: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ LABEL_REPLACE = "com.docker.compose.replace"  # the container that one under a t
 LABEL_GROUP = "boxship.group"
 LABEL_DRAIN = "boxship.drain"
 LABEL_VIRTUAL = "boxship.virtual-address"
-LABEL_MATERIALS = "boxship.materials"  # fingerprint of the configurations and secrets whose content the file gives
+LABEL_GRANTS = "boxship.grants-hash"  # fingerprint of what its configurations and secrets hold
 
 
 class SeenContainer(Struct, frozen=True, kw_only=True):
