@@ -82,6 +82,7 @@ class MemoryHost:
         self.fuse: int | None = None
         self.fails: dict[str, str] = {}  # name of an action's class → what it says
         self.peak = 0
+        self.strict = False  # waiting for the health of what has no check is an error
         self.notice: Callable[[MemoryHost], None] | None = None
         self._busy = 0
         self._count = 0
@@ -400,6 +401,8 @@ class MemoryHost:
             return
         if box.state != "running":
             raise Conflict(f"container {box.name} exited ({box.exit_code})")
+        if action.checked and not behaviour.health and self.strict:
+            raise Conflict(f"container {box.name} has no healthcheck configured")
         if action.condition == "healthy" and behaviour.health:
             box.health = behaviour.health
             if box.health != "healthy":

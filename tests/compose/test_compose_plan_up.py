@@ -171,6 +171,14 @@ def test_conditions_hold_dependents_back() -> None:
     assert result.reasons == ["container demo-db-1 is unhealthy: no answer"]
 
 
+def test_waiting_for_the_health_of_what_has_no_check_is_an_error() -> None:
+    host = host_for(TWO)
+    host.strict = True
+    result = bring_up(host, TWO)
+    assert result.reasons == ["container demo-db-1 has no healthcheck configured"]
+    assert host.named("demo-web-1").state == "created"
+
+
 def test_dependents_restart_or_are_made_again_with_what_they_stand_on() -> None:
     wanted = project(
         service("db"),

@@ -29,6 +29,8 @@ def await_container(reach: Reach, action: AwaitContainer, tell: Callable[[News],
         if action.steady and count > (count if restarts is None else restarts):
             raise Conflict(f"container {action.name} ended and was restarted")
         restarts = count
+        if action.checked and not _has_check(record):
+            raise Conflict(f"container {action.name} has no healthcheck configured")
         verdict = judge(record, action.condition, action.name)
         if verdict is None:
             return
@@ -40,6 +42,11 @@ def await_container(reach: Reach, action: AwaitContainer, tell: Callable[[News],
             raise Timeout(f"container {action.name} is not {action.condition} after {action.seconds:g} s: {verdict}")
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _has_check(record: Object) -> bool:
+    check = (record.get("Config") or {}).get("Healthcheck") or {}
+    return bool((record.get("State") or {}).get("Health")) or (check.get("Test") or ["NONE"])[0] != "NONE"
 
 
 def look(reach: Reach, container: str, name: str) -> Object:

@@ -128,13 +128,14 @@ class RemoveContainer(Action, frozen=True):
 class AwaitContainer(Action, frozen=True):
     """Wait until it is `started`, `healthy` (`started` where there is no check), or `completed` with exit code 0. Fails
     as soon as that cannot come true any more, and after `seconds` (None: no limit). With `steady` it fails when the
-    container restarts, too."""
+    container restarts, too; with `checked` when it has no check."""
 
     container: str
     name: str
     condition: str
     seconds: float | None = None
     steady: bool = False
+    checked: bool = False
 
 
 class WatchContainer(Action, frozen=True):

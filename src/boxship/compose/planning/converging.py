@@ -193,7 +193,13 @@ class Convergence:
     def _await(self, service: str, replica: Replica, condition: str, optional: bool) -> Ids:
         if (condition == "started" and not optional) or (replica.healthy and condition == "healthy"):
             return replica.ready
-        action = AwaitContainer(service=service, container=replica.container, name=replica.name, condition=condition)
+        action = AwaitContainer(
+            service=service,
+            container=replica.container,
+            name=replica.name,
+            condition=condition,
+            checked=condition == "healthy",
+        )
         return (self.draft.add(action, replica.ready, optional=optional),)
 
     def await_all(self, seconds: float | None) -> None:
