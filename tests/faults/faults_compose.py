@@ -8,6 +8,7 @@ through, as soon as it got through, or when it was answered.
 import contextlib
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import docker.errors
 from docker import DockerClient
 
 from compose_kit import LABEL, Program, Project, end_all, label, number
@@ -80,18 +80,16 @@ class Gate:
                 name = self._counted(data)
                 if name and self._moment == BEFORE:
                     self._do(name)
+                    _end(engine)
                     return
                 if name and self._moment == AFTER:
                     answered.append(name)
                 engine.sendall(data)
                 if name and self._moment == SENT:
                     self._do(name)
+            engine.shutdown(socket.SHUT_RDWR if is_gone(client) else socket.SHUT_WR)
         except OSError:
-            pass
-        finally:
-            with contextlib.suppress(OSError):
-                engine.shutdown(socket.SHUT_RDWR)
-            client.close()
+            _end(engine)
 
     def _answers(self, engine: socket.socket, client: socket.socket, answered: list[str]) -> None:
         try:
@@ -102,8 +100,7 @@ class Gate:
         except OSError:
             pass
         finally:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+            _end(client)
             engine.close()
 
     def _counted(self, data: bytes) -> str:
@@ -195,6 +192,18 @@ class Victim(Project):
         }
 
 
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def is_gone(client: socket.socket) -> bool:
+    """Whether the other end is closed, not only for what it would write."""
+    poll = select.poll()
+    poll.register(client, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
 def inside(network: dict[str, Any]) -> Iterator[str]:
     return (entry["Name"] for entry in (network.get("Containers") or {}).values())
 
@@ -222,11 +231,3 @@ def shape(entry: dict[str, Any]) -> dict[str, Any]:
         "ports": host.get("PortBindings"),
         "restart": host.get("RestartPolicy"),
     }
-
-
-def nothing(client: DockerClient, name: str) -> bool:
-    """Whether nothing carries the name."""
-    with contextlib.suppress(docker.errors.APIError):
-        listed = [entry["Names"] for entry in client.api.containers(all=True)]
-        return not any(name in text for names in listed for text in names)
-    return False

@@ -107,13 +107,12 @@ FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
     "parallel": (("--parallel", "x", "up", "-d"), "x"),
     "progress": (("--progress", "loud", "up", "-d"), "loud"),
     "ansi": (("--ansi", "loud", "up", "-d"), "loud"),
-    "run": (("run",), "SERVICE"),
+    "run": (("run",), "requires at least 1 argument"),
     "run-service": (("run", "gone"), "gone"),
     "run-port": (("run", "-p", "x:y", "a"), "x:y"),
     "run-volume": (("run", "-v", "/a:/b:zz", "a"), "zz"),
     "run-variable": (("run", "--pull", "perhaps", "a"), "perhaps"),
     "build-argument": (("build", "--memory", "lots"), "lots"),
-    "kill": (("kill", "-s", "SIGNONE"), "SIGNONE"),
 }
 
 
@@ -133,7 +132,7 @@ def complaint(project: Victim, *words: str) -> str:
     """What it says; it has to fail with one error."""
     with project.begun(*words) as process:
         output, errors = process.communicate(timeout=60)
-    lines = [line for line in (output + errors).splitlines() if not line.startswith("WARNING")]
+    lines = [line for line in (output + errors).splitlines() if not line.startswith(("WARNING", "See '"))]
     assert process.returncode in (1, 2, 14, 15, 16, 125), (words, process.returncode, output, errors)
     assert len([line for line in lines if line.startswith("boxship")]) == 1, (words, lines)
     assert "Traceback" not in output + errors, errors
@@ -197,7 +196,7 @@ def test_files_that_cannot_be_read(victim: Victim) -> None:
         path.mkdir()
         assert str(path) in complaint(victim, "up", "-d")
         path.rmdir()
-        assert "compose.yaml" in complaint(victim, "up", "-d")
+        assert "no configuration file" in complaint(victim, "up", "-d")
         path.symlink_to("compose.yaml")
         assert "no configuration file" in complaint(victim, "up", "-d")
         path.unlink()
