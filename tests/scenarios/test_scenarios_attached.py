@@ -84,6 +84,7 @@ def test_following_logs(project: Project) -> None:
               - sh
               - -c
               - echo began; until [ -e /go ]; do sleep 0.05; done; echo went; until [ -e /end ]; do sleep 0.05; done
+          calm: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
           other: {image: busybox, command: sh -c "echo other; exec sleep 1000", stop_signal: SIGKILL}
     """)
     project.compose("up", "-d")
@@ -94,7 +95,7 @@ def test_following_logs(project: Project) -> None:
         project.inside("late", "touch /end")
         following.code()
         assert "other" not in following.output()
-    with project.started("logs", "-f", "--no-color", "--tail", "1", "other") as following:
+    with project.started("logs", "-f", "--no-color", "--tail", "1", "other", "calm") as following:
         following.says("| other")
         if project.program.name != "v1":
             project.compose("restart", "-t", "0", "other")

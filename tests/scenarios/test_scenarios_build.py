@@ -149,6 +149,7 @@ def test_push_and_pull_through_a_registry(project: Project, registry_address: st
     project.fails("up", "-d")
 
 
+@pytest.mark.slow
 @CURRENT
 def test_pull_policies(project: Project, registry_address: str) -> None:
     name = f"{registry_address}/{project.name}/app:v1"

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from compose_kit import CURRENT, SECONDS, Project
 from daemons import until
+
+pytestmark = pytest.mark.slow
 
 
 @CURRENT

@@ -51,7 +51,7 @@ def test_up_looks_and_down(project: Project) -> None:
     assert label(web, "project.working_dir") == str(project.folder)
     assert list(web["NetworkSettings"]["Networks"]) == [f"{project.name}_default"]
     assert "web" in web["NetworkSettings"]["Networks"][f"{project.name}_default"]["Aliases"]
-    assert web["Created"] > store["Created"]
+    assert web["State"]["StartedAt"] > store["State"]["StartedAt"]
     network = project.networks()[f"{project.name}_default"]
     assert network["Labels"][f"{LABEL}.network"] == "default"
     volume = project.volumes()[f"{project.name}_data"]
