@@ -194,6 +194,10 @@ def test_dependents_restart_or_are_made_again_with_what_they_stand_on() -> None:
     starts = {name: host.boxes[number].starts for name, number in ids.items() if number in host.boxes}
     assert starts == {"demo-web-1": 2, "demo-plain-1": 1}
     assert "db is replaced" in {event.reason for event in result.view.events}
+    ids = {box.name: box.id for box in host.boxes.values()}
+    bring_up(host, changed(wanted, "db", labels={"a": "b"}), services=("db",), force_recreate=True)
+    after = {box.name: box.id for box in host.boxes.values()}
+    assert {name for name in ids if ids[name] != after[name]} == {"demo-db-1", "demo-side-1", "demo-copy-1"}
 
 
 def test_services_are_chosen_with_what_they_need() -> None:

@@ -77,10 +77,21 @@ class Convergence:
         self.renewed: set[str] = set()  # services of which a container that was there is replaced
         self._awaits: dict[tuple[str, str, bool], Ids] = {}
         self._stops: dict[str, int] = {}  # container → the step that stops it
+        self._created: dict[str, Ids] = {}  # service → the steps that make what it did not have
 
     def run(self) -> None:
         for name in ordered(self.scope.project.services):
             self._service(self.scope.project.services[name])
+        self._follow()
+
+    def _follow(self) -> None:
+        """Services that take no part, but live in a container that is replaced: theirs are replaced with it."""
+        whole = self.scope.whole.services
+        there = {seen.service for seen in self.scope.observed.containers if not seen.one_off}
+        for name in ordered(whole) if self.renewed else ():
+            taken = name not in self.replicas and name in there
+            if taken and any(other in self.renewed for other in joined(whole[name])):
+                self._service(whole[name])
 
     def _service(self, service: Service) -> None:
         scope = self.scope
@@ -168,6 +179,8 @@ class Convergence:
         steps = list(self.scope.first)
         steps += [resources.networks[key] for key in service.networks if key in resources.networks]
         steps += [resources.volumes[mount.source] for mount in service.volumes if mount.source in resources.volumes]
+        for name in service.depends_on:  # in their order, as everybody is used to
+            steps += self._created.get(name, ())
         for name in joined(service):
             steps += [step for replica in self.replicas.get(name, ()) for step in replica.ready]
         return tuple(steps)
@@ -284,6 +297,7 @@ class Convergence:
     def _add(self, wanted: Wanted, number: int, made: Ids, needed: Ids) -> Replica:
         name = wanted.name(number)
         steps: Ids = (self.draft.add(self._creation(wanted, name, number), made),)
+        self._created[wanted.service.name] = self._created.get(wanted.service.name, ()) + steps
         return self._started(wanted, f"new:{name}", name, steps, needed)
 
     def _started(self, wanted: Wanted, container: str, name: str, steps: Ids, needed: Ids) -> Replica:
