@@ -48,12 +48,10 @@ def test_a_fresh_project_is_made_in_order_and_left_alone_afterwards() -> None:
     host.behaviours["id of db:1"] = Behaviour("healthy")
     result = bring_up(host, TWO, parallel=1)
     assert result.code == 0
-    assert sorted(acts(host)[:6]) == sorted(MADE)
-    assert acts(host)[6:] == [
-        "StartContainer demo-db-1",
-        "AwaitContainer demo-db-1",
-        "StartContainer demo-web-1",
-    ]
+    done = acts(host)
+    last = ["StartContainer demo-db-1", "AwaitContainer demo-db-1", "StartContainer demo-web-1"]
+    assert sorted(done) == sorted(MADE + last) and [act for act in done if act in last] == last
+    assert done.index("CreateContainer demo-db-1") < done.index("CreateContainer demo-web-1")
     assert (
         host.named("demo-web-1").labels
         | {
