@@ -20,6 +20,11 @@ class Cancel:
         for inbox in tuple(self._inboxes):
             inbox.put(self)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether a run is there that hears of it."""
+        return bool(self._inboxes)
+
     def attach(self, inbox: queue.SimpleQueue[Any]) -> None:
         """Let a run's inbox hear of it."""
         with self._lock:
