@@ -24,6 +24,7 @@ Lookup = Callable[[str], str | None]
 Path = tuple[str, ...]  # steps into a tree: keys, and "[0]" for an item of a list
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_BRACES = re.compile(r"\$\{|\}")
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 
 
@@ -83,10 +84,10 @@ def _parse_one(template: str, dollar: int, level: int) -> tuple[Part, int]:
 def _closing(template: str, dollar: int) -> int:
     """The index of the brace that closes the `${` at `dollar`; only `${` opens another one."""
     depth = 0
-    for brace in re.finditer(r"\$\{|\}", template[dollar:]):
+    for brace in _BRACES.finditer(template, dollar):
         depth += 1 if brace[0] != "}" else -1
         if depth == 0:
-            return dollar + brace.start()
+            return brace.start()
     raise _invalid(template[dollar:])
 
 
