@@ -14,11 +14,12 @@ from boxship.cli.composing import settings as settings_file
 from boxship.cli.composing.awaiting import judge
 from boxship.cli.composing.durations import nanoseconds, seconds
 from boxship.cli.composing.flags import DRY_RUN, FLAGS
+from boxship.cli.composing.happening import event_line
 from boxship.cli.composing.images import follow
 from boxship.cli.composing.observing import seen_container
 from boxship.cli.composing.once import mount_of, published
 from boxship.cli.composing.opening import scales
-from boxship.cli.composing.printing import LineCutter, LogPrinter, short_name
+from boxship.cli.composing.printing import LONGEST_LINE, LineCutter, LogPrinter, short_name
 from boxship.cli.composing.screen import Screen, laid_out
 from boxship.cli.composing.settings import read_settings
 from boxship.cli.composing.views import JsonView, PlainView, TableView
@@ -76,6 +77,13 @@ def test_lines_of_containers_come_whole_whatever_the_pieces() -> None:
     terminal = LineCutter(tty=True)
     assert [text for _, text, _ in terminal.feed(STAMP + b"a\r\n" + STAMP + b"b")] == [b"a"]
     assert [text for _, text, _ in terminal.end()] == [b"b"]
+    endless = LineCutter(tty=True)  # a bar that is drawn over itself
+    assert sum(len(text) for _ in range(300) for _, text, _ in endless.feed(b"\r50 %" * 1000)) > LONGEST_LINE
+
+
+def test_an_event_does_not_steer_the_terminal() -> None:
+    told = event_line({"Action": "start", "Actor": {"ID": "c1", "Attributes": {"image-label": "a\x1b[2J\nb"}}})
+    assert told.endswith("container start c1 (image-label=a[2J b)")
 
 
 def test_prefixes_stand_under_each_other() -> None:

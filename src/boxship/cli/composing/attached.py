@@ -62,6 +62,7 @@ class Foreground:
         self._news: queue.Queue[Ended | str] = queue.Queue()
         self._cancel = Cancel()
         self._asked_times = 0
+        self._bringing = False
         self._code: int | None = None
         self._watching = False
         self._steps_through = frozenset(
@@ -89,7 +90,9 @@ class Foreground:
                 if service_of(item) in self._asked.services:
                     name = short_name(first_name(item), labels_of(item))
                     self._following.add(item["Id"], name, service_of(item), time.time_ns())
+            self._bringing = True
             outcome = self._opening.run(self._project, "Up", *phases, cancel=self._cancel)
+            self._bringing = False
             if outcome.code and not outcome.canceled:
                 return int(outcome.code)
             if after and not outcome.canceled:
@@ -103,6 +106,8 @@ class Foreground:
         self._asked_times += 1
         self._cancel.ask()
         self._news.put(ASKED)
+        if self._bringing and not self._cancel.is_heard:
+            raise KeyboardInterrupt  # nothing is being done: another's lock is waited for, or the daemon's answer
 
     def _stay(self) -> int:
         """Until there is a reason to end."""
@@ -117,6 +122,8 @@ class Foreground:
                 if self._following.broken:
                     raise BrokenPipeError from None  # the project stays as it was asked for
                 alive = self._lives_on()
+                if self._following.lost:
+                    self._following.resume()
                 continue
             if isinstance(news, Ended) and self._take(news):
                 return self._end(stopping=True)
@@ -157,11 +164,8 @@ class Foreground:
 
     def _alive(self) -> bool:
         """Whether anything that was brought up still runs, or is about to run again."""
-        seen = self._opening.host.observe(self._project.name)
-        return any(
-            one.state in ("running", "restarting", "paused") and one.service in self._asked.staying and not one.one_off
-            for one in seen.containers
-        )
+        found = containers(self._opening, self._project, stopped=False)
+        return any(service_of(item) in self._asked.staying for item in found)
 
     def _end(self, *, stopping: bool) -> int:
         asked = self._asked
@@ -188,6 +192,8 @@ class Foreground:
             self._asked_times += 1
             cancel.ask()
             cancel.ask()
+            if not cancel.is_heard:
+                raise KeyboardInterrupt
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, force)

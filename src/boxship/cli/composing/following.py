@@ -12,7 +12,7 @@ from typing import Any
 from boxship.cli.composing.host import HttpHost
 from boxship.cli.composing.printing import LineCutter, LogPrinter, short_name
 from boxship.cli.times import parse_time
-from boxship.compose.planning.observed import LABEL_ONE_OFF, LABEL_SERVICE
+from boxship.compose.planning.observed import LABEL_NUMBER, LABEL_ONE_OFF, LABEL_SERVICE
 from boxship.errors import BoxshipError
 
 Object = dict[str, Any]
@@ -49,6 +49,7 @@ class Following:
         *,
         ended: Callable[[Source, int, bool], None] | None = None,
         shown: Callable[[str], bool] = lambda service: True,
+        number: int = 0,
     ) -> None:
         self._host = host
         self._project = project
@@ -56,12 +57,14 @@ class Following:
         self._printer = printer
         self._ended = ended
         self._shown = shown
+        self._number = number  # of each service's containers; 0: all of them
         self._endings = 0
         self._lock = threading.Lock()
         self.sources: dict[str, Source] = {}
         self._readers = 0
         self._quiet = threading.Condition(self._lock)
         self.broken = False  # whoever read our output has gone
+        self.lost = False  # the daemon has gone: nothing more is heard until `resume`
 
     def add(self, identifier: str, name: str, service: str, since: int) -> Source:
         """A container that is there; its lines from `since` on."""
@@ -87,13 +90,24 @@ class Following:
         threading.Thread(target=self._watch, args=(ready,), daemon=True).start()
         ready.wait(10)
 
+    def resume(self) -> None:
+        """Go on where the daemon was restarted meanwhile: every container from its last line on."""
+        self.drain_all(2.0)
+        self.lost = False
+        self.watch()
+        for source in list(self.sources.values()):
+            self.add(source.id, source.name, source.service, source.since)
+
     def _watch(self, ready: threading.Event) -> None:
         try:
             events = self._host.listen(self._project)
             ready.set()
             for event in events:
                 self._take(event)
-        except (BoxshipError, OSError):
+        except (BoxshipError, OSError, ValueError):
+            pass  # told by `lost`
+        finally:
+            self.lost = True
             ready.set()
 
     def _take(self, event: Object) -> None:
@@ -101,6 +115,8 @@ class Following:
         identifier, action = event["Actor"]["ID"], event.get("Action")
         service = labels.get(LABEL_SERVICE, "")
         if labels.get(LABEL_ONE_OFF) == "True" or not self._wanted(service):
+            return
+        if self._number and labels.get(LABEL_NUMBER) != str(self._number):
             return
         if action == "start":
             moment = int(event.get("timeNano") or time.time_ns())
@@ -152,19 +168,20 @@ class Following:
                     if stamp:
                         source.since = max(source.since, parse_time(stamp.decode()) + 1)
                     self._printer.line(source.name, stamp, text, stream)
-                with self._lock:
-                    if not source.again:
+                with self._quiet:
+                    if not source.again:  # decided and told at once: a start must find a reader, or begin one
+                        self._leave(source)
                         return
                     source.again = False
-        except BrokenPipeError:
-            self.broken = True
-        except (BoxshipError, OSError, ValueError):
-            return  # the container or the daemon is gone
-        finally:
+        except (BoxshipError, OSError, ValueError) as error:  # the container, the daemon or our reader is gone
+            self.broken |= isinstance(error, BrokenPipeError)
             with self._quiet:
-                source.reading = False
-                self._readers -= 1
-                self._quiet.notify_all()
+                self._leave(source)
+
+    def _leave(self, source: Source) -> None:
+        source.reading = False
+        self._readers -= 1
+        self._quiet.notify_all()
 
 
 def read_lines(

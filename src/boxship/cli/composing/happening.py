@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from boxship.cli.daemon import Object
+from boxship.cli.text import visible
 from boxship.cli.times import rfc3339_nano
 from boxship.compose.planning.observed import LABEL_SERVICE
 
@@ -34,4 +35,4 @@ def event_line(event: Object) -> str:
     fields = event_fields(event)
     moment = fields["time"].replace("T", " ")[:26]
     attributes = ", ".join(f"{name}={value}" for name, value in sorted(fields["attributes"].items()))
-    return f"{moment} container {fields['action']} {fields['id']} ({attributes})"
+    return visible(f"{moment} container {fields['action']} {fields['id']} ({attributes})").replace("\n", " ")

@@ -145,7 +145,10 @@ def changed_service(call: Call, project: Project, service: Service, command: lis
     if command:
         changes["command"] = tuple(command)
     if options.given("entrypoint"):
-        changes["entrypoint"] = tuple(shlex.split(options.text("entrypoint")))
+        try:
+            changes["entrypoint"] = tuple(shlex.split(options.text("entrypoint")))
+        except ValueError as error:
+            raise Failure(f"invalid argument for --entrypoint: {str(error).lower()}") from None
         changes["command"] = tuple(command)
     for flag, field in (("user", "user"), ("workdir", "working_dir")):
         if options.text(flag):

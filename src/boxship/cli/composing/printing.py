@@ -72,6 +72,9 @@ class LineCutter:
             *whole, self._rest = (self._rest + data).split(b"\n")
             for line in whole:
                 yield from self._entry(line.removesuffix(b"\r") + b"\n", STDOUT)
+            if len(self._rest) > LONGEST_LINE:  # a terminal's line is drawn over itself, and may never end
+                rest, self._rest = self._rest, b""
+                yield from self._entry(rest + b"\n", STDOUT)
             return
         for stream, payload in self._frames.feed(data):
             for line in _lines(payload):

@@ -11,7 +11,7 @@ from boxship.cli.composing.following import Following, Source, read_lines
 from boxship.cli.composing.observing import first_name
 from boxship.cli.composing.opening import Opening
 from boxship.cli.composing.printing import LogPrinter, short_name
-from boxship.cli.composing.seen import labels_of, service_of
+from boxship.cli.composing.seen import containers, labels_of, number_of, service_of
 from boxship.cli.daemon import Object
 from boxship.cli.terminal import is_terminal
 from boxship.cli.times import parse_time, timestamp
@@ -66,9 +66,9 @@ def _entries(opening: Opening, item: Object, place: int) -> Iterator[Entry]:
         yield moment, place, stamp, text, stream
 
 
-def _running(opening: Opening, project: Project, wanted: Callable[[str], bool]) -> bool:
-    seen = opening.host.observe(project.name)
-    return any(one.state in RUNNING and wanted(one.service) and not one.one_off for one in seen.containers)
+def _running(opening: Opening, project: Project, services: set[str], index: int) -> bool:
+    found = containers(opening, project, stopped=False)
+    return any((not services or service_of(one) in services) and index in (0, number_of(one)) for one in found)
 
 
 def lives_on(alive: Callable[[], bool]) -> bool:
@@ -91,17 +91,18 @@ def follow_logs(opening: Opening, project: Project, found: list[Object]) -> int:
     services = set(opening.call.arguments)
     index = opening.call.options.number("index")
     happenings: queue.Queue[None] = queue.Queue()
-    names = {name_of(item) for item in found}
 
     def ended(source: Source, code: int, again: bool) -> None:
         happenings.put(None)
 
-    def wanted(service: str) -> bool:
-        return (not services or service in services) and (
-            not index or any(name.endswith(f"-{index}") for name in names)
-        )
-
-    following = Following(opening.host, project.name, wanted, printer_of(opening), ended=ended)
+    following = Following(
+        opening.host,
+        project.name,
+        lambda service: not services or service in services,
+        printer_of(opening),
+        ended=ended,
+        number=index,
+    )
     following.watch()
     began = time.time_ns()
     after = show_logs(opening, found)
@@ -116,7 +117,9 @@ def follow_logs(opening: Opening, project: Project, found: list[Object]) -> int:
         except queue.Empty:
             if following.broken:
                 raise BrokenPipeError from None
-            continue
-        running = lives_on(lambda: _running(opening, project, wanted))
+            if not following.lost:
+                continue
+            following.resume()
+        running = lives_on(lambda: _running(opening, project, services, index))
     following.drain_all()
     return 0

@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterable, Sequence
 
 from boxship.cli.composing.hooks import run_hook
+from boxship.cli.composing.observing import seen_container
 from boxship.cli.composing.opening import Opening
+from boxship.cli.composing.seen import containers
 from boxship.cli.composing.watch_rules import Rule, Stamp, differences, rules_of
 from boxship.cli.copying import pack_one
 from boxship.cli.text import visible
@@ -83,9 +85,8 @@ class Watching:
         """Until `stop`."""
         self._known = {rule: rule.scan() for rule in self._rules}
         self._say("Watch enabled")
-        self._fill()
-        while not self._over.wait(self._pause):
-            batches = self._collect()
+        batches: dict[Rule, Batch] = {}
+        while not self._over.is_set():
             try:
                 if batches:
                     self._apply(batches)
@@ -94,6 +95,8 @@ class Watching:
                 self._say(f"cannot update: {visible(str(error))}")
                 self._filled.clear()  # whatever is there then gets everything
                 self._over.wait(LONGEST_PAUSE)
+            self._over.wait(self._pause)
+            batches = self._collect()
 
     def _say(self, text: str) -> None:
         self._opening.screen.write(f"{text}\n")
@@ -117,9 +120,9 @@ class Watching:
         return moved
 
     def _containers(self) -> list[SeenContainer]:
-        found = self._opening.host.observe(self._project.name).containers
         services = {rule.service for rule in self._rules}
-        return [one for one in found if one.service in services and not one.one_off and one.state in LIVE]
+        found = map(seen_container, containers(self._opening, self._project, stopped=False))
+        return [one for one in found if one.service in services and one.state in LIVE]
 
     def _fill(self) -> None:
         """Give containers that are new what belongs into them."""

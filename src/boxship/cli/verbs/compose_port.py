@@ -23,7 +23,7 @@ def run(call: Call) -> int:
 
     service, port = call.arguments
     protocol = call.options.text("protocol").lower()
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit()):
         raise Failure(f"invalid port {port!r}: it must be a number")
     opening = Opening(call)
     container = one_container(opening, opening.project(), service, call.options.number("index"), running=False)
