@@ -11,7 +11,7 @@ import pytest
 
 from boxship.cli.call import Call, Failure
 from boxship.cli.composing import settings as settings_file
-from boxship.cli.composing.awaiting import judge
+from boxship.cli.composing.awaiting import is_young, judge
 from boxship.cli.composing.durations import nanoseconds, seconds
 from boxship.cli.composing.flags import DRY_RUN, FLAGS
 from boxship.cli.composing.happening import event_line
@@ -26,6 +26,7 @@ from boxship.cli.composing.views import JsonView, PlainView, TableView
 from boxship.cli.composing.watch_rules import Rule, differences, rules_of
 from boxship.cli.composing.watching import Batch, archive
 from boxship.cli.flags import Options, UsageError, parse
+from boxship.cli.times import parse_time
 from boxship.compose.model import Project, Service, Volume
 from boxship.compose.parts import Build, Develop, Trigger
 from boxship.compose.planning.actions import AwaitContainer, CreateContainer, Plan, StartContainer, Step
@@ -228,6 +229,10 @@ def test_when_a_container_is_what_is_waited_for() -> None:
     assert judge(record("running"), "completed", "c") == "running" and judge(record("exited"), "completed", "c") is None
     assert judge(record("created"), "healthy", "c") == "created"
     assert judge(record("running", Boxship={"Group": {"Ready": False}}), "healthy", "c") == "not listening yet"
+    started = {"State": {"StartedAt": "2026-01-02T03:04:05Z"}}
+    moment = parse_time("2026-01-02T03:04:05Z") / 10**9
+    assert [is_young(started, moment + late) for late in (-9, 0.1, 0.6)] == [False, True, False]
+    assert not is_young({}) and not is_young({"State": {"StartedAt": "0001-01-01T00:00:00Z"}})
     for wrong, condition, text in (
         (record("running", "unhealthy"), "healthy", "container c is unhealthy: no answer"),
         (record("exited", code=3), "healthy", r"container c exited \(3\)"),

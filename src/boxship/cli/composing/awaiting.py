@@ -9,13 +9,15 @@ from typing import Any
 from boxship.cli.composing.reach import Reach
 from boxship.cli.daemon import DaemonError
 from boxship.cli.text import visible
-from boxship.cli.times import is_missing
+from boxship.cli.times import is_missing, parse_time
 from boxship.compose.planning.actions import AwaitContainer, WatchContainer
 from boxship.compose.running.host import News
 from boxship.errors import Conflict, NotFound, Timeout
+from boxship.spec.duration import SECOND
 
 Object = dict[str, Any]
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks
+SETTLING_SECONDS = 0.5  # what has no health check is to run so long before it counts as up
 OUTPUT_CHARACTERS = 400
 
 
@@ -32,6 +34,9 @@ def await_container(reach: Reach, action: AwaitContainer, tell: Callable[[News],
         if action.checked and not _has_check(record):
             raise Conflict(f"container {action.name} has no healthcheck configured")
         verdict = judge(record, action.condition, action.name)
+        if verdict is None and action.condition == "healthy" and not _has_check(record) and is_young(record):
+            time.sleep(LONGEST_PAUSE)  # many a wrong command ends at once
+            continue
         if verdict is None:
             return
         if verdict != said:
@@ -42,6 +47,15 @@ def await_container(reach: Reach, action: AwaitContainer, tell: Callable[[News],
             raise Timeout(f"container {action.name} is not {action.condition} after {action.seconds:g} s: {verdict}")
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def is_young(record: Object, now: float | None = None) -> bool:
+    """Whether it was started a moment ago. A daemon with another clock is believed to have started it earlier."""
+    started = (record.get("State") or {}).get("StartedAt") or ""
+    if is_missing(started):
+        return False
+    age = (time.time() if now is None else now) - parse_time(started) / SECOND
+    return 0 <= age < SETTLING_SECONDS
 
 
 def _has_check(record: Object) -> bool:
