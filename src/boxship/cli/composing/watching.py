@@ -175,7 +175,7 @@ class Watching:
         options = RestartOptions(services=services, no_deps=True)
         view = self._opening.view("Restart", quiet=True)
         self._opening.run(self._project, "Restart", lambda seen: restart(self._project, seen, options), view=view)
-        self._say(f"service(s) {sorted(services)} restarted")
+        self._say(f"service(s) {', '.join(sorted(services))} restarted")
 
     def _rebuild(self, service: str) -> None:
         self._say(f'Rebuilding service "{service}" after changes were detected...')
