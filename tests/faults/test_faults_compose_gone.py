@@ -109,6 +109,27 @@ def test_an_attached_client_vanishes(victim: Victim, end: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", ["plain", "json", "tty"])
+def test_nobody_reads_the_progress(victim: Victim, way: str) -> None:
+    """`up -d 2>&1 | head -1` does what it was asked for."""
+    victim.file(WAITS)
+    with victim.begun("--progress", way, "up", "-d") as process:
+        assert process.stderr is not None and process.stderr.read(1)
+        process.stderr.close()
+        process.stderr = None
+        until(lambda: victim.states().get("a1") == "running", 20, "the first service runs")
+        victim.inside("a", "touch /ready")
+        assert process.wait(20) == 0
+    assert victim.states() == RUNS
+    with victim.begun("--progress", way, "down", "-t", "0") as process:
+        assert process.stderr is not None and process.stderr.read(1)
+        process.stderr.close()
+        process.stderr = None
+        assert process.wait(20) == 0
+    assert not victim.containers() and not victim.networks()
+
+
+@pytest.mark.slow
 def test_a_terminal_is_closed(victim: Victim) -> None:
     """SIGHUP alone, as the session's leader gets it."""
     victim.file(CALM)

@@ -5,6 +5,7 @@ breaks into anything else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -15,6 +16,8 @@ from boxship.cli.terminal import is_terminal, terminal_size
 
 Line = tuple[str, str, str]  # color, text, what stands at the right
 MARGIN_ROWS = 1
+# Nobody reads the progress any more: what is done is not given up half-way for that.
+UNREAD = (BrokenPipeError,)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -48,25 +51,22 @@ class Screen:
         """Show these lines in place of the block."""
         with self._lock:
             self._lines = lines
-            write_all(self.descriptor, (self._wiped() + self._block()).encode("utf-8", "replace"))
+            self._show(self._wiped() + self._block())
 
     def write(self, text: str, descriptor: int | None = None) -> None:
-        """Whole lines, above the block."""
+        """Whole lines, above the block. Without a descriptor they are progress, and may go unread."""
         data = text.encode("utf-8", "surrogateescape")
-        self.write_bytes(data, self.descriptor if descriptor is None else descriptor)
+        with contextlib.suppress(*(UNREAD if descriptor is None else ())):
+            self.write_bytes(data, self.descriptor if descriptor is None else descriptor)
 
     def write_bytes(self, data: bytes, descriptor: int) -> None:
-        with self._lock:
-            if not self._widths:
+        with self._lock, contextlib.suppress(*(UNREAD if descriptor == 2 else ())):
+            if not self._widths or not is_terminal(descriptor):
                 write_all(descriptor, data)
                 return
-            if not is_terminal(descriptor):
-                write_all(descriptor, data)
-                return
-            wiped = self._wiped().encode()
-            write_all(self.descriptor, wiped)
+            self._show(self._wiped())
             write_all(descriptor, data)
-            write_all(self.descriptor, self._block().encode("utf-8", "replace"))
+            self._show(self._block())
 
     def settle(self) -> None:
         """Let the block stand for good."""
@@ -77,8 +77,12 @@ class Screen:
         """Take the block away."""
         with self._lock:
             if self._widths:
-                write_all(self.descriptor, self._wiped().encode())
+                self._show(self._wiped())
             self._lines = ()
+
+    def _show(self, text: str) -> None:
+        with contextlib.suppress(*UNREAD):
+            write_all(self.descriptor, text.encode("utf-8", "replace"))
 
     def _wiped(self) -> str:
         """What takes the cursor to the first row of the block and clears from there. A terminal that became narrower
