@@ -199,7 +199,7 @@ class Foreground:
             signal.signal(number, force)
         if calm < 2:
             self._opening.run(self._project, "Stop", lambda seen: stop(self._project, seen, options), cancel=cancel)
-        if self._asked_times > max(calm, 1):
+        if self._asked_times > calm or calm > 1:  # also where it came before the handler
             asked = KillOptions(services=self._asked.services)
             self._opening.run(self._project, "Kill", lambda seen: kill(self._project, seen, asked))
 
