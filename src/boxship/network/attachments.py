@@ -17,7 +17,7 @@ from boxship.network import attaching, files, rules
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
-from boxship.network.groups import Standing
+from boxship.network.groups import Standing, is_led_to
 from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel, RulesBroken, start_resolver
 from boxship.network.model import AttachmentRecord, EndpointRecord
@@ -282,7 +282,7 @@ class Attachments:
 
     async def _settle(self, record: AttachmentRecord) -> None:
         """A group's member has other networks than before: what leads to it may change too."""
-        if record.group:
+        if is_led_to(record):
             await self._ruleset.settle()
 
     async def stand(self, container_id: str, standing: Standing) -> None:
@@ -290,8 +290,8 @@ class Attachments:
         record = self._places.records.get(container_id)
         if record is None or not record.group or self._places.standings.get(container_id) is standing:
             return
-        self._places.standings[container_id] = standing
-        await self._ruleset.settle()
+        self._places.standings[container_id] = standing  # names follow this alone
+        await self._settle(record)
 
     async def rename(self, container_id: str, name: str) -> None:
         """A container has a new name, which others find it by from now on."""

@@ -31,6 +31,11 @@ def standing_of(standings: Standings, container_id: str) -> Standing:
     return standings.get(container_id, Standing.LEAVING)
 
 
+def is_led_to(record: AttachmentRecord) -> bool:
+    """Whether packet rules lead to a group's member; most members have names alone."""
+    return bool(record.group and (record.ports or record.virtual_name))
+
+
 def best(members: Iterable[str], standings: Standings) -> set[str]:
     """Those of the members that stand best, whatever that is: the ready ones, else those that run, and so on."""
     known = {member: standing_of(standings, member) for member in members}

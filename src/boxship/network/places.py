@@ -62,7 +62,7 @@ class Places:
 
     def group_elements(self, without: Collection[str] = ()) -> dict[str, dict[str, str]]:
         """The rule elements of service groups: ports that several publish, and virtual addresses."""
-        members = [record for key, record in self.records.items() if record.group and key not in without]
+        members = [record for key, record in self.records.items() if groups.is_led_to(record) and key not in without]
         ways = ((record, attaching.way_out(record)) for record in members)
         leading = [(record, way.endpoint.ipv4_address) for record, way in ways if way]
         parts = [groups.port_elements(leading, self.standings)]
