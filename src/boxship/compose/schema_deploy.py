@@ -31,15 +31,15 @@ GPUS = Many(Record(REQUEST_FIELDS), lone=True, short=short.gpus)
 ORDER = Text(choices=("start-first", "stop-first"))
 
 
-def _update(*actions: str) -> Record:
+def _update(*actions: str, elsewhere: str = "") -> Record:
     return Record(
         fields(
             parallelism=Whole(low=0),
-            delay=Span(),
+            delay=Field(Span(), elsewhere=elsewhere),
             failure_action=Text(choices=actions),
-            monitor=Span(),
-            max_failure_ratio=Real(low=0, high=1),
-            order=ORDER,
+            monitor=Field(Span(), elsewhere=elsewhere),
+            max_failure_ratio=Field(Real(low=0, high=1), elsewhere=elsewhere),
+            order=Field(ORDER, elsewhere=elsewhere),
         )
     )
 
@@ -83,7 +83,8 @@ DEPLOY = Record(
         replicas=Whole(low=0),
         labels=Pairs(),
         update_config=_update("continue", "pause", "rollback"),
-        rollback_config=_update("continue", "pause"),
+        # The way back follows the way there: what is undone at a time, and whether a failure ends it, can be said.
+        rollback_config=_update("continue", "pause", elsewhere=CLUSTER),
         resources=RESOURCES,
         restart_policy=RESTART_POLICY,
         placement=Field(PLACEMENT, elsewhere=CLUSTER),
