@@ -17,7 +17,7 @@ from boxship.cli.composing.reach import Reach
 from boxship.cli.daemon import DaemonError
 from boxship.cli.escape import escape, path_of
 from boxship.compose.model import Project
-from boxship.compose.planning.actions import Action, BuildImage
+from boxship.compose.planning.actions import Action, BuildImage, PullImage
 from boxship.compose.planning.observed import LABEL_PROJECT, Observed, SeenNetwork, SeenVolume
 from boxship.compose.running.host import News
 from boxship.errors import BoxshipError, Conflict, NotFound, Timeout
@@ -42,6 +42,7 @@ class HttpHost:
         self.reach = reach
         self.build = build
         self.once: Once | None = None
+        self.quiet_pull = False  # pulls tell of their begin and end alone
         self._owner = f"boxship {reach.call.name} (process {os.getpid()})"
 
     def observe(
@@ -103,6 +104,7 @@ class HttpHost:
         # What acts is imported by those who act: most verbs only look.
         from boxship.cli.composing.performing import perform
 
+        tell = (lambda news: None) if self.quiet_pull and isinstance(action, PullImage) else tell
         return perform(self.reach, project, action, tell, build=self.build, once=self.once)
 
     def inspect(self, container: str) -> Object:

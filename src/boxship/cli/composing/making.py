@@ -47,7 +47,6 @@ def up_options(call: Call, project: Project) -> UpOptions:
         wait=on("wait"),
         wait_timeout=float(options.number("wait-timeout")) or None if options.has("wait-timeout") else None,
         timeout=timeout_of(call) if options.has("timeout") else None,
-        quiet_pull=on("quiet-pull"),
         now=time.time_ns(),
     )
 

@@ -82,7 +82,6 @@ def _make(opening: Opening, project: Project, name: str) -> tuple[str, str]:
         pull=pull,
         remove_orphans=remove,
         ignore_orphans=ignore,
-        use_aliases=options.on("use-aliases"),
         now=now,
     )
     images = UpOptions(services=(name,), no_deps=asked.no_deps, build=asked.build, pull=pull, now=now)

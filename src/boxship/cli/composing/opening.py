@@ -52,6 +52,8 @@ class Opening:
         if self._host is None:
             reach = Reach(self.call)
             self._host = HttpHost(reach, self._build)
+            options = self.call.options
+            self._host.quiet_pull = options.has("quiet-pull") and options.on("quiet-pull")
         return self._host
 
     def _build(self, project: Project, action: BuildImage, tell: Callable[[News], None]) -> str:

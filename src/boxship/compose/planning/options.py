@@ -34,7 +34,6 @@ class UpOptions(Options, frozen=True):
     wait: bool = False
     wait_timeout: float | None = None
     timeout: float | None = None
-    quiet_pull: bool = False
     now: int = 0
 
 
@@ -50,8 +49,6 @@ class RunOptions(Options, frozen=True):
     pull: str = ""
     remove_orphans: bool = False
     ignore_orphans: bool = False
-    quiet_pull: bool = False
-    use_aliases: bool = False
     now: int = 0
 
 
