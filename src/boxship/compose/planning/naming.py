@@ -104,7 +104,8 @@ def container_labels(
         labels[LABEL_REPLACE] = replaces
     if not one_off and LABEL_GROUP not in service.labels:
         labels[LABEL_GROUP] = f"{project.name}/{service.name}"
-    virtual = service.deploy is not None and service.deploy.endpoint_mode == "vip"
+    # Without a network of its own there is nothing in which an address could stand for it.
+    virtual = service.deploy is not None and service.deploy.endpoint_mode == "vip" and bool(service.networks)
     if virtual and not one_off and LABEL_VIRTUAL not in service.labels:
         labels[LABEL_VIRTUAL] = service.name
     return labels
