@@ -56,7 +56,8 @@ def test_interrupted_on_a_terminal(victim: Victim) -> None:
         until(lambda: victim.states() == RUNS, 20, "all run")
         terminal.type("\x03")
         said = terminal.rest()
-        assert "goodbye" in said and terminal.code() == INTERRUPTED, said
+        calm = "goodbye" in said  # pytest would compare the long text for minutes
+        assert calm and terminal.code() == INTERRUPTED, said[-500:]
     assert victim.states() == {"a1": "exited", "b1": "exited"}
     assert victim.one("a")["State"]["ExitCode"] == 0
     victim.file(DEAF)
@@ -67,7 +68,7 @@ def test_interrupted_on_a_terminal(victim: Victim) -> None:
         terminal.expect("force")
         terminal.type("\x03")
         said = terminal.rest()
-        assert terminal.code() == INTERRUPTED and time.monotonic() - began < 8, said
+        assert terminal.code() == INTERRUPTED and time.monotonic() - began < 8, said[-500:]
     assert victim.one("a")["State"]["ExitCode"] == 137
 
 
@@ -109,7 +110,7 @@ def test_an_attached_client_vanishes(victim: Victim, end: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["plain", "json", "tty"])
+@pytest.mark.parametrize("way", ["plain", "json"])
 def test_nobody_reads_the_progress(victim: Victim, way: str) -> None:
     """`up -d 2>&1 | head -1` does what it was asked for."""
     victim.file(WAITS)
