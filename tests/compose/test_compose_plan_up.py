@@ -24,6 +24,7 @@ from boxship.compose.planning.actions import AwaitContainer, CreateContainer, Ro
 from boxship.compose.planning.images import policy_age
 from boxship.compose.planning.observed import LABEL_DEPENDS, LABEL_GROUP, LABEL_PROJECT, LABEL_VIRTUAL, Observed
 from boxship.compose.planning.options import UpOptions
+from boxship.compose.planning.selecting import ordered
 from boxship.compose.planning.up import up
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound, Unsupported
 
@@ -385,6 +386,13 @@ def test_no_start_wait_and_labels_by_option() -> None:
     plan = up(project(service("web", deploy=virtual)), Observed(), UpOptions())
     create = next(step.action for step in plan.steps if isinstance(step.action, CreateContainer))
     assert create.labels[LABEL_VIRTUAL] == "web"
+    alone = service("web", deploy=virtual, network_mode="host", networks={})
+    plan = up(project(alone), Observed(), UpOptions())
+    assert all(
+        LABEL_VIRTUAL not in step.action.labels for step in plan.steps if isinstance(step.action, CreateContainer)
+    )
+    chain = {f"s{n}": service(f"s{n}", depends_on=needs(f"s{n + 1}") if n < 3000 else {}) for n in range(3001)}
+    assert ordered(chain)[0] == "s3000" and len(ordered(chain)) == 3001
 
 
 def test_replicas_are_rolled_and_single_ones_are_not() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import structs
 
@@ -68,23 +68,22 @@ def _trimmed(service: Service, wanted: Mapping[str, Service]) -> Service:
 def ordered(services: Mapping[str, Service]) -> tuple[str, ...]:
     """The names, each after those that it depends on, otherwise in the order of the file. A cycle raises Invalid."""
     done: dict[str, None] = {}
-    path: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name in done:
-            return
-        if name in path:
-            circle = [*list(path)[list(path).index(name) :], name]
-            raise Invalid(f"dependency cycle detected: {' -> '.join(circle)}")
-        path[name] = None
-        for dependency in services[name].depends_on:
-            if dependency in services:
-                visit(dependency)
-        del path[name]
-        done[name] = None
-
-    for name in services:
-        visit(name)
+    for start in services:
+        path: dict[str, Iterator[str]] = {}
+        following: str | None = start
+        while following is not None or path:
+            if following in path:
+                circle = [*list(path)[list(path).index(following) :], following]
+                raise Invalid(f"dependency cycle detected: {' -> '.join(circle)}")
+            if following is not None and following in services and following not in done:
+                path[following] = iter(services[following].depends_on)
+            if not path:
+                break
+            name, others = next(reversed(path.items()))
+            following = next(others, None)
+            if following is None:
+                del path[name]
+                done[name] = None
     return tuple(done)
 
 
