@@ -43,6 +43,7 @@ ITEMS = [{"id": "1", "name": "one"}, {"id": "12345678901234", "name": "é"}]
         ("json", '{"ID":"1","Name":"one"}\n{"ID":"12345678901234","Name":"é"}\n'),
         ("{{.Name}}:{{.ID}}", "one:1\né:12345678901234\n"),
         ("{{.Name}}\\t{{.ID}}\\n", "one\t1\n\né\t12345678901234\n\n"),
+        ("table{{.Name}}", "NAME\none\né\n"),
         ("table {{.Name}}\\t{{.ID}}", "NAME      THING ID\none       1\né         12345678901234\n"),
         ('table {{upper .Name}} {{.Label "com.x"}}', "NAME x\nONE 1-com.x\nÉ 12345678901234-com.x\n"),
     ],

@@ -56,8 +56,8 @@ class Listing:
             form = "{{json .}}"
         from boxship.cli.template import Row, Template
 
-        tabular = form.startswith("table ")
-        source = unescape(form[6:].strip() if tabular else form)
+        tabular = form.startswith("table")  # "table{{.Name}}" is written as well
+        source = unescape(form[5:].strip(" ") if tabular else form)
         fields = {name: column.value for name, column in self.columns.items()}
         template = Template(source)
         lines = [

@@ -123,7 +123,7 @@ def _redraw(call: Call, followers: dict[str, Follower], render: Callable[[], str
 
 def _write_lines(call: Call, followers: dict[str, Follower], render: Callable[[], str], form: str) -> int:
     call.write(render())
-    headed = form in ("", "table") or form.startswith("table ")
+    headed = not form or form.startswith("table")
     while True:
         sys.stdout.flush()
         if not _alive(call, followers):
