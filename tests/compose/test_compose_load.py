@@ -118,6 +118,12 @@ volumes: {data: , old: {external: {name: other}}}
     assert project.services["b"].networks == {"default": None}
 
 
+def test_variables_that_are_no_text_are_refused() -> None:
+    for line in ("command: ['${V}']", "environment: [V]"):
+        with pytest.raises(Invalid, match="not UTF-8"):
+            loaded(f"services:\n  a:\n    image: x\n    {line}\n", environment={"V": "\udcff"})
+
+
 def test_fields_of_other_platforms_are_warned_of() -> None:
     text = "services:\n  a:\n    image: x\n    cpu_count: 2\n    deploy: {placement: {constraints: [a]}}\n"
     assert loaded(text).warnings == (

@@ -46,7 +46,7 @@ def digests(materials: Pairs[str, dict[str, Any]], files: Files, environment: Pa
         if "content" in material:
             held = material["content"].encode()
         elif "environment" in material:
-            held = environment.get(material["environment"], "").encode()
+            held = environment.get(material["environment"], "").encode("utf-8", "surrogateescape")
         elif "file" in material:
             with contextlib.suppress(NotFound, Invalid):
                 held = files.read(material["file"])

@@ -192,7 +192,11 @@ class Interpolator:
         except TemplateError as error:
             raise FileError(place, f"invalid interpolation format for {shown(path)}: {error}") from None
         try:
-            return evaluate(parts, self.environment.get, self._missing)
+            found = evaluate(parts, self.environment.get, self._missing)
+            found.encode()
+            return found
+        except UnicodeEncodeError:
+            raise FileError(place, f"cannot use a variable in {shown(path)}: its value is not UTF-8") from None
         except TemplateError as error:
             raise FileError(place, f"error while interpolating {shown(path)}: {error}") from None
 

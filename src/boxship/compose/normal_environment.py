@@ -21,7 +21,13 @@ Pairs = Mapping[str, str]
 
 def inherited(values: Mapping[str, str | None], surroundings: Mapping[str, str]) -> dict[str, str | None]:
     """Variables without a value take the surroundings' one; None where there is none."""
-    return {name: surroundings.get(name) if value is None else value for name, value in values.items()}
+    found = {name: surroundings.get(name) if value is None else value for name, value in values.items()}
+    for name, value in found.items():
+        try:
+            (value or "").encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"cannot use the variable {name}: its value is not UTF-8") from None
+    return found
 
 
 def resolve(service: Plain, surroundings: Pairs) -> None:
