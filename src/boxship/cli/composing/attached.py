@@ -7,6 +7,7 @@ warning leaves the project running: it was asked for.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import time
@@ -198,7 +199,8 @@ class Foreground:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, force)
         if calm < 2:
-            self._opening.run(self._project, "Stop", lambda seen: stop(self._project, seen, options), cancel=cancel)
+            with contextlib.suppress(KeyboardInterrupt):  # asked again before the stop began
+                self._opening.run(self._project, "Stop", lambda seen: stop(self._project, seen, options), cancel=cancel)
         if self._asked_times > calm or calm > 1:  # also where it came before the handler
             asked = KillOptions(services=self._asked.services)
             self._opening.run(self._project, "Kill", lambda seen: kill(self._project, seen, asked))
