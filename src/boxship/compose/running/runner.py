@@ -112,8 +112,9 @@ class _Runner:
                 self._cancel.ask()
                 continue
             self._take(message)
-        for step in self._pending.values():
-            self._tell(Work(step, step.action), "canceled", "Canceled")
+        waiting = [work for work in self._active if isinstance(work.action, PASSIVE)]
+        for work in (*waiting, *self._ready, *(Work(step, step.action) for step in self._pending.values())):
+            self._tell(work, "canceled", "Canceled")
         return Outcome(
             failures=tuple(self._failures),
             warnings=tuple(self._warnings),
