@@ -18,6 +18,7 @@ HEADER_LIMIT = 1 << 18  # bytes of status line and headers
 LINE_LIMIT = 1 << 26  # bytes of one line of a line-wise body
 CHUNK_LINE_LIMIT = 1 << 12  # bytes of a chunk's size line
 CONNECT_SECONDS = 30.0
+KEEPALIVE_SECONDS = 60  # of silence, after which the other machine is asked whether it is there
 
 
 class TlsFiles:
@@ -140,6 +141,9 @@ def _connect_tcp(host: str, port: int) -> _socket.socket:
             continue
         raw.settimeout(None)
         raw.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        raw.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)  # answers may take hours: is the machine there?
+        raw.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+        raw.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS // 3)
         return raw
     raise failure
 
