@@ -162,3 +162,12 @@ def test_nothing_lies_on_anything_else(wanted: Project) -> None:
     drawn = text(picture)
     assert sum(line.count("▶") for line in drawn.splitlines()) == len(placed.lanes)
     ElementTree.fromstring(svg(picture))
+
+
+def test_names_neither_steer_the_terminal_nor_spoil_the_svg() -> None:
+    wanted = project(
+        service("web", networks={"front": None}, image="a\x1b[2Jb"), networks={"front": Network(name="n\x07")}
+    )
+    drawing = graph(wanted)
+    assert text(drawing).replace("\n", "").isprintable()
+    assert "a?[2Jb" in "".join(ElementTree.fromstring(svg(drawing)).itertext())

@@ -77,10 +77,16 @@ class Layout(Struct, frozen=True):
 
 
 def title(line: Line) -> str:
-    return f"{line.name} ({line.note})" if line.note else line.name
+    return harmless(f"{line.name} ({line.note})" if line.note else line.name)
+
+
+def harmless(text: str) -> str:
+    """Names come from files of others: nothing in them may steer a terminal, or be no character of XML."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def shortened(text: str) -> str:
+    text = harmless(text)
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}…{text[-(LONGEST_TEXT // 2 - 1) :]}"
 
 
@@ -144,5 +150,5 @@ def _line(graph: Graph, boxes: list[Box], line: Line, number: int, x: int) -> Pl
     for tie in line.ties:
         box = boxes[tie.row]
         y = box.place.top + 1 + _touching(graph, box.node).index(line)
-        stubs.append(Stub(y, box.place.right, x, tie.text))
+        stubs.append(Stub(y, box.place.right, x, harmless(tie.text)))
     return PlacedLine(line, number, x, number, max(stub.y for stub in stubs), tuple(stubs))
