@@ -24,7 +24,7 @@ from boxship.cli.composing.screen import Screen, laid_out
 from boxship.cli.composing.settings import read_settings
 from boxship.cli.composing.views import JsonView, PlainView, TableView
 from boxship.cli.composing.watch_rules import Rule, differences, rules_of
-from boxship.cli.composing.watching import Batch, archive
+from boxship.cli.composing.watching import PORTION_BYTES, Batch, archive, portions
 from boxship.cli.flags import Options, UsageError, parse
 from boxship.cli.times import parse_time
 from boxship.compose.model import Project, Service, Volume
@@ -303,6 +303,8 @@ def test_what_watch_rules_speak_of(tmp_path: Path) -> None:
     with tarfile.open(fileobj=BytesIO(archive(plain, ["a.py", "gone"]))) as tar:
         assert tar.getnames() == ["app/a.py"]
     assert archive(plain, ["gone"]) == b""
+    big = {"a": (0, PORTION_BYTES, 0, 0), "b": (0, 1, 0, 0)}
+    assert list(portions(["b", "a", "gone"], big)) == [["a"], ["b", "gone"]]
     for wrong in ({"target": ""}, {"ignore": ("[",)}):
         with pytest.raises(Invalid, match="cannot watch web"):
             rule(**wrong)

@@ -12,7 +12,7 @@ import os
 import tarfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from boxship.cli.composing.hooks import run_hook
 from boxship.cli.composing.observing import seen_container
@@ -33,6 +33,7 @@ from boxship.errors import BoxshipError
 LEAST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two looks
 SHARE = 10  # a look may take a tenth of the time
 SETTLE_SECONDS = 1.0  # a batch is closed after this, even if changes go on
+PORTION_BYTES = 32 << 20  # of files in one archive; a larger file has one of its own
 REMOVED_AT_ONCE = 200  # paths in one command
 LIVE = ("running", "restarting", "paused")
 
@@ -167,9 +168,10 @@ class Watching:
     def _put(self, container: SeenContainer, rule: Rule, paths: list[str]) -> None:
         path = f"/containers/{container.id}/archive"
         daemon = self._opening.host.reach.daemon
-        data = archive(rule, paths)
-        if data:
-            daemon.request("PUT", path, {"path": "/"}, stream=iter((data,))).read()
+        for portion in portions(paths, self._known[rule]):
+            data = archive(rule, portion)
+            if data:
+                daemon.request("PUT", path, {"path": "/"}, stream=iter((data,))).read()
 
     def _restart(self, services: tuple[str, ...]) -> None:
         options = RestartOptions(services=services, no_deps=True)
@@ -195,6 +197,19 @@ class Watching:
             filters = json.dumps({"dangling": ["true"], "label": [f"{LABEL_PROJECT}={self._project.name}"]})
             self._opening.host.reach.daemon.post("/images/prune", {"filters": filters})
         self._say(f'service "{service}" successfully built')
+
+
+def portions(paths: Iterable[str], known: Mapping[str, Stamp]) -> Iterator[list[str]]:
+    """The paths in order, cut where their files have become more than one archive is to hold in memory."""
+    portion: list[str] = []
+    size = 0
+    for path in sorted(paths):
+        portion.append(path)
+        size += known[path][1] if path in known else 0
+        if size >= PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    yield portion
 
 
 def archive(rule: Rule, paths: list[str]) -> bytes:
