@@ -18,6 +18,7 @@ from compose_plan_kit import (
 )
 from msgspec import structs
 
+from boxship.compose.hashing import later_hash
 from boxship.compose.model import Material, Network, Project, Volume
 from boxship.compose.parts import Build, Grant
 from boxship.compose.planning.actions import AwaitContainer, CreateContainer, RollService, StartContainer
@@ -130,6 +131,19 @@ def test_recreation_by_option() -> None:
     ):
         with pytest.raises(Invalid):
             bring_up(host, TWO, **wrong)
+
+
+def test_what_a_later_stock_program_made_is_left_alone() -> None:
+    wanted = project(service("db"), service("web", depends_on=needs("db")))
+    host = host_for(wanted)
+    bring_up(host, wanted)
+    box = host.named("demo-web-1")
+    assert later_hash(wanted.services["web"]) != box.labels["com.docker.compose.config-hash"]
+    box.labels["com.docker.compose.config-hash"] = later_hash(wanted.services["web"])
+    bring_up(host, wanted)
+    assert host.named("demo-web-1") is box
+    bring_up(host, project(service("db"), service("web", hostname="new", depends_on=needs("db"))))
+    assert host.named("demo-web-1") is not box
 
 
 def test_scale_goes_up_with_new_numbers_and_down_from_the_top_but_old_ones_first() -> None:

@@ -2,7 +2,8 @@
 
 It is the stock program's own (its version 2.26): the digest of the JSON that its `config` prints, without how many
 containers there are and how the image comes. So each program leaves alone what the other one
-has made. It must never hold anything that differs from one run to the next.
+has made. Its version 2.40 leaves out what a service depends on; that digest is known as well.
+It must never hold anything that differs from one run to the next.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ def service_hash(service: Service) -> str:
     if deploy is not None:
         deploy = structs.replace(deploy, replicas=None)
     return _digest(structs.replace(service, build=None, pull_policy="", scale=None, deploy=deploy))
+
+
+def later_hash(service: Service) -> str:
+    """What the stock program's version 2.40 writes to containers of the same service."""
+    return service_hash(structs.replace(service, depends_on={}))
 
 
 def grants_hash(project: Project, service: Service) -> str:

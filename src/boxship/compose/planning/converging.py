@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from boxship.compose.hashing import grants_hash, service_hash
+from boxship.compose.hashing import grants_hash, later_hash, service_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.planning.actions import (
     AwaitContainer,
@@ -146,6 +146,7 @@ class Convergence:
             service=service,
             scale=scale,
             hash=service_hash(self._whole(service)),
+            later_hash=later_hash(self._whole(service)),
             image_id=scope.observed.images.get(image_of(scope.project, service), ""),
             grants=grants_hash(scope.project, service),
             recreate=recreate,

@@ -21,13 +21,15 @@ LIVE = ("running", "paused", "restarting")
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """What a service is to be. `recreate` is diverged, force or never; `reason` is why it must be replaced whatever its
-    containers say ("network front changed"); `rolls`: its replicas are replaced one after the other."""
+    """What a service is to be. Either hash is its fingerprint. `recreate` is diverged, force or never; `reason` is why
+    it must be replaced whatever its containers say ("network front changed"); `rolls`: its replicas are replaced one
+    after the other."""
 
     project: Project
     service: Service
     scale: int
     hash: str
+    later_hash: str = ""
     image_id: str = ""  # "" is not known
     grants: str = ""  # fingerprint of what its configurations and secrets hold; "" is not known
     recreate: str = DIVERGED
@@ -136,7 +138,7 @@ def divergence(wanted: Wanted, seen: SeenContainer, observed: Observed) -> str:
         return ""
     if wanted.recreate == FORCE:
         return "recreation was asked for"
-    if seen.hash != wanted.hash:
+    if seen.hash not in (wanted.hash, wanted.later_hash or wanted.hash):
         return "configuration changed"
     image = seen.labels.get(LABEL_IMAGE) or seen.image
     if wanted.image_id and image != wanted.image_id:

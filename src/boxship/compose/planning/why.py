@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from boxship.compose.hashing import service_hash
+from boxship.compose.hashing import later_hash, service_hash
 from boxship.compose.model import Project, Service
 from boxship.compose.planning.matching import LIVE
 from boxship.compose.planning.naming import image_of, is_temporary
@@ -101,7 +101,7 @@ class Story:
 
     def _outdated(self, service: Service, seen: SeenContainer, depth: int) -> None:
         image = self.observed.images.get(image_of(self.project, service), "")
-        if seen.hash and seen.hash != service_hash(service):
+        if seen.hash and seen.hash not in (service_hash(service), later_hash(service)):
             self.say(depth, f"{seen.name} has an older configuration than the file: `up` would replace it.")
         elif image and seen.image and seen.image != image:
             self.say(
