@@ -122,9 +122,9 @@ class Foreground:
             except queue.Empty:
                 if self._following.broken:
                     raise BrokenPipeError from None  # the project stays as it was asked for
-                alive = self._lives_on()
                 if self._following.lost:
-                    self._following.resume()
+                    self._following.resume(lambda: self._asked_times > 0)
+                alive = self._lives_on()
                 continue
             if isinstance(news, Ended) and self._take(news):
                 return self._end(stopping=True)

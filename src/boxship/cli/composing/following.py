@@ -17,7 +17,7 @@ from boxship.errors import BoxshipError
 
 Object = dict[str, Any]
 SECOND = 1_000_000_000
-ENDINGS = ("die", "destroy")
+RETURN_SECONDS = 15.0  # in which a daemon that went away is restarted
 
 
 def moment_text(nanoseconds: int) -> str:
@@ -90,8 +90,18 @@ class Following:
         threading.Thread(target=self._watch, args=(ready,), daemon=True).start()
         ready.wait(10)
 
-    def resume(self) -> None:
-        """Go on where the daemon was restarted meanwhile: every container from its last line on."""
+    def resume(self, hopeless: Callable[[], bool] = lambda: False) -> None:
+        """Go on where the daemon was restarted: every container from its last line on. It has a while to come back,
+        unless it is `hopeless`; then Unavailable is raised."""
+        deadline = time.monotonic() + RETURN_SECONDS
+        while True:
+            try:
+                self._host.reach.daemon.get("/version")
+                break
+            except (BoxshipError, OSError):
+                if hopeless() or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
         self.drain_all(2.0)
         self.lost = False
         self.watch()
