@@ -146,3 +146,9 @@ def test_services_that_are_up_and_what_is_to_be_said_of_them() -> None:
         "  demo-web-2 was made, but nobody started it: `start` or `up` does.",
         "  1 more container is to be made.",
     ]
+
+
+def test_what_ended_has_the_last_word() -> None:
+    words = {"id-db-1": ("initdb: no space left", "", "x" * 400)}
+    lines = told("db", seen("db", "exited", exit_code=3), words=words)
+    assert lines[2:5] == ["  Its last words:", "    initdb: no space left", f"    {'x' * 300}…"]

@@ -60,7 +60,9 @@ def run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> i
         if debug:
             raise
         if str(error):
-            sys.stderr.write(f"boxship: {error}\n")
+            from boxship.cli.text import visible
+
+            sys.stderr.write(f"boxship: {visible(str(error))}\n")  # a daemon's text may hold what a stranger wrote
         return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

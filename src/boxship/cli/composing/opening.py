@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import FrameType
 from typing import Any
 
 from boxship.cli.call import Call, Failure
@@ -125,19 +129,22 @@ class Opening:
         view: QuietView | None = None,
         cancel: Cancel | None = None,
     ) -> Outcome:
-        """Change the project, one phase after the other; what failed is told."""
+        """Change the project, one phase after the other; what failed is told. Without a `cancel`, Ctrl-C is heard here:
+        once, and what is being done ends in order; twice, and nothing is waited for."""
+        from boxship.compose.running.cancel import Cancel
         from boxship.compose.running.session import change
 
-        outcome = change(
-            self.host,
-            project,
-            view or self.view(f"{title} {project.name}"),
-            *phases,
-            parallel=self.settings.parallel,
-            dry_run=self.settings.dry_run,
-            wait=self.settings.wait,
-            cancel=cancel,
-        )
+        with nullcontext(cancel) if cancel else interrupts(Cancel()) as asked:
+            outcome = change(
+                self.host,
+                project,
+                view or self.view(f"{title} {project.name}"),
+                *phases,
+                parallel=self.settings.parallel,
+                dry_run=self.settings.dry_run,
+                wait=self.settings.wait,
+                cancel=asked,
+            )
         for failure in outcome.failures:
             self.screen.write(f"boxship: {visible(failure.subject)}: {visible(failure.reason)}\n", 2)
         return outcome
@@ -145,6 +152,26 @@ class Opening:
     def change(self, project: Project, title: str, *phases: Phase, **how: Any) -> int:
         """The exit code of `run`."""
         return int(self.run(project, title, *phases, **how).code)
+
+
+@contextmanager
+def interrupts(cancel: Cancel) -> Iterator[Cancel]:
+    """While it is entered, Ctrl-C asks `cancel`, whatever the program does at that moment. Where no run hears of that
+    (the lock or the daemon's answer is waited for) it interrupts as it always does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield cancel  # signals are the main thread's
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        cancel.ask()
+        if not cancel.is_heard:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def timeout_of(call: Call) -> float | None:

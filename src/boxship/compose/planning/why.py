@@ -7,7 +7,7 @@ causes are indented; the last line is the deepest.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from boxship.compose.hashing import later_hash, service_hash
@@ -17,7 +17,7 @@ from boxship.compose.planning.naming import image_of, is_temporary
 from boxship.compose.planning.observed import Observed, SeenContainer
 from boxship.compose.planning.selecting import named
 
-OUTPUT_CHARACTERS = 300  # of a probe
+OUTPUT_CHARACTERS = 300  # of a probe, or of a line of a log
 INDENT = "  "
 COMPLETED = "service_completed_successfully"
 MEANINGS = {
@@ -37,8 +37,10 @@ class Story:
         inspects: Mapping[str, Mapping[str, Any]],
         events: Iterable[Mapping[str, Any]],
         holders: Mapping[str, str],
+        words: Mapping[str, Sequence[str]],
     ) -> None:
         self.project, self.observed, self.inspects, self.holders = project, observed, inspects, holders
+        self.words = words
         self.events = tuple(events)
         self.lines: list[str] = []
         self._told: set[str] = set()
@@ -167,7 +169,7 @@ class Story:
         if seen.state == "paused":
             return [f"{seen.name} is paused: `unpause` lets it go on."]
         if seen.state == "restarting":
-            return [self._loop(seen, state)]
+            return [self._loop(seen, state), *self._last_words(seen)]
         if seen.state == "created":
             return self._created(service, seen, state)
         if seen.state in ("dead", "removing"):
@@ -230,6 +232,7 @@ class Story:
         lines = [f"{seen.name} {self._end(seen, state)}{_when(state)}."]
         if error:
             lines += [f"The engine said: {error}", *self._port_holders(service, error)]
+        lines += self._last_words(seen)
         restart = (self._record(seen).get("HostConfig") or {}).get("RestartPolicy") or {}
         policy = restart.get("Name") or service.restart or "no"
         if self._was_stopped(seen):
@@ -248,6 +251,10 @@ class Story:
         )
         return meaning(int(state.get("ExitCode", seen.exit_code) or 0), oom=oom)
 
+    def _last_words(self, seen: SeenContainer) -> list[str]:
+        lines = [line.strip() for line in self.words.get(seen.id, ()) if line.strip()]
+        return ["Its last words:", *(f"{INDENT}{_cut(line)}" for line in lines)] if lines else []
+
     def _was_stopped(self, seen: SeenContainer) -> bool:
         actions = [str(event.get("Action", "")) for event in self.events if _id_of(event) == seen.id]
         ends = [action for action in actions if action in ("stop", "start")]
@@ -262,10 +269,11 @@ def why(
     *,
     events: Iterable[Mapping[str, Any]] = (),
     holders: Mapping[str, str] | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> list[str]:
-    """Sentences about a service. `inspects` is id → the engine's record; `holders` is "PORT/PROTOCOL" → who has it.
-    Raises Invalid for a service that the file does not have."""
-    story = Story(project, observed, inspects, events, holders or {})
+    """Sentences about a service. `inspects` is id → the engine's record; `holders` is "PORT/PROTOCOL" → who has it;
+    `words` is id → the last lines of its log. Raises Invalid for a service that the file does not have."""
+    story = Story(project, observed, inspects, events, holders or {}, words or {})
     story.tell(named(project, (service,))[service], 0)
     return story.lines
 
@@ -297,13 +305,15 @@ def _probe(log: list[Mapping[str, Any]]) -> list[str]:
     if not log:
         return []
     last = log[-1]
-    output = " ".join(str(last.get("Output") or "").split())
-    if len(output) > OUTPUT_CHARACTERS:
-        output = output[:OUTPUT_CHARACTERS] + "…"
+    output = _cut(" ".join(str(last.get("Output") or "").split()))
     return [
         f"The last probe exited with {last.get('ExitCode')}"
         + (f" and said: {output}" if output else " and said nothing.")
     ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= OUTPUT_CHARACTERS else text[:OUTPUT_CHARACTERS] + "…"
 
 
 def _times(count: int) -> str:
