@@ -74,12 +74,12 @@ STARTED: dict[str, tuple[str, int, str]] = {
     "secret-variable": ("services:\n  a: {image: i, secrets: [s]}\nsecrets:\n  s: {environment: GONE}\n", 4, "GONE"),
     "external": (
         "services:\n  a: {image: busybox, networks: [n, m]}\nnetworks:\n  n: {external: true, name: gone}\n  m:\n",
-        0,
+        4,
         "network gone declared as external, but could not be found",
     ),
     "external-volume": (
         "services:\n  a: {image: busybox, volumes: ['v:/v']}\nvolumes:\n  v: {external: true, name: gone}\n",
-        0,
+        4,
         'external volume "gone" not found',
     ),
 }
@@ -97,6 +97,11 @@ FLAGS: dict[str, tuple[tuple[str, ...], str]] = {
     "pull": (("up", "-d", "--pull", "perhaps"), "perhaps"),
     "rmi": (("down", "--rmi", "some"), "some"),
     "contradiction": (("up", "-d", "--force-recreate", "--no-recreate"), "incompatible"),
+    "context": (("-f", "context.yaml", "build"), "context.yaml:1:23: services.a.build.context: there is no folder"),
+    "dockerfile": (
+        ("-f", "dockerfile.yaml", "up", "-d", "--build"),
+        "dockerfile.yaml:1:48: services.a.build.dockerfile",
+    ),
     "wait": (("up", "--wait", "--no-start"), "incompatible"),
     "attach": (("up", "-d", "--attach", "a"), "incompatible"),
     "abort": (("up", "-d", "--abort-on-container-exit"), "incompatible"),
@@ -180,6 +185,8 @@ def test_wrong_flags_touch_nothing(victim: Victim) -> None:
     wrong = []
     with untouched(victim):
         victim.file(RIGHT)
+        (victim.folder / "context.yaml").write_text("services: {a: {build: ./gone}}\n")
+        (victim.folder / "dockerfile.yaml").write_text("services: {a: {build: {context: ., dockerfile: Gone}}}\n")
         for name, (words, said) in FLAGS.items():
             try:
                 assert said in (error := complaint(victim, *words)), error

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from boxship.compose import canonical, schema
 from boxship.compose.checking import check, check_enabled
+from boxship.compose.checking_builds import check_builds
 from boxship.compose.checking_grants import check_grants, digests
 from boxship.compose.document import Mapping
 from boxship.compose.fields import meant
@@ -30,11 +31,12 @@ ALL_PROFILES = "*"
 class Options(Struct, frozen=True, kw_only=True):
     """`services` are named by the user: they are enabled together with their profiles. `grants` are to be there: the
     files and variables of secrets and configurations that the named services (or all) need, for whoever is about to
-    start them. The others switch steps off: defaults and names, checks of the whole, what env_file and label_file
-    hold."""
+    start them; so are `builds`, their folders and Dockerfiles, for whoever is about to build. The others switch steps
+    off: defaults and names, checks of the whole, what env_file and label_file hold."""
 
     services: tuple[str, ...] = ()
     grants: bool = False
+    builds: bool = False
     normalize: bool = True
     consistency: bool = True
     resolve_environment: bool = True
@@ -51,6 +53,8 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     if options.consistency:
         check(tree)
         check_enabled(tree, enabled)
+    if options.builds:
+        check_builds(tree, options.services or enabled, files)
     if options.grants:
         check_grants(tree, options.services or enabled, files, gathered.environment)
     folder = gathered.directory if request.resolve_paths else "."
@@ -73,6 +77,7 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
         "files": gathered.files,
         "environment": dict(gathered.environment),
         "warnings": (*gathered.warnings, *notices(tree)),
+        "places": places_of(tree),
     }
     return converted(model)
 
@@ -109,6 +114,20 @@ def enabled_services(tree: Mapping, profiles: set[str]) -> set[str]:
         own = nodes_of(entry.value.get("profiles")) if isinstance(entry.value, Mapping) else ()
         if not own or ALL_PROFILES in profiles or any(text_of(profile) in profiles for profile in own):
             found.add(entry.key)
+    return found
+
+
+def places_of(tree: Mapping) -> dict[str, str]:
+    """Where networks, volumes and builds are declared: what is refused later, by what is there, names its line too."""
+    found = {
+        f"{kind}.{entry.key}": str(entry.place)
+        for kind in ("networks", "volumes")
+        for entry in section(tree, kind).entries
+    }
+    for service in section(tree, "services").entries:
+        for entry in service.value.entries if isinstance(service.value, Mapping) else ():
+            if entry.key == "build":
+                found[f"services.{service.key}.build"] = str(entry.place)
     return found
 
 

@@ -3,7 +3,8 @@
 Every short form is written out, every path is absolute, every name is final. Field names are those of the Compose
 Specification; sizes are bytes, durations the specification's text ("1m30s"), times of day nowhere. Fields that were not
 given have their default here and are left out when the model is printed. `x-` fields are kept in `extensions`.
-It must never know where a value came from: positions belong to `document`.
+It must never know where a single value came from: positions belong to `document`. Only `Project.places` says where what
+the world may lack is declared.
 """
 
 from __future__ import annotations
@@ -208,3 +209,8 @@ class Project(Model, frozen=True):
     configs: Mapping[str, Material] = field(default_factory=dict)
     environment: Pairs = field(default_factory=dict)
     warnings: Strings = ()  # for the user's eyes, in the order they were found
+    places: Pairs = field(default_factory=dict)  # "networks.front", "services.web.build" → "FILE:LINE:COLUMN"
+
+    def placed(self, path: str, text: str) -> str:
+        """An error's text with the place of what it speaks of, where the files are known."""
+        return f"{self.places[path]}: {text}" if path in self.places else text

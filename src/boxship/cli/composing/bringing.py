@@ -27,7 +27,7 @@ def bring_up(call: Call) -> int:
     options = call.options
     if not options.on("quiet-build"):
         opening.watch_builds = watcher(opening)
-    project = opening.load(call.arguments, grants=True)
+    project = opening.load(call.arguments, grants=True, builds=options.on("build"))
     asked = up_options(call, project)
     phases = making_phases(call, project, asked, lambda seen: up(project, seen, asked))
     gone = options.on("detach") or options.on("wait") or options.on("no-start") or opening.settings.dry_run

@@ -26,7 +26,7 @@ from boxship.compose.planning.actions import BuildImage
 from boxship.compose.planning.naming import image_of
 from boxship.compose.planning.observed import LABEL_PROJECT, LABEL_SERVICE, LABEL_VERSION
 from boxship.compose.running.host import News
-from boxship.errors import Invalid, Unsupported
+from boxship.errors import BoxshipError, Invalid, Unsupported
 
 Object = dict[str, Any]
 Tell = Callable[[News], None]
@@ -110,7 +110,10 @@ def service_order(project: Project, service: Service, image: str, reach: Reach, 
         raise Invalid(f"cannot build {service.name}: it has no build section")
     refuse(service.name, build)
     environment: Mapping[str, str] = {**reach.environment, **project.environment}
-    order = Order(_place(service.name, build))
+    try:
+        order = Order(_place(service.name, build))
+    except BoxshipError as error:
+        raise Failure(project.placed(f"services.{service.name}.build", str(error))) from None
     agents = (f"{name}={path}" if path else name for name, path in build.ssh.items())
     order.agents = dict(words.agent(word, environment) for word in agents)
     order.check = limits.check

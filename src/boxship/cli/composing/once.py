@@ -40,7 +40,7 @@ def run_once(call: Call) -> int:
     check_terminal(attached and options.on("interactive") and options.on("tty"), tty)
     if not (options.on("quiet") or options.on("quiet-build")):
         opening.watch_builds = watcher(opening)
-    project = opening.load((name,), grants=True)
+    project = opening.load((name,), grants=True, builds=options.on("build"))
     service = changed_service(call, project, named(project, (name,))[name], command, tty=tty)
     project = structs.replace(project, services={**project.services, name: service})
     opening.host.once = once = Once(

@@ -41,7 +41,7 @@ def run(call: Call) -> int:
     opening = Opening(call)
     opening.build_memory, opening.build_checks = options.number("memory"), options.on("check")
     opening.watch_builds = watcher(opening, quiet=options.on("quiet"))
-    project = change_builds(opening.load(call.arguments), call)
+    project = change_builds(opening.load(call.arguments, builds=True), call)
     asked = BuildOptions(
         services=tuple(call.arguments),
         with_dependencies=options.on("with-dependencies"),

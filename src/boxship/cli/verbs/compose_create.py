@@ -15,7 +15,7 @@ def run(call: Call) -> int:
     from boxship.compose.planning.up import create
 
     opening = Opening(call)
-    project = opening.load(call.arguments, grants=True)
+    project = opening.load(call.arguments, grants=True, builds=call.options.on("build"))
     options = up_options(call, project)
     phases = making_phases(call, project, options, lambda seen: create(project, seen, options))
     return opening.change(project, "Create", *phases)

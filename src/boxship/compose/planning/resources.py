@@ -51,7 +51,8 @@ def check(project: Project, observed: Observed) -> None:
         network = project.networks[key]
         seen = networks.get(network.name)
         if network.external and seen is None and network.name not in ("host", "none", "bridge"):
-            raise NotFound(f"network {network.name} declared as external, but could not be found")
+            reason = f"network {network.name} declared as external, but could not be found"
+            raise NotFound(project.placed(f"networks.{key}", reason))
         if not network.external and seen is not None and seen.key != key and seen.labels.get(LABEL_PROJECT):
             raise Conflict(
                 f"network {network.name} was found but has incorrect label com.docker.compose.network set to "
@@ -67,7 +68,7 @@ def check(project: Project, observed: Observed) -> None:
     for key in used_volumes(project):
         volume = project.volumes[key]
         if volume.external and volume.name not in volumes:
-            raise NotFound(f'external volume "{volume.name}" not found')
+            raise NotFound(project.placed(f"volumes.{key}", f'external volume "{volume.name}" not found'))
     for service in project.services.values():
         for kind, grants, known in (
             ("secret", service.secrets, project.secrets),
