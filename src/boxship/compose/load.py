@@ -82,17 +82,14 @@ def load(request: LoadRequest, files: Files, options: Options | None = None) -> 
     return converted(model)
 
 
-def load_model(request: LoadRequest, files: Files, options: Options | None = None) -> tuple[dict[str, Any], Gathered]:
+def load_model(request: LoadRequest, files: Files) -> tuple[dict[str, Any], Gathered]:
     """The merged files as plain values with names and defaults: for texts that still hold their variables, which no
-    typed project could. The variables that the files speak of are in `Gathered.uses`."""
-    options = options or Options()
+    typed project could. All services are there, for a profile may be a variable. The variables that the files speak of
+    are in `Gathered.uses`."""
     gathered = gather(request, files)
     tree = canonical.long_form(gathered.tree, interpolated=request.interpolate, whole=True)
-    profiles = active_profiles(tree, gathered.profiles, options.services)
     folder = gathered.directory if request.resolve_paths else "."
-    model = project_of(plain(schema.Anything(), tree), gathered.name, folder, normalize=options.normalize)
-    enabled = enabled_services(tree, profiles)
-    model["services"] = {name: service for name, service in model["services"].items() if name in enabled}
+    model = project_of(plain(schema.Anything(), tree), gathered.name, folder, normalize=True)
     return {key: value for key, value in model.items() if value}, gathered
 
 
