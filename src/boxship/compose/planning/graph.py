@@ -23,7 +23,8 @@ LABELS = {"service_healthy": "healthy", "service_completed_successfully": "compl
 
 class Node(Struct, frozen=True, kw_only=True):
     """A service. `layer` is how many steps it lies below those that nothing depends on; `state` is up, partly, done,
-    down, or "" when nobody looked; `details` are the lines below its name."""
+    down, what all its containers are (starting, unhealthy, paused, restarting), or "" when nobody looked; `details` are
+    the lines below its name."""
 
     name: str
     row: int
@@ -31,6 +32,13 @@ class Node(Struct, frozen=True, kw_only=True):
     replicas: int = 1
     state: str = ""
     details: tuple[str, ...] = ()
+
+    @property
+    def light(self) -> str:
+        """The state as a traffic light has it: up, partly or down."""
+        return {"up": "up", "done": "up", "partly": "partly", "starting": "partly", "paused": "partly"}.get(
+            self.state, "down"
+        )
 
 
 class Tie(Struct, frozen=True):
@@ -96,25 +104,27 @@ def _node(project: Project, service: Service, row: int, layer: int, observed: Ob
         f"{mount.source} → {mount.target}{':ro' * mount.read_only}" for mount in service.volumes if mount.source
     ]
     details += [f"{key} {how.ipv4_address}" for key, how in service.networks.items() if how and how.ipv4_address]
-    state = ""
-    if observed is not None:
-        mine = [seen for seen in observed.containers if seen.service == service.name and not seen.one_off]
-        good = sum(works(seen) for seen in mine)
-        state = "up" if good and good >= service.replicas else "partly" if good else "down"
-        if (
-            mine
-            and all(seen.state == "exited" and seen.exit_code == 0 for seen in mine)
-            and _completes(project, service)
-        ):
-            state = "done"
     return Node(
         name=service.name,
         row=row,
         layer=layer,
         replicas=service.replicas,
-        state=state,
+        state=_state(project, service, observed) if observed is not None else "",
         details=tuple(details),
     )
+
+
+def _state(project: Project, service: Service, observed: Observed) -> str:
+    """One word for all containers of a service."""
+    mine = [seen for seen in observed.containers if seen.service == service.name and not seen.one_off]
+    good = sum(works(seen) for seen in mine)
+    if good:
+        return "up" if good >= service.replicas else "partly"
+    if mine and all(seen.state == "exited" and seen.exit_code == 0 for seen in mine) and _completes(project, service):
+        return "done"
+    words = {seen.health if seen.state == "running" else seen.state for seen in mine}
+    word = words.pop() if len(words) == 1 else ""
+    return word if word in ("starting", "unhealthy", "paused", "restarting") else "down"
 
 
 def _completes(project: Project, service: Service) -> bool:

@@ -21,7 +21,6 @@ PALETTE = {
     "frame": ("#b9c2cd", "#455160"),
     "lane": ("#76828f", "#8794a3"),
     "up": ("#1a8f4c", "#3ecf7f"),
-    "done": ("#1a8f4c", "#3ecf7f"),
     "partly": ("#b97a00", "#f0b23e"),
     "down": ("#c8372d", "#ff7468"),
 }
@@ -58,7 +57,7 @@ def _colors(scheme: int) -> str:
         f".box {{ fill: {tone['box']}; stroke: {tone['frame']} }}",
         f".lane {{ stroke: {tone['lane']} }}",
         f".arrow {{ fill: {tone['lane']} }}",
-        *(f".{state} {{ fill: {tone[state]} }}" for state in ("up", "done", "partly", "down")),
+        *(f".{state} {{ fill: {tone[state]} }}" for state in ("up", "partly", "down")),
         *(f".c{number} {{ stroke: {colors[scheme]} }}" for number, colors in enumerate(LINES)),
         *(f".f{number} {{ fill: {colors[scheme]} }}" for number, colors in enumerate(LINES)),
     ]
@@ -148,7 +147,7 @@ def _box(box: Box) -> list[str]:
         kind, x = ("name", left + 2 * X) if number == 0 else ("soft", left + 2 * X)
         y = _middle(place.top + 1 + number)
         if number == 0 and box.node.state:
-            parts.append(f'<circle class="{box.node.state}" cx="{x + 4:g}" cy="{y:g}" r="5"/>')
+            parts.append(f'<circle class="{box.node.light}" cx="{x + 4:g}" cy="{y:g}" r="5"/>')
             text, x = text.removeprefix("● "), x + 2 * X
         parts.append(f'<text class="{kind}" x="{x:g}" y="{y + 4:g}">{escape(text)}</text>')
     return parts

@@ -24,7 +24,7 @@ CHARACTERS = {
     UP | DOWN | LEFT | RIGHT: "┼",
 }
 DASHED = {"│": "┊"}
-STATES = {"up": "32", "partly": "33", "done": "32", "down": "31"}
+LIGHTS = {"up": "32", "partly": "33", "down": "31"}
 LINE_COLORS = ("36", "35", "34", "33", "32", "31")
 
 
@@ -117,4 +117,4 @@ def _draw_boxes(canvas: Canvas, placed: Layout) -> None:
             color = "1" if number == 0 else ""
             canvas.write(place.left + 2, place.top + 1 + number, line, color)
         if box.node.state:
-            canvas.write(place.left + 2, place.top + 1, "●", STATES[box.node.state])
+            canvas.write(place.left + 2, place.top + 1, "●", LIGHTS[box.node.light])

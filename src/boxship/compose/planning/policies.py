@@ -34,13 +34,12 @@ def policy_of(service: Service) -> tuple[RollPolicy, RollPolicy]:
     config = deploy.update_config if deploy is not None else None
     back = deploy.rollback_config if deploy is not None else None
     return (
-        _policy(service, config or UpdateConfig(), "rollback"),
-        _policy(service, back or UpdateConfig(parallelism=0), "pause"),
+        _policy(f"service {service.name!r}: update_config", service, config or UpdateConfig(), "rollback"),
+        _policy(f"service {service.name!r}: rollback_config", service, back or UpdateConfig(parallelism=0), "pause"),
     )
 
 
-def _policy(service: Service, config: UpdateConfig, on_failure: str) -> RollPolicy:
-    where = f"service {service.name!r}: update_config"
+def _policy(where: str, service: Service, config: UpdateConfig, on_failure: str) -> RollPolicy:
     if config.failure_action and config.failure_action not in ACTIONS:
         raise Invalid(f"{where}.failure_action must be one of {', '.join(ACTIONS)}, not {config.failure_action!r}")
     if config.order and config.order not in ORDERS:
