@@ -71,6 +71,22 @@ def test_the_terminal_shows_services_states_networks_and_volumes() -> None:
     assert text(graph(Project(name="none"))) == "none: no services\n"
 
 
+def test_one_word_for_all_containers_of_a_service() -> None:
+    def state(*containers: tuple[str, str]) -> tuple[str, str]:
+        seen = tuple(
+            SeenContainer(id=str(number), name=f"db-{number}", service="db", state=state, health=health)
+            for number, (state, health) in enumerate(containers)
+        )
+        node = next(node for node in graph(SHOP, Observed(containers=seen)).nodes if node.name == "db")
+        return node.state, node.light
+
+    assert state(("running", "")) == ("up", "up")
+    assert state(("running", "starting")) == ("starting", "partly")
+    assert state(("running", "unhealthy")) == ("unhealthy", "down")
+    assert state(("paused", "")) == ("paused", "partly")
+    assert state(("exited", ""), ("running", "starting")) == ("down", "down")
+
+
 def test_the_svg_is_whole_and_says_the_same() -> None:
     picture = svg(graph(SHOP, seen_shop()))
     root = ElementTree.fromstring(picture)
