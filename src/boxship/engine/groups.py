@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -19,7 +20,7 @@ from boxship.engine.placing import joins
 from boxship.engine.records import Records
 from boxship.engine.states import with_state
 from boxship.engine.tasks import Tasks
-from boxship.errors import BoxshipError, Invalid, NotFound
+from boxship.errors import BoxshipError, Internal, Invalid, NotFound
 from boxship.network.groups import Standing
 from boxship.network.model import PREDEFINED
 from boxship.network.networks import Networks
@@ -198,7 +199,8 @@ class Groups:
             count = await self._networks.open_connections(pid, drained_ports(container))
             waited = self._clock.monotonic() - begun
             if not count or waited >= longest:
-                await self._networks.forget_unanswered(container.id)
+                with suppress(Internal):  # a kernel that does not answer must not keep a container from stopping
+                    await self._networks.forget_unanswered(container.id)
             if not count:
                 return f"its connections had ended after {format_duration(waited // MILLISECOND * MILLISECOND)}"
             if waited >= longest:

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Iterator
 
+from boxship.errors import Internal
 from boxship.sys.netlink import ACK, DONE, DUMP, ERROR, REQUEST, attribute, attributes
 
 SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
@@ -47,17 +48,21 @@ def _dump(channel: socket.socket, body: bytes) -> Iterator[Flow]:
 
 
 def _forget(choose: Callable[[socket.socket], list[bytes]]) -> int:
-    """Forget the flows whose original tuples `choose` finds; how many they were."""
+    """Forget the flows whose original tuples `choose` finds; how many they were. Raises Internal where the kernel stops
+    answering."""
     try:
         channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
     except OSError:
         return 0
     with channel:
         channel.settimeout(ANSWER_SECONDS)
-        flows = choose(channel)
-        for sequence, flow in enumerate(flows, 2):
-            channel.send(_message(DELETE, ACK, sequence, attribute(ORIGINAL | NESTED, flow)))
-            channel.recv(BUFFER_BYTES)  # one that ended meanwhile is fine
+        try:
+            flows = choose(channel)
+            for sequence, flow in enumerate(flows, 2):
+                channel.send(_message(DELETE, ACK, sequence, attribute(ORIGINAL | NESTED, flow)))
+                channel.recv(BUFFER_BYTES)  # one that ended meanwhile is fine
+        except OSError as error:
+            raise Internal(f"cannot forget tracked connections: {error.strerror or error}") from error
     return len(flows)
 
 
