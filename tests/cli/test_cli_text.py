@@ -212,3 +212,22 @@ def port(private: int, public: int = 0, address: str = "", protocol: str = "tcp"
 )
 def test_ports(ports: list[dict[str, object]], text: str) -> None:
     assert ports_text(ports) == text
+
+
+def test_images_have_a_row_for_each_name_and_for_repositories_with_digests_alone() -> None:
+    from boxship.cli.verbs.images import name_rows
+
+    image = {"RepoTags": ["a:1", "a:2"], "RepoDigests": ["a@sha256:1", "b@sha256:2", "b@sha256:3"]}
+
+    def rows(image: dict[str, list[str]], digests: bool) -> list[tuple[str, str, str]]:
+        return [(row["Repository"], row["Tag"], row["Digest"]) for row in name_rows(image, digests)]
+
+    none = "<none>"
+    assert rows(image, False) == [("a", "1", none), ("a", "2", none), ("b", none, none)]
+    assert rows(image, True) == [
+        ("a", "1", "sha256:1"),
+        ("a", "2", "sha256:1"),
+        ("b", none, "sha256:2"),
+        ("b", none, "sha256:3"),
+    ]
+    assert rows({}, True) == [(none, none, none)]

@@ -46,7 +46,8 @@ def run(call: Call) -> int:
 
 
 def name_rows(image: Object, with_digests: bool) -> list[Object]:
-    """One row for each name of the image, and with digests for each of theirs; one without names for a dangling one."""
+    """One row for each name of the image, and with digests for each of theirs; one for a repository of which the image
+    has a digest and no tag; one without names for a dangling image."""
     tags: dict[str, list[str]] = {}
     digests: dict[str, list[str]] = {}
     for name in image.get("RepoTags") or []:
@@ -63,11 +64,10 @@ def name_rows(image: Object, with_digests: bool) -> list[Object]:
 
     rows = []
     for repository, names in tags.items():
-        known = digests.pop(repository, []) if with_digests else []
-        rows += [row(repository, tag, digest) for tag in names for digest in known or [NONE]]
-    if with_digests or not rows:
-        untagged = [(repository, digest) for repository, found in digests.items() for digest in found]
-        rows += [row(repository, NONE, digest) for repository, digest in untagged if repository not in tags]
+        known = digests.pop(repository, [])
+        rows += [row(repository, tag, digest) for tag in names for digest in (with_digests and known) or [NONE]]
+    for repository, found in digests.items():
+        rows += [row(repository, NONE, digest) for digest in (found if with_digests else [NONE])]
     return rows or [row(NONE, NONE, NONE)]
 
 
