@@ -189,7 +189,10 @@ class Driver:
 
     async def resize(self, handle: Handle, rows: int, columns: int) -> None:
         """Set the size of the terminal of a container or an exec."""
-        await conmon.settle(handle.bundle)  # of two messages that it reads together, conmon loses one
+        # Of two messages that it reads together, conmon loses one; and it hands a size from its first fifo to a second
+        # one, which it reads a round of its loop later. Two looks are two rounds.
+        await conmon.settle(handle.bundle)
+        await conmon.settle(handle.bundle)
         conmon.control(handle.bundle, conmon.RESIZE, rows, columns)
 
     async def reopen_log(self, handle: Handle) -> None:
