@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 TESTS ?= tests
 # Processes that share the tests, file by file, each with a daemon of its own; 0: all in one.
-PROCESSES ?= 2
+PROCESSES ?= 3
 # The stock client lies in build/ where the machine has none of its own.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 

@@ -66,7 +66,7 @@ def test_pools_are_read_or_refused(text: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_options_have_their_effect(tmp_path: Path) -> None:
-    options = ("--bridge-subnet", "10.213.7.0/24", "--address-pool", "10.214.0.0/16:26", "--runtime", "runc")
+    options = ("--bridge-subnet", "10.213.7.0/24", "--address-pool", "10.217.0.0/16:26", "--runtime", "runc")
     more = (
         "--socket-mode",
         "0600",
@@ -91,7 +91,7 @@ def test_options_have_their_effect(tmp_path: Path) -> None:
         assert inspected["HostConfig"]["LogConfig"]["Type"] == "local"
         daemon.docker("network", "create", "n")
         network = json.loads(daemon.docker("network", "inspect", "n").stdout)[0]
-        assert network["IPAM"]["Config"][0]["Subnet"] == "10.214.0.0/26"
+        assert network["IPAM"]["Config"][0]["Subnet"] == "10.217.0.0/26"
         assert json.loads(daemon.docker("info", "--format", "{{json .Labels}}").stdout) == ["zone=a"]
 
 
