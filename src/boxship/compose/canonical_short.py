@@ -98,7 +98,10 @@ def mounts(given: Scalar) -> tuple[Node, ...]:
     if not all(parts) or len(parts) > 3:
         raise ValueError(f'"{text}" is no mount: write [SOURCE:]TARGET[:OPTIONS]')
     if len(parts) == 1:
-        return (mapping(given, {"type": "volume", "target": parts[0], "volume": mapping(given, {})}),)
+        anonymous: dict[str, Plain | Node] = {"type": "volume", "target": parts[0]}
+        if len(text) > 2:  # of "/x" the stock program makes no options, and the fingerprint tells the difference
+            anonymous["volume"] = mapping(given, {})
+        return (mapping(given, anonymous),)
     source, target = parts[:2]
     bound = source[0] in "./~"
     values: dict[str, Plain | Node] = {"type": "bind" if bound else "volume", "source": source, "target": target}
