@@ -70,6 +70,20 @@ class Steps:
         self.all: dict[str, Step] = {}
         self._began = 0
 
+    def take(self, kind: str, event: Object) -> Step | None:
+        """Any event of a build; the step that it ended, if it did."""
+        if kind == "Planned":
+            self.plan(event)
+        elif kind == "StepStarted":
+            self.begin(event)
+        elif kind == "StepOutput":
+            self.say(event)
+        elif kind == "StepProgress":
+            self.progress(event)
+        elif kind == "StepFinished":
+            return self.finish(event)
+        return None
+
     def plan(self, event: Object) -> None:
         for fields in event["steps"]:
             self._find(fields)

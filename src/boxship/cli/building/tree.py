@@ -45,20 +45,10 @@ class TreeShow:
         self._notices: list[str] = []
 
     def take(self, kind: str, event: Object) -> None:
-        steps = self._steps
-        if kind == "Planned":
-            steps.plan(event)
-        elif kind == "StepStarted":
-            steps.begin(event)
-        elif kind == "StepOutput":
-            steps.say(event)
-        elif kind == "StepProgress":
-            steps.progress(event)
-        elif kind == "StepFinished":
-            step = steps.finish(event)
-            if step is not None:
-                step.finish_output()
-        elif kind == "Noticed":
+        ended = self._steps.take(kind, event)
+        if ended is not None:
+            ended.finish_output()
+        if kind == "Noticed":
             self._notices.append(notice_text(event["finding"]))
 
     def tick(self) -> None:

@@ -65,7 +65,7 @@ class Builder:
                 built.update(event)
             elif kind == "Noticed":
                 self._findings.append((action.service, event["finding"]))
-            _count(steps, kind, event)
+            steps.take(kind, event)
             if self._watch:
                 self._watch(action.service, kind, event)
             elif kind == "StepStarted":
@@ -77,17 +77,6 @@ class Builder:
         except BuildError as error:
             raise Failure(_reason(action.service, steps, error.fields)) from None
         return str(built.get("image") or "")
-
-
-def _count(steps: Steps, kind: str, event: Object) -> None:
-    if kind == "Planned":
-        steps.plan(event)
-    elif kind == "StepStarted":
-        steps.begin(event)
-    elif kind == "StepOutput":
-        steps.say(event)
-    elif kind == "StepFinished":
-        steps.finish(event)
 
 
 def _reason(service: str, steps: Steps, fields: Object) -> str:
