@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,12 +20,21 @@ STOP_DEADLINE = 20.0
 APPLETS_LIMIT = 500
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until the condition holds; fail naming `what` at the deadline."""
+def until(condition: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> None:
+    """Wait until the condition holds; fail naming `what`, asked then if it is a function, at the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.02)
+
+
+def answers(address: str) -> bool:
+    """Whether a page is there. A container that has started may not listen yet."""
+    try:
+        with urllib.request.urlopen(f"http://{address}", timeout=5) as page:
+            return bool(page.status == 200)
+    except OSError:
+        return False
 
 
 def free_port() -> int:

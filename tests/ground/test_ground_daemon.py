@@ -14,7 +14,7 @@ import pytest
 
 from boxship.pki import authority
 from boxship.pki.names import subject_for
-from daemons import Daemon, docker_program, free_port, running_daemon, until
+from daemons import Daemon, answers, docker_program, free_port, running_daemon, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -121,18 +121,10 @@ def test_the_busybox_base_serves_a_page(tmp_path: Path) -> None:
         serve = "echo hello >/var/www/index.html; exec httpd -f -p 80 -h /var/www"
         daemon.boxship("run", "-d", "--name", "web", "-p", "127.0.0.1::80", "busybox", "sh", "-c", serve)
         place = daemon.boxship("port", "web", "80").stdout.split()[0]
-        until(lambda: answers(place), 10, "the page")
+        until(lambda: answers(f"{place}/"), 10, "the page")
         assert daemon.boxship("exec", "web", "whoami").stdout == "root\n"
         for code in range(20):  # the code is known as soon as the output ends
             assert daemon.boxship("exec", "web", "sh", "-c", f"exit {code}", check=False).returncode == code
-
-
-def answers(place: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{place}/", timeout=5) as page:
-            return page.status == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.slow
@@ -141,7 +133,7 @@ def test_a_debian_base_with_nginx_serves_a_page(tmp_path: Path) -> None:
         daemon.boxship("base", "debian", "--include", "nginx-light", "--tag", "web", timeout=600)
         daemon.boxship("run", "-d", "--name", "web", "-p", "127.0.0.1::80", "web", "nginx", "-g", "daemon off;")
         place = daemon.boxship("port", "web", "80").stdout.split()[0]
-        until(lambda: answers(place), 20, "the page")
+        until(lambda: answers(f"{place}/"), 20, "the page")
         assert "bookworm" in daemon.boxship("exec", "web", "cat", "/etc/os-release").stdout
         update = daemon.boxship("exec", "web", "apt-get", "update", check=False, timeout=120)
         assert update.returncode == 0, update.stderr

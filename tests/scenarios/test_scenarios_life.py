@@ -2,12 +2,11 @@
 
 import json
 import re
-import urllib.request
 
 import pytest
 
-from compose_kit import ALWAYS, CURRENT, EVERY, LABEL, Program, Project, json_lines, label, number
-from daemons import Daemon, free_port
+from compose_kit import ALWAYS, CURRENT, EVERY, LABEL, SECONDS, Program, Project, json_lines, label, number
+from daemons import Daemon, answers, free_port, until
 
 TWO = """
     services:
@@ -34,8 +33,7 @@ def test_up_looks_and_down(project: Project) -> None:
     project.file(TWO.format(port=port))
     project.compose("up", "-d")
     assert project.states() == {"store1": "running", "web1": "running"}
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/hostname", timeout=10) as answer:
-        assert answer.status == 200
+    until(lambda: answers(f"127.0.0.1:{port}/hostname"), SECONDS, "the page")
     web, store = project.one("web"), project.one("store")
     assert web["Name"] == f"/{project.name_of('web')}"
     assert web["Config"]["Labels"]["kind"] == "front"

@@ -1,11 +1,11 @@
 """Networks as a file asks for them: aliases, fixed addresses, internal and external ones, modes, ports, names."""
 
-import urllib.request
+from functools import partial
 
 import pytest
 
-from compose_kit import CURRENT, EVERY, LABEL, Project
-from daemons import free_port
+from compose_kit import CURRENT, EVERY, LABEL, SECONDS, Project
+from daemons import answers, free_port, until
 
 
 @EVERY
@@ -118,8 +118,7 @@ def test_ports_in_all_spellings(project: Project) -> None:
     """)
     project.compose("up", "-d")
     for port in (first, second, third):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/hostname", timeout=10) as answer:
-            assert answer.read()
+        until(partial(answers, f"127.0.0.1:{port}/hostname"), SECONDS, f"the page at {port}")
     web = project.one("web")
     assert {"9000/tcp", "9100/tcp", "9102/tcp", "80/tcp", "53/udp"} <= set(web["Config"]["ExposedPorts"])
     bound = web["NetworkSettings"]["Ports"]["80/tcp"]

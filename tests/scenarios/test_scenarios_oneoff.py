@@ -1,9 +1,7 @@
 """`run`: one-off containers beside the service's own."""
 
-import urllib.request
-
 from compose_kit import CURRENT, EVERY, SECONDS, Project, label
-from daemons import free_port, until
+from daemons import answers, free_port, until
 
 FILE = """
     services:
@@ -62,14 +60,12 @@ def test_one_offs_with_ports_and_aliases(project: Project) -> None:
     project.file(FILE.format(port=port))
     serve = ["httpd", "-f", "-p", "80", "-h", "/etc"]
     project.compose("run", "-d", "-T", "--service-ports", "--use-aliases", "tool", *serve)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/hostname", timeout=10) as answer:
-        assert answer.read()
+    until(lambda: answers(f"127.0.0.1:{port}/hostname"), SECONDS, "the first page")
     (made,) = project.containers(one_off=True)
     assert "alias" in made["NetworkSettings"]["Networks"][f"{project.name}_default"]["Aliases"]
     project.inside("store", "nslookup alias")
     project.compose("run", "-d", "-T", "--no-deps", "-p", f"127.0.0.1:{other}:80", "tool", *serve)
-    with urllib.request.urlopen(f"http://127.0.0.1:{other}/hostname", timeout=10) as answer:
-        assert answer.read()
+    until(lambda: answers(f"127.0.0.1:{other}/hostname"), SECONDS, "the second page")
     assert len(project.containers(one_off=True)) == 2
     project.compose("rm", "-f", "-s")
     project.compose("down", "-t", "0", "--remove-orphans")  # v2 leaves one-offs without it
