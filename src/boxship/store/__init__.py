@@ -45,11 +45,13 @@ Operation = Put | Delete
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One key changed by the commit of that revision; `value` is None where it was deleted."""
+    """One key changed by the commit of that revision; `value` is None where it was deleted. `previous` is what it was
+    before: None where it did not exist, or where the commit was written by a version that did not keep it."""
 
     revision: int
     key: str
     value: bytes | None
+    previous: Entry | None = None
 
 
 class Store(Protocol):

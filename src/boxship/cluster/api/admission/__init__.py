@@ -1,0 +1,41 @@
+"""Admission: what looks at every write between the schema and the store. The order is the one list in `chain`.
+
+A plugin may change the object in `admit`, and only look in `validate`, which comes after all `admit`s. Refusal is a
+`Failure`. DELETE and CONNECT pass as well; an object that is deleted is in `old`.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from boxship.cluster.api.request import Request
+from boxship.cluster.objects import Object
+
+
+class Attributes(msgspec.Struct):
+    """One write on its way. `object` and `old` are in the request's version. `operation` is CREATE, UPDATE, DELETE or
+    CONNECT; `options` is the CreateOptions, UpdateOptions … object that a webhook is told."""
+
+    request: Request
+    operation: str
+    name: str
+    object: Object | None
+    old: Object | None
+    options: dict[str, Any] = {}
+    dry_run: bool = False
+
+    def warn(self, text: str) -> None:
+        """Say it to the client."""
+        if text not in self.request.warn:
+            self.request.warn.append(text)
+
+
+class Plugin(Protocol):
+    """One admission plugin, named as the original names it."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def admit(self, attributes: Attributes) -> None: ...
+
+    async def validate(self, attributes: Attributes) -> None: ...
