@@ -4,6 +4,7 @@ A plugin may change the object in `admit`, and only look in `validate`, which co
 `Failure`. DELETE and CONNECT pass as well; an object that is deleted is in `old`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -28,6 +29,16 @@ class Attributes(msgspec.Struct):
         """Say it to the client."""
         if text not in self.request.warn:
             self.request.warn.append(text)
+
+
+class Lookup(Protocol):
+    """What is stored now, as plugins and authorisers look at it: decoded once per revision and shared, so nobody
+    changes what is returned. A resource is named as in `access` ("v1/namespaces")."""
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object | None: ...
+
+    async def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
+        """In all namespaces where none is given."""
 
 
 class Plugin(Protocol):
