@@ -1,0 +1,9 @@
+"""The rules of apiextensions.k8s.io."""
+
+from collections.abc import Mapping
+
+from boxship.cluster.objects.rules import Rules
+
+RULES: Mapping[str, Rules] = {
+    "CustomResourceDefinition": Rules(generation=True),
+}
