@@ -339,7 +339,33 @@ def test_a_dribbling_json_body_is_given_up(on_loop: Callable[[Scenario], None]) 
             answer = await exchange(await connect(path), b"POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\nabc")
             assert answer[0] == 400 and errors == ["Timeout"]
             answer = await exchange(await connect(path), b"POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 101\r\n\r\n")
-            assert answer[0] == 400 and errors == ["Timeout", "Invalid"]
+            assert answer[0] == 400 and errors == ["Timeout", "BodyTooLarge"]
+
+    on_loop(scenario)
+
+
+def test_a_client_that_does_not_read_its_stream_is_cut_off_where_that_was_asked(
+    on_loop: Callable[[Scenario], None],
+) -> None:
+    async def scenario(path: Path) -> None:
+        closed = asyncio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 65536
+            finally:
+                closed.set()
+
+        async def handler(request: Request) -> Reply:
+            return Reply(200, {}, endless(), 0.1)
+
+        async with serving(path, handler):
+            reader, writer = await connect(path)
+            writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+            await head_of(reader)
+            await asyncio.wait_for(closed.wait(), 5)
+            writer.close()
 
     on_loop(scenario)
 

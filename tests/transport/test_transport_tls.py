@@ -174,3 +174,25 @@ def test_the_same_on_the_daemons_event_loop(contexts: Contexts) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.wait_for(scenario(), 30))
+
+
+async def test_a_listener_may_leave_the_certificate_to_its_handler(contexts: Contexts) -> None:
+    contexts.server.verify_mode = ssl.CERT_OPTIONAL
+    seen: list[bytes | None] = []
+
+    async def note(request: Request) -> Reply:
+        seen.append(request.certificate)
+        return Reply(200, {"Connection": "close"}, request.peer.encode())
+
+    server = Server(note)
+    await server.start([TlsAddress("127.0.0.1", 0, contexts.server, clients=False)])
+    try:
+        for context in (contexts.client, contexts.stranger):
+            client = await connect(server.addresses[0][1], context)
+            client.send(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+            assert (await client.read_all()).endswith(b"127.0.0.1")
+            client.writer.close()
+    finally:
+        contexts.server.verify_mode = ssl.CERT_REQUIRED
+        await server.stop()
+    assert seen[0] is not None and b"client" in seen[0] and seen[1] is None

@@ -17,6 +17,10 @@ from boxship.errors import Canceled, Invalid, Timeout
 KIBIBYTE = 1024
 
 
+class BodyTooLarge(Invalid):
+    """A request's body has more bytes than its handler takes."""
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What one server lets its clients use."""
 
@@ -58,6 +62,9 @@ class WebSocket(Protocol):
     async def send(self, data: bytes) -> None:
         """One binary message. Raises Canceled when the client is gone."""
 
+    async def send_text(self, data: bytes) -> None:
+        """One text message, of UTF-8. Raises Canceled when the client is gone."""
+
     async def close(self) -> None:
         """Say goodbye and end the connection. May be called twice."""
 
@@ -70,6 +77,7 @@ class Carrier(Protocol):
     local: bool  # a unix socket: the client is on this machine, and root's equal
     peer: str  # the client's address, "" where it has none
     secure: bool  # over TLS
+    certificate: bytes | None  # the client's, in DER, which the listener's authorities have signed
 
     def body(self) -> AsyncIterator[bytes]: ...
 
@@ -130,15 +138,20 @@ class Request:
         """Whether the client came over TLS."""
         return self._carrier.secure
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate (DER) that the client has shown, signed by an authority of the listener's; None without."""
+        return self._carrier.certificate
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Canceled where it breaks off."""
         return self._carrier.body()
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises Invalid above `limit` bytes, Timeout where it dribbles."""
+        """The whole body. Raises BodyTooLarge above `limit` bytes, Timeout where it dribbles."""
         length = self.headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) > limit:
-            raise Invalid(f"cannot read request body: larger than {limit} bytes")
+            raise BodyTooLarge(f"cannot read request body: larger than {limit} bytes")
         parts: list[bytes] = []
         size = 0
         try:
@@ -146,7 +159,7 @@ class Request:
                 async for chunk in self._carrier.body():
                     size += len(chunk)
                     if size > limit:
-                        raise Invalid(f"cannot read request body: larger than {limit} bytes")
+                        raise BodyTooLarge(f"cannot read request body: larger than {limit} bytes")
                     parts.append(chunk)
         except TimeoutError:
             raise Timeout(f"cannot read request body: not whole after {self._carrier.body_stall_seconds} s") from None
@@ -172,11 +185,13 @@ class FileBody(msgspec.Struct, frozen=True):
 
 class Reply(msgspec.Struct, frozen=True):
     """An answer. A body that is an iterator is sent in chunks as it comes, its head at once; the iterator is closed,
-    and with it all it holds, when it ends, when the client goes and when the server stops."""
+    and with it all it holds, when it ends, when the client goes and when the server stops. With `stall_seconds`, a
+    client that takes nothing of it for so long is cut off; without, it may wait for ever."""
 
     status: int = 200
     headers: Mapping[str, str] = {}
     body: bytes | FileBody | AsyncIterator[bytes] = b""
+    stall_seconds: float | None = None
 
 
 Handler = Callable[[Request], Awaitable[Reply | None]]

@@ -132,8 +132,11 @@ class MemoryCarrier:
     peer = ""
     secure = False
 
-    def __init__(self, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, body: bytes | AsyncIterator[bytes], headers: Mapping[str, str], certificate: bytes | None = None
+    ) -> None:
         self.gone = asyncio.Event()
+        self.certificate = certificate
         self._body = body
         self._headers = headers
         self.taken: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -171,6 +174,9 @@ class _Messages:
     async def send(self, data: bytes) -> None:
         await self._stream.write(data)
 
+    async def send_text(self, data: bytes) -> None:
+        await self._stream.write(data)
+
     async def close(self) -> None:
         await self._stream.close()
 
@@ -202,10 +208,12 @@ class Client:
         target: str,
         body: bytes | AsyncIterator[bytes] = b"",
         headers: Mapping[str, str] | None = None,
+        certificate: bytes | None = None,
     ) -> Answer:
-        """The answer as soon as its head is there. What the handler raises is raised here."""
+        """The answer as soon as its head is there. What the handler raises is raised here. `certificate` is the
+        client's (DER), as if TLS had checked it."""
         fields = Headers(headers or {})
-        carrier = MemoryCarrier(body, fields)
+        carrier = MemoryCarrier(body, fields, certificate)
         task = asyncio.ensure_future(self._handler(Request(method, target, fields, carrier)))
         await asyncio.wait((task, carrier.taken), return_when=asyncio.FIRST_COMPLETED)
         if carrier.taken.done():

@@ -161,6 +161,7 @@ class SocketCarrier:
         self.secure = isinstance(request.transport, TlsTransport)
         name = request.transport.get_extra_info("peername") if request.transport is not None else None
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
+        self.certificate = request.transport.certificate if isinstance(request.transport, TlsTransport) else None
         self._limits = limits
         self._stream: asyncio.Task[Any] | None = None
         self.begun = False
@@ -228,7 +229,7 @@ class SocketCarrier:
             if request.method != "HEAD":
                 async for piece in body:
                     if piece:
-                        await response.write(piece)
+                        await _write(response, piece, reply.stall_seconds)
             await response.write_eof()
         except ConnectionError:
             raise client_gone() from None
@@ -314,6 +315,12 @@ class _Messages:
         except (ConnectionError, RuntimeError):
             raise client_gone() from None
 
+    async def send_text(self, data: bytes) -> None:
+        try:
+            await self._response.send_str(data.decode())
+        except (ConnectionError, RuntimeError):
+            raise client_gone() from None
+
     async def close(self) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):
             await self._response.close()
@@ -345,6 +352,15 @@ def _connection_of(request: web.BaseRequest) -> Connection:
     connection = request.protocol
     assert isinstance(connection, Connection)
     return connection
+
+
+async def _write(response: web.StreamResponse, piece: bytes, stall_seconds: float | None) -> None:
+    """Send a piece at the pace of the client. Raises Canceled where that takes nothing for so long."""
+    try:
+        async with asyncio.timeout(stall_seconds):
+            await response.write(piece)
+    except TimeoutError:
+        raise client_gone("the client does not read") from None
 
 
 def _whole(reply: Reply) -> web.Response:

@@ -88,6 +88,11 @@ class TlsConnection(asyncio.Protocol):
         if self.inner is not None:
             self.inner.resume_writing()
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The client's certificate (DER), which the context's authorities have signed; None where it has shown none."""
+        return self._tls.getpeercert(binary_form=True)
+
     # both ways
 
     def advance(self) -> None:
@@ -167,6 +172,11 @@ class TlsTransport(asyncio.Transport):
     def __init__(self, connection: TlsConnection) -> None:
         super().__init__()
         self._connection = connection
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The client's certificate (DER)."""
+        return self._connection.certificate
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._connection.raw.get_extra_info(name, default)
