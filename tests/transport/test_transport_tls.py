@@ -182,14 +182,14 @@ async def test_a_listener_may_leave_the_certificate_to_its_handler(contexts: Con
 
     async def note(request: Request) -> Reply:
         seen.append(request.certificate)
-        return Reply(200, {"Connection": "close"}, request.peer.encode())
+        return Reply(200, {}, request.peer.encode())
 
     server = Server(note)
     await server.start([TlsAddress("127.0.0.1", 0, contexts.server, clients=False)])
     try:
         for context in (contexts.client, contexts.stranger):
             client = await connect(server.addresses[0][1], context)
-            client.send(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+            client.send(b"GET / HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
             assert (await client.read_all()).endswith(b"127.0.0.1")
             client.writer.close()
     finally:
