@@ -104,10 +104,10 @@ def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> Failur
     return Failure(422, "Invalid", message, name=name, group=group, kind=kind, causes=causes)
 
 
-def forbidden(resource: Resource, name: str, why: str) -> Failure:
+def forbidden(resource: Resource, name: str, why: str, causes: Iterable[Cause] = ()) -> Failure:
     shown = f'{resource.qualified} "{name}"' if name else resource.qualified
     message = f"{shown} is forbidden: {why}"
-    return Failure(403, "Forbidden", message, name=name, group=resource.group, kind=resource.plural)
+    return Failure(403, "Forbidden", message, name=name, group=resource.group, kind=resource.plural, causes=causes)
 
 
 def bad_request(why: str) -> Failure:
