@@ -13,6 +13,11 @@ DEFAULT_STORAGE = "storageclass.kubernetes.io/is-default-class"
 DEFAULT_INGRESS = "ingressclass.kubernetes.io/is-default-class"
 LEGACY_INGRESS = "kubernetes.io/ingress.class"
 LEGACY_STORAGE = "volume.beta.kubernetes.io/storage-class"
+FINALIZERS = {
+    "v1/persistentvolumes": "kubernetes.io/pv-protection",
+    "v1/persistentvolumeclaims": "kubernetes.io/pvc-protection",
+    "storage.k8s.io/v1/volumeattributesclasses": "kubernetes.io/vac-protection",
+}
 
 
 class Passive:
@@ -69,14 +74,9 @@ class StorageObjectInUseProtection(Passive):
     """Volumes and claims do not go while something uses them."""
 
     name = "StorageObjectInUseProtection"
-    FINALIZERS = {
-        "v1/persistentvolumes": "kubernetes.io/pv-protection",
-        "v1/persistentvolumeclaims": "kubernetes.io/pvc-protection",
-        "storage.k8s.io/v1/volumeattributesclasses": "kubernetes.io/vac-protection",
-    }
 
     async def admit(self, attributes: Attributes) -> None:
-        finalizer = self.FINALIZERS.get(attributes.request.resource.path)
+        finalizer = FINALIZERS.get(attributes.request.resource.path)
         if finalizer is None:
             return
         made = created(attributes, attributes.request.resource.path)
