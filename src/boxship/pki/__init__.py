@@ -13,6 +13,9 @@
     chain.py          whom to trust; holder.py whose key it is
     payloads.py       what is signed of an image, cosign.py the signature, sealing.py the key's file
     policy.py         which images may be used, by whose signature
+    cluster.py        the authority of a Kubernetes cluster on disk; cluster_certificates.py what stands in it,
+                      cluster_clients.py whose a client's certificate is, cluster_tokens.py tokens of service accounts,
+                      cluster_requests.py certificate signing requests, cluster_kubeconfig.py the clients' file
     files.py          private files: mode 0600, written whole or not at all
 
 This room never opens a socket, never prints, and never writes a private key whose mode is not 0600. `payloads`, `names`
