@@ -1,0 +1,61 @@
+"""The order of admission: one list, as the original has it ("Admission Controllers Reference"), and how it is walked.
+
+Mutating webhooks and policies come after all that the cluster fills in itself, validating ones before the quota, which
+charges only what everybody else has let through.
+"""
+
+from collections.abc import Sequence
+
+from boxship.cluster.access import Writer
+from boxship.cluster.api.admission import Attributes, Lookup, Plugin
+from boxship.cluster.api.admission.defaults import (
+    DefaultIngressClass,
+    DefaultStorageClass,
+    DefaultTolerationSeconds,
+    RuntimeClass,
+    StorageObjectInUseProtection,
+    TaintNodesByCondition,
+)
+from boxship.cluster.api.admission.limits import LimitRanger
+from boxship.cluster.api.admission.namespaces import NamespaceLifecycle
+from boxship.cluster.api.admission.node_restriction import NodeRestriction
+from boxship.cluster.api.admission.pod_security import PodSecurity
+from boxship.cluster.api.admission.priorities import Priority
+from boxship.cluster.api.admission.quotas import ResourceQuota
+from boxship.cluster.api.admission.service_accounts import ServiceAccount
+from boxship.cluster.objects.resource import Resource
+
+
+def make(
+    lookup: Lookup, writer: Writer, namespaces: Resource, mutating: Sequence[Plugin], validating: Sequence[Plugin]
+) -> tuple[Plugin, ...]:
+    """The chain. `mutating` and `validating` are the webhooks and policies; `namespaces` the resource of namespaces."""
+    return (
+        NamespaceLifecycle(lookup, namespaces),
+        LimitRanger(lookup),
+        ServiceAccount(lookup),
+        NodeRestriction(lookup),
+        TaintNodesByCondition(),
+        PodSecurity(lookup),
+        Priority(lookup),
+        DefaultTolerationSeconds(),
+        StorageObjectInUseProtection(),
+        DefaultStorageClass(lookup),
+        RuntimeClass(lookup),
+        DefaultIngressClass(lookup),
+        *mutating,
+        *validating,
+        ResourceQuota(lookup, writer),
+    )
+
+
+async def admit(plugins: Sequence[Plugin], attributes: Attributes) -> None:
+    """Let each plugin change the object. Raises the first refusal."""
+    for plugin in plugins:
+        await plugin.admit(attributes)
+
+
+async def validate(plugins: Sequence[Plugin], attributes: Attributes) -> None:
+    """Let each plugin look at the finished object. Raises the first refusal."""
+    for plugin in plugins:
+        await plugin.validate(attributes)

@@ -1,0 +1,157 @@
+"""NodeRestriction: a node's own credentials change that node, its pods, its lease and its CSINode, nothing else.
+
+Source: kubernetes.io, "Admission Controllers Reference", NodeRestriction; "Using Node Authorization".
+"""
+
+from boxship.cluster.api.admission import Attributes, Lookup
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure, forbidden
+
+GROUP = "system:nodes"
+PREFIX = "system:node:"
+# Labels of the domains kubernetes.io and k8s.io that a node may set on itself; of others it may set any.
+OWN_LABELS = {
+    "kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os", "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/os", "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type",
+    "failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
+    "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "node.kubernetes.io/windows-build",
+}  # fmt: skip
+OWN_DOMAINS = (".kubelet.kubernetes.io", ".node.kubernetes.io")
+OWN_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
+POD_WRITES = {("UPDATE", "status"): "update pod status for", ("CREATE", "eviction"): "evict"}
+RESTRICTED_PREFIX = "node-restriction.kubernetes.io/"
+
+
+class NodeRestriction:
+    """Implements Plugin."""
+
+    name = "NodeRestriction"
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def admit(self, attributes: Attributes) -> None:
+        return None
+
+    async def validate(self, attributes: Attributes) -> None:
+        user = attributes.request.user
+        if GROUP not in user.groups:
+            return
+        node = user.name.removeprefix(PREFIX) if user.name.startswith(PREFIX) else ""
+        if not node:
+            raise self._refusal(attributes, "could not determine node from user")
+        match attributes.request.resource.path:
+            case "v1/pods":
+                await self._pod(attributes, node)
+            case "v1/nodes":
+                self._node(attributes, node)
+            case "v1/serviceaccounts" if attributes.request.subresource == "token":
+                await self._token(attributes, node)
+            case "coordination.k8s.io/v1/leases":
+                self._lease(attributes, node)
+            case "storage.k8s.io/v1/csinodes":
+                if attributes.name != node:
+                    raise self._refusal(attributes, "can only access CSINode with the same name as the requesting node")
+            case "resource.k8s.io/v1/resourceslices":
+                self._slice(attributes, node)
+
+    def _refusal(self, attributes: Attributes, why: str) -> Failure:
+        return forbidden(attributes.request.resource, attributes.name, why)
+
+    async def _pod(self, attributes: Attributes, node: str) -> None:
+        request = attributes.request
+        pod = attributes.object or {}
+        old = attributes.old or {}
+        if request.subresource == "eviction":
+            old = await self._lookup.get("v1/pods", request.namespace, attributes.name) or {}
+        operation = attributes.operation
+        if operation == "CREATE" and not request.subresource:
+            self._mirror(attributes, pod, node)
+            return
+        doing = "delete" if operation == "DELETE" else POD_WRITES.get((operation, request.subresource))
+        if doing is None:
+            why = f'unexpected pod subresource "{request.subresource}", only status and eviction'
+            raise self._refusal(attributes, why)
+        if old.get("spec", {}).get("nodeName") != node:
+            why = f'node "{node}" can only {doing} pods with spec.nodeName set to itself'
+            raise self._refusal(attributes, why)
+        if operation == "UPDATE" and pod.get("metadata", {}).get("labels") != old.get("metadata", {}).get("labels"):
+            raise self._refusal(attributes, f'node "{node}" cannot update labels through pod status')
+
+    def _mirror(self, attributes: Attributes, pod: Object, node: str) -> None:
+        """A node makes pods only as pictures of its static ones."""
+        metadata, spec = pod.get("metadata", {}), pod.get("spec", {})
+        if "kubernetes.io/config.mirror" not in metadata.get("annotations", {}):
+            raise self._refusal(
+                attributes,
+                f'pod does not have "kubernetes.io/config.mirror" annotation, node "{node}" can only create mirror pods',
+            )
+        if spec.get("nodeName") != node:
+            raise self._refusal(attributes, f'node "{node}" can only create pods with spec.nodeName set to itself')
+        owners = metadata.get("ownerReferences") or []
+        if len(owners) > 1 or any(owner.get("kind") != "Node" or owner.get("name") != node for owner in owners):
+            raise self._refusal(
+                attributes, f'node "{node}" can only create pods with a single owner reference set to itself'
+            )
+        if spec.get("serviceAccountName"):
+            raise self._refusal(attributes, f'node "{node}" can not create pods that reference a service account')
+        for volume in spec.get("volumes") or ():
+            for kind in ("secret", "configMap", "projected", "persistentVolumeClaim", "ephemeral"):
+                if volume.get(kind):
+                    raise self._refusal(attributes, f'node "{node}" can not create pods that reference {kind} volumes')
+
+    def _node(self, attributes: Attributes, node: str) -> None:
+        if attributes.operation == "DELETE":
+            raise self._refusal(attributes, f'node "{node}" is not allowed to delete nodes')
+        if attributes.name != node:
+            raise self._refusal(attributes, f'node "{node}" is not allowed to modify node "{attributes.name}"')
+        labels = (attributes.object or {}).get("metadata", {}).get("labels") or {}
+        before = (attributes.old or {}).get("metadata", {}).get("labels") or {}
+        changed = {key for key in labels.keys() | before.keys() if labels.get(key) != before.get(key)}
+        if wrong := sorted(key for key in changed if _is_foreign(key)):
+            raise self._refusal(attributes, f"is not allowed to modify labels: {', '.join(wrong)}")
+        if attributes.operation == "UPDATE":
+            spec, old = (attributes.object or {}).get("spec", {}), (attributes.old or {}).get("spec", {})
+            if spec.get("taints") != old.get("taints") and not attributes.request.subresource:
+                raise self._refusal(attributes, f'node "{node}" is not allowed to modify taints')
+            if spec.get("configSource") != old.get("configSource"):
+                raise self._refusal(attributes, f'node "{node}" is not allowed to update configSource')
+
+    async def _token(self, attributes: Attributes, node: str) -> None:
+        bound = (attributes.object or {}).get("spec", {}).get("boundObjectRef") or {}
+        if bound.get("kind") != "Pod" or not bound.get("name") or not bound.get("uid"):
+            raise self._refusal(attributes, "node requested token not bound to a pod")
+        pod = await self._lookup.get("v1/pods", attributes.request.namespace, bound["name"])
+        if pod is None or pod["metadata"].get("uid") != bound["uid"]:
+            raise self._refusal(attributes, "node requested token bound to a pod that is not there")
+        if pod.get("spec", {}).get("nodeName") != node:
+            raise self._refusal(attributes, "node requested token bound to a pod scheduled on a different node")
+
+    def _lease(self, attributes: Attributes, node: str) -> None:
+        if attributes.request.namespace != "kube-node-lease":
+            raise self._refusal(attributes, 'can only access leases in the "kube-node-lease" system namespace')
+        if attributes.name != node:
+            raise self._refusal(attributes, "can only access node lease with the same name as the requesting node")
+
+    def _slice(self, attributes: Attributes, node: str) -> None:
+        made = attributes.object or attributes.old or {}
+        if made.get("spec", {}).get("nodeName") != node:
+            raise self._refusal(
+                attributes, "can only access ResourceSlice with the same NodeName as the requesting node"
+            )
+
+
+def _is_foreign(key: str) -> bool:
+    """Whether the label is one that only administrators set."""
+    domain, slash, _ = key.partition("/")
+    if not slash:
+        return False
+    if key.startswith(RESTRICTED_PREFIX) or domain.endswith(".node-restriction.kubernetes.io"):
+        return True
+    ours = domain in ("kubernetes.io", "k8s.io") or domain.endswith((".kubernetes.io", ".k8s.io"))
+    own = (
+        key in OWN_LABELS
+        or key.startswith(OWN_PREFIXES)
+        or domain.endswith((".kubelet.kubernetes.io", ".node.kubernetes.io"))
+    )
+    return ours and not own
