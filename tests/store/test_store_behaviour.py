@@ -1,12 +1,13 @@
 """What every store promises."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from boxship.errors import Conflict, Invalid, Unavailable
-from boxship.store import Change, Delete, Put, Store
+from boxship.store import Change, Compacted, Delete, Entry, Put, Snapshot, Store
 
 
 async def take(watch: AsyncIterator[Change], count: int) -> list[Change]:
@@ -92,7 +93,8 @@ async def test_watch_replays_then_follows(store: Store) -> None:
     await store.commit(Put("b/1", b"x"))
     await store.commit(Put("a/2", b"2"), Delete("a/1"))
     watch = store.watch("a/", after=first)
-    assert await take(watch, 2) == [Change(first + 2, "a/2", b"2"), Change(first + 2, "a/1", None)]
+    was = Entry("a/1", b"1", first, first)
+    assert await take(watch, 2) == [Change(first + 2, "a/2", b"2"), Change(first + 2, "a/1", None, was)]
     following = asyncio.ensure_future(take(watch, 1))
     await asyncio.sleep(0)
     await store.commit(Put("b/2", b""))
@@ -107,7 +109,7 @@ async def test_watch_from_the_future_sees_only_later_changes(store: Store) -> No
     await asyncio.sleep(0)
     await store.commit(Put("a", b"2"))
     await store.commit(Put("a", b"3"))
-    assert await following == [Change(revision + 2, "a", b"3")]
+    assert await following == [Change(revision + 2, "a", b"3", Entry("a", b"2", revision, revision + 1))]
 
 
 async def test_a_change_is_seen_in_order_by_all_watchers_after_it_can_be_read(store: Store) -> None:
@@ -153,12 +155,100 @@ async def test_compaction_forgets_history_but_not_what_is_stored(store: Store) -
     entry = await store.get("k")
     assert entry is not None and entry.value == b"9"
     assert [change.revision for change in await take(store.watch("", after=last - 3), 3)] == [last - 2, last - 1, last]
-    with pytest.raises(Unavailable, match=f"is {last - 3}$"):
+    with pytest.raises(Compacted, match=f"is {last - 3}$") as caught:
         await take(store.watch("", after=last - 4), 1)
+    assert caught.value.oldest == last - 3
     await store.compact(last - 5)
     await store.compact(last + 100)
     assert await store.commit(Put("k", b"x")) == last + 1
     assert [change.revision for change in await take(store.watch("", after=last), 1)] == [last + 1]
+
+
+async def listed(store: Store, prefix: str, at: int = 0, after: str = "", limit: int = 0) -> Snapshot:
+    return await store.list(prefix, at=at, after=after, limit=limit)
+
+
+async def test_a_list_as_it_was(store: Store) -> None:
+    await store.commit(Put("other", b""))
+    moments = []
+    for step in range(40):
+        key = f"a/{step % 7}"
+        await store.commit(Delete(key) if step % 3 == 2 else Put(key, b"%d" % step), Put(f"b/{step}", b""))
+        moments.append(await listed(store, "a/"))
+    for moment in moments:
+        assert await listed(store, "a/", at=moment.revision) == moment
+        assert await listed(store, "a/", at=moment.revision, after="a/2") == Snapshot(
+            moment.revision, tuple(entry for entry in moment.entries if entry.key > "a/2")
+        )
+        found, after = [], ""
+        while True:
+            page = await listed(store, "a/", at=moment.revision, after=after, limit=2)
+            assert page.revision == moment.revision
+            found += page.entries
+            assert page.remaining == len(moment.entries) - len(found)
+            if not page.remaining:
+                break
+            after = page.entries[-1].key
+            await store.commit(Put("a/3x", b""), Delete("a/4"))
+        assert tuple(found) == moment.entries
+    with pytest.raises(Invalid):
+        await listed(store, "a/", at=await store.revision() + 1)
+
+
+async def test_a_list_as_it_was_before_a_compaction_is_refused(store: Store) -> None:
+    for index in range(10):
+        last = await store.commit(Put(f"k/{index}", b""))
+    assert len((await listed(store, "", at=last - 5)).entries) == 5
+    await store.compact(last - 3)
+    assert len((await listed(store, "", at=last - 4)).entries) == 6
+    for revision in (last - 5, last - 6):
+        with pytest.raises(Compacted) as caught:
+            await listed(store, "", at=revision)
+        assert caught.value.oldest == last - 4
+
+
+async def test_the_past_is_finite_and_in_order(store: Store) -> None:
+    first = await store.commit(Put("a/1", b"1"))
+    for index in range(400):
+        await store.commit(Put(f"{'ab'[index % 2]}/1", b"%d" % index))
+    last = await store.revision()
+    changes = [change async for change in store.past("a/", after=first, until=last)]
+    assert [change.revision for change in changes] == list(range(first + 1, last + 1, 2))
+    assert [change.previous.value for change in changes if change.previous] == [
+        b"1",
+        *(change.value for change in changes[:-1]),
+    ]
+    assert [change.revision async for change in store.past("", after=first + 3, until=first + 5)] == [
+        first + 4,
+        first + 5,
+    ]
+    assert [change async for change in store.past("", after=last, until=last)] == []
+    with pytest.raises(Invalid):
+        [change async for change in store.past("", after=first, until=last + 1)]
+    await store.compact(last - 1)
+    with pytest.raises(Compacted):
+        [change async for change in store.past("", after=first, until=last)]
+
+
+async def test_a_limited_list_says_how_many_remain(store: Store) -> None:
+    await store.commit(*(Put(f"a/{index}", b"") for index in range(5)), Put("b", b""))
+    assert (await listed(store, "a/", limit=2)).remaining == 3
+    assert (await listed(store, "a/", after="a/1", limit=2)).remaining == 1
+    assert (await listed(store, "a/", limit=5)).remaining == (await listed(store, "a/")).remaining == 0
+
+
+async def test_the_revision_of_a_time(store: Store) -> None:
+    times = [time.time()]
+    before = await store.revision()
+    for index in range(5):
+        await store.commit(Put("k", b"%d" % index))
+        times.append(time.time())
+    assert [await store.revision_at(moment) for moment in times] == list(range(before, before + 6))
+    assert await store.revision_at(times[-1] + 1000) == before + 5
+    await store.compact(before + 3)
+    with pytest.raises(Compacted):
+        await store.revision_at(times[1])
+    assert await store.revision_at(times[4]) == before + 4
 
 
 async def test_compaction_does_not_overtake_an_idle_watcher(store: Store) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from boxship.errors import Conflict
-from boxship.store import Delete, Operation, Put, Store
+from boxship.store import Compacted, Delete, Entry, Operation, Put, Store
 from boxship.store.memory import MemoryStore
 from boxship.store.sqlite import SqliteStore
 
@@ -20,6 +21,7 @@ STEPS = some.one_of(
     some.tuples(some.just("commit"), some.lists(OPERATIONS, max_size=4, unique_by=lambda item: item[0])),
     some.tuples(some.just("reopen"), some.none()),
     some.tuples(some.just("compact"), some.integers(0, 30)),
+    some.tuples(some.just("look back"), some.integers(1, 100)),
 )
 
 Model = dict[str, tuple[bytes, int, int]]
@@ -41,6 +43,7 @@ async def play(store: Store, path: Path | None, steps: list[tuple[str, object]])
     model: Model = {}
     revision = oldest = 0
     history: list[tuple[int, str, bytes | None]] = []
+    moments: list[Model] = [{}]
     for step, argument in steps:
         if step == "reopen" and path is not None:
             await store.close()
@@ -66,7 +69,13 @@ async def play(store: Store, path: Path | None, steps: list[tuple[str, object]])
                     history.append((revision, operation.key, operation.value))
                 elif model.pop(operation.key, None):
                     history.append((revision, operation.key, None))
+            moments.append(dict(model))
+        elif step == "look back":
+            assert isinstance(argument, int)
+            await compare_moment(store, moments, argument % (revision + 1), oldest)
     await compare(store, model, revision)
+    for at in range(1, revision + 1):
+        await compare_moment(store, moments, at, oldest)
     await compare_history(store, [row for row in history if row[0] > oldest], oldest)
     await store.close()
 
@@ -80,11 +89,39 @@ async def compare(store: Store, model: Model, revision: int) -> None:
         ]
 
 
+async def compare_moment(store: Store, moments: list[Model], at: int, oldest: int) -> None:
+    """The list as it was at that revision, whole and page by page."""
+    if not at:
+        return
+    if at < oldest:
+        with pytest.raises(Compacted):
+            await store.list("", at=at)
+        return
+    for prefix in ("", "a/"):
+        wanted = [(key, *entry) for key, entry in sorted(moments[at].items()) if key.startswith(prefix)]
+        snapshot = await store.list(prefix, at=at)
+        assert (snapshot.revision, snapshot.remaining) == (at, 0)
+        assert [(e.key, e.value, e.created, e.modified) for e in snapshot.entries] == wanted
+        first = await store.list(prefix, at=at, limit=1)
+        assert first.entries == snapshot.entries[:1] and first.remaining == max(len(wanted) - 1, 0)
+        if wanted:
+            rest = await store.list(prefix, at=at, after=wanted[0][0])
+            assert rest.entries == snapshot.entries[1:]
+
+
 async def compare_history(store: Store, rows: list[tuple[int, str, bytes | None]], oldest: int) -> None:
     watch = store.watch("", after=oldest)
     async with asyncio.timeout(10):
         changes = [await anext(watch) for _ in rows]
     assert [(change.revision, change.key, change.value) for change in changes] == rows
+    assert [change async for change in store.past("", after=oldest, until=await store.revision())] == changes
+    known: dict[str, Entry | None] = {}
+    for change in changes:
+        if change.key in known:
+            assert change.previous == known[change.key]
+        created = change.previous.created if change.previous else change.revision
+        value = change.value
+        known[change.key] = None if value is None else Entry(change.key, value, created, change.revision)
 
 
 @settings(max_examples=150, deadline=None)

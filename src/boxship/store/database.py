@@ -1,8 +1,9 @@
 """The SQLite file under the store: its tables, its check at opening, and its backup. Synchronous; threads are above.
 
-The file holds two tables: `entries` is what is stored now, each row with a checksum of its own (SQLite notices
-damaged pages, not damaged content); `history` has one row for each commit, from which watchers replay. The revision of
-the store is that of the newest row of `history`, which compaction never takes.
+The file holds three tables: `entries` is what is stored now, each row with a checksum of its own (SQLite notices
+damaged pages, not damaged content); `history` has one row for each commit, from which watchers replay and older lists
+are made; `times` says how old they are. The revision of the store is that of the newest row of `history`, which
+compaction never takes. A file of version 1 is given what it lacks when it is opened; what it has stays as it is.
 """
 
 import os
@@ -13,17 +14,17 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from boxship.errors import Exhausted, Unavailable
-from boxship.store import Change, Entry, Operation
+from boxship.store import Entry, Operation
+from boxship.store.ages import Mark
 from boxship.store.feed import Commit
+from boxship.store.history import Known, pack, unpack
 from boxship.store.reserve import keep_log, keep_pages
 from boxship.store.tree import decide
 from boxship.store.writeahead import find_damage
 
 APPLICATION = 0x426F7873  # marks the file as ours
-VERSION = 1
+VERSION = 2  # 1 kept neither what was before a commit nor when it was made
 HEADER = b"SQLite format 3\0"
 BUSY_LIMIT = 5.0  # seconds that a connection waits for another one's checkpoint
 FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -33,15 +34,23 @@ BEGIN;
 CREATE TABLE entries (
     key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, created INTEGER NOT NULL, modified INTEGER NOT NULL,
     checksum INTEGER NOT NULL);
-CREATE TABLE history (revision INTEGER PRIMARY KEY, changes BLOB NOT NULL);
+CREATE TABLE history (revision INTEGER PRIMARY KEY, changes BLOB NOT NULL, time REAL, checksum INTEGER);
+CREATE TABLE times (revision INTEGER PRIMARY KEY, wall REAL NOT NULL, ran REAL NOT NULL);
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
+FROM_1 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE history ADD COLUMN time REAL;
+ALTER TABLE history ADD COLUMN checksum INTEGER;
+CREATE TABLE times (revision INTEGER PRIMARY KEY, wall REAL NOT NULL, ran REAL NOT NULL);
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
 Changes = list[tuple[str, bytes | None]]
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Changes).decode
 
 
 class Damaged(Exception):
@@ -90,6 +99,7 @@ class Database:
             self._prepare()
             if not clean:
                 self._check()
+            self._renew()
             self.keep_reserve()
             self._reader = _connect(path)
         except BaseException:
@@ -104,6 +114,12 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 500")  # pages; bounds what a start after a crash has to check
         connection.execute("PRAGMA journal_size_limit = 8388608")
+
+    def _renew(self) -> None:
+        """Bring a file of an older version up to ours, whole or not at all."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == 1:
+            self._connection.executescript(FROM_1)
 
     def keep_reserve(self) -> None:
         """Make again what a full disk has used up of the file's own room; between transactions."""
@@ -130,17 +146,25 @@ class Database:
             raise Damaged("its history has gaps")
         return entries, newest, oldest
 
-    def modified(self, key: str) -> int:
-        row = self._connection.execute("SELECT modified FROM entries WHERE key = ?", (key.encode(),)).fetchone()
-        return row[0] if row else 0
+    def marks(self) -> list[Mark]:
+        return [Mark(*row) for row in self._connection.execute("SELECT * FROM times ORDER BY revision")]
 
     def begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
 
-    def write(self, revision: int, operations: Sequence[Operation]) -> Changes:
-        """Add one commit to the open transaction. Raises Conflict before it has written anything."""
-        changes = decide(operations, self.modified)
+    def write(self, revision: int, operations: Sequence[Operation], wall: float) -> Changes:
+        """Add one commit, made at `wall`, to the open transaction. Raises Conflict before it has written anything."""
         execute = self._connection.execute
+        known: dict[str, Known] = {}
+
+        def modified(key: str) -> int:
+            row = execute("SELECT value, created, modified FROM entries WHERE key = ?", (key.encode(),)).fetchone()
+            if row is None:
+                return 0
+            known[key] = row
+            return int(row[2])
+
+        changes = decide(operations, modified)
         for text, value in changes:
             key = text.encode()
             if value is None:
@@ -151,12 +175,19 @@ class Database:
                 " value = excluded.value, modified = excluded.modified, checksum = excluded.checksum",
                 (key, value, revision, revision, zlib.crc32(value, zlib.crc32(key))),
             )
-        execute("INSERT INTO history VALUES (?, ?)", (revision, _encode(changes)))
+        packed = pack(changes, known)
+        execute("INSERT INTO history VALUES (?, ?, ?, ?)", (revision, packed, wall, zlib.crc32(packed)))
         return changes
 
+    def leave(self, mark: Mark) -> None:
+        """Add a mark to the open transaction."""
+        self._connection.execute("INSERT INTO times VALUES (?, ?, ?)", (mark.revision, mark.wall, mark.ran))
+
     def forget(self, before: int) -> None:
-        """Take the history below `before` away, in the open transaction."""
+        """Take the history below `before` away, in the open transaction; the last mark up to there stays."""
         self._connection.execute("DELETE FROM history WHERE revision < ?", (before,))
+        last = "SELECT max(revision) FROM times WHERE revision <= ?"
+        self._connection.execute(f"DELETE FROM times WHERE revision < ({last})", (before,))
 
     def finish(self) -> None:
         """Make the transaction durable."""
@@ -168,14 +199,25 @@ class Database:
             self._connection.execute("ROLLBACK")
 
     def history(self, after: int, limit: int) -> list[Commit]:
-        """Commits above `after`, in order. May run beside the writer."""
-        rows = self._reader.execute(
-            "SELECT revision, changes FROM history WHERE revision > ? ORDER BY revision LIMIT ?", (after, limit)
-        ).fetchall()
-        return [
-            Commit(revision, tuple(Change(revision, key, value) for key, value in _decode(changes)))
-            for revision, changes in rows
-        ]
+        """Commits above `after`, in order. May run beside the writer. Raises Unavailable where a row is damaged."""
+        query = "SELECT revision, changes, checksum FROM history WHERE revision > ? ORDER BY revision LIMIT ?"
+        commits = []
+        for revision, changes, checksum in self._reader.execute(query, (after, limit)).fetchall():
+            if checksum is not None and zlib.crc32(changes) != checksum:
+                raise Unavailable(f"cannot read {self.path}: the history of revision {revision} is damaged")
+            commits.append(unpack(revision, changes, checksum is not None))
+        return commits
+
+    def revision_at(self, wall: float) -> int:
+        """The newest commit that the history has of that time or before; 0: none. May run beside the writer."""
+        query = "SELECT revision FROM times WHERE wall <= ? ORDER BY revision DESC LIMIT 1"
+        (mark,) = self._reader.execute(query, (wall,)).fetchone() or (0,)
+        # Between two marks the clock never goes back; so what is later than a mark's time is beyond it.
+        query = "SELECT min(revision) FROM times WHERE revision > ?"
+        (following,) = self._reader.execute(query, (mark,)).fetchone()
+        query = "SELECT max(revision) FROM history WHERE revision >= ? AND revision < ? AND time <= ?"
+        (found,) = self._reader.execute(query, (mark, following or (1 << 62), wall)).fetchone()
+        return int(found or 0)
 
     def back_up(self) -> None:
         """Write a copy beside the file, whole or not at all; its own connection, so that nothing waits for it."""
@@ -235,7 +277,7 @@ def _check_header(path: Path) -> int:
     version, application = struct.unpack_from(">I4xI", header, 60)
     if application != APPLICATION:
         raise Damaged("it is not a state file of Boxship")
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise Damaged(f"its version is {version}, not {VERSION}")
     (page_size,) = struct.unpack_from(">H", header, 16)
     return 65536 if page_size == 1 else int(page_size)

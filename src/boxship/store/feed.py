@@ -11,17 +11,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
-from boxship.errors import Unavailable
-from boxship.store import Change
+from boxship.errors import Invalid, Unavailable
+from boxship.store import Change, Compacted
 
 OLDER_LIMIT = 256  # commits read from the history at once
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """What one revision changed."""
+    """What one revision changed. Not `whole`: its changes do not know what was before them."""
 
     revision: int
     changes: tuple[Change, ...]
+    whole: bool = True
 
 
 class _Watcher:
@@ -95,16 +96,34 @@ class Feed:
         finally:
             self._watchers.discard(watcher)
 
+    async def between(self, after: int, until: int) -> AsyncIterator[Commit]:
+        """The commits above `after` up to `until`, in order. Raises Compacted, or Invalid for what has not come yet."""
+        if until > self.revision:
+            raise Invalid(f"cannot read revision {until}: the newest is {self.revision}")
+        while after < until:
+            self._demand(after)
+            for commit in await self._after(after):
+                if commit.revision > until:
+                    return
+                after = commit.revision
+                yield commit
+
+    def _demand(self, position: int) -> None:
+        """Raises Compacted where what follows `position` is no longer known in full."""
+        if position < self.oldest:
+            raise self._compacted(position, self.oldest)
+
+    @staticmethod
+    def _compacted(position: int, oldest: int) -> Compacted:
+        why = f"the oldest revision that can be asked for is {oldest}"
+        return Compacted(f"cannot look back to revision {position}: {why}", oldest)
+
     async def _next(self, watcher: _Watcher) -> list[Commit]:
         """The commits that the watcher has not been told of; waits until there is one."""
         while True:
             if self._closed:
                 raise Unavailable(f"cannot watch {watcher.prefix!r}: the store is closed")
-            if watcher.position < self.oldest:
-                raise Unavailable(
-                    f"cannot watch {watcher.prefix!r} after revision {watcher.position}: "
-                    f"the oldest revision that can be asked for is {self.oldest}"
-                )
+            self._demand(watcher.position)
             if watcher.position < self.revision:
                 commits = await self._after(watcher.position)
                 if commits:
@@ -114,9 +133,12 @@ class Feed:
             await watcher.waiter
 
     async def _after(self, position: int) -> list[Commit]:
+        """Some of the commits that follow, without a gap. Raises Compacted where they were forgotten meanwhile."""
         missing = self.revision - position
         if missing <= len(self._recent):  # revisions have no gaps
-            return [self._recent[-index] for index in range(min(missing, len(self._recent)), 0, -1)]
+            return [self._recent[-index] for index in range(missing, 0, -1)]
         known = self.revision
         commits = await self._older(position, OLDER_LIMIT)
+        if not commits or commits[0].revision != position + 1:
+            raise self._compacted(position, commits[0].revision - 1 if commits else known)
         return [commit for commit in commits if commit.revision <= known]

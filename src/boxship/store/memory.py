@@ -1,27 +1,49 @@
 """A store in memory, for tests: the same promises as the SQLite store, except that nothing outlives the process."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 from boxship.errors import Unavailable
-from boxship.store import Change, Entry, Operation, Snapshot
+from boxship.store import Change, Compacted, Entry, Operation, Snapshot
 from boxship.store.feed import Commit, Feed
+from boxship.store.past import Past
 from boxship.store.tree import Tree, decide, validate
 
 
 class MemoryStore:
-    """Implements Store. `history_limit` is the number of commits that watchers can look back on; None: all."""
+    """Implements Store. `history_limit` is the number of commits that can be looked back on; None: all. `clock` gives
+    seconds since 1970."""
 
-    def __init__(self, history_limit: int | None = None) -> None:
+    def __init__(self, history_limit: int | None = None, clock: Callable[[], float] = time.time) -> None:
         self._tree = Tree()
         self._feed = Feed(revision=0, oldest=0, recent_limit=None, older=_nothing_older)
+        self._past = Past(self._tree, self._feed)
         self._history_limit = history_limit
+        self._clock = clock
+        self._times: list[float] = []  # of revision 1, 2, …
         self._closed = False
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str, *, fresh: bool = True) -> Entry | None:
         return self._tree.get(key)
 
-    async def list(self, prefix: str, *, after: str = "", limit: int = 0) -> Snapshot:
+    async def list(self, prefix: str, *, after: str = "", limit: int = 0, at: int = 0, fresh: bool = True) -> Snapshot:
+        if at:
+            return await self._past.list(prefix, after, limit, at)
         return self._tree.list(prefix, after, limit)
+
+    def past(self, prefix: str, *, after: int, until: int) -> AsyncIterator[Change]:
+        return self._past.changes(prefix, after, until)
+
+    async def revision(self) -> int:
+        return self._tree.revision
+
+    async def revision_at(self, time: float) -> int:
+        for revision in range(self._tree.revision, self._feed.oldest, -1):
+            if self._times[revision - 1] <= time:
+                return revision
+        if self._feed.oldest:
+            raise Compacted(f"cannot look back to {time}: that history is gone", self._feed.oldest)
+        return 0
 
     async def commit(self, *operations: Operation) -> int:
         validate(operations)
@@ -29,6 +51,7 @@ class MemoryStore:
             raise Unavailable("cannot commit: the store is closed")
         changes = decide(operations, self._tree.modified)
         revision = self._tree.revision + 1
+        self._times.append(self._clock())
         self._feed.publish(Commit(revision, self._tree.apply(revision, changes)))
         if self._history_limit is not None:
             self._feed.forget(revision - self._history_limit + 1)

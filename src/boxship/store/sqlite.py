@@ -11,32 +11,36 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from boxship.errors import Unavailable
-from boxship.store import Change, Entry, Operation, Snapshot
+from boxship.store import Change, Compacted, Entry, Operation, Snapshot
 from boxship.store.database import Damaged, Database, refusal, translate
 from boxship.store.feed import Commit, Feed
+from boxship.store.past import Past
 from boxship.store.tree import Tree, validate
-from boxship.store.writer import Compaction, Job, Writer
+from boxship.store.writer import Compaction, Job, Keeping, Writer
 
 HISTORY_LIMIT = 10_000  # commits that watchers can look back on
 RECENT_LIMIT = 256  # commits kept in memory for watchers
 
 Commits = list[Commit]
+Found = TypeVar("Found")
 
 
 class SqliteStore:
     """Implements Store. Made by `open`; belongs to the loop that opened it."""
 
-    def __init__(self, database: Database, lock: int, history_limit: int) -> None:
+    def __init__(self, database: Database, lock: int) -> None:
         entries, revision, oldest = database.load()
         self._database = database
         self._lock = lock
         self._tree = Tree(entries, revision)
         self._feed = Feed(revision, max(oldest - 1, 0), RECENT_LIMIT, self._older)
-        self._history_limit = history_limit
+        self._past = Past(self._tree, self._feed)
         self._reading = threading.Lock()
         self._oldest = oldest
         self._writer: Writer | None = None
@@ -44,29 +48,37 @@ class SqliteStore:
 
     @classmethod
     async def open(
-        cls, path: Path, *, history_limit: int = HISTORY_LIMIT, backup: bool = True, reserve: bool = False
+        cls,
+        path: Path,
+        *,
+        history_limit: int | None = HISTORY_LIMIT,
+        history_seconds: float | None = None,
+        backup: bool = True,
+        reserve: bool = False,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> "SqliteStore":
-        """Open or create the file. History beyond `history_limit` commits is taken away; with `reserve` the file keeps
-        some megabytes for itself, so that commits go on for a while on a full disk. Raises Unavailable where
-        the file is damaged (the message names the newest backup) or another process has it; Exhausted on a full
-        disk."""
-        store = await asyncio.to_thread(cls._open, path, history_limit, reserve)
-        store._writer = Writer(
-            store._database, store._tree.revision, store._oldest, history_limit, store._written, store._compacted
-        )
+        """Open or create the file. History beyond `history_limit` commits, or older than `history_seconds`, is taken
+        away (None: no such limit); with `reserve` the file keeps some megabytes for itself, so that commits go on for a
+        while on a full disk. `wall` and `monotonic` are its clocks. Raises Unavailable where the file is damaged (the
+        message names the newest backup) or another process has it; Exhausted on a full disk."""
+        store = await asyncio.to_thread(cls._open, path, reserve)
+        keeping = Keeping(history_limit, history_seconds, wall, monotonic)
+        revision = store._tree.revision
+        store._writer = Writer(store._database, revision, store._oldest, keeping, store._written, store._compacted)
         if backup:
             store._backup = asyncio.create_task(store._back_up())
         return store
 
     @classmethod
-    def _open(cls, path: Path, history_limit: int, reserve: bool) -> "SqliteStore":
+    def _open(cls, path: Path, reserve: bool) -> "SqliteStore":
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
         try:
             try:
                 database = Database(path, reserve=reserve)
                 try:
-                    return cls(database, lock, history_limit)
+                    return cls(database, lock)
                 except BaseException:
                     database.close()
                     raise
@@ -80,11 +92,25 @@ class SqliteStore:
             os.close(lock)
             raise
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str, *, fresh: bool = True) -> Entry | None:
         return self._tree.get(key)
 
-    async def list(self, prefix: str, *, after: str = "", limit: int = 0) -> Snapshot:
+    async def list(self, prefix: str, *, after: str = "", limit: int = 0, at: int = 0, fresh: bool = True) -> Snapshot:
+        if at:
+            return await self._past.list(prefix, after, limit, at)
         return self._tree.list(prefix, after, limit)
+
+    def past(self, prefix: str, *, after: int, until: int) -> AsyncIterator[Change]:
+        return self._past.changes(prefix, after, until)
+
+    async def revision(self) -> int:
+        return self._tree.revision
+
+    async def revision_at(self, time: float) -> int:
+        found = await self._read(lambda: self._database.revision_at(time))
+        if not found and self._feed.oldest:
+            raise Compacted(f"cannot look back to {time}: that history is gone", self._feed.oldest)
+        return found
 
     async def commit(self, *operations: Operation) -> int:
         validate(operations)
@@ -138,16 +164,21 @@ class SqliteStore:
     def _compacted(self, request: Compaction) -> None:
         if request.error is None:
             self._feed.forget(request.before)
-        if not request.future.done():
+        if request.future is not None and not request.future.done():
             if request.error is None:
                 request.future.set_result(None)
             else:
                 request.future.set_exception(request.error)
 
     async def _older(self, after: int, limit: int) -> Commits:
-        def read() -> Commits:
+        return await self._read(lambda: self._database.history(after, limit))
+
+    async def _read(self, question: Callable[[], Found]) -> Found:
+        """Ask the file, beside the writer."""
+
+        def read() -> Found:
             with self._reading:
-                return self._database.history(after, limit)
+                return question()
 
         try:
             return await asyncio.to_thread(read)

@@ -5,7 +5,7 @@ applies a commit here only when it is durable. Nothing in this file does I/O.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from boxship.errors import Conflict, Invalid
 from boxship.store import Change, Delete, Entry, Operation, Put, Snapshot
@@ -75,12 +75,35 @@ class Tree:
     def list(self, prefix: str, after: str, limit: int) -> Snapshot:
         """Entries under `prefix` beyond `after`, in key order."""
         keys = self._keys
+        start, end = self._range(prefix, after)
+        cut = min(end, start + limit) if limit > 0 else end
+        return Snapshot(self.revision, tuple(map(self._entries.__getitem__, keys[start:cut])), end - cut)
+
+    def list_before(
+        self, revision: int, undone: Mapping[str, Entry | None], prefix: str, after: str, limit: int
+    ) -> Snapshot:
+        """The same as it was at `revision`: `undone` has what was there then, of every key that has changed since."""
+        start, end = self._range(prefix, after)
+        changed = [key for key in undone if key.startswith(prefix) and key > after]
+        were = {key for key in changed if undone[key] is not None}
+        gone = sum(key in self._entries for key in changed)
+        total = end - start - gone + len(were)
+        cut = min(end, start + limit + gone) if limit > 0 else end
+        kept = self._keys[start:cut]
+        known = [key for key in kept if key not in undone]
+        # Beyond the last key that was looked at there may be others of now, so those of then must not go further.
+        known += were if cut == end else [key for key in were if key <= kept[-1]]
+        known.sort()
+        found = known[:limit] if limit > 0 else known
+        entries = (undone.get(key) or self._entries[key] for key in found)
+        return Snapshot(revision, tuple(entries), total - len(found))
+
+    def _range(self, prefix: str, after: str) -> tuple[int, int]:
+        """Where the keys under `prefix` beyond `after` begin and end."""
+        keys = self._keys
         start = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
         end = bisect_left(keys, successor(prefix), start) if prefix.strip(LAST) else len(keys)
-        if limit > 0:
-            end = min(end, start + limit)
-        entries = self._entries
-        return Snapshot(self.revision, tuple(entries[key] for key in keys[start:end]))
+        return start, end
 
     def apply(self, revision: int, changes: Iterable[tuple[str, bytes | None]]) -> tuple[Change, ...]:
         """Make the changes of the commit `revision`."""
@@ -96,7 +119,7 @@ class Tree:
                 if known is None:
                     insort(self._keys, key)
                 self._entries[key] = Entry(key, value, known.created if known else revision, revision)
-            made.append(Change(revision, key, value))
+            made.append(Change(revision, key, value, known))
         return tuple(made)
 
 

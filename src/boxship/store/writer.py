@@ -9,15 +9,21 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
+
+import msgspec
 
 from boxship.errors import BoxshipError, Exhausted, Internal, Unavailable
 from boxship.store import Operation
+from boxship.store.ages import Ages
 from boxship.store.database import Changes, Database, translate
 
 GROUP_LIMIT = 256  # commits in one transaction
 RESERVE_STEP = 200  # commits between two looks at the file's own room
-TRIM_STEP = 128  # commits of history taken away at once
+TRIM_STEP = 128  # commits of history taken away at once, at least
+TRIM_LIMIT = 1024  # and at most
+LOOK_SECONDS = 30.0  # between two looks at the history's age, where nothing is written
 
 
 class Job:
@@ -33,12 +39,21 @@ class Job:
         self.error: BoxshipError | None = None
 
 
+class Keeping(msgspec.Struct, frozen=True):
+    """How much history is kept: at most `commits` of them, none that is older than `seconds`; None: no such limit."""
+
+    commits: int | None
+    seconds: float | None = None
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
 class Compaction:
-    """A request to forget history; travels in the same queue as the commits."""
+    """A request to forget history; travels in the same queue as the commits. The writer's own have no future."""
 
     __slots__ = ("before", "error", "future")
 
-    def __init__(self, before: int, future: "asyncio.Future[None]") -> None:
+    def __init__(self, before: int, future: "asyncio.Future[None] | None") -> None:
         self.before = before
         self.future = future
         self.error: BoxshipError | None = None
@@ -53,14 +68,15 @@ class Writer:
         database: Database,
         revision: int,
         oldest: int,
-        history_limit: int,
+        keeping: Keeping,
         report: Callable[[list[Job], int], None],
         compacted: Callable[[Compaction], None],
     ) -> None:
         self._database = database
         self._revision = revision
         self._oldest = oldest
-        self._history_limit = history_limit
+        self._keeping = keeping
+        self._ages = Ages(database.marks(), keeping.monotonic())
         self._report = report
         self._compacted = compacted
         self._loop = asyncio.get_running_loop()
@@ -80,7 +96,11 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=None if self._keeping.seconds is None else LOOK_SECONDS)
+            except queue.Empty:
+                self._look()
+                continue
             jobs: list[Job] = []
             while isinstance(item, Job):
                 jobs.append(item)
@@ -127,21 +147,25 @@ class Writer:
             return self._broken
         revision = self._revision
         oldest = self._oldest
+        wall, monotonic = self._keeping.wall(), self._keeping.monotonic()
+        mark = None
         try:
             self._database.begin()
             for job in jobs:
                 job.error = None
                 try:
-                    job.changes = self._database.write(revision + 1, job.operations)
+                    job.changes = self._database.write(revision + 1, job.operations, wall)
                 except BoxshipError as conflict:
                     job.error = conflict
                     continue
                 revision += 1
                 job.revision = revision
                 oldest = oldest or revision
-            if revision - oldest + 1 > self._history_limit + TRIM_STEP:
-                oldest = revision - self._history_limit + 1
-                self._database.forget(oldest)
+            if revision > self._revision and (mark := self._ages.mark(self._revision + 1, wall, monotonic)):
+                self._database.leave(mark)
+            kept = self._first_kept(revision, oldest, monotonic)
+            if kept > oldest:
+                self._database.forget(kept)
             self._database.finish()
         except sqlite3.Error as error:
             return self._failed(error)
@@ -149,8 +173,37 @@ class Writer:
             self._database.abandon()
             return Internal(f"cannot commit: {error!r}")
         self._revision = revision
-        self._oldest = oldest
+        self._forgot(kept)
+        if mark is not None:
+            self._ages.left(mark)
         return None
+
+    def _first_kept(self, revision: int, oldest: int, monotonic: float) -> int:
+        """The first revision that the history keeps from now on; a long way is gone in steps. The newest stays."""
+        keeping = self._keeping
+        first = oldest
+        if keeping.commits is not None and revision - oldest + 1 > keeping.commits + TRIM_STEP:
+            first = revision - keeping.commits + 1
+        if keeping.seconds is not None:
+            first = max(first, self._ages.first_within(keeping.seconds, monotonic))
+        return min(first, oldest + TRIM_LIMIT, max(revision, oldest))
+
+    def _forgot(self, before: int) -> None:
+        if before > self._oldest:
+            self._oldest = before
+            self._ages.forget(before)
+
+    def _look(self) -> None:
+        """Forget what has become too old while nobody writes."""
+        while self._broken is None and self._queue.empty():
+            kept = self._first_kept(self._revision, self._oldest, self._keeping.monotonic())
+            if kept <= self._oldest:
+                return
+            request = Compaction(kept, None)
+            self._compact(request)
+            if request.error is not None:
+                return
+            self._tell(self._compacted, request)
 
     def _compact(self, request: Compaction) -> None:
         request.before = min(request.before, self._revision)
@@ -166,7 +219,7 @@ class Writer:
         except sqlite3.Error as error:
             request.error = self._failed(error)
             return
-        self._oldest = request.before
+        self._forgot(request.before)
 
     def _failed(self, error: sqlite3.Error) -> Exhausted | Unavailable:
         """After disk full everything is as before; after any other error nobody knows what is on the disk, so no

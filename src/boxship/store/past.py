@@ -1,0 +1,73 @@
+"""Lists as they were: what has changed since a revision, undone from the history.
+
+A page of a list at an older revision is followed by the next page at the same, so what was undone is kept for a few
+revisions and only carried on. Nothing in this file does I/O of its own: the history comes from the Feed.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+
+from boxship.errors import Invalid
+from boxship.store import Change, Compacted, Entry, Snapshot
+from boxship.store.feed import Feed
+from boxship.store.tree import Tree
+
+KEPT_LIMIT = 8  # revisions whose undone keys are kept
+KEYS_LIMIT = 200_000  # undone keys that are kept, over all of them
+
+
+class _Undone:
+    """What was there at `revision` of every key that changed after it, up to the commit `until`."""
+
+    def __init__(self, revision: int) -> None:
+        self.until = revision
+        self.entries: dict[str, Entry | None] = {}
+
+
+class Past:
+    """Looks back from a Tree that always has what the Feed was last told of."""
+
+    def __init__(self, tree: Tree, feed: Feed) -> None:
+        self._tree = tree
+        self._feed = feed
+        self._kept: OrderedDict[int, _Undone] = OrderedDict()
+
+    async def list(self, prefix: str, after: str, limit: int, at: int) -> Snapshot:
+        """Entries as they were at the revision `at`. Raises Compacted, Invalid."""
+        tree, feed = self._tree, self._feed
+        if at > tree.revision:
+            raise Invalid(f"cannot list {prefix!r} at revision {at}: the newest is {tree.revision}")
+        if at < feed.oldest:
+            self._kept.pop(at, None)
+        undone = self._kept.get(at) or _Undone(at)
+        while undone.until < tree.revision:
+            await self._undo(undone)
+        self._keep(at, undone)
+        return tree.list_before(at, undone.entries, prefix, after, limit)
+
+    async def changes(self, prefix: str, after: int, until: int) -> AsyncIterator[Change]:
+        """Every change under `prefix` above `after`, up to `until`. Raises Compacted, Invalid."""
+        async for commit in self._feed.between(after, until):
+            for change in commit.changes:
+                if change.key.startswith(prefix):
+                    yield change
+
+    async def _undo(self, undone: _Undone) -> None:
+        """Carry on with the commits until now."""
+        async for commit in self._feed.between(undone.until, self._tree.revision):
+            if not commit.whole:
+                why = f"what was there before revision {commit.revision} was not kept"
+                raise Compacted(f"cannot list what was at a revision below {commit.revision}: {why}", commit.revision)
+            if commit.revision == undone.until + 1:  # two who list at the same revision carry on the same
+                for change in commit.changes:
+                    undone.entries.setdefault(change.key, change.previous)
+                undone.until = commit.revision
+
+    def _keep(self, at: int, undone: _Undone) -> None:
+        """Remember it for the next page, and forget the longest unused where there are too many."""
+        self._kept[at] = undone
+        self._kept.move_to_end(at)
+        while len(self._kept) > KEPT_LIMIT or (
+            len(self._kept) > 1 and sum(len(one.entries) for one in self._kept.values()) > KEYS_LIMIT
+        ):
+            self._kept.popitem(last=False)
