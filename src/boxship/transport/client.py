@@ -58,12 +58,15 @@ class Proxies(msgspec.Struct, frozen=True):
 
 
 class Trust(msgspec.Struct, frozen=True):
-    """Whom a TLS connection believes: the system's authorities and these files; and who we are, where asked."""
+    """Whom a TLS connection believes: the system's authorities and these files, or with `ca_data` (PEM) only those in
+    it; and who we are, where asked. `server_name` is what the server's certificate must say, if not the address."""
 
     ca_files: tuple[str, ...] = ()
     certificate: str = ""
     key: str = ""
     verify: bool = True
+    ca_data: str = ""
+    server_name: str = ""
 
 
 NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
@@ -209,6 +212,7 @@ class HttpClient:
                     proxy=_without_user(proxy) or None,
                     proxy_headers=known or None,
                     ssl=await self._context(trust) if url.startswith("https:") else True,
+                    server_hostname=trust.server_name or None,
                 )
         except aiohttp.ConnectionTimeoutError:
             raise Timeout(f"{what}: not connected after {waits.connect_seconds:g} s") from None
@@ -289,16 +293,16 @@ def _spares(rule: str, host: str, port: int | None) -> bool:
 
 def _make_context(trust: Trust) -> ssl.SSLContext:
     """Blocks for a few milliseconds."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    what = ""
+    what = "data of an authority"
     try:
+        context = ssl.create_default_context(cadata=trust.ca_data or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         for what in trust.ca_files:
             context.load_verify_locations(what)
         if trust.certificate:
             what = trust.certificate
             context.load_cert_chain(trust.certificate, trust.key or None)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError, ssl.SSLError) as error:
         raise Invalid(f"cannot use certificate {what}: {error}") from error
     if not trust.verify:
         context.check_hostname = False

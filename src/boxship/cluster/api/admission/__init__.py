@@ -24,6 +24,8 @@ class Attributes(msgspec.Struct):
     old: Object | None
     options: dict[str, Any] = {}
     dry_run: bool = False
+    again: bool = False  # the second walk through those that change objects
+    memory: dict[str, Any] = {}  # what a plugin keeps between the walks, by its own name
 
     def warn(self, text: str) -> None:
         """Say it to the client."""

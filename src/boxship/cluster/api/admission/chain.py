@@ -50,12 +50,23 @@ def make(
 
 
 async def admit(plugins: Sequence[Plugin], attributes: Attributes) -> None:
-    """Let each plugin change the object. Raises the first refusal."""
+    """Let each plugin change the object, and all look once more where one that came late changed what another had
+    seen. Raises the first refusal."""
     for plugin in plugins:
         await plugin.admit(attributes)
+    if _changed_behind(attributes):
+        attributes.again = True
+        for plugin in plugins:
+            await plugin.admit(attributes)
 
 
 async def validate(plugins: Sequence[Plugin], attributes: Attributes) -> None:
     """Let each plugin look at the finished object. Raises the first refusal."""
     for plugin in plugins:
         await plugin.validate(attributes)
+
+
+def _changed_behind(attributes: Attributes) -> bool:
+    """Whether a webhook or policy saw another object than the one that there is now. Each of those plugins keeps what
+    its own members left behind in `memory`, by name."""
+    return any(seen != attributes.object for members in attributes.memory.values() for seen in members.values())

@@ -82,10 +82,8 @@ class NodeRestriction:
         """A node makes pods only as pictures of its static ones."""
         metadata, spec = pod.get("metadata", {}), pod.get("spec", {})
         if "kubernetes.io/config.mirror" not in metadata.get("annotations", {}):
-            raise self._refusal(
-                attributes,
-                f'pod does not have "kubernetes.io/config.mirror" annotation, node "{node}" can only create mirror pods',
-            )
+            mark = 'pod does not have "kubernetes.io/config.mirror" annotation'
+            raise self._refusal(attributes, f'{mark}, node "{node}" can only create mirror pods')
         if spec.get("nodeName") != node:
             raise self._refusal(attributes, f'node "{node}" can only create pods with spec.nodeName set to itself')
         owners = metadata.get("ownerReferences") or []
