@@ -25,12 +25,14 @@ test: setup lint types ## lint, types and the tests (below 15 minutes on 2 proce
 	@tools/docker-client.sh
 	@tools/registry-peers.sh
 	@tools/compose-peers.sh
+	@tools/cluster-peers.sh
 	@$(BIN)/python -m pytest --alone -m "not slow" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10 $(TESTS) </dev/null
 
 test-slow: setup ## the long scenarios as well
 	@tools/docker-client.sh
 	@tools/registry-peers.sh
 	@tools/compose-peers.sh --current
+	@tools/cluster-peers.sh
 	@$(BIN)/python -m pytest --alone -m slow $(TESTS) </dev/null
 
 fresh: ## does a clone work on a fresh Debian? (FRESH="demo test")
