@@ -33,6 +33,11 @@ class Attributes(msgspec.Struct):
             self.request.warn.append(text)
 
 
+def fingerprint(attributes: Attributes) -> bytes:
+    """What the object is now, to see later whether somebody changed it."""
+    return msgspec.json.encode(attributes.object)
+
+
 class Lookup(Protocol):
     """What is stored now, as plugins and authorisers look at it: decoded once per revision and shared, so nobody
     changes what is returned. A resource is named as in `access` ("v1/namespaces")."""

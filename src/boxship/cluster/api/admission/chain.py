@@ -7,7 +7,7 @@ charges only what everybody else has let through.
 from collections.abc import Sequence
 
 from boxship.cluster.access import Writer
-from boxship.cluster.api.admission import Attributes, Lookup, Plugin
+from boxship.cluster.api.admission import Attributes, Lookup, Plugin, fingerprint
 from boxship.cluster.api.admission.defaults import (
     DefaultIngressClass,
     DefaultStorageClass,
@@ -67,6 +67,9 @@ async def validate(plugins: Sequence[Plugin], attributes: Attributes) -> None:
 
 
 def _changed_behind(attributes: Attributes) -> bool:
-    """Whether a webhook or policy saw another object than the one that there is now. Each of those plugins keeps what
-    its own members left behind in `memory`, by name."""
-    return any(seen != attributes.object for members in attributes.memory.values() for seen in members.values())
+    """Whether a webhook or policy saw another object than the one that there is now. Each of those plugins keeps the
+    fingerprint of what its members left behind in `memory`, by their names."""
+    if not attributes.memory:
+        return False
+    now = fingerprint(attributes)
+    return any(seen != now for members in attributes.memory.values() for seen in members.values())

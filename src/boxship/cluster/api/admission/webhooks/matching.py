@@ -81,7 +81,7 @@ def selects_objects(selector: Object | None, attributes: Attributes) -> bool:
 
 
 def needs_namespace(selector: Object | None) -> bool:
-    return bool(selector) and bool(selector.get("matchLabels") or selector.get("matchExpressions"))  # type: ignore[union-attr]
+    return selector is not None and bool(selector.get("matchLabels") or selector.get("matchExpressions"))
 
 
 def selects_namespace(selector: Object | None, labels: Mapping[str, str] | None) -> bool:

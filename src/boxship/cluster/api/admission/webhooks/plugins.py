@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from boxship.cluster.api.admission import Attributes, Lookup
+from boxship.cluster.api.admission import Attributes, Lookup, fingerprint
 from boxship.cluster.api.admission.webhooks.calling import ask
 from boxship.cluster.api.admission.webhooks.matching import (
     Others,
@@ -30,8 +30,10 @@ from boxship.transport.client import HttpClient
 GROUP = "admissionregistration.k8s.io"
 TIMEOUT_SECONDS = 10
 # What may never be stopped by a webhook: the way to take a broken webhook away.
-SPARED = {"validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies",
-          "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"}  # fmt: skip
+SPARED = {
+    "validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+}  # fmt: skip
 
 Convert = Callable[[Object, Resource], Awaitable[Object]]
 Conditions = Callable[[Sequence[Object], Attributes, Object], Awaitable[bool]]  # (matchConditions, attributes, request)
@@ -66,7 +68,7 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def ignores(self) -> bool:
-        return self.webhook.get("failurePolicy", "Fail") == "Ignore"
+        return bool(self.webhook.get("failurePolicy", "Fail") == "Ignore")
 
 
 class _Webhooks:
@@ -137,7 +139,8 @@ class _Webhooks:
                 raise Wrong(got[0])
             verdict = answer(got, uid, may_patch=may_patch)
         except Wrong as wrong:
-            return self._unanswered(call, attributes, str(wrong))
+            self._unanswered(call, attributes, str(wrong))
+            return None
         for text in verdict.warnings:
             attributes.warn(text)
         for key, value in verdict.annotations.items():
@@ -195,18 +198,18 @@ class MutatingAdmissionWebhook:
         self._webhooks = _Webhooks(parts, f"{GROUP}/v1/mutatingwebhookconfigurations", "mutating")
 
     async def admit(self, attributes: Attributes) -> None:
-        seen: dict[str, Object | None] = attributes.memory.setdefault(self.name, {})
+        seen: dict[str, bytes] = attributes.memory.setdefault(self.name, {})
         for call in await self._webhooks.concerned(attributes):
             mark = f"{call.configuration}/{call.name}"
             if attributes.again and mark in seen:
                 # Only those who ask for it look again, and only at what has changed since.
-                unchanged = seen[mark] == attributes.object
+                unchanged = seen[mark] == fingerprint(attributes)
                 if unchanged or call.webhook.get("reinvocationPolicy", "Never") != "IfNeeded":
                     continue
             verdict = await self._webhooks.ask(call, attributes, may_patch=True)
             if verdict is not None and verdict.patch and attributes.object is not None:
                 await self._apply(call, verdict, attributes)
-            seen[mark] = attributes.object
+            seen[mark] = fingerprint(attributes)
 
     async def _apply(self, call: Call, verdict: Verdict, attributes: Attributes) -> None:
         assert attributes.object is not None
