@@ -1,0 +1,111 @@
+"""A memory of some keys of the store that follows it, and can be brought up to this moment when that matters.
+
+Changes come by the store's watch; who is about to refuse something asks `refresh` first, which reads whatever the watch
+has not told yet. So a right that was granted holds at once, on whichever server the next request arrives.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from boxship.cluster.api.storage import Storage, decode, place_of, prefix_of
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.resource import Resource
+from boxship.store import Compacted, Entry
+
+Told = Callable[[Resource, str, str, Object | None], None]  # resource, namespace, name, the object or None: it is gone
+SLICE = 200  # objects decoded before others have their turn
+GONE_LIMIT = 1000  # keys
+
+
+class Mirror:
+    """Tells `told` of each object of the resources, first of all that there are (`load`), then of each change. The
+    order of changes to one key is kept, and none is told twice."""
+
+    def __init__(self, storage: Storage, resources: Sequence[Resource], told: Told) -> None:
+        self._storage = storage
+        self._resources = {prefix_of(resource): resource for resource in resources}
+        self._told = told
+        self._read = dict.fromkeys(self._resources, 0)  # prefix → revision up to which all is told
+        self._known: dict[str, int] = {}  # key → revision of what was told of it
+        self._gone: dict[str, int] = {}  # key → revision of its deletion, while something older may still be told
+        self._loading = asyncio.Lock()
+        self.is_loaded = False
+
+    async def load(self) -> None:
+        """Everything as it is now; what was told before and is gone is told as gone."""
+        async with self._loading:
+            if self.is_loaded:
+                return
+            for prefix in self._resources:
+                await self._list(prefix)
+            self.is_loaded = True
+
+    async def follow(self) -> None:
+        """Without end: tell of each change."""
+        await self.load()
+        async with asyncio.TaskGroup() as tasks:
+            for prefix in self._resources:
+                tasks.create_task(self._follow(prefix))
+
+    async def refresh(self) -> bool:
+        """Tell of everything up to this moment; whether there was anything new."""
+        newest = await self._storage.store.revision()
+        changed = False
+        for prefix, known in self._read.items():
+            if known >= newest:
+                continue
+            try:
+                async for change in self._storage.store.past(prefix, after=known, until=newest):
+                    changed |= self._tell(prefix, change.key, change.value, change.revision)
+            except Compacted:
+                await self._list(prefix)
+                changed = True
+            self._read[prefix] = max(self._read[prefix], newest)
+        return changed
+
+    async def _follow(self, prefix: str) -> None:
+        while True:
+            try:
+                async for change in self._storage.store.watch(prefix, after=self._read[prefix]):
+                    if change.revision > self._read[prefix]:
+                        self._tell(prefix, change.key, change.value, change.revision)
+                        self._read[prefix] = max(self._read[prefix], change.revision - 1)
+            except Compacted:
+                await self._list(prefix)
+
+    async def _list(self, prefix: str) -> None:
+        snapshot = await self._storage.list(prefix)
+        keys = set()
+        for count, entry in enumerate(snapshot.entries, 1):
+            keys.add(entry.key)
+            self._tell(prefix, entry.key, entry.value, entry.modified)
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+        for key in [key for key in self._known if key.startswith(prefix) and key not in keys]:
+            self._tell(prefix, key, None, snapshot.revision)
+        self._read[prefix] = max(self._read[prefix], snapshot.revision)
+
+    def _tell(self, prefix: str, key: str, value: bytes | None, revision: int) -> bool:
+        if revision <= max(self._known.get(key, 0), self._gone.get(key, 0)):
+            return False
+        resource = self._resources[prefix]
+        namespace, name = place_of(resource, key)
+        if value is None:
+            self._gone[key] = revision
+            if self._known.pop(key, None) is None:
+                return False
+            self._told(resource, namespace, name, None)
+            if len(self._gone) > GONE_LIMIT:
+                self._forget()
+            return True
+        self._known[key] = revision
+        self._gone.pop(key, None)
+        entry = self._storage.opened(Entry(key, value, revision, revision))
+        self._told(resource, namespace, name, decode(entry.value, revision))
+        return True
+
+    def _forget(self) -> None:
+        """What is gone for so long that nothing older can be told of it any more."""
+        oldest = min(self._read.values())
+        for key in [key for key, revision in self._gone.items() if revision <= oldest]:
+            del self._gone[key]
