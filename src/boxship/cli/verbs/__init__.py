@@ -6,6 +6,7 @@ the exit code. It is imported when the verb is called, never for another verb.
 
 GROUPS: dict[str, str] = {
     "builder": "Manage builds and their cache",
+    "cluster": "Manage the Kubernetes cluster of this machine",
     "compose": "Define and run applications of several containers",
     "container": "Manage containers",
     "image": "Manage images",
@@ -31,6 +32,10 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("builder_cache", "List or remove cache volumes of RUN steps", "builder cache"),
     ("builder_du", "Show what the build cache holds", "builder du", "builder ls"),
     ("builder_prune", "Remove build cache", "builder prune"),
+    ("cluster_down", "End the cluster's processes; data and containers stay", "cluster down"),
+    ("cluster_kubeconfig", "Print the administrator's kubeconfig, or merge it into one", "cluster kubeconfig"),
+    ("cluster_status", "Show whether the cluster is up", "cluster status"),
+    ("cluster_up", "Start what is not running of the cluster", "cluster up"),
     ("commit", "Create a new image from a container's changes", "commit", "container commit"),
     ("complete", "Say what could come next on a command line", "__complete"),
     ("completion", "Print a completion script for a shell", "completion"),

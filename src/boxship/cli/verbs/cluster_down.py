@@ -1,0 +1,22 @@
+"""boxship cluster down: end a cluster's processes; its data stays, and so do containers."""
+
+from __future__ import annotations
+
+from boxship.cli.call import Call
+from boxship.cli.cluster.places import ROOT_FLAGS
+from boxship.cli.flags import Command, Flag
+
+COMMAND = Command(
+    "",
+    (*ROOT_FLAGS, Flag("-q, --quiet", "Print nothing")),
+    details="Nothing is lost: boxship cluster up goes on with what there was.",
+)
+
+
+def run(call: Call) -> int:
+    from boxship.cli.cluster.bringing import take_down
+    from boxship.cli.cluster.places import places_of
+
+    say = (lambda text: None) if call.options.on("quiet") else call.line
+    take_down(places_of(call), say)
+    return 0
