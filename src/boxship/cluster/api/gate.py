@@ -1,0 +1,201 @@
+"""The way of every request from outside: who asks (and as whom), is there room for it, may it be done, what is written
+down about it; then the API itself. One order, for resources and for all other paths.
+
+Controllers inside the control plane do not come this way. Nothing here decides by itself: it asks its parts, and what
+one of them raises is the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import msgspec
+
+from boxship.cluster.api.request import Answer, Ask, Decision, Reply, Request, Stream, User, of_request
+from boxship.cluster.objects.failure import Failure
+
+
+class Authentication(Protocol):
+    async def authenticate(self, headers: Mapping[str, list[str]], certificate: bytes | None) -> User:
+        """Who it is; the anonymous user where nothing was shown. Raises Failure Unauthorized."""
+
+    async def impersonate(self, user: User, headers: Mapping[str, list[str]], authorizer: Any) -> User:
+        """As whom the user acts: itself, unless headers say otherwise. Raises Failure Forbidden, BadRequest."""
+
+
+class Authorization(Protocol):
+    async def authorize(self, ask: Ask) -> Decision: ...
+
+    def refusal(self, ask: Ask, decision: Decision) -> Failure: ...
+
+
+class Room(Protocol):
+    """What fairness says of a request: the identities of its flow schema and priority level."""
+
+    @property
+    def flow_schema(self) -> str: ...
+
+    @property
+    def priority_level(self) -> str: ...
+
+
+class Fair(Protocol):
+    def slot(self, user: User, ask: Ask) -> AbstractAsyncContextManager[Any]:
+        """Waits for room. Raises Failure TooManyRequests."""
+
+
+class Visit(msgspec.Struct):
+    """One request as it came, before anybody is known. `headers` have lower-case names. The gate writes down in it who
+    it was and what was decided, for the answer's headers and for the audit."""
+
+    audit_id: str
+    method: str
+    uri: str  # as it was sent, with its query
+    headers: Mapping[str, list[str]]
+    certificate: bytes | None = None
+    peer: str = ""
+    agent: str = ""
+    user: User | None = None  # who asks
+    acting: User | None = None  # as whom
+    decision: Decision | None = None
+    flow_schema: str = ""
+    priority_level: str = ""
+
+
+class Record(Protocol):
+    """One request's way through the audit."""
+
+    def received(self) -> None: ...
+
+    def started(self, code: int) -> None: ...
+
+    def completed(self, code: int, answer: Answer | None, refusal: Failure | None) -> None: ...
+
+
+class Audit(Protocol):
+    def begin(self, visit: Visit, ask: Ask, request: Request | None) -> Record | None:
+        """What is to be told about this request; None: nothing."""
+
+
+class Performs(Protocol):
+    async def perform(self, request: Request) -> Reply: ...
+
+
+class Gate:
+    """Made once from its parts. `fair` and `audit` may be missing."""
+
+    def __init__(
+        self,
+        api: Performs,
+        authentication: Authentication,
+        authorization: Authorization,
+        fair: Fair | None = None,
+        audit: Audit | None = None,
+    ) -> None:
+        self._api = api
+        self._authentication = authentication
+        self._authorization = authorization
+        self._fair = fair
+        self._audit = audit
+
+    async def identify(self, visit: Visit) -> User:
+        """Who asks, as whom. Raises Failure Unauthorized, Forbidden."""
+        user = await self._authentication.authenticate(visit.headers, visit.certificate)
+        visit.user = user
+        visit.acting = await self._authentication.impersonate(user, visit.headers, self._authorization)
+        return visit.acting
+
+    async def pass_path(self, visit: Visit, path: str) -> None:
+        """A request outside resources, such as "/version". Raises Failure."""
+        verb = {"GET": "get", "HEAD": "head"}.get(visit.method, visit.method.lower())
+        ask = Ask(user=await self.identify(visit), verb="get" if verb == "head" else verb, path=path)
+        record = self._begin(visit, ask, None)
+        try:
+            await self._allow(visit, ask)
+        except Failure as refusal:
+            _complete(record, refusal.code, None, refusal)
+            raise
+        _complete(record, 200, None, None)
+
+    async def pass_unknown(self, visit: Visit, ask: Ask) -> None:
+        """A request for a resource that does not exist: whether it would be allowed decides what is told."""
+        ask = msgspec.structs.replace(ask, user=await self.identify(visit))
+        await self._allow(visit, ask)
+
+    async def perform(self, visit: Visit, request: Request, verb: str) -> Reply:
+        """The request, done as the user that the visit shows. `verb` is the one that authorisers know (a connect is a
+        get or a create). Raises Failure and what the API raises."""
+        request = msgspec.structs.replace(request, user=await self.identify(visit))
+        ask = asked(request, verb)
+        record = self._begin(visit, ask, request)
+        try:
+            await self._allow(visit, ask)
+            if self._fair is None:
+                reply = await self._api.perform(request)
+            else:
+                async with self._fair.slot(request.user, ask) as room:
+                    if room is not None:
+                        visit.flow_schema, visit.priority_level = room.flow_schema, room.priority_level
+                    reply = await self._api.perform(request)
+        except Failure as refusal:
+            _complete(record, refusal.code, None, refusal)
+            raise
+        except asyncio.CancelledError:
+            _complete(record, 504, None, None)
+            raise
+        except Exception:
+            _complete(record, 500, None, None)
+            raise
+        if record is None:
+            return reply
+        if isinstance(reply, Answer):
+            record.completed(reply.code, reply, None)
+            return reply
+        record.started(200)
+        return Stream(_Noted(reply.events, record))
+
+    async def _allow(self, visit: Visit, ask: Ask) -> None:
+        visit.decision = await self._authorization.authorize(ask)
+        if not visit.decision.allowed:
+            raise self._authorization.refusal(ask, visit.decision)
+
+    def _begin(self, visit: Visit, ask: Ask, request: Request | None) -> Record | None:
+        record = self._audit.begin(visit, ask, request) if self._audit is not None else None
+        if record is not None:
+            record.received()
+        return record
+
+
+def asked(request: Request, verb: str) -> Ask:
+    """The question to the authorisers. A namespace itself lies, for them, in itself."""
+    ask = of_request(request)
+    is_namespace = request.resource.plural == "namespaces" and not request.resource.group
+    return msgspec.structs.replace(ask, verb=verb, namespace=request.name if is_namespace else request.namespace)
+
+
+class _Noted:
+    """A watch whose end is written down."""
+
+    def __init__(self, events: AsyncIterator[bytes], record: Record) -> None:
+        self._events = events
+        self._record: Record | None = record
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._events)
+
+    async def aclose(self) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            close = getattr(self._events, "aclose", None)
+            if close is not None:
+                await close()
+            record.completed(200, None, None)
+
+
+def _complete(record: Record | None, code: int, answer: Answer | None, refusal: Failure | None) -> None:
+    if record is not None:
+        record.completed(code, answer, refusal)
