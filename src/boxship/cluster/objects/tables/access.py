@@ -54,11 +54,11 @@ def _parameters_kind(object: Object) -> str:
 def _selector_value(selector: Any) -> str:
     """As Go prints a LabelSelector, which is what the original shows."""
     labels = "".join(f"{key}: {value}," for key, value in sorted(part(selector, "matchLabels").items()))
-    expressions = "".join(
-        "LabelSelectorRequirement{"
-        f"Key:{text(found, 'key')},Operator:{text(found, 'operator')},Values:[{' '.join(items(found, 'values'))}],}},"
-        for found in items(selector, "matchExpressions")
-    )
+    expressions = ""
+    for found in items(selector, "matchExpressions"):
+        values = " ".join(map(str, items(found, "values")))
+        told = f"Key:{text(found, 'key')},Operator:{text(found, 'operator')},Values:[{values}],"
+        expressions += f"LabelSelectorRequirement{{{told}}},"
     return (
         f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
         f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"

@@ -77,8 +77,8 @@ def _through_init_containers(pod: Object, sidecars: set[str], progress: Progress
         terminated, waiting = state.get("terminated"), text(state, "waiting", "reason")
         if isinstance(terminated, dict) and number(terminated, "exitCode") == 0:
             continue
-        if sidecar and status.get("started"):
-            progress.ready += bool(status.get("ready"))
+        if sidecar and part(status).get("started"):
+            progress.ready += bool(part(status).get("ready"))
             continue
         if isinstance(terminated, dict):
             progress.reason = f"Init:{_ending(terminated)}"
