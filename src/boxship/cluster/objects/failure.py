@@ -157,3 +157,23 @@ def internal(why: str) -> Failure:
 
 def unavailable(why: str, retry_after: int = 1) -> Failure:
     return Failure(503, "ServiceUnavailable", why, retry_after=retry_after)
+
+
+def of_status(status: dict[str, Any]) -> Failure:
+    """The Failure that a Status object tells of, as a client got it."""
+    details = status.get("details") or {}
+    causes = [
+        Cause(str(cause.get("reason", "")), str(cause.get("field", "")), str(cause.get("message", "")))
+        for cause in details.get("causes") or ()
+    ]
+    return Failure(
+        int(status.get("code") or 500),
+        str(status.get("reason") or ""),
+        str(status.get("message") or "unknown"),
+        name=str(details.get("name") or ""),
+        group=str(details.get("group") or ""),
+        kind=str(details.get("kind") or ""),
+        causes=causes,
+        retry_after=int(details.get("retryAfterSeconds") or 0),
+        metadata=status.get("metadata") or {},
+    )

@@ -1,0 +1,148 @@
+"""The Client of `access` for what runs in the same process as the API: no connection, no authorisation; the user only
+stands in what is written down and in the fields that writers leave.
+
+It is given to controllers by whoever composes the process; they know the Protocol alone.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.access import Event, Listing
+from boxship.cluster.api.catalog import Catalog
+from boxship.cluster.api.gate import Performs
+from boxship.cluster.api.request import Answer, Body, Options, Request, Stream, User
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure, of_status
+
+JSON = "application/json"
+MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Inside:
+    """Implements access.Client. `agent` names the field manager, as a User-Agent would."""
+
+    def __init__(self, api: Performs, catalog: Catalog, user: User, agent: str) -> None:
+        self._api = api
+        self._catalog = catalog
+        self._user = user
+        self._agent = agent
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object:
+        return await self._answer("get", resource, namespace, name)
+
+    async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
+        options = Options(label_selector=labels, field_selector=fields)
+        found = await self._answer("list", resource, namespace, options=options)
+        api_version, kind = found["apiVersion"], found["kind"].removesuffix("List")
+        items = []
+        for item in found.get("items") or ():
+            item.setdefault("apiVersion", api_version)
+            item.setdefault("kind", kind)
+            items.append(item)
+        return Listing(tuple(items), found["metadata"]["resourceVersion"])
+
+    async def watch(
+        self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Event]:
+        options = Options(label_selector=labels, field_selector=fields, version=version, bookmarks=True)
+        reply = await self._api.perform(self._request("watch", resource, namespace, options=options))
+        assert isinstance(reply, Stream)
+        try:
+            async for lines in reply.events:
+                for line in lines.splitlines():
+                    yield _event(_decode(line))
+        finally:
+            close = getattr(reply.events, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def create(self, resource: str, namespace: str, object: Object, *, subresource: str = "") -> Object:
+        name = (object.get("metadata") or {}).get("name") or "" if subresource else ""
+        return await self._answer("create", resource, namespace, name, subresource, Body(JSON, _encode(object)))
+
+    async def update(self, resource: str, object: Object, *, subresource: str = "") -> Object:
+        metadata = object["metadata"]
+        body = Body(JSON, _encode(object))
+        return await self._answer(
+            "update", resource, metadata.get("namespace", ""), metadata["name"], subresource, body
+        )
+
+    async def patch(
+        self, resource: str, namespace: str, name: str, patch: Object | Sequence[Object], *, subresource: str = ""
+    ) -> Object:
+        body = Body(MERGE_PATCH if isinstance(patch, dict) else JSON_PATCH, _encode(patch))
+        return await self._answer("patch", resource, namespace, name, subresource, body)
+
+    async def apply(
+        self, resource: str, namespace: str, name: str, object: Object, *, manager: str, subresource: str = ""
+    ) -> Object:
+        options = Options(field_manager=manager, force=True)
+        body = Body(APPLY, _encode(object))
+        return await self._answer("patch", resource, namespace, name, subresource, body, options)
+
+    async def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        version: str = "",
+        grace: int | None = None,
+        propagation: str = "",
+    ) -> None:
+        options = Options(precondition_uid=uid, precondition_version=version, grace=grace, propagation=propagation)
+        await self._answer("delete", resource, namespace, name, options=options)
+
+    async def _answer(
+        self,
+        verb: str,
+        resource: str,
+        namespace: str,
+        name: str = "",
+        subresource: str = "",
+        body: Body | None = None,
+        options: Options | None = None,
+    ) -> Any:
+        reply = await self._api.perform(self._request(verb, resource, namespace, name, subresource, body, options))
+        assert isinstance(reply, Answer)
+        return _decode(reply.document())
+
+    def _request(
+        self,
+        verb: str,
+        resource: str,
+        namespace: str,
+        name: str = "",
+        subresource: str = "",
+        body: Body | None = None,
+        options: Options | None = None,
+    ) -> Request:
+        found = self._catalog.at(resource)
+        if found is None:
+            raise Failure(404, "NotFound", "the server could not find the requested resource")
+        return Request(
+            user=self._user,
+            verb=verb,
+            resource=found,
+            namespace=namespace,
+            name=name,
+            subresource=subresource,
+            options=options or Options(),
+            body=body,
+            agent=self._agent,
+            warn=[],
+            notes={},
+        )
+
+
+def _event(event: Object) -> Event:
+    if event["type"] == "ERROR":
+        raise of_status(event["object"])
+    return Event(event["type"], event["object"])
