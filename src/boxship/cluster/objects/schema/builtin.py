@@ -110,6 +110,10 @@ class Schemas:
         """The definition's name ("io.k8s.api.core.v1.Pod"), or ""."""
         return self._kinds.get((group, version, kind), "")
 
+    def names(self) -> Iterable[str]:
+        """All definitions but those that are one value on the wire."""
+        return self._definitions.keys()
+
     def definition(self, name: str) -> Type:
         """The type of a definition ("io.k8s.api.core.v1.PodSpec"); KeyError for an unknown one."""
         known = self._types.get(name)
