@@ -78,10 +78,16 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One JSON document. `code` is the HTTP status."""
+    """One JSON document. `code` is the HTTP status. A large document goes on in the pieces of `more`, so that nobody
+    joins megabytes."""
 
     code: int
     body: bytes
+    more: tuple[bytes, ...] = ()
+
+    def document(self) -> bytes:
+        """The whole of it."""
+        return b"".join((self.body, *self.more)) if self.more else self.body
 
 
 class Stream(msgspec.Struct, frozen=True):

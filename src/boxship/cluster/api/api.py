@@ -1,0 +1,111 @@
+"""The Kubernetes API behind authentication and authorisation: one request in, one answer or stream out.
+
+Everybody goes this way, also controllers in this process. This file only says who answers what; it knows no HTTP.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from boxship.cluster.api.catalog import Catalog
+from boxship.cluster.api.clock import Clock
+from boxship.cluster.api.commits import Commits
+from boxship.cluster.api.deleting import Deleting
+from boxship.cluster.api.drafts import Chain, Companion, PlainChain, Steps
+from boxship.cluster.api.listing import Lister
+from boxship.cluster.api.lookup import StoredObjects
+from boxship.cluster.api.reading import Reading
+from boxship.cluster.api.request import Answer, Reply, Request
+from boxship.cluster.api.selection import Facts
+from boxship.cluster.api.storage import Storage
+from boxship.cluster.api.views import Views
+from boxship.cluster.api.watching import Hub, Watching
+from boxship.cluster.api.writing import Writing
+from boxship.cluster.objects.failure import Failure, internal, method_not_supported, timed_out, unavailable
+from boxship.errors import BoxshipError, Timeout, Unavailable, Unsupported
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What an Api is made of. `companions` is by the storage of a resource ("services/specs"); `special` answers what
+    is no object of the store: by path and subresource ("v1/pods", "binding"), or the path of what is not stored and
+    ""."""
+
+    storage: Storage
+    catalog: Catalog
+    clock: Clock
+    chain: Chain = PlainChain()
+    companions: Mapping[str, Companion] = {}
+
+
+class Api:
+    """Answers requests. `run` has to be awaited as long as there are watches."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.catalog = parts.catalog
+        storage, catalog = parts.storage, parts.catalog
+        facts = Facts()
+        views = Views(storage, parts.clock)
+        self._hub = Hub(storage)
+        steps = Steps(catalog, views, parts.clock, parts.chain)
+        commits = Commits(storage, views, parts.companions)
+        reading = Reading(storage, catalog, views)
+        lister = Lister(storage, catalog, views, facts)
+        writing = Writing(storage, catalog, views, reading, steps, commits)
+        deleting = Deleting(storage, catalog, views, facts, lister, steps, commits)
+        watching = Watching(storage, catalog, views, facts, lister, self._hub)
+        self.lookup = StoredObjects(storage, catalog)
+        self._handlers: Mapping[str, Handler] = {
+            "get": reading.get,
+            "list": lister.list,
+            "watch": watching.watch,
+            "create": writing.create,
+            "update": writing.update,
+            "patch": writing.patch,
+            "delete": deleting.delete,
+            "deletecollection": deleting.delete_collection,
+        }
+
+    async def run(self) -> None:
+        """Follow the store, without end."""
+        await self._hub.run()
+
+    async def perform(self, request: Request) -> Reply:
+        """Raises Failure, whatever goes wrong."""
+        try:
+            return await self._handler(request)(request)
+        except Failure:
+            raise
+        except KeyError as error:
+            if request.resource.custom and not self._known(request):
+                raise not_served() from error
+            raise
+        except Unavailable as error:
+            raise unavailable(str(error)) from error
+        except Timeout as error:
+            raise timed_out(str(error)) from error
+        except Unsupported as error:
+            raise Failure(501, "NotImplemented", str(error)) from error
+        except BoxshipError as error:
+            raise internal(str(error)) from error
+
+    def _handler(self, request: Request) -> Handler:
+        resource = request.resource
+        if request.verb not in resource.verbs:
+            raise method_not_supported(resource, request.verb)
+        handler = self._handlers.get(request.verb)
+        if handler is None:
+            raise method_not_supported(resource, request.verb)
+        return handler
+
+    def _known(self, request: Request) -> bool:
+        resource = request.resource
+        return self.catalog.find(resource.group, resource.version, resource.plural) is not None
+
+
+def not_served() -> Failure:
+    return Failure(404, "NotFound", "the server could not find the requested resource")
+
+
+__all__ = ["Answer", "Api", "Parts", "not_served"]

@@ -1,0 +1,337 @@
+"""One write on its way from a request to the store: what it is about, and the steps that every write takes, in order.
+
+The order is the original's: schema, defaults, managed fields, admission, companions (addresses), preparation, metadata,
+validation, the admission's last look. A Draft's objects are the caller's own copies and in the definition's working
+version.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from boxship.cluster.api.admission import Attributes, Plugin
+from boxship.cluster.api.catalog import Catalog, Definition
+from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.request import Request
+from boxship.cluster.api.storage import key_of
+from boxship.cluster.api.views import META_VERSION, Views
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Cause, Failure, bad_request, conflict, invalid
+from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
+from boxship.store import Entry, Operation
+
+try:
+    from boxship.cluster.objects import validation
+except ImportError:
+    validation = None
+
+MANAGER_LIMIT = 128  # characters of a field manager's name
+KEPT = ("creationTimestamp", "deletionTimestamp", "generation")
+NOT_SETTABLE = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
+
+
+class Draft(msgspec.Struct):
+    """`entry` is what is stored now, `old` the same as an object; None: a create. `name` is "" as long as it has to be
+    generated."""
+
+    request: Request
+    definition: Definition
+    name: str
+    new: Object
+    old: Object | None = None
+    entry: Entry | None = None
+
+    @property
+    def key(self) -> str:
+        return key_of(self.request.resource, self.request.namespace, self.name)
+
+
+class Companion(Protocol):
+    """Something else that is written with an object in the same commit: the addresses and ports of a Service."""
+
+    async def allot(self, new: Object | None, old: Object | None) -> Sequence[Operation]:
+        """What to write with the step from `old` to `new` (None: not there). Fills in `new`. Raises Failure."""
+
+
+class Way(msgspec.Struct, frozen=True):
+    """How a write to an existing object is prepared and checked: of the whole, or of a subresource."""
+
+    prepare: Callable[[Object, Object], None]
+    validate: Callable[[Object, Object], Sequence[Cause]]
+    counts: bool = True  # whether the generation may grow
+
+
+def whole(definition: Definition) -> Way:
+    rules = definition.rules
+    return Way(rules.prepare_update, lambda new, old: (*rules.validate(new), *rules.validate_update(new, old)))
+
+
+def status(definition: Definition) -> Way:
+    rules = definition.rules
+    return Way(rules.prepare_status, rules.validate_status, counts=False)
+
+
+def manager_of(request: Request) -> str:
+    """Who is said to have set the fields."""
+    manager = request.options.field_manager
+    if not manager:
+        manager = request.agent.split("/", 1)[0]
+    return manager[:MANAGER_LIMIT] or "unknown"
+
+
+class Steps:
+    """The steps themselves; each writer calls them in the order of its verb."""
+
+    def __init__(self, catalog: Catalog, views: Views, clock: Clock, chain: "Chain") -> None:
+        self._catalog = catalog
+        self._views = views
+        self._clock = clock
+        self._chain = chain
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    async def read(self, request: Request, definition: Definition, value: Object, twice: Sequence[str] = ()) -> Object:
+        """A sent (or patched) object, checked against the schema, in the working version, with defaults."""
+        check_kind(value, request)
+        if validation is None:
+            object, warnings, causes = deepcopy(value), [], []
+        else:
+            object, warnings, causes = validation.read(value, definition.request_type, request.options.field_validation)
+        if causes:
+            raise invalid(request.resource.group, request.resource.kind, _name_in(value), causes)
+        for text in warnings:
+            if text not in request.warn:
+                request.warn.append(text)
+        object["kind"], object["apiVersion"] = request.resource.kind, request.resource.api_version
+        metadata = object.setdefault("metadata", {})
+        check_place(metadata, request)
+        object = await self._views.versioned(definition, object, definition.working)
+        definition.rules.default(object)
+        return object
+
+    async def admit(self, draft: Draft) -> None:
+        attributes = await self._attributes(draft)
+        await self._chain.admit(attributes)
+        if attributes.object is None:
+            raise Failure(500, "InternalError", "Internal error occurred: admission took the object away")
+        draft.new = await self._views.versioned(draft.definition, attributes.object, draft.definition.working)
+
+    async def validate_admission(self, draft: Draft) -> None:
+        await self._chain.validate(await self._attributes(draft))
+
+    async def admit_deletion(self, draft: Draft) -> None:
+        """`draft.old` is the object that goes."""
+        attributes = await self._attributes(draft)
+        attributes.object = None
+        await self._chain.admit(attributes)
+        await self._chain.validate(attributes)
+
+    def prepare_create(self, draft: Draft) -> None:
+        """Fill in what only the server says."""
+        metadata = draft.new["metadata"]
+        for field in NOT_SETTABLE:
+            metadata.pop(field, None)
+        draft.definition.rules.prepare_create(draft.new)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = stamp(self._clock.now())
+        if draft.definition.rules.generation:
+            metadata["generation"] = 1
+        if draft.name:
+            metadata["name"] = draft.name
+
+    def validate_create(self, draft: Draft) -> None:
+        definition = draft.definition
+        resource = definition.resource
+        rules = definition.rules
+        causes = [
+            *validate_metadata(
+                draft.new, namespaced=resource.namespaced, validate_name=rules.validate_name, custom=resource.custom
+            ),
+            *rules.validate(draft.new),
+        ]
+        self._refuse(draft, causes)
+
+    def prepare_update(self, draft: Draft, way: Way) -> None:
+        """Put back what a client cannot change."""
+        new, old = draft.new, draft.old
+        assert old is not None
+        before, metadata = old["metadata"], new["metadata"]
+        metadata.pop("selfLink", None)
+        for field in KEPT:
+            if field in before:
+                metadata[field] = before[field]
+            elif field == "generation":
+                metadata.pop(field, None)
+        metadata.setdefault("uid", before["uid"])
+        if "deletionGracePeriodSeconds" in before:
+            metadata.setdefault("deletionGracePeriodSeconds", before["deletionGracePeriodSeconds"])
+        way.prepare(new, old)
+        new["metadata"]["resourceVersion"] = before["resourceVersion"]
+        if draft.definition.rules.generation and way.counts and _differ(new, old):
+            new["metadata"]["generation"] = before.get("generation", 0) + 1
+
+    def validate_update(self, draft: Draft, way: Way) -> None:
+        assert draft.old is not None
+        causes = [
+            *validate_metadata_update(draft.new, draft.old, custom=draft.definition.resource.custom),
+            *way.validate(draft.new, draft.old),
+        ]
+        self._refuse(draft, causes)
+
+    def warn(self, draft: Draft) -> None:
+        warned = draft.request.warn
+        warned += [text for text in draft.definition.rules.warnings(draft.new) if text not in warned]
+
+    def _refuse(self, draft: Draft, causes: Sequence[Cause]) -> None:
+        if causes:
+            resource = draft.definition.resource
+            raise invalid(resource.group, resource.kind, draft.new["metadata"].get("name", ""), causes)
+
+    async def _attributes(self, draft: Draft) -> Attributes:
+        request = draft.request
+        version = request.resource.api_version
+        old = draft.old and await self._views.versioned(draft.definition, draft.old, version)
+        operation = "DELETE" if request.verb in ("delete", "deletecollection") else "UPDATE" if old else "CREATE"
+        return Attributes(
+            request=request,
+            operation=operation,
+            name=draft.name,
+            object=await self._views.versioned(draft.definition, draft.new, version),
+            old=old,
+            options=_options(request, operation),
+            dry_run=request.options.dry_run,
+        )
+
+
+class Chain(Protocol):
+    """The admission plugins in their order."""
+
+    async def admit(self, attributes: Attributes) -> None: ...
+
+    async def validate(self, attributes: Attributes) -> None: ...
+
+
+class PlainChain:
+    """A Chain of plugins, each called once."""
+
+    def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
+        self._plugins = tuple(plugins)
+
+    async def admit(self, attributes: Attributes) -> None:
+        for plugin in self._plugins:
+            await plugin.admit(attributes)
+
+    async def validate(self, attributes: Attributes) -> None:
+        for plugin in self._plugins:
+            await plugin.validate(attributes)
+
+
+def check_kind(value: Object, request: Request) -> None:
+    """What is sent must be of the kind that the path names; a client may leave out both."""
+    resource = request.resource
+    kind, version = value.get("kind"), value.get("apiVersion")
+    for field, found in (("Kind", kind), ("APIVersion", version)):
+        if found is not None and not isinstance(found, str):
+            raise bad_request(f"couldn't get version/kind; json parse error: {field} is not a string")
+    if version and version != resource.api_version:
+        raise bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        )
+    if kind and kind != resource.kind:
+        raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource.kind})")
+
+
+def check_place(metadata: dict[str, Any], request: Request) -> None:
+    """Name and namespace must be those of the path; they are filled in where nothing is said."""
+    resource = request.resource
+    name = metadata.get("name")
+    if request.name:
+        if not name and request.verb != "create":
+            metadata["name"] = request.name
+        elif name != request.name:
+            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
+    if not resource.namespaced:
+        return
+    namespace = metadata.get("namespace")
+    if not namespace:
+        metadata["namespace"] = request.namespace
+    elif namespace != request.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def check_version(draft: Draft) -> None:
+    """What an update says of the version and identity that it changes. Raises Failure 409 or 422."""
+    new, old, resource = draft.new["metadata"], draft.old, draft.request.resource
+    assert old is not None
+    before = old["metadata"]
+    uid = new.get("uid")
+    if uid and uid != before["uid"]:
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {draft.key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+        )
+        raise conflict(resource, draft.name, why)
+    version = new.get("resourceVersion")
+    if version and version != before["resourceVersion"]:
+        if not version.isdigit():
+            message = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+            cause = Cause("FieldValueInvalid", "metadata.resourceVersion", message)
+            raise invalid(resource.group, resource.kind, draft.name, [cause])
+        raise conflict(resource, draft.name)
+    if not version and draft.definition.rules.needs_version:
+        cause = Cause(
+            "FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update"
+        )
+        raise invalid(resource.group, resource.kind, draft.name, [cause])
+
+
+def same(new: Object, old: Object) -> bool:
+    """Whether a write would change nothing but the times at which managers wrote."""
+    if any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata"}):
+        return False
+    after, before = dict(new["metadata"]), dict(old["metadata"])
+    managed = [_timeless(metadata.pop("managedFields", None)) for metadata in (after, before)]
+    after.pop("resourceVersion", None)
+    before.pop("resourceVersion", None)
+    return after == before and managed[0] == managed[1]
+
+
+def _timeless(managed: Sequence[Object] | None) -> list[Object]:
+    return [{key: value for key, value in entry.items() if key != "time"} for entry in managed or ()]
+
+
+def _differ(new: Object, old: Object) -> bool:
+    """Whether anything but metadata and status has changed."""
+    return any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "apiVersion"})
+
+
+def _name_in(value: Object) -> str:
+    metadata = value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else ""
+    return name if isinstance(name, str) else ""
+
+
+def _options(request: Request, operation: str) -> dict[str, Any]:
+    """The options object that a webhook is told."""
+    options = request.options
+    kind = {"CREATE": "CreateOptions", "DELETE": "DeleteOptions"}.get(operation, "UpdateOptions")
+    if request.verb == "patch":
+        kind = "PatchOptions"
+    made: dict[str, Any] = {"kind": kind, "apiVersion": META_VERSION}
+    if options.dry_run:
+        made["dryRun"] = ["All"]
+    if operation == "DELETE":
+        if options.grace is not None:
+            made["gracePeriodSeconds"] = options.grace
+        if options.propagation:
+            made["propagationPolicy"] = options.propagation
+        return made
+    if options.field_manager:
+        made["fieldManager"] = options.field_manager
+    made["fieldValidation"] = options.field_validation
+    return made

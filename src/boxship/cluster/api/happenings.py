@@ -1,0 +1,243 @@
+"""What has happened to objects, as watches tell it: who follows a kind with the same question shares one Topic, so each
+change is judged once a topic and rendered once a form, however many read it.
+
+A topic keeps a window of events. Who reads holds a place in it and no queue: a reader that is slower than the window is
+cut, and finds the rest in the store's history when it comes again.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from boxship.cluster.api.catalog import Definition
+from boxship.cluster.api.request import View
+from boxship.cluster.api.selection import Selection
+from boxship.cluster.api.views import Views
+from boxship.store import Change, Entry
+
+WINDOW_EVENTS = 1024
+WINDOW_BYTES = 8 << 20
+BATCH_EVENTS = 256  # written at once
+TURN = 50e-6  # seconds that telling one reader costs; many readers are told less often, of several events at once
+TURN_LIMIT = 0.1  # seconds that news wait at most for that
+
+
+class Happening:
+    """One object changed. `now` and `before` have open values. `rendered` is what was made of it for somebody."""
+
+    __slots__ = ("before", "key", "now", "rendered", "revision")
+
+    def __init__(self, change: Change) -> None:
+        self.revision = change.revision
+        self.key = change.key
+        self.before = change.previous
+        self.now: Entry | None = None
+        if change.value is not None:
+            created = change.previous.created if change.previous else change.revision
+            self.now = Entry(change.key, change.value, created, change.revision)
+        self.rendered: dict[tuple[str, str, View], bytes] = {}
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What a topic's readers are told: ADDED, MODIFIED or DELETED with the state to show."""
+
+    type: str
+    entry: Entry
+    happening: Happening
+
+
+def judge(selection: Selection, scope: str, happening: Happening) -> Event | None:
+    """What a change means to who sees only the keys of `scope`, and of these only what is selected."""
+    if not happening.key.startswith(scope):
+        return None
+    now, before = happening.now, happening.before
+    shown = now is not None and selection.matches(now)
+    known = before is not None and selection.matches(before)
+    if shown and now is not None:
+        return Event("MODIFIED" if known else "ADDED", now, happening)
+    if known and before is not None:
+        last = Entry(before.key, before.value, before.created, happening.revision)
+        return Event("DELETED", last, happening)
+    return None
+
+
+class Topic:
+    """One question about one kind. `scope` is the prefix of the keys that it is about."""
+
+    def __init__(self, definition: Definition, view: View, selection: Selection, scope: str, views: Views) -> None:
+        self._definition = definition
+        self._view = view
+        self._selection = selection
+        self._scope = scope
+        self._views = views
+        self._log: list[Event] = []
+        self._first = 0  # the place of the oldest event in the log
+        self._bytes = 0
+        self._joined: dict[tuple[int, int], bytes] = {}
+        self._rendering = asyncio.Lock()
+        self._waiters: set[asyncio.Future[None]] = set()
+        self.readers = 0
+        self.broken = False
+
+    @property
+    def end(self) -> int:
+        """The place behind the newest event."""
+        return self._first + len(self._log)
+
+    def lost(self, place: int) -> bool:
+        """Whether events from this place on are no longer in the window."""
+        return place < self._first
+
+    def hear(self, happenings: Sequence[Happening]) -> bool:
+        """Take note; whether there is something to tell."""
+        heard = [event for happening in happenings if (event := judge(self._selection, self._scope, happening))]
+        if not heard:
+            return False
+        self._log += heard
+        self._bytes += sum(len(event.entry.value) for event in heard)
+        self._joined.clear()
+        while len(self._log) > WINDOW_EVENTS or (self._bytes > WINDOW_BYTES and len(self._log) > BATCH_EVENTS):
+            gone = self._log[: WINDOW_EVENTS // 4]
+            del self._log[: len(gone)]
+            self._first += len(gone)
+            self._bytes -= sum(len(event.entry.value) for event in gone)
+        return True
+
+    def wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    def end_all(self) -> None:
+        """Nothing more will come: the readers shall ask anew."""
+        self.broken = True
+        self.wake()
+
+    async def wait(self, place: int, until: float) -> None:
+        """Until there is something at this place, or the loop's time `until`."""
+        if self.end > place or self.broken:
+            return
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiters.add(waiter)
+        timer = loop.call_at(until, _expire, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+
+    def events(self, place: int) -> list[Event]:
+        """Some of the events from this place on, as many as are told at once."""
+        start = place - self._first
+        return self._log[start : start + BATCH_EVENTS]
+
+    async def lines(self, place: int, events: Sequence[Event]) -> bytes:
+        """These events, which begin at this place, for a reader that wants all of them; shared with other readers."""
+        shared = (place, place + len(events))
+        joined = self._joined.get(shared)
+        if joined is None:
+            parts = []
+            for event in events:
+                line = self._quick(event)
+                if line is None:
+                    async with self._rendering:
+                        line = await self.line(event)
+                parts.append(line)
+            joined = parts[0] if len(parts) == 1 else b"".join(parts)
+            if place + len(events) == self.end:
+                self._joined[shared] = joined
+        return joined
+
+    async def line(self, event: Event) -> bytes:
+        """One event, rendered if nobody has done so."""
+        line = self._quick(event)
+        if line is None:
+            shown = await self._views.item(self._definition, self._view, event.entry)
+            line = event.happening.rendered[self._form(event)] = event_line(event.type, shown)
+        return line
+
+    def _quick(self, event: Event) -> bytes | None:
+        form = self._form(event)
+        line = event.happening.rendered.get(form)
+        if line is None:
+            shown = self._views.quick(self._definition, self._view, event.entry)
+            if shown is not None:
+                line = event.happening.rendered[form] = event_line(event.type, shown)
+        return line
+
+    def _form(self, event: Event) -> tuple[str, str, View]:
+        return event.type, self._definition.resource.path, self._view
+
+
+def event_line(type: str, shown: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (type.encode(), shown)
+
+
+def _expire(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Channel:
+    """The topics about one kind's objects (one storage prefix). Readers are woken at once when it was quiet, and at
+    intervals that grow with their number when it is not."""
+
+    def __init__(self) -> None:
+        self._topics: dict[object, Topic] = {}
+        self._news: list[Happening] = []
+        self._told = 0.0  # the loop's time
+        self._planned = False
+        self.readers = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self._topics
+
+    def join(self, shape: object, make: Callable[[], Topic]) -> Topic:
+        """The topic for this question, for one more reader. What has happened before is not told."""
+        self._tell_all()
+        topic = self._topics.get(shape)
+        if topic is None:
+            topic = self._topics[shape] = make()
+        topic.readers += 1
+        self.readers += 1
+        return topic
+
+    def leave(self, shape: object, topic: Topic) -> None:
+        topic.readers -= 1
+        self.readers -= 1
+        if not topic.readers and self._topics.get(shape) is topic:
+            del self._topics[shape]
+
+    def publish(self, happening: Happening) -> None:
+        self._news.append(happening)
+        if self._planned:
+            return
+        self._planned = True
+        loop = asyncio.get_running_loop()
+        pause = min(self.readers * TURN, TURN_LIMIT)
+        due = self._told + pause
+        if due <= loop.time():
+            loop.call_soon(self._turn)
+        else:
+            loop.call_at(due, self._turn)
+
+    def end_all(self) -> None:
+        for topic in self._topics.values():
+            topic.end_all()
+        self._topics.clear()
+
+    def _turn(self) -> None:
+        self._planned = False
+        self._told = asyncio.get_running_loop().time()
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        news, self._news = self._news, []
+        if news:
+            for topic in self._topics.values():
+                if topic.hear(news):
+                    topic.wake()

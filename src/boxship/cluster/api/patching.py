@@ -1,0 +1,95 @@
+"""From a patch and what is stored to what is to be stored: the four kinds of patches.
+
+A patch speaks the request's version. It is read once; where another writer is faster it is put on the newer state
+again.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, Protocol
+
+from boxship.cluster.api import documents
+from boxship.cluster.api.request import Request
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid
+from boxship.cluster.objects.patch import json_patch, merge, strategic
+from boxship.cluster.objects.schema.types import Type
+
+WRONG = "error decoding patch: json: "
+
+
+class Patch(Protocol):
+    """Makes the object that a request wants of the one that is there."""
+
+    def on(self, object: Object) -> Object: ...
+
+
+class Replacement:
+    """The Patch of a PUT: what was sent."""
+
+    def __init__(self, object: Object) -> None:
+        self._object = object
+
+    def on(self, object: Object) -> Object:
+        return deepcopy(self._object)
+
+
+class SentPatch:
+    """A JSON, merge or strategic merge patch."""
+
+    def __init__(self, media_type: str, patch: Any, type_: Type) -> None:
+        self._media_type = media_type
+        self._patch = patch
+        self._type = type_
+
+    def on(self, object: Object) -> Object:
+        if self._media_type == documents.JSON_PATCH:
+            return json_patch(object, self._patch)
+        if self._media_type == documents.MERGE_PATCH:
+            return merge(object, self._patch)
+        return strategic(object, self._patch, self._type)
+
+
+def read(request: Request, type_: Type) -> tuple[SentPatch, Sequence[str]]:
+    """The patch of a request that is no apply; and the fields that it names twice. Raises Failure."""
+    assert request.body is not None
+    media_type = request.body.media_type
+    if media_type == documents.STRATEGIC_PATCH and request.resource.custom:
+        raise Failure(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(each for each in documents.PATCHES if each != documents.STRATEGIC_PATCH),
+        )
+    patch, twice = documents.read_patch(request.body)
+    if request.options.force:
+        cause = Cause("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch")
+        raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
+    if media_type == documents.JSON_PATCH:
+        if not isinstance(patch, list):
+            raise bad_request(
+                "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+            )
+    elif not isinstance(patch, dict):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal non-object into Go value of type map[string]any"
+        )
+    return SentPatch(media_type, patch, type_), twice
+
+
+def read_applied(request: Request) -> tuple[Object, Sequence[str]]:
+    """The object of a server-side apply. Raises Failure."""
+    assert request.body is not None
+    if not request.options.field_manager:
+        cause = Cause("FieldValueRequired", "fieldManager", "Required value: is required for apply patch")
+        raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
+    value, twice = documents.read_patch(request.body)
+    if not isinstance(value, dict):
+        raise bad_request("error decoding YAML: the applied configuration is not an object")
+    for field in ("apiVersion", "kind"):
+        if not value.get(field):
+            raise bad_request(f"error decoding YAML: Object '{field.title()}' is missing in the applied configuration")
+    metadata = value.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    return value, twice
