@@ -9,3 +9,10 @@ def main() -> None:
     from boxship.main.daemon import run
 
     run()
+
+
+def control() -> None:
+    """Entry point of the program boxship-control."""
+    from boxship.main.control import run
+
+    run()

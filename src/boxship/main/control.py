@@ -1,0 +1,105 @@
+"""boxship-control: takes its options, holds its roots, builds the control plane, serves until it is told to stop."""
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from boxship import __version__
+from boxship.errors import BoxshipError, Conflict
+from boxship.main.control_options import ControlOptions, parse_arguments
+
+logger = logging.getLogger("boxship-control")
+
+LOCK_SECONDS = 2.0  # that a killed process may take to be gone
+LOCK_LOOK_SECONDS = 0.01
+PID_FILE = "boxship-control.pid"
+
+
+def run() -> None:
+    """Serve until SIGTERM or SIGINT. Ends with status 1 and one line for a bad start."""
+    try:
+        options = parse_arguments(sys.argv[1:])
+        logging.basicConfig(
+            level=options.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        data, run_root = Path(options.data_root), Path(options.run_root)
+        for folder, mode in ((data, 0o700), (run_root, 0o711)):
+            folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        with _alone(data), _alone(run_root), _process_id(run_root / PID_FILE):
+            _serve(options)
+    except BoxshipError as error:
+        print(f"boxship-control: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BaseExceptionGroup as group:
+        expected, rest = group.split(BoxshipError)
+        for failure in _flat(expected):
+            print(f"boxship-control: {failure}", file=sys.stderr)
+        if rest is not None:
+            raise
+        raise SystemExit(1) from None
+
+
+def _flat(group: BaseException | None) -> Iterator[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        for part in group.exceptions:
+            yield from _flat(part)
+    elif group is not None:
+        yield group
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the root's lock. Raises Conflict where another process works there."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    with (root / "lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise Conflict(f"cannot start boxship-control on {root}: another one works there") from error
+                time.sleep(LOCK_LOOK_SECONDS)
+        yield
+
+
+@contextlib.contextmanager
+def _process_id(path: Path) -> Iterator[None]:
+    """Our process id in a file, with the time of our start, as long as we run."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    half = path.with_suffix(".new")
+    half.write_text(json.dumps({"pid": os.getpid(), "started": started}))
+    half.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _serve(options: ControlOptions) -> None:
+    import uvloop
+
+    from boxship.main.control_plane import control_plane
+
+    async def serve() -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        async with control_plane(options):
+            gc.collect()
+            gc.freeze()  # what start-up made stays: the collector need not walk it in the middle of a request
+            logger.info("boxship-control %s serves on %s", __version__, options.listen)
+            await stopped.wait()
+            logger.info("boxship-control stops")
+
+    uvloop.run(serve())

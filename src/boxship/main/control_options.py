@@ -1,0 +1,181 @@
+"""boxship-control's options: flags, and one TOML file with the same names; a flag wins over the file."""
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from boxship import __version__
+from boxship.errors import Invalid
+from boxship.main.options import LOG_LEVELS, read_file
+from boxship.spec.duration import SECOND, parse_duration
+
+DEFAULT_CONFIG = Path("/etc/boxship/boxship-control.toml")
+ROLES = ("api", "controllers")
+SERVICE_PREFIX_BITS = (12, 30)  # how large the services' network may be: its addresses are counted one by one
+
+
+class ControlOptions(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambda name: name.replace("_", "-")
+):
+    """Everything that can be set. Unknown names in the TOML file are refused by name."""
+
+    data_root: str = "/var/lib/boxship/control"
+    run_root: str = "/run/boxship/control"
+    listen: str = "127.0.0.1:6443"
+    advertise: str = ""
+    name: tuple[str, ...] = ()
+    cluster: str = "boxship"
+    store: str = ""
+    store_ca: str = ""
+    store_cert: str = ""
+    store_key: str = ""
+    history: str = "24h"
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: str = "30000-32767"
+    cluster_domain: str = "cluster.local"
+    issuer: str = ""
+    encryption: str = "auto"
+    audit_policy: str = ""
+    audit_log: str = ""
+    role: tuple[str, ...] = ROLES
+    log_level: str = "info"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
+# What `--help` says of each option: the placeholder and the meaning.
+SINGLE: dict[str, tuple[str, str]] = {
+    "data-root": ("DIR", "what survives a reboot: the store, certificates, keys, kubeconfigs"),
+    "run-root": ("DIR", "what does not: the lock and the process id"),
+    "listen": ("HOST:PORT", "serve the API here (default 127.0.0.1:6443)"),
+    "advertise": ("HOST:PORT", "under which others reach it (default: what listen says)"),
+    "cluster": ("NAME", "what kubeconfigs call this cluster (default boxship)"),
+    "store": ("STORE", "sqlite:PATH or etcd:URL,URL… (default sqlite:DATA-ROOT/state.db)"),
+    "store-ca": ("FILE", "authority that etcd's certificates come from"),
+    "store-cert": ("FILE", "our certificate for etcd"),
+    "store-key": ("FILE", "its key"),
+    "history": ("DURATION", "how long changes can be looked back on, and watches go on from (default 24h)"),
+    "service-cidr": ("CIDR", "addresses of services (default 10.96.0.0/16)"),
+    "node-ports": ("FIRST-LAST", "ports of services on nodes (default 30000-32767)"),
+    "cluster-domain": ("DOMAIN", "of the names of services (default cluster.local)"),
+    "issuer": ("URL", "who the tokens of service accounts come from (default https://kubernetes.default.svc.DOMAIN)"),
+    "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
+    "audit-policy": ("FILE", "which requests are written down: an audit Policy (default: none)"),
+    "audit-log": ("FILE", "where (default: DATA-ROOT/audit.log)"),
+    "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
+}
+REPEATED: dict[str, tuple[str, str]] = {
+    "name": ("HOST", "further name or address for the server's certificate"),
+    "role": ("ROLE", f"what this process does: {', '.join(ROLES)} (default: all)"),
+}
+
+
+def parse_arguments(arguments: Sequence[str]) -> ControlOptions:
+    """Options of the command line over those of the file. Raises Invalid; argparse itself ends on wrong flags."""
+    given = vars(_parser().parse_args(arguments))
+    path = given.pop("config")
+    from_file = read_file(Path(path)) if path else read_file(DEFAULT_CONFIG, optional=True)
+    merged = {**from_file, **{name.replace("_", "-"): value for name, value in given.items() if value is not None}}
+    try:
+        options = msgspec.convert(merged, ControlOptions)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"cannot use the options: {error}") from error
+    return check(options)
+
+
+def check(options: ControlOptions) -> ControlOptions:
+    """The options with their defaults filled in. Raises Invalid naming the option."""
+    for root in ("data_root", "run_root"):
+        if not Path(getattr(options, root)).is_absolute():
+            raise Invalid(f"cannot use {root.replace('_', '-')} {getattr(options, root)}: it must be an absolute path")
+    advertise = options.advertise or advertised(options.listen)
+    for name, place in (("listen", options.listen), ("advertise", advertise)):
+        match = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^:/\[\]]+):(\d{1,5})", place)
+        if match is None or int(match[1]) > 65535:
+            raise Invalid(f"cannot use {name} {place}: write HOST:PORT")
+    _check_network(options)
+    _check_store(options)
+    for role in options.role:
+        if role not in ROLES:
+            raise Invalid(f"cannot use role {role}: it is one of {', '.join(ROLES)}")
+    if options.log_level not in LOG_LEVELS:
+        raise Invalid(f"cannot use log-level {options.log_level}: it is one of {', '.join(LOG_LEVELS)}")
+    if options.audit_log and not options.audit_policy:
+        raise Invalid("cannot use audit-log without audit-policy")
+    return msgspec.structs.replace(
+        options,
+        advertise=advertise,
+        store=options.store or f"sqlite:{options.data_root}/state.db",
+        issuer=options.issuer or f"https://kubernetes.default.svc.{options.cluster_domain}",
+        audit_log=options.audit_log or f"{options.data_root}/audit.log",
+    )
+
+
+def advertised(listen: str) -> str:
+    """An address that reaches who listens there, from this machine."""
+    host, _, port = listen.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]", "") else listen
+
+
+def history_seconds(options: ControlOptions) -> float:
+    """How long changes are kept. Raises Invalid."""
+    try:
+        seconds = parse_duration(options.history) / SECOND
+    except Invalid as error:
+        raise Invalid(f"cannot use history {options.history}: {error}") from error
+    if seconds < 60:
+        raise Invalid(f"cannot use history {options.history}: write at least 1m")
+    return seconds
+
+
+def node_ports(options: ControlOptions) -> range:
+    """The ports of services on nodes. Raises Invalid."""
+    first, _, last = options.node_ports.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
+        raise Invalid(f"cannot use node-ports {options.node_ports}: write FIRST-LAST")
+    return range(int(first), int(last) + 1)
+
+
+def _check_network(options: ControlOptions) -> None:
+    try:
+        network = ipaddress.ip_network(options.service_cidr)
+    except ValueError as error:
+        raise Invalid(f"cannot use service-cidr {options.service_cidr}: {error}") from error
+    smallest, largest = SERVICE_PREFIX_BITS
+    if network.version != 4 or not smallest <= network.prefixlen <= largest:
+        raise Invalid(f"cannot use service-cidr {options.service_cidr}: write IPv4/{smallest} to /{largest}")
+    node_ports(options)
+    history_seconds(options)
+
+
+def _check_store(options: ControlOptions) -> None:
+    kind, _, rest = options.store.partition(":")
+    if options.store and (kind not in ("sqlite", "etcd", "memory") or (kind != "memory" and not rest)):
+        raise Invalid(f"cannot use store {options.store}: write sqlite:PATH or etcd:URL,URL…")
+    if (options.store_ca or options.store_cert or options.store_key) and kind != "etcd":
+        raise Invalid("cannot use store-ca, store-cert and store-key: they are for store etcd:…")
+    if bool(options.store_cert) != bool(options.store_key):
+        raise Invalid("cannot use store-cert and store-key: give both")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="boxship-control", description="The Boxship control plane: the Kubernetes API and its controllers."
+    )
+    parser.add_argument("--version", action="version", version=f"boxship-control {__version__}")
+    parser.add_argument("--config", metavar="FILE", help=f"TOML file with these options (default {DEFAULT_CONFIG})")
+    for name, (metavar, text) in SINGLE.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    for name, (metavar, text) in REPEATED.items():
+        parser.add_argument(f"--{name}", action="append", metavar=metavar, help=f"{text} (repeatable)")
+    return parser
