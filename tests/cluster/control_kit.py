@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.daemons import PROJECT, START_DEADLINE, STOP_DEADLINE, free_port, surroundings, until
+from daemons import PROJECT, START_DEADLINE, STOP_DEADLINE, free_port, surroundings, until
 
 KUBECTLS = PROJECT / "build" / "kubectl"  # VERSION/kubectl, unpacked by tools/cluster-peers.sh
 
