@@ -9,6 +9,7 @@ import datetime
 import logging
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,27 +18,37 @@ from boxship.cluster.api.api import Api, Parts
 from boxship.cluster.api.authentication.authenticator import Authenticator
 from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
+from boxship.cluster.api.bootstrap import objects
+from boxship.cluster.api.bootstrap.objects import Site as BootstrapSite
+from boxship.cluster.api.bootstrap.start import announce, begin
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import SystemClock
 from boxship.cluster.api.gate import Gate
+from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
+from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.storage import Storage, Unsealed
+from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.schema.builtin import load
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
 from boxship.doors.kube.metrics import Metrics
 from boxship.doors.kube.site import Facts, Site
+from boxship.errors import BoxshipError
+from boxship.main.control_admission import admission
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_options import ControlOptions, history_seconds
 from boxship.pki.cluster import ClusterAuthority, open_authority
 from boxship.store import Store
 from boxship.store.memory import MemoryStore
 from boxship.store.sqlite import SqliteStore
-from boxship.transport.listen import TlsAddress
+from boxship.transport.client import HttpClient
+from boxship.transport.listen import TlsAddress, outgoing_address
 from boxship.transport.server import Server
 
 log = logging.getLogger("boxship-control")
 
+SERVER = User("system:apiserver", (SYSTEM_MASTERS,))
 KUBECONFIG = "admin.kubeconfig"
 
 
@@ -75,7 +86,12 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         storage = Storage(store, Unsealed())
         catalog = Catalog(schemas)
         lookup = StoredObjects(storage, catalog)
-        api = Api(Parts(storage=storage, catalog=catalog, clock=clock))
+        client = HttpClient(user_agent="boxship-control")
+        stack.push_async_callback(client.close)
+        # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
+        itself = Inside(Api(Parts(storage=storage, catalog=catalog, clock=clock)), catalog, SERVER, "boxship-control")
+        chain = admission(lookup, catalog, itself, client)
+        api = Api(Parts(storage=storage, catalog=catalog, clock=clock, chain=chain))
         authorizer = Authorizer(storage)
         tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
         authenticator = Authenticator(lookup, authority.clients, tokens, clock)
@@ -84,8 +100,12 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         health = Health(checks(store))
         facts = Facts(options.advertise, version_document())
         site = Site(catalog, facts, health, metrics)
-        door = Door(gate, catalog, site, metrics, lambda data: msgspec.json.decode(data))
+        door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
+        await begin(itself, bootstrap_site(options, authority))
         await authorizer.prepare()
+        inside = Inside(api, catalog, User("system:apiserver", (SYSTEM_MASTERS,)), "boxship-control")
+        place = site_of(options, authority)
+        await begin(inside, place)
         server = Server(door.handle)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(api.run()), tasks.create_task(authorizer.follow())]
@@ -94,6 +114,8 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
                 yield Plane(api, gate, door, server, authority)
             finally:
                 await server.stop()
+                with contextlib.suppress(BoxshipError):
+                    await announce(inside, place, present=False)
                 for task in running:
                     task.cancel()
 
@@ -121,10 +143,37 @@ async def _open_store(options: ControlOptions) -> Store:
     return await SqliteStore.open(Path(rest), history_limit=None, history_seconds=seconds)
 
 
+def bootstrap_site(options: ControlOptions, authority: ClusterAuthority) -> BootstrapSite:
+    """What the objects that a cluster begins with say of this server."""
+    host, _, port = options.advertise.rpartition(":")
+    return BootstrapSite(
+        address=host.strip("[]"),
+        port=int(port),
+        server=f"https://{options.advertise}",
+        service_cidrs=(options.service_cidr,),
+        authority=authority.ca_pem,
+        front_proxy_authority=authority.front_proxy_ca.read_bytes(),
+    )
+
+
 def hosts_of(options: ControlOptions) -> list[str]:
     """Names and addresses that the server's certificate is for, besides those that it always is for."""
     own = [options.host, options.advertise.rpartition(":")[0].strip("[]"), *options.name]
     return [host for host in dict.fromkeys(own) if host not in ("", "0.0.0.0", "::")]
+
+
+def site_of(options: ControlOptions, authority: ClusterAuthority) -> objects.Site:
+    """Where this server stands. Pods cannot reach a loopback address: they get the machine's own."""
+    host = options.advertise.rpartition(":")[0].strip("[]")
+    local = host == "localhost" or host.startswith("127.") or host == "::1"
+    return objects.Site(
+        address=(outgoing_address() or options.service_cidr.partition("/")[0]) if local else host,
+        port=options.port,
+        server=f"https://{options.advertise}",
+        service_cidrs=(options.service_cidr,),
+        authority=authority.ca_pem,
+        front_proxy_authority=authority.front_proxy_ca_pem,
+    )
 
 
 def write_kubeconfig(path: Path, authority: ClusterAuthority, options: ControlOptions) -> None:

@@ -131,6 +131,16 @@ def open_plain(address: PlainAddress) -> socket.socket:
     return opened
 
 
+def outgoing_address() -> str:
+    """The IPv4 address that this machine's packets to others carry; "" where they have no way out. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
 def _open_tcp(host: str, port: int) -> socket.socket:
     try:
         family, kind, number, _, place = socket.getaddrinfo(

@@ -1,0 +1,62 @@
+"""Puts the chain of admission together: the plugins that the cluster has, webhooks, policies, quotas."""
+
+from collections.abc import Sequence
+
+from boxship.cluster.access import Writer
+from boxship.cluster.api.admission import Attributes, Lookup, Plugin
+from boxship.cluster.api.admission.chain import AdmissionChain, make
+from boxship.cluster.api.admission.webhooks.plugins import (
+    MutatingAdmissionWebhook,
+    Parts,
+    ValidatingAdmissionWebhook,
+)
+from boxship.cluster.api.catalog import Catalog
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import internal
+from boxship.cluster.objects.patch import json_patch
+from boxship.cluster.objects.resource import Resource
+from boxship.transport.client import HttpClient
+
+
+def admission(
+    lookup: Lookup,
+    catalog: Catalog,
+    writer: Writer,
+    client: HttpClient,
+    mutating: Sequence[Plugin] = (),
+    validating: Sequence[Plugin] = (),
+) -> AdmissionChain:
+    """The chain of one API server. `writer` must not pass it itself: it writes the usage of quotas. Policies stand
+    before the webhooks of their kind."""
+
+    async def convert(made: Object, resource: Resource) -> Object:
+        now = catalog.of_kind(made["apiVersion"], made["kind"])
+        how = catalog.definition(now).convert if now is not None else None
+        if how is None:
+            return {**made, "apiVersion": resource.api_version}
+        return (await how([made], resource.api_version))[0]
+
+    def finish(made: Object, resource: Resource) -> Object:
+        definition = catalog.definition(resource)
+        if definition.working == resource.api_version:
+            definition.rules.default(made)
+        return made
+
+    def patch(made: Object, operations: Sequence[object]) -> Object:
+        return json_patch(made, list(operations))
+
+    async def conditions(wanted: Sequence[Object], attributes: Attributes, request: Object) -> bool:
+        raise internal("unsupported: matchConditions")
+
+    parts = Parts(lookup, client, catalog.versions_of, convert, conditions, patch, finish)
+    namespaces = catalog.at("v1/namespaces")
+    assert namespaces is not None
+    return AdmissionChain(
+        make(
+            lookup,
+            writer,
+            namespaces,
+            (*mutating, MutatingAdmissionWebhook(parts)),
+            (*validating, ValidatingAdmissionWebhook(parts)),
+        )
+    )
