@@ -49,7 +49,8 @@ class _Watcher:
 
 
 class Feed:
-    """Recent commits and their watchers. `older(after, limit)` reads commits that are no longer in memory, in order."""
+    """Recent commits and their watchers. `older(after, limit)` reads commits that are no longer in memory, in order; it
+    may raise Compacted."""
 
     def __init__(
         self,
@@ -57,11 +58,13 @@ class Feed:
         oldest: int,
         recent_limit: int | None,
         older: Callable[[int, int], Awaitable[list[Commit]]],
+        older_limit: int = OLDER_LIMIT,
     ) -> None:
         self.revision = revision
         self.oldest = oldest  # the smallest `after` that can still be asked for
         self._recent: deque[Commit] = deque(maxlen=recent_limit)
         self._older = older
+        self._older_limit = older_limit
         self._watchers: set[_Watcher] = set()
         self._closed = False
 
@@ -77,6 +80,18 @@ class Feed:
         self.oldest = max(self.oldest, before - 1)
         while self._recent and self._recent[0].revision < before:
             self._recent.popleft()
+
+    def reset(self, revision: int, oldest: int) -> None:
+        """Go on at `revision` though nobody was told of what came before it, which is only known from `oldest` on."""
+        self.revision = revision
+        self.oldest = max(self.oldest, oldest)
+        self._recent.clear()
+        for watcher in self._watchers:
+            watcher.wake()
+
+    def recalls(self, position: int) -> bool:
+        """Whether all that follows `position` is in memory."""
+        return self.oldest <= position and self.revision - position <= len(self._recent)
 
     def close(self) -> None:
         self._closed = True
@@ -138,7 +153,7 @@ class Feed:
         if missing <= len(self._recent):  # revisions have no gaps
             return [self._recent[-index] for index in range(missing, 0, -1)]
         known = self.revision
-        commits = await self._older(position, OLDER_LIMIT)
+        commits = await self._older(position, self._older_limit)
         if not commits or commits[0].revision != position + 1:
             raise self._compacted(position, commits[0].revision - 1 if commits else known)
         return [commit for commit in commits if commit.revision <= known]

@@ -61,6 +61,10 @@ class Tree:
     """All entries of one moment. Not thread-safe: it belongs to the loop's thread."""
 
     def __init__(self, entries: Iterable[Entry] = (), revision: int = 0) -> None:
+        self.replace(entries, revision)
+
+    def replace(self, entries: Iterable[Entry], revision: int) -> None:
+        """Hold these instead of what was there."""
         self._entries = {entry.key: entry for entry in entries}
         self._keys = sorted(self._entries)
         self.revision = revision
