@@ -74,6 +74,10 @@ class Catalog:
     def all(self) -> tuple[Resource, ...]:
         return (*catalog.RESOURCES, *(definition.resource for definition in self._custom.values()))
 
+    def versions_of(self, resource: Resource) -> tuple[Resource, ...]:
+        """The other served versions of the same objects."""
+        return tuple(each for each in self.all() if each.storage == resource.storage and each.path != resource.path)
+
     def customs(self) -> tuple[Definition, ...]:
         return tuple(self._custom.values())
 

@@ -49,21 +49,26 @@ def make(
     )
 
 
-async def admit(plugins: Sequence[Plugin], attributes: Attributes) -> None:
-    """Let each plugin change the object, and all look once more where one that came late changed what another had
-    seen. Raises the first refusal."""
-    for plugin in plugins:
-        await plugin.admit(attributes)
-    if _changed_behind(attributes):
-        attributes.again = True
-        for plugin in plugins:
+class AdmissionChain:
+    """Walks the plugins in their order."""
+
+    def __init__(self, plugins: Sequence[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Let each plugin change the object, and all look once more where one that came late changed what another had
+        seen. Raises the first refusal."""
+        for plugin in self.plugins:
             await plugin.admit(attributes)
+        if _changed_behind(attributes):
+            attributes.again = True
+            for plugin in self.plugins:
+                await plugin.admit(attributes)
 
-
-async def validate(plugins: Sequence[Plugin], attributes: Attributes) -> None:
-    """Let each plugin look at the finished object. Raises the first refusal."""
-    for plugin in plugins:
-        await plugin.validate(attributes)
+    async def validate(self, attributes: Attributes) -> None:
+        """Let each plugin look at the finished object. Raises the first refusal."""
+        for plugin in self.plugins:
+            await plugin.validate(attributes)
 
 
 def _changed_behind(attributes: Attributes) -> bool:

@@ -5,6 +5,7 @@ added stays: a role only gains rules, a binding only subjects, unless its annota
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -50,6 +51,8 @@ async def begin(client: Client, site: Site) -> None:
 
 async def announce(client: Client, site: Site, *, present: bool) -> None:
     """This server's address is among those of the `kubernetes` Service, or, when it ends, is not."""
+    if ipaddress.ip_address(site.address).is_loopback:
+        return  # nobody but this machine's own programs could go there
     path = "discovery.k8s.io/v1/endpointslices"
     for _ in range(TRIES):
         current = await _found(client, path, "default", objects.SERVICE)
