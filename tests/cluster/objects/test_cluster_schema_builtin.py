@@ -77,12 +77,14 @@ def test_a_definition_may_contain_itself(schemas: builtin.Schemas) -> None:
     definition = schemas.type_of("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
     properties = inside(definition, "spec.versions.item.schema.openAPIV3Schema")
     assert inside(properties, "properties.any.properties.any").fields is properties.fields
-    assert inside(properties, "items").items is properties
+    items = inside(properties, "items").items
+    assert items is not None
+    assert items.fields is properties.fields
 
 
 def test_types_are_shared(schemas: builtin.Schemas) -> None:
     template = inside(schemas.type_of("apps", "v1", "Deployment"), "spec.template.spec")
-    assert template is schemas.type_of("", "v1", "Pod").fields["spec"]
+    assert template.fields is schemas.type_of("", "v1", "Pod").fields["spec"].fields
 
 
 def test_the_cache_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,13 @@ from boxship.cluster.objects.schema.types import Form, Type
 from boxship.errors import NotFound, Unavailable
 
 DATA_VERSION = "v1.36.0"
-FORMAT_VERSION = 1  # raised when what is in the file changes its meaning
+FORMAT_VERSION = 2  # raised when what is in the file changes its meaning
 FILE_NAME = "schemas.cache"
 DIGEST_SIZE = 16  # bytes
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 PREFIX = "#/$defs/"
+OMITS, ALWAYS, POINTER = "o", "a", "p"
 
 # Definitions that are one value on the wire, whatever their schema says.
 SPECIAL: Mapping[str, Form] = {
@@ -68,6 +69,8 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
     map_type: str = ""
     strategy: str = ""
     key: str = ""
+    presence: str = ""  # OMITS, ALWAYS or POINTER
+    go: str = ""
 
 
 class Definition(msgspec.Struct, array_like=True, frozen=True):
@@ -136,7 +139,7 @@ class Schemas:
         return type_
 
     def _place(self, place: Place) -> Type:
-        plain = not (place.list_type or place.map_type or place.strategy or place.key)
+        plain = not (place.list_type or place.map_type or place.strategy or place.key or place.presence != POINTER)
         if place.definition and plain:
             return self.definition(place.definition)
         if place in self._shared:
@@ -150,6 +153,9 @@ class Schemas:
         type_.list_keys = place.list_keys
         type_.patch_strategy = tuple(place.strategy.split(",")) if place.strategy else ()
         type_.patch_key = place.key
+        type_.omits = place.presence == OMITS
+        type_.always = place.presence == ALWAYS
+        type_.go = place.go
         if place.map_type:
             type_.atomic = place.map_type == "atomic"
         self._shared[place] = type_
@@ -163,7 +169,7 @@ def load(cache: Path | None) -> Schemas:
     key = f"{DATA_VERSION} {FORMAT_VERSION} {state.st_size} {state.st_mtime_ns}\n".encode()
     compiled = _read(cache, key) if cache else None
     if compiled is None:
-        payload = compile_definitions(msgspec.json.decode(source.read_bytes())["$defs"])
+        payload = compile_definitions(msgspec.json.decode(source.read_bytes())["$defs"], _presence())
         compiled = _compiled.decode(payload)
         if cache:
             _write(cache, key, payload)
@@ -208,7 +214,15 @@ def _digest(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=DIGEST_SIZE).digest()
 
 
-def compile_definitions(definitions: Mapping[str, Any]) -> bytes:
+def _presence() -> dict[str, list[Any]]:
+    """What the definitions do not say: which fields are pointers in Go, and which are written when empty, because that
+    decides what an empty value means. Definition → [a letter for each field in the order of their names, Go's names of
+    types where they differ]."""
+    known: dict[str, list[Any]] = msgspec.json.decode(Path(__file__).with_name("presence.json").read_bytes())
+    return known
+
+
+def compile_definitions(definitions: Mapping[str, Any], presence: Mapping[str, list[Any]]) -> bytes:
     """What the cache file holds, from the definitions of the package."""
     kinds: dict[str, str] = {}
     wanted: list[str] = []
@@ -225,7 +239,12 @@ def compile_definitions(definitions: Mapping[str, Any]) -> bytes:
             wanted.extend(part for part in [ALTERNATIVES.get(name)] if part and part not in compiled)
             continue
         definition = definitions[name]
-        fields = {field: _compile(place) for field, place in definition.get("properties", {}).items()}
+        letters, names = (*presence.get(name, ("",)), {})[:2]
+        by_field = dict(zip(sorted(definition.get("properties", ())), letters, strict=False))
+        fields = {
+            field: _compile(place, by_field.get(field, POINTER), names.get(field, ""))
+            for field, place in definition.get("properties", {}).items()
+        }
         compiled[name] = Definition(
             fields, tuple(definition.get("required", ())), definition.get("x-kubernetes-map-type", "")
         )
@@ -243,13 +262,15 @@ def _references(places: Iterable[Place]) -> Iterable[str]:
             inner = inner.items
 
 
-def _compile(schema: Mapping[str, Any]) -> Place:
+def _compile(schema: Mapping[str, Any], presence: str = POINTER, go: str = "") -> Place:
     marks: dict[str, Any] = {
         "list_type": schema.get("x-kubernetes-list-type", ""),
         "list_keys": tuple(schema.get("x-kubernetes-list-map-keys", ())),
         "map_type": schema.get("x-kubernetes-map-type", ""),
         "strategy": schema.get("x-kubernetes-patch-strategy", ""),
         "key": schema.get("x-kubernetes-patch-merge-key", ""),
+        "presence": presence,
+        "go": go,
     }
     if "$ref" in schema:
         return Place(definition=schema["$ref"].removeprefix(PREFIX), **marks)

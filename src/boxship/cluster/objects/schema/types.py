@@ -50,4 +50,7 @@ class Type(msgspec.Struct):
     keeps_unknown: bool = False  # fields that the schema does not name are kept
     embedded: bool = False  # a whole object with apiVersion, kind and metadata
     default: Any = msgspec.UNSET  # written where the field is absent
+    omits: bool = False  # a zero value or an empty list or map is the same as none, and is dropped (Go's omitempty)
+    always: bool = False  # what is absent is shown as a zero value (no omitempty, no pointer)
+    go: str = ""  # what the original's messages call it, where that does not follow from the rest
     rules: Any = None  # further rules of a structural schema: bounds, patterns, CEL; owned by `custom`

@@ -1,0 +1,77 @@
+"""Reads the JSON of a request's body. The fast decoder keeps the last of two fields with one name and says nothing;
+only where a text may have such fields is it read a second time to name them.
+"""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.objects.failure import bad_request
+
+PROBLEMS_LIMIT = 100  # unknown and duplicate fields that are told of
+_SPACED_KEY = re.compile(rb'"\s+:')
+
+
+def join_path(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def decode_json(data: bytes) -> Any:
+    """Raises Failure 400."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+    except RecursionError:
+        raise bad_request("couldn't get version/kind; json parse error: exceeded max depth") from None
+
+
+def duplicate_fields(data: bytes, value: Any) -> list[str]:
+    """The fields that stand twice in a JSON text; `value` is what it was decoded to, which holds the last of each."""
+    try:
+        if data.count(b'":') == _count(value) and not _SPACED_KEY.search(data):
+            return []
+        found: list[str] = []
+        _find_doubled(json.loads(data, object_pairs_hook=_Pairs.of), "", found)
+    except RecursionError:
+        raise bad_request("couldn't get version/kind; json parse error: exceeded max depth") from None
+    return found
+
+
+class _Pairs(dict[str, Any]):
+    """An object that knows which of its keys came twice."""
+
+    doubled: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, pairs: list[tuple[str, Any]]) -> "_Pairs":
+        result = cls(pairs)
+        if len(result) != len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            result.doubled = tuple(key for key, count in counts.items() if count > 1)
+        return result
+
+
+def _find_doubled(value: Any, path: str, found: list[str]) -> None:
+    if len(found) >= PROBLEMS_LIMIT:
+        return
+    if isinstance(value, _Pairs):
+        found.extend(f'duplicate field "{join_path(path, key)}"' for key in value.doubled)
+        for key, item in value.items():
+            if type(item) is not str:
+                _find_doubled(item, join_path(path, key), found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _find_doubled(item, f"{path}[{index}]", found)
+
+
+def _count(value: Any) -> int:
+    """How many keys there are."""
+    if type(value) is dict:
+        return len(value) + sum(_count(item) for item in value.values() if type(item) in (dict, list))
+    if type(value) is list:
+        return sum(_count(item) for item in value if type(item) in (dict, list))
+    return 0
