@@ -56,20 +56,23 @@ def take_status_only(new: Object, old: Object) -> None:
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The rules of one kind. The API calls, on create: default, prepare_create, (admission), validate; on update:
-    default, prepare_update (which puts back what may not be changed, such as `status`), (admission), validate,
-    validate_update; on an update of `status`: default, prepare_status, validate, validate_status."""
+    """The rules of one kind. The API calls, on create: default, prepare_create, (admission), validate,
+    validate_create; on update: default, prepare_update (which puts back what may not be changed, such as `status`),
+    (admission), validate, validate_update; on an update of `status`: default, prepare_status, validate,
+    validate_status."""
 
     default: Callable[[Object], None] = keep
     prepare_create: Callable[[Object], None] = keep
     prepare_update: Callable[[Object, Object], None] = keep_both  # (new, old)
     prepare_status: Callable[[Object, Object], None] = take_status_only  # (new, old)
     validate: Callable[[Object], Sequence[Cause]] = accept
+    validate_create: Callable[[Object], Sequence[Cause]] = accept  # further rules, of new objects only
     validate_update: Callable[[Object, Object], Sequence[Cause]] = accept_both  # (new, old)
     validate_status: Callable[[Object, Object], Sequence[Cause]] = accept_both  # (new, old)
     validate_name: Callable[[str], str] | None = None  # why the name is wrong, or ""; None: a DNS subdomain
     fields: Callable[[Object], dict[str, str]] = no_fields  # field selectors besides metadata.name and .namespace
     warnings: Callable[[Object], Sequence[str]] = no_warnings  # said to the client on create and update
+    warns_on_update: bool = True
     generation: bool = False  # metadata.generation counts changes outside metadata and status
     create_on_update: bool = False  # PUT of a name that is not there creates it
     needs_version: bool = False  # an update must name the resourceVersion that it changes

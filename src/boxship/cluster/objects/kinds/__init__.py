@@ -14,7 +14,15 @@ NONE = Rules()
 
 # Each module has RULES: a mapping from Kind to Rules.
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "": (),
+    "": (
+        "core_pods",
+        "core_services",
+        "core_configs",
+        "core_nodes",
+        "core_storage",
+        "core_quotas",
+        "core_endpoints",
+    ),
     "networking.k8s.io": ("networking",),
     "storage.k8s.io": ("storage",),
     "rbac.authorization.k8s.io": ("rbac",),

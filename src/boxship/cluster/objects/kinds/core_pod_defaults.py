@@ -1,7 +1,7 @@
 """Defaults of pods and of everything with a pod's template.
 
 Source: the API reference of core/v1 (PodSpec, Container, Volume, Probe), "Images" (pull policy), "Resource Management
-for Pods and Containers" (requests follow limits, pod-level resources); k8s.io/kubernetes, apis/core/v1 defaults. What is
+for Pods and Containers" (requests follow limits, pod-level resources); k8s.io/kubernetes, apis/core/v1. What is
 filled in only for a Pod, never in a template, stands in `default_pod`. Quantities are canonical text before this runs.
 """
 
