@@ -5,6 +5,6 @@
     fairness.py   both over the stored FlowSchemas and PriorityLevelConfigurations
 
 The terms are those of API Priority and Fairness (kubernetes.io), whose objects are obeyed. Two things are ours, because
-one process serves all: seats are lent at once instead of every ten seconds, and the flows of a level share its time, not
-the number of its requests.
+one process serves all: seats are lent at once instead of every ten seconds, and the flows of a level share its time,
+not the number of its requests.
 """

@@ -161,7 +161,7 @@ class Levels:
             return True
         if level.executing >= level.most:
             return False
-        held_back = sum(max(0, other.kept - other.executing) for other in self.levels.values() if other is not level)
+        held_back = sum(max(0, other.kept - other.executing) for other in self._limited() if other is not level)
         return self._executing + held_back < self._seats
 
     def _seat(self, level: Level, flow: _Flow) -> None:

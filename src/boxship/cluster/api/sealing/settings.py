@@ -1,5 +1,6 @@
 """Which resources are sealed by which keys: read from an EncryptionConfiguration (kubernetes.io, "Encrypting
-Confidential Data at Rest"), or made for a cluster that names none: secrets by one AES key of 256 bits in a file of its own.
+Confidential Data at Rest"), or made for a cluster that names none: secrets by one AES key of 256 bits in a
+file of its own.
 """
 
 import base64
