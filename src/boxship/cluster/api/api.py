@@ -12,11 +12,14 @@ from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.commits import Commits
 from boxship.cluster.api.deleting import Deleting
 from boxship.cluster.api.drafts import Chain, Companion, PlainChain, Steps
+from boxship.cluster.api.evictions import PodRequests
 from boxship.cluster.api.listing import Lister
 from boxship.cluster.api.lookup import StoredObjects
+from boxship.cluster.api.parts_of_objects import ObjectParts
 from boxship.cluster.api.reading import Reading
 from boxship.cluster.api.request import Answer, Reply, Request
 from boxship.cluster.api.selection import Facts
+from boxship.cluster.api.special import Reviews, Special, Tokens
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.views import Views
 from boxship.cluster.api.watching import Hub, Watching
@@ -28,15 +31,15 @@ Handler = Callable[[Request], Awaitable[Reply]]
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What an Api is made of. `companions` is by the storage of a resource ("services/specs"); `special` answers what
-    is no object of the store: by path and subresource ("v1/pods", "binding"), or the path of what is not stored and
-    ""."""
+    """What an Api is made of. `companions` is by the storage of a resource ("services/specs")."""
 
     storage: Storage
     catalog: Catalog
     clock: Clock
     chain: Chain = PlainChain()
     companions: Mapping[str, Companion] = {}
+    reviews: Reviews | None = None
+    tokens: Tokens | None = None
 
 
 class Api:
@@ -56,6 +59,16 @@ class Api:
         deleting = Deleting(storage, catalog, views, facts, lister, steps, commits)
         watching = Watching(storage, catalog, views, facts, lister, self._hub)
         self.lookup = StoredObjects(storage, catalog)
+        self._special = Special(
+            catalog,
+            reading,
+            steps,
+            parts.chain,
+            ObjectParts(catalog, views, reading, steps, writing),
+            PodRequests(catalog, self.lookup, parts.chain, steps, writing, deleting),
+            parts.reviews,
+            parts.tokens,
+        )
         self._handlers: Mapping[str, Handler] = {
             "get": reading.get,
             "list": lister.list,
@@ -92,8 +105,12 @@ class Api:
 
     def _handler(self, request: Request) -> Handler:
         resource = request.resource
+        if request.subresource:
+            return self._special.handler(request)
         if request.verb not in resource.verbs:
             raise method_not_supported(resource, request.verb)
+        if not resource.stored:
+            return self._special.handler(request)
         handler = self._handlers.get(request.verb)
         if handler is None:
             raise method_not_supported(resource, request.verb)

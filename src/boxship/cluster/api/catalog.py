@@ -53,7 +53,7 @@ class Catalog:
         if resource is not None:
             return resource
         custom = self._custom.get((group, version, plural))
-        return custom and custom.resource
+        return custom.resource if custom is not None else None
 
     def at(self, path: str) -> Resource | None:
         """By its path as in `access`: "apps/v1/deployments"."""

@@ -5,7 +5,6 @@ deletion). The collector that follows owner references is a controller; here onl
 """
 
 import enum
-from copy import deepcopy
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,6 +13,7 @@ from boxship.cluster.api.clock import moment, stamp
 from boxship.cluster.api.request import Options
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, conflict
+from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.rules import Rules
 
@@ -72,7 +72,7 @@ def decide(resource: Resource, rules: Rules, old: Object, options: Options, now:
     """What the deletion of `old` comes to. Does not change `old`."""
     if resource.kind == "Namespace" and not resource.group:
         return _namespace(old, now)
-    new = deepcopy(old)
+    new = copy_of(old)
     metadata = new["metadata"]
     graceful, seconds = False, 0
     if rules.grace is not None:
@@ -104,7 +104,7 @@ def decide(resource: Resource, rules: Rules, old: Object, options: Options, now:
 
 def _namespace(old: Object, now: datetime) -> Outcome:
     """A namespace is emptied by its controller first, which then takes itself out of `spec.finalizers`."""
-    new = deepcopy(old)
+    new = copy_of(old)
     metadata = new["metadata"]
     if not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = stamp(now)

@@ -7,7 +7,6 @@ version.
 
 import uuid
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -19,15 +18,11 @@ from boxship.cluster.api.clock import Clock, stamp
 from boxship.cluster.api.request import Request
 from boxship.cluster.api.storage import key_of
 from boxship.cluster.api.views import META_VERSION, Views
-from boxship.cluster.objects import Object
+from boxship.cluster.objects import Object, validation
 from boxship.cluster.objects.failure import Cause, Failure, bad_request, conflict, invalid
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
+from boxship.cluster.objects.schema.types import Type
 from boxship.store import Entry, Operation
-
-try:
-    from boxship.cluster.objects import validation
-except ImportError:
-    validation = None
 
 MANAGER_LIMIT = 128  # characters of a field manager's name
 KEPT = ("creationTimestamp", "deletionTimestamp", "generation")
@@ -95,23 +90,34 @@ class Steps:
     def now(self) -> datetime:
         return self._clock.now()
 
-    async def read(self, request: Request, definition: Definition, value: Object, twice: Sequence[str] = ()) -> Object:
+    async def read(
+        self,
+        request: Request,
+        definition: Definition,
+        value: Object,
+        twice: Sequence[str] = (),
+        *,
+        defaults: bool = True,
+    ) -> Object:
         """A sent (or patched) object, checked against the schema, in the working version, with defaults."""
+        resource = request.resource
         check_kind(value, request)
-        if validation is None:
-            object, warnings, causes = deepcopy(value), [], []
-        else:
-            object, warnings, causes = validation.read(value, definition.request_type, request.options.field_validation)
-        if causes:
-            raise invalid(request.resource.group, request.resource.kind, _name_in(value), causes)
-        for text in warnings:
-            if text not in request.warn:
-                request.warn.append(text)
-        object["kind"], object["apiVersion"] = request.resource.kind, request.resource.api_version
-        metadata = object.setdefault("metadata", {})
-        check_place(metadata, request)
+        object = self.checked(request, value, definition.request_type, twice, resource.group, resource.kind)
+        object["kind"], object["apiVersion"] = resource.kind, resource.api_version
+        check_place(object.setdefault("metadata", {}), request)
         object = await self._views.versioned(definition, object, definition.working)
-        definition.rules.default(object)
+        if defaults:
+            definition.rules.default(object)
+        return object
+
+    def checked(
+        self, request: Request, value: Object, type_: Type, twice: Sequence[str], group: str, kind: str
+    ) -> Object:
+        """A value that a client sent, as its schema has it. Raises Failure; warns of what is dropped."""
+        object, warnings, causes = validation.read(value, type_, request.options.field_validation, twice)
+        if causes:
+            raise invalid(group, kind, _name_in(value), causes)
+        request.warn.extend(text for text in warnings if text not in request.warn)
         return object
 
     async def admit(self, draft: Draft) -> None:
@@ -153,6 +159,7 @@ class Steps:
                 draft.new, namespaced=resource.namespaced, validate_name=rules.validate_name, custom=resource.custom
             ),
             *rules.validate(draft.new),
+            *rules.validate_create(draft.new),
         ]
         self._refuse(draft, causes)
 
@@ -183,8 +190,15 @@ class Steps:
         ]
         self._refuse(draft, causes)
 
+    def complete(self, draft: Draft) -> None:
+        """Put in what the original's answers always have. The last step before an object is stored."""
+        if not draft.definition.resource.custom:
+            validation.complete(draft.new, draft.definition.type)
+
     def warn(self, draft: Draft) -> None:
         warned = draft.request.warn
+        if draft.old is not None and not draft.definition.rules.warns_on_update:
+            return
         warned += [text for text in draft.definition.rules.warnings(draft.new) if text not in warned]
 
     def _refuse(self, draft: Draft, causes: Sequence[Cause]) -> None:

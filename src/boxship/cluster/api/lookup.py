@@ -27,7 +27,7 @@ class StoredObjects:
         if found is None:
             return None
         entry = await self._storage.get(found, namespace if found.namespaced else "", name)
-        return entry and self._object(entry)
+        return self._object(entry) if entry is not None else None
 
     async def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
         found = self._catalog.at(resource)

@@ -5,13 +5,13 @@ again.
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, Protocol
 
 from boxship.cluster.api import documents
 from boxship.cluster.api.request import Request
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid
+from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.patch import json_patch, merge, strategic
 from boxship.cluster.objects.schema.types import Type
 
@@ -31,7 +31,8 @@ class Replacement:
         self._object = object
 
     def on(self, object: Object) -> Object:
-        return deepcopy(self._object)
+        copied: Object = copy_of(self._object)
+        return copied
 
 
 class SentPatch:

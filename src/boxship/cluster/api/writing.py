@@ -7,7 +7,6 @@ the version that it wanted to change. What would change nothing is not written, 
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from copy import deepcopy
 
 from boxship.cluster.api import documents, patching
 from boxship.cluster.api.catalog import Catalog, Definition
@@ -19,14 +18,10 @@ from boxship.cluster.api.reading import Reading
 from boxship.cluster.api.request import Answer, Request
 from boxship.cluster.api.storage import Storage, decode, key_of
 from boxship.cluster.api.views import Views
-from boxship.cluster.objects import Object
+from boxship.cluster.objects import Object, apply
 from boxship.cluster.objects.failure import Failure, already_exists, conflict, not_found
+from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.store import Entry, Operation
-
-try:
-    from boxship.cluster.objects import apply
-except ImportError:
-    apply = None
 
 ATTEMPTS = 60  # times that a write is tried
 NAME_ATTEMPTS = 8  # times that a name is generated
@@ -74,16 +69,17 @@ class Writing:
         definition = draft.definition
         draft.name = draft.name or draft.new["metadata"].get("name") or ""
         base = "" if draft.name else draft.new["metadata"].get("generateName") or ""
-        admitted = deepcopy(draft.new) if self._commits.has_companions(definition) else draft.new
+        admitted = copy_of(draft.new) if self._commits.has_companions(definition) else draft.new
         generated = 0
         for _ in range(ATTEMPTS):
             if base:
                 draft.name = _generated(base)
-            draft.new = deepcopy(admitted) if admitted is not draft.new else admitted
+            draft.new = copy_of(admitted) if admitted is not draft.new else admitted
             extra = await self._commits.allot(definition, draft.new, None)
             self._steps.prepare_create(draft)
             self._steps.validate_create(draft)
             await self._steps.validate_admission(draft)
+            self._steps.complete(draft)
             self._steps.warn(draft)
             if draft.request.options.dry_run and await self._exists(draft):
                 raise already_exists(definition.resource, draft.name)
@@ -95,23 +91,25 @@ class Writing:
                     raise already_exists(definition.resource, draft.name) from None
         raise conflict(definition.resource, draft.name)
 
-    async def update(self, request: Request, way: Way | None = None, subresource: str = "") -> Answer:
+    async def update(self, request: Request, way: Way | None = None) -> Answer:
         definition = self._catalog.definition(request.resource)
         value, twice = self._sent(request)
         sent = await self._steps.read(request, definition, value, twice)
 
         async def build(old: Object | None) -> Object:
-            return deepcopy(sent)
+            copied: Object = copy_of(sent)
+            return copied
 
-        creates = definition.rules.create_on_update and not subresource
-        return await self.change(request, definition, build, way or whole(definition), creates)
+        creates = definition.rules.create_on_update and not request.subresource
+        entry, code = await self.change(request, definition, build, way or whole(definition), creates)
+        return await self._reading.answer(definition, request, entry, code)
 
-    async def patch(self, request: Request, way: Way | None = None, subresource: str = "") -> Answer:
+    async def patch(self, request: Request, way: Way | None = None) -> Answer:
         assert request.body is not None
         definition = self._catalog.definition(request.resource)
         way = way or whole(definition)
         if request.body.media_type == documents.APPLY_PATCH:
-            return await self._apply(request, definition, way, subresource)
+            return await self._apply(request, definition, way)
         patch, twice = patching.read(request, definition.request_type)
 
         async def build(old: Object | None) -> Object:
@@ -119,11 +117,12 @@ class Writing:
             live = await self._views.versioned(definition, old, request.resource.api_version)
             return await self._steps.read(request, definition, patch.on(live), twice)
 
-        return await self.change(request, definition, build, way)
+        entry, code = await self.change(request, definition, build, way)
+        return await self._reading.answer(definition, request, entry, code)
 
-    async def _apply(self, request: Request, definition: Definition, way: Way, subresource: str) -> Answer:
+    async def _apply(self, request: Request, definition: Definition, way: Way) -> Answer:
         value, twice = patching.read_applied(request)
-        applied = await self._steps.read_applied(request, definition, value, twice)
+        applied = await self._steps.read(request, definition, value, twice, defaults=False)
 
         async def build(old: Object | None) -> Object:
             merged = apply.apply(
@@ -132,14 +131,18 @@ class Writing:
                 definition.type,
                 manager=request.options.field_manager,
                 api_version=definition.working,
-                subresource=subresource,
+                subresource=request.subresource,
                 force=request.options.force,
                 now=stamp(self._steps.now()),
+                ignored=apply.ignored_fields(request.resource, request.subresource, applied),
             )
-            definition.rules.default(merged)
-            return merged
+            made: Object = copy_of(merged)
+            definition.rules.default(made)
+            return made
 
-        return await self.change(request, definition, build, way, creates=not subresource, managed=True)
+        creates = not request.subresource
+        entry, code = await self.change(request, definition, build, way, creates=creates, managed=True)
+        return await self._reading.answer(definition, request, entry, code)
 
     async def change(
         self,
@@ -149,8 +152,10 @@ class Writing:
         way: Way,
         creates: bool = False,
         managed: bool = False,
-    ) -> Answer:
-        """Bring what is there to what `build` makes of it. `managed`: `build` kept the managed fields itself."""
+        admitted: bool = True,
+    ) -> tuple[Entry, int]:
+        """Bring what is there to what `build` makes of it; the new state, and 201 if there was none. `managed`: `build`
+        kept the managed fields itself; not `admitted`: the admission has seen what this comes from."""
         key = key_of(request.resource, request.namespace, request.name)
         for attempt in range(ATTEMPTS):
             lock = self._locks.hold(key) if attempt else contextlib.nullcontext()
@@ -158,16 +163,15 @@ class Writing:
                 entry = await self._storage.get(request.resource, request.namespace, request.name)
                 try:
                     if entry is None:
-                        return await self._change_nothing(request, definition, build, creates, managed)
-                    changed = await self._change(request, definition, build, way, entry, managed)
+                        return await self._change_nothing(request, definition, build, creates, managed), 201
+                    return await self._change(request, definition, build, way, entry, managed, admitted), 200
                 except Lost:
                     continue
-                return await self._reading.answer(definition, request, changed)
         raise conflict(definition.resource, request.name)
 
     async def _change_nothing(
         self, request: Request, definition: Definition, build: Build, creates: bool, managed: bool
-    ) -> Answer:
+    ) -> Entry:
         """A change of what is not there: a create, where that is allowed."""
         if not creates:
             raise not_found(definition.resource, request.name)
@@ -183,15 +187,21 @@ class Writing:
         draft = Draft(request, definition, request.name, new)
         await self._steps.admit(draft)
         try:
-            entry = await self._put_new(draft)
+            return await self._put_new(draft)
         except Failure as failure:
             if failure.reason == "AlreadyExists":
                 raise Lost() from None
             raise
-        return await self._reading.answer(definition, request, entry, 201)
 
     async def _change(
-        self, request: Request, definition: Definition, build: Build, way: Way, entry: Entry, managed: bool
+        self,
+        request: Request,
+        definition: Definition,
+        build: Build,
+        way: Way,
+        entry: Entry,
+        managed: bool,
+        admitted: bool,
     ) -> Entry:
         """One try on one state. Raises Lost."""
         old = await self._views.versioned(definition, decode(entry.value, entry.modified), definition.working)
@@ -200,13 +210,16 @@ class Writing:
         check_version(draft)
         if not managed:
             self._manage(request, definition, new, old)
-        await self._steps.admit(draft)
+        if admitted:
+            await self._steps.admit(draft)
         extra: Sequence[Operation] = ()
         if way.counts:
             extra = await self._commits.allot(definition, draft.new, old)
         self._steps.prepare_update(draft, way)
         self._steps.validate_update(draft, way)
-        await self._steps.validate_admission(draft)
+        if admitted:
+            await self._steps.validate_admission(draft)
+        self._steps.complete(draft)
         self._steps.warn(draft)
         if _is_over(draft.new, old):
             return await self._finish(draft)
@@ -230,8 +243,6 @@ class Writing:
         )
 
     def _manage(self, request: Request, definition: Definition, new: Object, old: Object | None) -> None:
-        if apply is None:
-            return
         apply.update_managed(
             old,
             new,
@@ -240,6 +251,7 @@ class Writing:
             api_version=definition.working,
             subresource=request.subresource,
             now=stamp(self._steps.now()),
+            ignored=apply.ignored_fields(request.resource, request.subresource, new),
         )
 
     async def _exists(self, draft: Draft) -> bool:

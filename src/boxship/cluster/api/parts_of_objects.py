@@ -1,0 +1,215 @@
+"""The subresources that are a part of the object they belong to: status, approval, finalize, ephemeralcontainers,
+resize and scale. Each write to one is a write to the object that may change that part alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from boxship.cluster.api import documents, patching
+from boxship.cluster.api.catalog import Catalog, Definition
+from boxship.cluster.api.clock import stamp
+from boxship.cluster.api.drafts import Steps, Way, status, whole
+from boxship.cluster.api.reading import Reading
+from boxship.cluster.api.request import Answer, Request
+from boxship.cluster.api.storage import decode
+from boxship.cluster.api.views import Views, to_json
+from boxship.cluster.api.writing import Build, Writing
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid
+from boxship.cluster.objects.kinds.checking import copy_of
+from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES as OF_PODS
+from boxship.cluster.objects.rules import accept_both
+from boxship.cluster.objects.scale import BUILT_IN, apply_scale, scale_causes, scale_of
+from boxship.cluster.objects.tables import table_of
+from boxship.store import Entry
+
+SCALE_VERSION = "autoscaling/v1"
+DECIDED = ("Approved", "Denied", "Failed")  # conditions of a certificate request
+
+
+class ObjectParts:
+    """Answers get, update and patch of these subresources."""
+
+    def __init__(self, catalog: Catalog, views: Views, reading: Reading, steps: Steps, writing: Writing) -> None:
+        self._catalog = catalog
+        self._views = views
+        self._reading = reading
+        self._steps = steps
+        self._writing = writing
+
+    async def get(self, request: Request) -> Answer:
+        definition = self._catalog.definition(request.resource)
+        entry = await self._reading.entry(request)
+        if request.subresource == "scale":
+            return self._scale_answer(definition, request, await self._working(definition, entry))
+        return await self._reading.answer(definition, request, entry)
+
+    async def update(self, request: Request) -> Answer:
+        definition = self._catalog.definition(request.resource)
+        if request.subresource != "scale":
+            return await self._writing.update(request, way_of(definition, request.subresource, self._steps))
+        assert request.body is not None
+        expected = ("autoscaling", "v1", "Scale")
+        value, twice = documents.read_object(request.body, self._catalog.schemas, expected)
+        scale = self._read_scale(request, value, twice)
+        _check_name(request, scale)
+
+        async def build(old: Object | None) -> Object:
+            assert old is not None
+            return _scaled(old, scale, definition)
+
+        return await self._scale(request, definition, build)
+
+    async def patch(self, request: Request) -> Answer:
+        definition = self._catalog.definition(request.resource)
+        if request.subresource != "scale":
+            return await self._writing.patch(request, way_of(definition, request.subresource, self._steps))
+        assert request.body is not None
+        if request.body.media_type == documents.APPLY_PATCH:
+            raise Failure(501, "NotImplemented", "unsupported: server-side apply to scale")
+        patch, twice = patching.read(request, self._catalog.schemas.type_of("autoscaling", "v1", "Scale"))
+
+        async def build(old: Object | None) -> Object:
+            assert old is not None
+            scale = patch.on(scale_of(old, definition.scale or BUILT_IN))
+            return _scaled(old, self._read_scale(request, scale, twice), definition)
+
+        return await self._scale(request, definition, build)
+
+    async def _scale(self, request: Request, definition: Definition, build: Build) -> Answer:
+        entry, _ = await self._writing.change(request, definition, build, whole(definition))
+        return self._scale_answer(definition, request, await self._working(definition, entry))
+
+    def _read_scale(self, request: Request, value: Object, twice: Sequence[str]) -> Object:
+        """A Scale that was sent or patched, checked."""
+        version, kind = value.get("apiVersion") or SCALE_VERSION, value.get("kind") or "Scale"
+        if (version, kind) != (SCALE_VERSION, "Scale"):
+            raise bad_request(f"the object provided is unrecognized (must be of type Scale): {version} {kind}")
+        type_ = self._catalog.schemas.type_of("autoscaling", "v1", "Scale")
+        scale = self._steps.checked(request, value, type_, twice, "autoscaling", "Scale")
+        causes = scale_causes(scale)
+        if causes:
+            raise invalid("autoscaling", "Scale", request.name, causes)
+        return scale
+
+    def _scale_answer(self, definition: Definition, request: Request, object: Object) -> Answer:
+        scale = scale_of(object, definition.scale or BUILT_IN)
+        if request.view.form != "table":
+            return Answer(200, to_json(scale))
+        columns, rows = table_of(definition.resource, [scale], self._steps.now().timestamp(), kind="Scale")
+        metadata = to_json({"resourceVersion": object["metadata"]["resourceVersion"]})
+        return Answer(200, self._views.table(to_json(columns), [to_json(row) for row in rows], metadata))
+
+    async def _working(self, definition: Definition, entry: Entry) -> Object:
+        return await self._views.versioned(definition, decode(entry.value, entry.modified), definition.working)
+
+
+def way_of(definition: Definition, subresource: str, steps: Steps) -> Way:
+    """How a write to this subresource is prepared and checked."""
+    resource = definition.resource
+    rules = definition.rules
+    if subresource == "status":
+        if resource.kind == "CertificateSigningRequest":
+            return Way(lambda new, old: _keep_decision(new, old, steps), rules.validate_status, counts=False)
+        return status(definition)
+    if subresource == "approval":
+        return Way(lambda new, old: _take_decision(new, old, steps), accept_both, counts=False)
+    if subresource == "finalize":
+        return Way(_take_finalizers, accept_both, counts=False)
+    own = OF_PODS.get(subresource) if resource.plural == "pods" else None
+    if own is None:
+        raise Failure(404, "NotFound", "the server could not find the requested resource")
+    checks = own.validate
+    return Way(own.prepare, lambda new, old: (*rules.validate(new), *checks(new, old)))
+
+
+def _scaled(old: Object, scale: Object, definition: Definition) -> Object:
+    new = apply_scale(old, scale, definition.scale or BUILT_IN)
+    if not scale.get("metadata", {}).get("resourceVersion"):
+        new["metadata"].pop("resourceVersion", None)
+    uid = scale.get("metadata", {}).get("uid")
+    if uid:
+        new["metadata"]["uid"] = uid
+    return new
+
+
+def _check_name(request: Request, scale: Object) -> None:
+    name = scale.get("metadata", {}).get("name")
+    if name and name != request.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
+
+
+def _take_finalizers(new: Object, old: Object) -> None:
+    """Of a write to a namespace's `finalize` its finalizers are taken."""
+    finalizers = new.get("spec", {}).get("finalizers")
+    new["spec"] = {**old.get("spec", {})}
+    new["spec"].pop("finalizers", None)
+    if finalizers:
+        new["spec"]["finalizers"] = finalizers
+    new.pop("status", None)
+    if "status" in old:
+        new["status"] = copy_of(old["status"])
+
+
+def _conditions(object: Object) -> list[Object]:
+    return list(object.get("status", {}).get("conditions") or ())
+
+
+def _take_decision(new: Object, old: Object, steps: Steps) -> None:
+    """Of a write to `approval` the conditions are taken."""
+    conditions = _conditions(new)
+    metadata = new["metadata"]
+    new.clear()
+    new.update(copy_of({key: value for key, value in old.items() if key != "metadata"}))
+    new["metadata"] = metadata
+    new.setdefault("status", {}).pop("conditions", None)
+    if conditions:
+        new["status"]["conditions"] = _timed(conditions, old, steps)
+    _check_decisions(new, old, both=True)
+
+
+def _keep_decision(new: Object, old: Object, steps: Steps) -> None:
+    """Of a write to `status` everything but the decision, which is `approval`'s."""
+    metadata, status_ = new["metadata"], new.get("status") or {}
+    new.clear()
+    new.update(copy_of({key: value for key, value in old.items() if key not in ("metadata", "status")}))
+    new["metadata"] = metadata
+    new["status"] = status_
+    if _conditions(new):
+        status_["conditions"] = _timed(_conditions(new), old, steps)
+    if not status_:
+        del new["status"]
+    _check_decisions(new, old, both=False)
+
+
+def _timed(conditions: Sequence[Object], old: Object, steps: Steps) -> list[Object]:
+    """The conditions with the times that the server fills in."""
+    now = stamp(steps.now())
+    before: Mapping[str, Object] = {each.get("type", ""): each for each in _conditions(old)}
+    timed = []
+    for condition in conditions:
+        known = before.get(condition.get("type", ""), {})
+        changed = known.get("status") != condition.get("status")
+        made = dict(condition)
+        made.setdefault("lastUpdateTime", now)
+        since = now if changed else known.get("lastTransitionTime", now)
+        made.setdefault("lastTransitionTime", since)
+        timed.append(made)
+    return timed
+
+
+def _check_decisions(new: Object, old: Object, both: bool) -> None:
+    """A decision stays; Approved and Denied exclude each other. `both`: this write may decide. Raises Failure 422."""
+    kinds = [each.get("type") for each in _conditions(new)]
+    before = [each.get("type") for each in _conditions(old)]
+    causes = []
+    for kind in DECIDED[:2]:
+        removed, added = kind in before and kind not in kinds, kind in kinds and kind not in before
+        if removed or (added and not both):
+            why = f'updates may not {"remove" if removed else "add"} a condition of type "{kind}"'
+            causes.append(Cause("FieldValueForbidden", "status.conditions", f"Forbidden: {why}"))
+    if "Approved" in kinds and "Denied" in kinds:
+        why = 'Invalid value: "Denied": Approved and Denied conditions are mutually exclusive'
+        causes.append(Cause("FieldValueInvalid", "status.conditions", why))
+    if causes:
+        name = old["metadata"].get("name", "")
+        raise invalid("certificates.k8s.io", "CertificateSigningRequest", name, causes)
