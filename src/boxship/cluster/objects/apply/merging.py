@@ -1,0 +1,110 @@
+"""Merge an applied configuration into a live value, and take fields out of a value."""
+
+from typing import Any
+
+from boxship.cluster.objects.apply import fields, shapes
+from boxship.cluster.objects.apply.fields import Fields
+from boxship.cluster.objects.apply.shapes import LEAF, MAP, child_type, shape_of
+from boxship.cluster.objects.patch.copies import copied
+from boxship.cluster.objects.schema.types import Type
+from boxship.errors import Invalid
+
+GONE = object()
+
+
+def merged(live: Any, applied: Any, type_: Type | None) -> Any:
+    """Both together; where both have a leaf, the applied one. The result shares nothing with either."""
+    shape = shape_of(type_, applied)
+    if shape is LEAF or shape is not shape_of(type_, live):
+        return copied(applied)
+    if not applied:
+        return copied(live)
+    if shape is MAP:
+        result = {
+            key: merged(value, applied[key], child_type(type_, key)) if key in applied else copied(value)
+            for key, value in live.items()
+        }
+        for key, value in applied.items():
+            if key not in live:
+                result[key] = copied(value)
+        return result
+    assert type_ is not None
+    return _merged_list(live, applied, type_)
+
+
+def _merged_list(live: list[Any], applied: list[Any], type_: Type) -> list[Any]:
+    """Items in the applied order, with those that only the live list has where they stood between them."""
+    wanted = {shapes.element_of(type_, item): item for item in applied}
+    old = [(_name(type_, item), item) for item in live]
+    counted: dict[str | None, int] = {}
+    for name, _ in old:
+        counted[name] = counted.get(name, 0) + 1
+    single = {name: item for name, item in old if counted[name] == 1}
+    order = [*wanted]
+    shared = [name for name in order if name in counted]
+    result: list[Any] = []
+    done: set[str] = set()
+
+    def take(name: str) -> None:
+        done.add(name)
+        item = wanted[name]
+        result.append(merged(single[name], item, type_.items) if name in single else copied(item))
+
+    at = 0
+    for name, item in old:
+        if name is None or name not in wanted:
+            result.append(copied(item))
+            continue
+        if name in done or not shared or name != shared[0]:
+            continue  # stands elsewhere in what is applied
+        while at < len(order) and order[at] != name:
+            take(order[at])
+            at += 1
+        take(name)
+        at += 1
+        shared = [other for other in shared if other not in done]
+    for name in order[at:]:
+        take(name)
+    return result
+
+
+def _name(type_: Type, item: Any) -> str | None:
+    try:
+        return shapes.element_of(type_, item)
+    except Invalid:
+        return None
+
+
+def removed(value: Any, gone: Fields, type_: Type | None) -> Any:
+    """The value without the paths of the set; maps and lists that become empty go too. Shares parts with the value."""
+    found = _removed(value, gone, type_)
+    return {} if found is GONE else found
+
+
+def _removed(value: Any, gone: Fields, type_: Type | None) -> Any:
+    shape = shape_of(type_, value)
+    if shape is LEAF or not gone or not value:
+        return value
+    if shape is MAP:
+        result = {}
+        for key, part in value.items():
+            node = gone.get(f"f:{key}")
+            if node is None:
+                result[key] = part
+            elif not fields.member(node):
+                left = _removed(part, node, child_type(type_, key))
+                if left is not GONE:
+                    result[key] = left
+        return result or GONE
+    assert type_ is not None
+    items = []
+    for item in value:
+        name = _name(type_, item)
+        node = gone.get(name) if name is not None else None
+        if node is None:
+            items.append(item)
+        elif not fields.member(node):
+            left = _removed(item, node, type_.items)
+            if left is not GONE:
+                items.append(left)
+    return items or GONE
