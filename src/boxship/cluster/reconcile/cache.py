@@ -1,0 +1,146 @@
+"""The objects of one resource as they are known now: listed once, then watched, listed again where the watch cannot go
+on. Whoever wants to hear of changes subscribes; the order of changes to one object is kept."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from boxship.cluster.access import Reader, Watcher
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]  # namespace ("" for a cluster's resource) and name
+Told = Callable[[Key, Any, Any], None]  # key, what was kept before, what is kept now; None: it is not there
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
+SLICE = 100  # objects before others have their turn
+
+
+class Source(Reader, Watcher, Protocol):
+    """Where a cache reads."""
+
+
+def whole(object: Object) -> Object:
+    return object
+
+
+class Cache:
+    """One resource ("v1/namespaces"). `keep` says what of an object is kept: less is better where there are many."""
+
+    def __init__(
+        self,
+        source: Source,
+        resource: str,
+        *,
+        keep: Callable[[Object], Any] = whole,
+        labels: str = "",
+        fields: str = "",
+    ) -> None:
+        self.resource = resource
+        self._source = source
+        self._keep = keep
+        self._labels = labels
+        self._fields = fields
+        self._items: dict[Key, tuple[str, Any]] = {}  # with the resourceVersion
+        self._told: list[Told] = []
+        self._ready = asyncio.Event()
+
+    def get(self, key: Key) -> Any:
+        """None: it is not there."""
+        found = self._items.get(key)
+        return found[1] if found else None
+
+    def keys(self) -> list[Key]:
+        return list(self._items)
+
+    def items(self) -> Iterator[tuple[Key, Any]]:
+        return ((key, kept) for key, (_, kept) in self._items.items())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def subscribe(self, told: Told) -> None:
+        """Hear of every change from now on; of what is there already at once."""
+        self._told.append(told)
+        for key, (_, kept) in list(self._items.items()):
+            told(key, None, kept)
+
+    async def ready(self) -> None:
+        """Wait until all was listed once."""
+        await self._ready.wait()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._ready.is_set()
+
+    async def run(self) -> None:
+        """Without end. What the API refuses or cannot do now is tried again."""
+        pause = FIRST_PAUSE
+        version = ""
+        while True:
+            try:
+                if not version:
+                    version = await self._list()
+                    self._ready.set()
+                    pause = FIRST_PAUSE
+                version = await self._watch(version)
+            except Failure as failure:
+                if failure.code != 410:
+                    log.warning("cannot follow %s: %s", self.resource, failure)
+                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+                    pause = min(pause * 2, LONGEST_PAUSE)
+                version = ""
+            except BoxshipError as error:
+                log.warning("cannot follow %s: %s", self.resource, error)
+                await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+                pause = min(pause * 2, LONGEST_PAUSE)
+                version = ""
+
+    async def _list(self) -> str:
+        listing = await self._source.list(self.resource, labels=self._labels, fields=self._fields)
+        found = set()
+        for count, item in enumerate(listing.items, 1):
+            key = key_of(item)
+            found.add(key)
+            known = self._items.get(key)
+            if known is None or known[0] != item["metadata"].get("resourceVersion"):
+                self._put(key, item)
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+        for key in [key for key in self._items if key not in found]:
+            self._remove(key)
+        return listing.version
+
+    async def _watch(self, version: str) -> str:
+        events = self._source.watch(self.resource, version=version, labels=self._labels, fields=self._fields)
+        async for event in events:
+            version = event.object["metadata"]["resourceVersion"]
+            if event.type == "DELETED":
+                self._remove(key_of(event.object))
+            elif event.type != "BOOKMARK":
+                self._put(key_of(event.object), event.object)
+        return version
+
+    def _put(self, key: Key, object: Object) -> None:
+        old = self.get(key)
+        kept = self._keep(object)
+        self._items[key] = (object["metadata"].get("resourceVersion", ""), kept)
+        self._tell(key, old, kept)
+
+    def _remove(self, key: Key) -> None:
+        known = self._items.pop(key, None)
+        if known is not None:
+            self._tell(key, known[1], None)
+
+    def _tell(self, key: Key, old: Any, new: Any) -> None:
+        for told in self._told:
+            told(key, old, new)
+
+
+def key_of(object: Object) -> Key:
+    metadata = object["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
