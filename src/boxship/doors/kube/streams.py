@@ -1,10 +1,12 @@
 """Watches on the wire: JSON lines in a chunked answer, or one message each on a WebSocket."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from boxship.doors.kube.metrics import Key, Metrics
-from boxship.transport.exchange import Request, close_stream
+from boxship.errors import Canceled
+from boxship.transport.exchange import Request, WebSocket, close_stream
 
 STALL_SECONDS = 30.0  # a watcher that takes nothing for so long is cut off
 
@@ -34,15 +36,30 @@ class Watching:
 
 
 async def send_messages(request: Request, events: AsyncIterator[bytes]) -> None:
-    """A watch as WebSocket messages, one for each event."""
+    """A watch as WebSocket messages, one for each event, until the watch ends or the client goes."""
     try:
         socket = await request.websocket()
         try:
-            async for lines in events:
-                for line in lines.splitlines():
-                    async with asyncio.timeout(STALL_SECONDS):
-                        await socket.send_text(line)
+            async with asyncio.TaskGroup() as tasks:
+                both = [tasks.create_task(_send(socket, events)), tasks.create_task(_leave(socket))]
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                for task in both:
+                    task.cancel()
         finally:
             await socket.close()
     finally:
         await close_stream(events)
+
+
+async def _send(socket: WebSocket, events: AsyncIterator[bytes]) -> None:
+    with contextlib.suppress(Canceled, TimeoutError):
+        async for lines in events:
+            for line in lines.splitlines():
+                async with asyncio.timeout(STALL_SECONDS):
+                    await socket.send_text(line)
+
+
+async def _leave(socket: WebSocket) -> None:
+    """Until the client closes; what it sends says nothing."""
+    while await socket.receive() is not None:
+        continue
