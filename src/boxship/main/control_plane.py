@@ -19,15 +19,16 @@ from boxship.cluster.api.authentication.authenticator import Authenticator
 from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.bootstrap import objects
-from boxship.cluster.api.bootstrap.objects import Site as BootstrapSite
 from boxship.cluster.api.bootstrap.start import announce, begin
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import SystemClock
+from boxship.cluster.api.fairness.fairness import Fairness
 from boxship.cluster.api.gate import Gate
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
-from boxship.cluster.api.storage import Storage, Unsealed
+from boxship.cluster.api.sealing.settings import default_sealer, sealer_of
+from boxship.cluster.api.storage import Sealer, Storage, Unsealed
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.schema.builtin import load
 from boxship.doors.kube.door import Door
@@ -36,6 +37,7 @@ from boxship.doors.kube.metrics import Metrics
 from boxship.doors.kube.site import Facts, Site
 from boxship.errors import BoxshipError
 from boxship.main.control_admission import admission
+from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_options import ControlOptions, history_seconds
 from boxship.pki.cluster import ClusterAuthority, open_authority
@@ -45,6 +47,7 @@ from boxship.store.sqlite import SqliteStore
 from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress, outgoing_address
 from boxship.transport.server import Server
+from boxship.wire import yaml_text
 
 log = logging.getLogger("boxship-control")
 
@@ -83,7 +86,7 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         clock = SystemClock()
-        storage = Storage(store, Unsealed())
+        storage = Storage(store, sealer_by(options, data))
         catalog = Catalog(schemas)
         lookup = StoredObjects(storage, catalog)
         client = HttpClient(user_agent="boxship-control")
@@ -95,27 +98,29 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         authorizer = Authorizer(storage)
         tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
         authenticator = Authenticator(lookup, authority.clients, tokens, clock)
-        gate = Gate(api, authenticator, authorizer)
+        fairness = Fairness(storage)
+        gate = Gate(api, authenticator, authorizer, fairness)
         metrics = Metrics(gauges(store))
         health = Health(checks(store))
         facts = Facts(options.advertise, version_document())
         site = Site(catalog, facts, health, metrics)
         door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
-        await begin(itself, bootstrap_site(options, authority))
-        await authorizer.prepare()
-        inside = Inside(api, catalog, User("system:apiserver", (SYSTEM_MASTERS,)), "boxship-control")
         place = site_of(options, authority)
-        await begin(inside, place)
+        await begin(itself, place)
+        await authorizer.prepare()
+        await fairness.prepare()
         server = Server(door.handle)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(api.run()), tasks.create_task(authorizer.follow())]
+            running = [tasks.create_task(part) for part in (api.run(), authorizer.follow(), fairness.follow())]
+            if "controllers" in options.role:
+                running.append(tasks.create_task(controllers(api, catalog, authorizer, authority).run()))
             await server.start([TlsAddress(options.host, options.port, LiveContext(authority), clients=False)])
             try:
                 yield Plane(api, gate, door, server, authority)
             finally:
                 await server.stop()
                 with contextlib.suppress(BoxshipError):
-                    await announce(inside, place, present=False)
+                    await announce(itself, place, present=False)
                 for task in running:
                     task.cancel()
 
@@ -143,17 +148,14 @@ async def _open_store(options: ControlOptions) -> Store:
     return await SqliteStore.open(Path(rest), history_limit=None, history_seconds=seconds)
 
 
-def bootstrap_site(options: ControlOptions, authority: ClusterAuthority) -> BootstrapSite:
-    """What the objects that a cluster begins with say of this server."""
-    host, _, port = options.advertise.rpartition(":")
-    return BootstrapSite(
-        address=host.strip("[]"),
-        port=int(port),
-        server=f"https://{options.advertise}",
-        service_cidrs=(options.service_cidr,),
-        authority=authority.ca_pem,
-        front_proxy_authority=authority.front_proxy_ca.read_bytes(),
-    )
+def sealer_by(options: ControlOptions, data: Path) -> Sealer:
+    """What seals secrets at rest: a key of our own, unless a file says otherwise."""
+    if options.encryption == "none":
+        return Unsealed()
+    if options.encryption == "auto":
+        return default_sealer(data / "encryption.key")
+    document, _ = yaml_text.read(Path(options.encryption).read_bytes())
+    return sealer_of(document)
 
 
 def hosts_of(options: ControlOptions) -> list[str]:

@@ -1,0 +1,38 @@
+"""The controllers of the control plane, each with a client of its own: it acts as its service account of kube-system,
+and may do no more than that account's role allows, although it runs in the API's own process."""
+
+from boxship.cluster.api.authorization.authorizer import Authorizer
+from boxship.cluster.api.catalog import Catalog
+from boxship.cluster.api.gate import Performs, asked
+from boxship.cluster.api.inside import Inside
+from boxship.cluster.api.request import Reply, Request, User
+from boxship.cluster.controllers.starting import Means, make_runner
+from boxship.cluster.reconcile.runner import Runner
+from boxship.pki.cluster import ClusterAuthority
+
+READER = User("system:kube-controller-manager", ("system:authenticated",))
+ACCOUNT = "system:serviceaccount:kube-system:{}"
+GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+AGENT = "kube-controller-manager"
+
+
+class Guarded:
+    """Implements gate.Performs: the API behind the authoriser."""
+
+    def __init__(self, api: Performs, authorizer: Authorizer) -> None:
+        self._api = api
+        self._authorizer = authorizer
+
+    async def perform(self, request: Request) -> Reply:
+        await self._authorizer.check(asked(request, request.verb))
+        return await self._api.perform(request)
+
+
+def controllers(api: Performs, catalog: Catalog, authorizer: Authorizer, authority: ClusterAuthority) -> Runner:
+    """All of them, ready to run."""
+    guarded = Guarded(api, authorizer)
+
+    def client_of(name: str) -> Inside:
+        return Inside(guarded, catalog, User(ACCOUNT.format(name), GROUPS), AGENT)
+
+    return make_runner(Means(client_of, Inside(guarded, catalog, READER, AGENT), authority.ca_pem))
