@@ -18,6 +18,7 @@ from boxship.cluster.api.api import Api, Parts
 from boxship.cluster.api.authentication.authenticator import Authenticator
 from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
+from boxship.cluster.api.authorization.reviews import Reviews
 from boxship.cluster.api.bootstrap import objects
 from boxship.cluster.api.bootstrap.start import announce, begin
 from boxship.cluster.api.catalog import Catalog
@@ -94,16 +95,17 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
         itself = Inside(Api(Parts(storage=storage, catalog=catalog, clock=clock)), catalog, SERVER, "boxship-control")
         chain = admission(lookup, catalog, itself, client)
-        api = Api(Parts(storage=storage, catalog=catalog, clock=clock, chain=chain))
         authorizer = Authorizer(storage)
         tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
         authenticator = Authenticator(lookup, authority.clients, tokens, clock)
+        reviews = Reviews(authorizer, authenticator)
+        api = Api(Parts(storage=storage, catalog=catalog, clock=clock, chain=chain, reviews=reviews, tokens=tokens))
         fairness = Fairness(storage)
         gate = Gate(api, authenticator, authorizer, fairness)
         metrics = Metrics(gauges(store))
         health = Health(checks(store))
         facts = Facts(options.advertise, version_document())
-        site = Site(catalog, facts, health, metrics)
+        site = Site(catalog, facts, health, metrics, keys=tokens)
         door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
         place = site_of(options, authority)
         await begin(itself, place)

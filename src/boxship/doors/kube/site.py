@@ -69,9 +69,9 @@ class Nowhere:
 class Keys(Protocol):
     """How others check the tokens of service accounts."""
 
-    def discovery_document(self) -> bytes: ...
+    def discovery_document(self, server: str) -> bytes: ...
 
-    def jwks(self) -> bytes: ...
+    def key_set(self) -> bytes: ...
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -129,12 +129,12 @@ class Site:
     async def _issuer(self, _: Request) -> Reply:
         if self._keys is None:
             raise no_such_path()
-        return Reply(200, {"Content-Type": JSON}, self._keys.discovery_document())
+        return Reply(200, {"Content-Type": JSON}, self._keys.discovery_document(f"https://{self._facts.address}"))
 
     async def _key_set(self, _: Request) -> Reply:
         if self._keys is None:
             raise no_such_path()
-        return Reply(200, {"Content-Type": "application/jwk-set+json"}, self._keys.jwks())
+        return Reply(200, {"Content-Type": "application/jwk-set+json"}, self._keys.key_set())
 
     async def _index(self, _: Request) -> Reply:
         groups = self._current().versions
