@@ -109,9 +109,9 @@ def _pruned(merged: Object, managed: Managed, last: Fields, claimed: Fields, typ
     for entry in managed.values():
         still = fields.union(still, entry.fields)
     kept = fields.union(named(extent.applied_fields(pruned, type_)), named(still))
-    pruned = merging.removed(merged, fields.difference(everything, kept), type_)
+    pruned = merging.removed(merged, fields.difference(everything, kept), type_, still)
     gone = fields.difference(everything, named(extent.applied_fields(pruned, type_)))
-    result: Object = merging.removed(merged, fields.intersection(gone, named(last)), type_)
+    result: Object = merging.removed(merged, fields.intersection(gone, named(last)), type_, still)
     return result
 
 

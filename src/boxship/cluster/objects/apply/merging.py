@@ -10,6 +10,7 @@ from boxship.cluster.objects.schema.types import Type
 from boxship.errors import Invalid
 
 GONE = object()
+EMPTY: Fields = {}
 
 
 def merged(live: Any, applied: Any, type_: Type | None) -> Any:
@@ -75,36 +76,40 @@ def _name(type_: Type, item: Any) -> str | None:
         return None
 
 
-def removed(value: Any, gone: Fields, type_: Type | None) -> Any:
-    """The value without the paths of the set; maps and lists that become empty go too. Shares parts with the value."""
-    found = _removed(value, gone, type_)
+def removed(value: Any, gone: Fields, type_: Type | None, stay: Fields = EMPTY) -> Any:
+    """The value without the paths of the set; maps and lists that become empty go too, but for those that `stay`.
+    Shares parts with the value."""
+    found = _removed(value, gone, type_, stay)
     return {} if found is GONE else found
 
 
-def _removed(value: Any, gone: Fields, type_: Type | None) -> Any:
+def _removed(value: Any, gone: Fields, type_: Type | None, stay: Fields) -> Any:
     shape = shape_of(type_, value)
     if shape is LEAF or not gone or not value:
         return value
     if shape is MAP:
         result = {}
         for key, part in value.items():
-            node = gone.get(f"f:{key}")
+            element = f"f:{key}"
+            node = gone.get(element)
             if node is None:
                 result[key] = part
             elif not fields.member(node):
-                left = _removed(part, node, child_type(type_, key))
+                left = _removed(part, node, child_type(type_, key), stay.get(element, EMPTY))
                 if left is not GONE:
                     result[key] = left
+                elif element in stay and fields.member(stay[element]):
+                    result[key] = type(part)()
         return result or GONE
     assert type_ is not None
     items = []
     for item in value:
         name = _name(type_, item)
         node = gone.get(name) if name is not None else None
-        if node is None:
+        if node is None or name is None:
             items.append(item)
         elif not fields.member(node):
-            left = _removed(item, node, type_.items)
+            left = _removed(item, node, type_.items, stay.get(name, EMPTY))
             if left is not GONE:
                 items.append(left)
     return items or GONE

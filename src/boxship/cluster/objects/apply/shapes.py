@@ -15,8 +15,6 @@ UNTYPED_ATOMIC = ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
 NAMELESS = "associative list with keys may not have {} element"
 # Keys of lists that have a default which the schema's data leaves out.
 KEY_DEFAULTS = {"protocol": "TCP"}
-# Fields that Go's structs always have, so that nobody comes to own them by making them.
-STRUCTS = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy"})
 
 
 class Shape(enum.Enum):
@@ -57,10 +55,10 @@ def is_named(type_: Type | None, key: str) -> bool:
 
 
 def always_there(type_: Type | None, key: str) -> bool:
-    """Whether a built-in kind's object has this field even where it is not written."""
-    if type_ is None or not type_.name.startswith("io.k8s."):
-        return False
-    return key in STRUCTS or key in type_.required
+    """Whether an object has this field even where it is not written: Go's structs, so that nobody owns them for having
+    made them."""
+    below = child_type(type_, key)
+    return below is not None and below.always
 
 
 def element_of(type_: Type, item: Any) -> str:
