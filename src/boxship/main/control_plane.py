@@ -18,6 +18,7 @@ from boxship.cluster.api.api import Api, Parts
 from boxship.cluster.api.authentication.authenticator import Authenticator
 from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
+from boxship.cluster.api.authorization.plugins import guards
 from boxship.cluster.api.authorization.reviews import Reviews
 from boxship.cluster.api.bootstrap import objects
 from boxship.cluster.api.bootstrap.start import announce, begin
@@ -94,8 +95,8 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         stack.push_async_callback(client.close)
         # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
         itself = Inside(Api(Parts(storage=storage, catalog=catalog, clock=clock)), catalog, SERVER, "boxship-control")
-        chain = admission(lookup, catalog, itself, client)
         authorizer = Authorizer(storage)
+        chain = admission(lookup, catalog, itself, client, validating=guards(authorizer))
         tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
         authenticator = Authenticator(lookup, authority.clients, tokens, clock)
         reviews = Reviews(authorizer, authenticator)
