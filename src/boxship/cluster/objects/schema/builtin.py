@@ -5,10 +5,7 @@ definition becomes Types when the first kind that needs it is asked for. The fil
 is missing, old or damaged is made again, and a folder that cannot be written only costs time.
 """
 
-import contextlib
-import hashlib
 import importlib.util
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,13 +14,13 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.objects.catalog import GROUP_VERSIONS
+from boxship.cluster.objects.schema.keeping import read_kept, write_kept
 from boxship.cluster.objects.schema.types import Form, Type
 from boxship.errors import NotFound, Unavailable
 
 DATA_VERSION = "v1.36.0"
 FORMAT_VERSION = 2  # raised when what is in the file changes its meaning
 FILE_NAME = "schemas.cache"
-DIGEST_SIZE = 16  # bytes
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 PREFIX = "#/$defs/"
@@ -164,16 +161,19 @@ class Schemas:
 
 def load(cache: Path | None) -> Schemas:
     """The built-in schemas; `cache` is the folder of the cache file, which may be deleted at any time."""
-    source = _source()
-    state = source.stat()
-    key = f"{DATA_VERSION} {FORMAT_VERSION} {state.st_size} {state.st_mtime_ns}\n".encode()
-    compiled = _read(cache, key) if cache else None
-    if compiled is None:
-        payload = compile_definitions(msgspec.json.decode(source.read_bytes())["$defs"], _presence())
-        compiled = _compiled.decode(payload)
+    key = f"{data_key()} {FORMAT_VERSION}".encode()
+    payload = read_kept(cache / FILE_NAME, key) if cache else None
+    if payload is None:
+        payload = compile_definitions(msgspec.json.decode(_source().read_bytes())["$defs"], _presence())
         if cache:
-            _write(cache, key, payload)
-    return Schemas(compiled)
+            write_kept(cache / FILE_NAME, key, payload)
+    return Schemas(_compiled.decode(payload))
+
+
+def data_key() -> str:
+    """What changes with the package's data."""
+    state = _source().stat()
+    return f"{DATA_VERSION} {state.st_size} {state.st_mtime_ns}"
 
 
 def source_folder() -> Path:
@@ -186,32 +186,6 @@ def source_folder() -> Path:
 
 def _source() -> Path:
     return source_folder() / "_definitions.json"
-
-
-def _read(cache: Path, key: bytes) -> Compiled | None:
-    with contextlib.suppress(OSError, msgspec.DecodeError, ValueError):
-        data = (cache / FILE_NAME).read_bytes()
-        found, _, rest = data.partition(b"\n")
-        digest, payload = rest[:DIGEST_SIZE], rest[DIGEST_SIZE:]
-        if found + b"\n" == key and digest == _digest(payload):
-            return _compiled.decode(payload)
-    return None
-
-
-def _write(cache: Path, key: bytes, payload: bytes) -> None:
-    """All or nothing; several processes may do it at once."""
-    temporary = cache / f"{FILE_NAME}.{os.getpid()}"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(key + _digest(payload) + payload)
-        temporary.replace(cache / FILE_NAME)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _digest(payload: bytes) -> bytes:
-    return hashlib.blake2b(payload, digest_size=DIGEST_SIZE).digest()
 
 
 def _presence() -> dict[str, list[Any]]:
