@@ -84,6 +84,10 @@ class Api:
         """Follow the store, without end."""
         await self._hub.run()
 
+    def end_watches(self) -> None:
+        """All watches end, as at a shutdown; their clients come again."""
+        self._hub.end_all()
+
     async def perform(self, request: Request) -> Reply:
         """Raises Failure, whatever goes wrong."""
         try:

@@ -15,7 +15,7 @@ import msgspec
 from boxship.cluster.api import versions
 from boxship.cluster.api.catalog import Catalog, Definition
 from boxship.cluster.api.happenings import Channel, Event, Happening, Topic, event_line, judge
-from boxship.cluster.api.listing import Lister
+from boxship.cluster.api.listing import Lister, Page
 from boxship.cluster.api.request import Request, Stream
 from boxship.cluster.api.selection import Facts, Selection
 from boxship.cluster.api.storage import ROOT, Storage, prefix_of
@@ -54,9 +54,9 @@ class Hub:
                         channel.publish(Happening(self._storage.opened_change(change)))
             except Compacted:
                 self.settled = 0
-                self._end_all()
+                self.end_all()
             except Unavailable:
-                self._end_all()
+                self.end_all()
                 await asyncio.sleep(RETRY)
 
     async def join(self, storage: str) -> Channel:
@@ -68,7 +68,7 @@ class Hub:
         first, _, rest = key[len(ROOT) :].partition("/")
         return self._channels.get(first) or self._channels.get(f"{first}/{rest.partition('/')[0]}")
 
-    def _end_all(self) -> None:
+    def end_all(self) -> None:
         for channel in self._channels.values():
             channel.end_all()
 
@@ -94,10 +94,16 @@ class Watching:
         asked = versions.number(request.options.version)
         if asked:
             await versions.wait_until_known(self._storage.store, asked)
-        return Stream(self._follow(request, definition, selection, asked))
+        page: Page | None = None
+        if request.options.parameters.get("sendInitialEvents", ("",))[0] == "false" and not asked:
+            asked = await self._storage.store.revision()
+        elif not asked or request.options.initial_events:
+            page = await self._lister.page(_plain(request), selection)
+            asked = page.revision
+        return Stream(self._follow(request, definition, selection, asked, page))
 
     async def _follow(
-        self, request: Request, definition: Definition, selection: Selection, asked: int
+        self, request: Request, definition: Definition, selection: Selection, asked: int, page: Page | None
     ) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         lasts = request.options.timeout or LASTS * (1 + random.random())
@@ -108,11 +114,11 @@ class Watching:
         else:
             scope = prefix_of(resource)
         try:
-            if not asked or request.options.initial_events:
-                async for piece in self._first(request, reader, selection):
+            reader.told = asked
+            if page is not None:
+                async for piece in self._first(request, reader, page):
                     yield piece
-            else:
-                reader.told = asked
+                page = None
             channel = await self._hub.join(resource.storage)
             shape = (resource.path, scope, selection.shape, request.view)
             topic = channel.join(shape, lambda: Topic(definition, request.view, selection, scope, self._views))
@@ -127,17 +133,8 @@ class Watching:
         except Failure as failure:
             yield failed(failure)
 
-    async def _first(self, request: Request, reader: "_Reader", selection: Selection) -> AsyncIterator[bytes]:
+    async def _first(self, request: Request, reader: "_Reader", page: Page) -> AsyncIterator[bytes]:
         """What is there, as ADDED events, and the bookmark that ends them."""
-        options = request.options
-        unwanted = options.parameters.get("sendInitialEvents", ("",))[0] == "false"
-        if unwanted:
-            reader.told = await self._storage.store.revision()
-            return
-        plain = msgspec.structs.replace(
-            request, options=msgspec.structs.replace(options, version="", match="", initial_events=False, limit=0)
-        )
-        page = await self._lister.page(plain, selection)
         parts: list[bytes] = []
         size = 0
         for count, sealed in enumerate(page.entries):
@@ -149,8 +146,7 @@ class Watching:
                 parts, size = [], 0
             elif count % 100 == 99:
                 await asyncio.sleep(0)
-        reader.told = page.revision
-        if options.initial_events:
+        if request.options.initial_events:
             parts.append(reader.bookmark(page.revision, {"k8s.io/initial-events-end": "true"}))
         if parts:
             yield b"".join(parts)
@@ -245,6 +241,14 @@ class _Reader:
         if self._view.form == "table":
             shown |= {"columnDefinitions": None, "rows": []}
         return event_line("BOOKMARK", to_json(shown))
+
+
+def _plain(request: Request) -> Request:
+    """The list that the first events of a watch are."""
+    options = msgspec.structs.replace(
+        request.options, version="", match="", initial_events=False, limit=0, token="", bookmarks=False
+    )
+    return msgspec.structs.replace(request, options=options)
 
 
 def failed(failure: Failure) -> bytes:
