@@ -30,8 +30,10 @@ from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.sealing.settings import default_sealer, sealer_of
+from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Sealer, Storage, Unsealed
 from boxship.cluster.objects import protobuf
+from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import load
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
@@ -93,20 +95,23 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         lookup = StoredObjects(storage, catalog)
         client = HttpClient(user_agent="boxship-control")
         stack.push_async_callback(client.close)
+        companions = {"services/specs": ServiceAddresses(store, options.service_cidr, clock)}
+        parts = Parts(storage=storage, catalog=catalog, clock=clock, companions=companions)
         # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
-        itself = Inside(Api(Parts(storage=storage, catalog=catalog, clock=clock)), catalog, SERVER, "boxship-control")
+        itself = Inside(Api(parts), catalog, SERVER, "boxship-control")
         authorizer = Authorizer(storage)
         chain = admission(lookup, catalog, itself, client, validating=guards(authorizer))
         tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
         authenticator = Authenticator(lookup, authority.clients, tokens, clock)
         reviews = Reviews(authorizer, authenticator)
-        api = Api(Parts(storage=storage, catalog=catalog, clock=clock, chain=chain, reviews=reviews, tokens=tokens))
+        api = Api(msgspec.structs.replace(parts, chain=chain, reviews=reviews, tokens=tokens))
         fairness = Fairness(storage)
         gate = Gate(api, authenticator, authorizer, fairness)
         metrics = Metrics(gauges(store))
         health = Health(checks(store))
         facts = Facts(options.advertise, version_document())
-        site = Site(catalog, facts, health, metrics, keys=tokens)
+        documents = Documents(data / "cache")
+        site = Site(catalog, facts, health, metrics, documents=documents, keys=tokens)
         door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
         place = site_of(options, authority)
         await begin(itself, place)
