@@ -35,7 +35,6 @@ class ControlOptions(
     store_key: str = ""
     history: str = "24h"
     service_cidr: str = "10.96.0.0/16"
-    node_ports: str = "30000-32767"
     cluster_domain: str = "cluster.local"
     issuer: str = ""
     encryption: str = "auto"
@@ -66,7 +65,6 @@ SINGLE: dict[str, tuple[str, str]] = {
     "store-key": ("FILE", "its key"),
     "history": ("DURATION", "how long changes can be looked back on, and watches go on from (default 24h)"),
     "service-cidr": ("CIDR", "addresses of services (default 10.96.0.0/16)"),
-    "node-ports": ("FIRST-LAST", "ports of services on nodes (default 30000-32767)"),
     "cluster-domain": ("DOMAIN", "of the names of services (default cluster.local)"),
     "issuer": ("URL", "who the tokens of service accounts come from (default https://kubernetes.default.svc.DOMAIN)"),
     "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
@@ -138,14 +136,6 @@ def history_seconds(options: ControlOptions) -> float:
     return seconds
 
 
-def node_ports(options: ControlOptions) -> range:
-    """The ports of services on nodes. Raises Invalid."""
-    first, _, last = options.node_ports.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
-        raise Invalid(f"cannot use node-ports {options.node_ports}: write FIRST-LAST")
-    return range(int(first), int(last) + 1)
-
-
 def _check_network(options: ControlOptions) -> None:
     try:
         network = ipaddress.ip_network(options.service_cidr)
@@ -154,7 +144,6 @@ def _check_network(options: ControlOptions) -> None:
     smallest, largest = SERVICE_PREFIX_BITS
     if network.version != 4 or not smallest <= network.prefixlen <= largest:
         raise Invalid(f"cannot use service-cidr {options.service_cidr}: write IPv4/{smallest} to /{largest}")
-    node_ports(options)
     history_seconds(options)
 
 
