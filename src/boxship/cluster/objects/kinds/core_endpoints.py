@@ -1,4 +1,4 @@
-"""The rules of Endpoints, and what is left of core/v1: ReplicationController and ComponentStatus.
+"""The rules of Endpoints, and what is left of core/v1: ReplicationController, ComponentStatus, Event (`events`).
 
 Source: documentation "Service" (Endpoints), "ReplicationController"; API reference of core/v1; k8s.io/kubernetes,
 apis/core.
@@ -14,6 +14,7 @@ from boxship.cluster.objects.kinds.core_addresses import validate_address, valid
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
 from boxship.cluster.objects.kinds.core_pod_spec import validate_template
 from boxship.cluster.objects.kinds.core_pod_warnings import template_warnings
+from boxship.cluster.objects.kinds.events import CORE_EVENT
 from boxship.cluster.objects.rules import Rules
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -139,4 +140,5 @@ RULES = {
         generation=True,
     ),
     "ComponentStatus": Rules(),
+    "Event": CORE_EVENT,
 }
