@@ -154,9 +154,9 @@ def _validate_daemons(daemons: Object) -> Sequence[Cause]:
     path = "spec.updateStrategy.rollingUpdate"
     if kind not in ("OnDelete", "RollingUpdate"):
         found.unsupported("spec.updateStrategy", strategy, ("RollingUpdate", "OnDelete"))
-    elif kind == "RollingUpdate" and rolling is None:
+    elif kind == "RollingUpdate" and not rolling:
         found.required(path)
-    elif kind == "RollingUpdate":
+    elif rolling and kind == "RollingUpdate":
         away, more = rolling.get("maxUnavailable"), rolling.get("maxSurge")
         for check in (validate_amount, validate_share):
             check(found, away, f"{path}.maxUnavailable")

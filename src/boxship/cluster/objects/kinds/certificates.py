@@ -13,7 +13,7 @@ from typing import Any
 from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Found, kept
-from boxship.cluster.objects.rules import Rules, take_status_only
+from boxship.cluster.objects.rules import Rules
 
 USAGES = (
     "any",
@@ -140,10 +140,14 @@ def _validate(object: Object) -> Sequence[Cause]:
     if seconds is not None and seconds < LEAST_SECONDS:
         why = "may not specify a duration less than 600 seconds (10 minutes)"
         found.invalid("spec.expirationSeconds", seconds, why)
+    _validate_result(found, object)
+    return found.causes
+
+
+def _validate_result(found: Found, object: Object) -> None:
     _validate_conditions(found, object)
     why = wrong_certificate((object.get("status") or {}).get("certificate"))
     found.because("status.certificate", "<certificate data>", why)
-    return found.causes
 
 
 def _of_type(object: Object, kind: str) -> list[Mapping[str, Any]]:
@@ -159,6 +163,7 @@ def _validate_kept(found: Found, new: Object, old: Object) -> None:
 def _validate_status(new: Object, old: Object) -> Sequence[Cause]:
     """The certificate comes here, once; decisions do not."""
     found = Found()
+    _validate_result(found, new)
     _validate_kept(found, new, old)
     for kind in DECIDED:
         after, before = _of_type(new, kind), _of_type(old, kind)
@@ -172,32 +177,12 @@ def _validate_status(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
-def _validate_approval(new: Object, old: Object) -> Sequence[Cause]:
+def validate_approval(new: Object, old: Object) -> Sequence[Cause]:
+    """On a write to `approval`, which brings conditions and nothing else."""
     found = Found()
+    _validate_conditions(found, new)
     _validate_kept(found, new, old)
     return found.causes
-
-
-def _prepare_approval(new: Object, old: Object) -> None:
-    """Only the conditions are taken from what a client sends."""
-    conditions = _conditions(new)
-    take_status_only(new, old)
-    kept(new, old, "status")
-    status = new["status"] = dict(new.get("status") or {})
-    status.pop("conditions", None)
-    if conditions:
-        status["conditions"] = list(conditions)
-
-
-def stamp_conditions(new: Object, old: Object, now: str) -> None:
-    """Write into conditions when they came and when they changed; for approval and status, by who has a clock."""
-    for condition in (new.get("status") or {}).get("conditions") or ():
-        before = next(iter(_of_type(old, condition.get("type") or "")), None)
-        if not condition.get("lastUpdateTime"):
-            condition["lastUpdateTime"] = now
-        if not condition.get("lastTransitionTime"):
-            same = before is not None and before.get("status") == condition.get("status")
-            condition["lastTransitionTime"] = (before or {}).get("lastTransitionTime") or now if same else now
 
 
 def _prepare_create(object: Object) -> None:
@@ -212,22 +197,13 @@ def _fields(object: Object) -> dict[str, str]:
     return {"spec.signerName": (object.get("spec") or {}).get("signerName") or ""}
 
 
-REQUEST = Rules(
-    prepare_create=_prepare_create,
-    prepare_update=_prepare_update,
-    validate=_validate,
-    validate_status=_validate_status,
-    validate_name=names.path_segment,
-    fields=_fields,
-)
-
 RULES: Mapping[str, Rules] = {
-    "CertificateSigningRequest": REQUEST,
-    # As the rules of `status`: prepare_status, validate, validate_status.
-    "CertificateSigningRequest/approval": Rules(
-        prepare_status=_prepare_approval,
+    "CertificateSigningRequest": Rules(
+        prepare_create=_prepare_create,
+        prepare_update=_prepare_update,
         validate=_validate,
-        validate_status=_validate_approval,
+        validate_status=_validate_status,
         validate_name=names.path_segment,
-    ),
+        fields=_fields,
+    )
 }

@@ -67,7 +67,7 @@ def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]
 
 def shown_differences(old: Any, new: Any, path: str) -> str:
     """For messages: a line for each place that differs, up to a limit."""
-    lines = []
+    lines: list[str] = []
     for place, before, after in differences(old, new, path):
         if len(lines) == SHOWN_LIMIT:
             lines.append("  …")

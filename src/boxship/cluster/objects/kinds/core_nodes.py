@@ -58,7 +58,7 @@ def _validate(node: Object) -> Sequence[Cause]:
 
 
 def _versions(ranges: Sequence[str]) -> set[int]:
-    versions = set()
+    versions: set[int] = set()
     for text in ranges:
         try:
             versions.add(ipaddress.ip_network(text, strict=False).version)

@@ -19,7 +19,7 @@ SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 LOCAL = "localhost/"
 # What an annotation says for a type of profile.
-SAID = {
+SAID: dict[str, dict[str, tuple[str, ...]]] = {
     "seccomp": {"Unconfined": ("unconfined",), "RuntimeDefault": ("runtime/default", "docker/default")},
     "apparmor": {"Unconfined": ("unconfined",), "RuntimeDefault": ("runtime/default",)},
 }

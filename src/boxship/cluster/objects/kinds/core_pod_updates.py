@@ -214,7 +214,7 @@ def validate_resize(new: Object, old: Object) -> Sequence[Cause]:
     if (status.get("qosClass") or qos_class(before)) != qos_class(after):
         why = "Pod QOS Class may not change as a result of resizing"
         found.invalid("spec", status.get("qosClass") or "", why)
-    running = next(
+    running: Object = next(
         (each for each in status.get("containerStatuses") or () if (each.get("state") or {}).get("running")), {}
     )
     if running and running.get("resources") is None:

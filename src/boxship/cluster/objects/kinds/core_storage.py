@@ -146,8 +146,9 @@ def _update_volume(new: Object, old: Object) -> Sequence[Cause]:
     after, before = new.get("spec") or {}, old.get("spec") or {}
     now = {key: after.get(key) for key in _sources(after)}
     was = {key: before.get(key) for key in _sources(before)}
-    if now.get("csi") and was.get("csi") and not was["csi"].get("controllerExpandSecretRef"):
-        now["csi"] = {key: value for key, value in now["csi"].items() if key != "controllerExpandSecretRef"}
+    driver: Object = now.get("csi") or {}
+    if driver and was.get("csi") and not path_of(was, "csi", "controllerExpandSecretRef"):
+        now["csi"] = {key: value for key, value in driver.items() if key != "controllerExpandSecretRef"}
     if not same(now, was):
         shown = shown_differences(was, now, "spec")
         why = f"spec.persistentvolumesource is immutable after creation\n{shown}"

@@ -195,6 +195,12 @@ def _validate_conditions(found: Found, object: Object) -> None:
             found.required(f"status.conditions[{index}].type", "must not be empty")
 
 
+def _validate_status(new: Object, _: Object) -> Sequence[Cause]:
+    found = Found()
+    _validate_conditions(found, new)
+    return found.causes
+
+
 def _default_level(object: Object) -> None:
     spec = object.setdefault("spec", {})
     exempt, limited = spec.get("exempt"), spec.get("limited")
@@ -301,6 +307,7 @@ RULES: Mapping[str, Rules] = {
         prepare_create=_drop_status,
         prepare_update=_keep_status,
         validate=_validate_schema,
+        validate_status=_validate_status,
         generation=True,
     ),
     "PriorityLevelConfiguration": Rules(
@@ -308,6 +315,7 @@ RULES: Mapping[str, Rules] = {
         prepare_create=_drop_status,
         prepare_update=_keep_status,
         validate=_validate_level,
+        validate_status=_validate_status,
         generation=True,
     ),
 }

@@ -37,7 +37,7 @@ def validate_metadata(
         found.because("metadata.name", name, check_name(name))
     else:
         found.required("metadata.name", "name or generateName is required")
-    namespace = metadata.get("namespace")
+    namespace: str = metadata.get("namespace") or ""
     if namespaced and not namespace:
         found.required("metadata.namespace")
     elif namespaced:

@@ -300,6 +300,7 @@ RULES: Mapping[str, Rules] = {
         prepare_update=_keep_status,
         validate=_validate_attachment,
         validate_update=_validate_attachment_update,
+        validate_status=lambda new, _: _validate_attachment(new),
         needs_version=True,
     ),
     "CSIStorageCapacity": Rules(
