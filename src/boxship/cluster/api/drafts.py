@@ -149,6 +149,8 @@ class Steps:
             metadata["generation"] = 1
         if draft.name:
             metadata["name"] = draft.name
+        if draft.new["kind"] == "CertificateSigningRequest":
+            _name_requester(draft)
 
     def validate_create(self, draft: Draft) -> None:
         definition = draft.definition
@@ -313,6 +315,18 @@ def same(new: Object, old: Object) -> bool:
     after.pop("resourceVersion", None)
     before.pop("resourceVersion", None)
     return after == before and managed[0] == managed[1]
+
+
+def _name_requester(draft: Draft) -> None:
+    """A certificate request says who made it, whatever it says itself."""
+    user = draft.request.user
+    extra = {key: list(values) for key, values in user.extra.items()}
+    said = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": extra}
+    spec = draft.new.setdefault("spec", {})
+    for field, value in said.items():
+        spec.pop(field, None)
+        if value:
+            spec[field] = value
 
 
 def _timeless(managed: Sequence[Object] | None) -> list[Object]:

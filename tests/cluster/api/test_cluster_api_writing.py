@@ -1,0 +1,209 @@
+"""Creates, updates, patches and applies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from cluster_api_kit import APPLY, JSON, JSON_PATCH, STRATEGIC, Asker, config_map, running
+
+from boxship.cluster.api.admission import Attributes
+from boxship.cluster.api.drafts import PlainChain
+from boxship.cluster.api.request import Answer, Body
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+
+PATH = "v1/configmaps"
+
+
+@pytest.fixture
+async def asker() -> AsyncIterator[Asker]:
+    async with running() as asker:
+        yield asker
+
+
+def deployment(name: str, replicas: int = 1) -> Object:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}, "spec": spec}
+
+
+async def refused(code: int, text: str, asking: Any) -> Failure:
+    with pytest.raises(Failure) as caught:
+        await asking
+    assert caught.value.code == code, str(caught.value)
+    assert text in str(caught.value)
+    return caught.value
+
+
+async def test_what_the_server_says_of_a_new_object(asker: Asker) -> None:
+    sent = config_map("a", uid="x", creationTimestamp="2001-01-01T00:00:00Z", generation=7, selfLink="/x")
+    sent["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z"
+    made = (await asker.create(PATH, "default", sent))["metadata"]
+    assert made["uid"] != "x" and made["creationTimestamp"] == "2026-11-22T12:00:00Z"
+    assert not {"generation", "selfLink", "deletionTimestamp"} & set(made)
+    assert made["namespace"] == "default"
+    (entry,) = made["managedFields"]
+    assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("test", "Update", "v1")
+    await refused(
+        500,
+        "resourceVersion should not be set on objects to be created",
+        asker.create(PATH, "default", config_map("b", resourceVersion="1")),
+    )
+
+
+async def test_names(asker: Asker) -> None:
+    made = await asyncio.gather(
+        *(asker.create(PATH, "default", {"metadata": {"generateName": "a-"}}) for _ in range(20))
+    )
+    names = {each["metadata"]["name"] for each in made}
+    assert len(names) == 20 and all(name.startswith("a-") and len(name) == 7 for name in names)
+    text = "metadata.name: Required value: name or generateName is required"
+    await refused(422, text, asker.create(PATH, "default", {"metadata": {}}))
+    await refused(422, 'metadata.name: Invalid value: "A_"', asker.create(PATH, "default", config_map("A_")))
+
+
+async def test_bodies_for_other_places_are_refused(asker: Asker) -> None:
+    made = await asker.create(PATH, "default", config_map("a"))
+    text = "the API version in the data (v2) does not match the expected API version (v1)"
+    await refused(400, text, asker.create(PATH, "default", {**made, "apiVersion": "v2"}))
+    text = "the namespace of the provided object does not match the namespace sent on the request"
+    await refused(400, text, asker.create(PATH, "other", made))
+    body = Body(JSON, msgspec.json.encode(made))
+    text = "the name of the object (a) does not match the name on the URL (b)"
+    await refused(400, text, asker.ask("update", PATH, "default", "b", body=body))
+    for data in (b"{", b"[]", b"null", b'"x"', b"", b"[" * 100_000, b"\xff"):
+        await refused(400, "", asker.ask("create", PATH, "default", body=Body(JSON, data)))
+
+
+async def test_unknown_and_doubled_fields(asker: Asker) -> None:
+    data = b'{"metadata":{"name":"a"},"dta":{},"data":{"k":"1","k":"2"}}'
+    strict = asker.ask("create", PATH, "default", body=Body(JSON, data), field_validation="Strict")
+    await refused(400, 'unknown field "dta"', strict)
+    request = asker.request("create", PATH, "default", body=Body(JSON, data))
+    answer = await asker.api.perform(request)
+    assert isinstance(answer, Answer) and answer.code == 201
+    assert len(request.warn) == 2 and 'duplicate field "data.k"' in request.warn
+    yaml = b"metadata: {name: b}\ndata: {k: v}\n"
+    assert (await asker.ask("create", PATH, "default", body=Body("application/yaml", yaml)))["data"] == {"k": "v"}
+
+
+async def test_versions_decide_races(asker: Asker) -> None:
+    first = await asker.create(PATH, "default", config_map("a"))
+    second = await asker.update(PATH, "default", {**first, "data": {"k": "1"}})
+    text = 'Operation cannot be fulfilled on configmaps "a": the object has been modified'
+    await refused(409, text, asker.update(PATH, "default", {**first, "data": {"k": "2"}}))
+    await refused(409, text, asker.patch(PATH, "default", "a", {"metadata": {"resourceVersion": "1"}}))
+    free = await asker.update(PATH, "default", config_map("a", {"k": "3"}))
+    assert free["metadata"]["uid"] == second["metadata"]["uid"]
+    await refused(409, "Precondition failed: UID in", asker.update(PATH, "default", config_map("a", uid="other")))
+    await refused(404, 'configmaps "b" not found', asker.update(PATH, "default", config_map("b")))
+
+
+async def test_what_changes_nothing_is_not_written(asker: Asker) -> None:
+    made = await asker.create(PATH, "default", config_map("a", {"k": "1"}))
+    asker.clock.forward(5)
+    assert await asker.update(PATH, "default", made) == made
+    assert await asker.patch(PATH, "default", "a", {"data": {"k": "1"}}) == made
+    assert await asker.store.revision() == 1
+
+
+async def test_dry_runs_write_nothing(asker: Asker) -> None:
+    tried = await asker.create(PATH, "default", config_map("a"), dry_run=True)
+    assert tried["metadata"]["uid"] and await asker.store.revision() == 0
+    await asker.create(PATH, "default", config_map("a"))
+    await refused(409, "already exists", asker.create(PATH, "default", config_map("a"), dry_run=True))
+    assert (await asker.patch(PATH, "default", "a", {"data": {"k": "v"}}, dry_run=True))["data"] == {"k": "v"}
+    await asker.delete(PATH, "default", "a", dry_run=True)
+    assert await asker.store.revision() == 1
+
+
+async def test_patches(asker: Asker) -> None:
+    await asker.create("apps/v1/deployments", "default", deployment("a"))
+    two = {"spec": {"template": {"spec": {"containers": [{"name": "b", "image": "b:1"}]}}}}
+    changed = await asker.patch("apps/v1/deployments", "default", "a", two, STRATEGIC)
+    assert sorted(each["name"] for each in changed["spec"]["template"]["spec"]["containers"]) == ["a", "b"]
+    assert changed["metadata"]["generation"] == 2
+    operations = [{"op": "replace", "path": "/spec/replicas", "value": 3}]
+    assert (await asker.patch("apps/v1/deployments", "default", "a", operations, JSON_PATCH))["spec"]["replicas"] == 3
+    await refused(404, "", asker.patch(PATH, "default", "none", {}))
+    await refused(400, "", asker.patch(PATH, "default", "none", {}, JSON_PATCH))
+    await refused(415, "", asker.ask("patch", PATH, "default", "a", body=Body("text/plain", b"")))
+    wrong = asker.patch("apps/v1/deployments", "default", "a", {"spec": {"replicas": "x"}})
+    assert (await refused(400, "", wrong)) or True
+
+
+async def test_applies(asker: Asker) -> None:
+    made = await asker.apply(PATH, "default", config_map("a", {"k": "1"}))
+    assert made["metadata"]["managedFields"][0]["operation"] == "Apply"
+    assert await asker.apply(PATH, "default", config_map("a", {"k": "1"})) == made
+    failure = await refused(409, "conflict", asker.apply(PATH, "default", config_map("a", {"k": "2"}), "other"))
+    assert failure.causes[0].reason == "FieldManagerConflict"
+    taken = await asker.apply(PATH, "default", config_map("a", {"k": "2"}), "other", force=True)
+    assert taken["data"] == {"k": "2"}
+    gone = await asker.apply(PATH, "default", config_map("a"), "other")
+    assert "k" not in gone.get("data", {})
+    await refused(422, "fieldManager: Required value", asker.patch(PATH, "default", "a", config_map("a"), APPLY))
+    text = "force: Forbidden: may not be specified for non-apply patch"
+    await refused(422, text, asker.patch(PATH, "default", "a", {}, force=True))
+
+
+async def test_many_patches_at_once_lose_nothing(asker: Asker) -> None:
+    await asker.create(PATH, "default", config_map("a"))
+    await asyncio.gather(*(asker.patch(PATH, "default", "a", {"data": {f"k{n}": "v"}}) for n in range(100)))
+    assert len((await asker.get(PATH, "default", "a"))["data"]) == 100
+    assert await asker.store.revision() == 101
+
+
+async def test_the_generation_counts_changes_of_what_is_wanted(asker: Asker) -> None:
+    path = "apps/v1/deployments"
+    made = await asker.create(path, "default", deployment("a"))
+    assert made["metadata"]["generation"] == 1
+    labelled = await asker.patch(path, "default", "a", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled["metadata"]["generation"] == 1
+    status = await asker.patch(f"{path}/status", "default", "a", {"status": {"replicas": 1}, "spec": {"replicas": 9}})
+    assert status["metadata"]["generation"] == 1 and status["status"]["replicas"] == 1
+    assert status["spec"]["replicas"] == 1
+    spec = await asker.patch(path, "default", "a", {"spec": {"replicas": 2}, "status": {"replicas": 7}})
+    assert spec["metadata"]["generation"] == 2 and spec["status"]["replicas"] == 1
+
+
+class Marks:
+    """A plugin that leaves a mark, refuses one name, and remembers the order of calls."""
+
+    name = "Marks"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    async def admit(self, attributes: Attributes) -> None:
+        self.calls.append(f"admit {attributes.operation}")
+        if attributes.object is not None and attributes.request.resource.kind == "ConfigMap":
+            attributes.object.setdefault("data", {})["mark"] = "1"
+
+    async def validate(self, attributes: Attributes) -> None:
+        self.calls.append(f"validate {attributes.operation}")
+        if attributes.name == "bad":
+            raise Failure(403, "Forbidden", "bad name")
+
+
+async def test_admission_sees_every_write() -> None:
+    marks = Marks()
+    async with running(chain=PlainChain([marks])) as asker:
+        made = await asker.create(PATH, "default", config_map("a"))
+        assert made["data"] == {"mark": "1"}
+        await asker.patch(PATH, "default", "a", {"data": {"mark": None, "k": "v"}})
+        await asker.delete(PATH, "default", "a")
+        await refused(403, "bad name", asker.create(PATH, "default", config_map("bad")))
+        assert marks.calls[:6] == [
+            f"{step} {operation}" for operation in ("CREATE", "UPDATE", "DELETE") for step in ("admit", "validate")
+        ]
+
+
+async def test_verbs_that_a_resource_has_not(asker: Asker) -> None:
+    await refused(405, "", asker.ask("deletecollection", "v1/namespaces"))
+    request = asker.request("get", PATH, "default", "a")
+    unknown = msgspec.structs.replace(request, subresource="nothing")
+    await refused(404, "the server could not find the requested resource", asker.api.perform(unknown))
