@@ -8,9 +8,10 @@ import contextlib
 import datetime
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -34,7 +35,7 @@ from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Sealer, Storage, Unsealed
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
-from boxship.cluster.objects.schema.builtin import load
+from boxship.cluster.objects.schema.builtin import Schemas, load
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
 from boxship.doors.kube.metrics import Metrics
@@ -60,26 +61,28 @@ KUBECONFIG = "admin.kubeconfig"
 
 
 class Plane(msgspec.Struct, frozen=True):
-    """A running control plane, as far as tests of parts look into it."""
+    """The parts of one control plane. `itself` is the client of the API that passes no admission."""
 
     api: Api
-    gate: Gate
+    itself: Inside
+    catalog: Catalog
+    authorizer: Authorizer
+    fairness: Fairness
     door: Door
-    server: Server
     authority: ClusterAuthority
+    place: objects.Site
 
 
 @contextlib.asynccontextmanager
 async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
     """Serves inside the block."""
     data = Path(options.data_root)
-    now = datetime.datetime.now(datetime.UTC)
     opening = asyncio.create_task(_open_store(options))  # its thread works while we make keys
     try:
         authority = open_authority(
             data / "pki",
             hosts_of(options),
-            now,
+            datetime.datetime.now(datetime.UTC),
             service_cidr=options.service_cidr,
             domain=options.cluster_domain,
         )
@@ -89,48 +92,67 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         store = await opening
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        clock = SystemClock()
-        storage = Storage(store, sealer_by(options, data))
-        catalog = Catalog(schemas)
-        lookup = StoredObjects(storage, catalog)
         client = HttpClient(user_agent="boxship-control")
         stack.push_async_callback(client.close)
-        companions = {"services/specs": ServiceAddresses(store, options.service_cidr, clock)}
-        parts = Parts(storage=storage, catalog=catalog, clock=clock, companions=companions)
-        # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
-        itself = Inside(Api(parts), catalog, SERVER, "boxship-control")
-        authorizer = Authorizer(storage)
-        chain = admission(lookup, catalog, itself, client, validating=guards(authorizer))
-        tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
-        authenticator = Authenticator(lookup, authority.clients, tokens, clock)
-        reviews = Reviews(authorizer, authenticator)
-        api = Api(msgspec.structs.replace(parts, chain=chain, reviews=reviews, tokens=tokens))
-        fairness = Fairness(storage)
-        gate = Gate(api, authenticator, authorizer, fairness)
-        metrics = Metrics(gauges(store))
-        health = Health(checks(store))
-        facts = Facts(options.advertise, version_document())
-        documents = Documents(data / "cache")
-        site = Site(catalog, facts, health, metrics, documents=documents, keys=tokens)
-        door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
-        place = site_of(options, authority)
-        await begin(itself, place)
-        await authorizer.prepare()
-        await fairness.prepare()
-        server = Server(door.handle)
+        plane = build(options, store, authority, schemas, client)
+        await begin(plane.itself, plane.place)
+        await plane.authorizer.prepare()
+        await plane.fairness.prepare()
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part) for part in (api.run(), authorizer.follow(), fairness.follow())]
-            if "controllers" in options.role:
-                running.append(tasks.create_task(controllers(api, catalog, authorizer, authority).run()))
+            running = [tasks.create_task(part) for part in followers(options, plane)]
+            server = Server(plane.door.handle)
             await server.start([TlsAddress(options.host, options.port, LiveContext(authority), clients=False)])
             try:
-                yield Plane(api, gate, door, server, authority)
+                yield plane
             finally:
                 await server.stop()
                 with contextlib.suppress(BoxshipError):
-                    await announce(itself, place, present=False)
+                    await announce(plane.itself, plane.place, present=False)
                 for task in running:
                     task.cancel()
+
+
+def build(
+    options: ControlOptions, store: Store, authority: ClusterAuthority, schemas: Schemas, client: HttpClient
+) -> Plane:
+    """All parts, from the store up to the door. Nothing runs yet."""
+    data = Path(options.data_root)
+    clock = SystemClock()
+    storage = Storage(store, sealer_by(options, data))
+    catalog = Catalog(schemas)
+    lookup = StoredObjects(storage, catalog)
+    companions = {"services/specs": ServiceAddresses(store, options.service_cidr, clock)}
+    parts = Parts(storage=storage, catalog=catalog, clock=clock, companions=companions)
+    # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
+    itself = Inside(Api(parts), catalog, SERVER, "boxship-control")
+    authorizer = Authorizer(storage)
+    chain = admission(lookup, catalog, itself, client, validating=guards(authorizer))
+    tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
+    authenticator = Authenticator(lookup, authority.clients, tokens, clock)
+    reviews = Reviews(authorizer, authenticator)
+    api = Api(msgspec.structs.replace(parts, chain=chain, reviews=reviews, tokens=tokens))
+    fairness = Fairness(storage)
+    gate = Gate(api, authenticator, authorizer, fairness)
+    metrics = Metrics(gauges(store))
+    site = Site(
+        catalog,
+        Facts(options.advertise, version_document()),
+        Health(checks(store)),
+        metrics,
+        documents=Documents(data / "cache"),
+        keys=tokens,
+    )
+    door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
+    return Plane(api, itself, catalog, authorizer, fairness, door, authority, site_of(options, authority))
+
+
+def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, Any, None]]:
+    """What runs as long as the control plane does."""
+    yield plane.api.run()
+    yield plane.authorizer.follow()
+    yield plane.fairness.follow()
+    if "controllers" in options.role:
+        yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority).run()
 
 
 class LiveContext:
