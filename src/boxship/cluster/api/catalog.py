@@ -110,7 +110,7 @@ class Catalog:
         return Definition(
             resource=resource,
             type=self.schemas.type_of(group, version, resource.kind) if stored_elsewhere else request_type,
-            rules=rules_of(group, resource.kind),
+            rules=rules_of(resource.group, resource.kind),
             working=resource.storage_version,
             request_type=request_type,
             convert=_convert if stored_elsewhere else None,

@@ -14,7 +14,8 @@ from boxship.cluster.api.storage import decode
 from boxship.cluster.api.views import Views, to_json
 from boxship.cluster.api.writing import Build, Writing
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid
+from boxship.cluster.objects.failure import Failure, bad_request, invalid
+from boxship.cluster.objects.kinds.certificates import validate_approval
 from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES as OF_PODS
 from boxship.cluster.objects.rules import accept_both
@@ -23,7 +24,6 @@ from boxship.cluster.objects.tables import table_of
 from boxship.store import Entry
 
 SCALE_VERSION = "autoscaling/v1"
-DECIDED = ("Approved", "Denied", "Failed")  # conditions of a certificate request
 
 
 class ObjectParts:
@@ -109,10 +109,10 @@ def way_of(definition: Definition, subresource: str, steps: Steps) -> Way:
     rules = definition.rules
     if subresource == "status":
         if resource.kind == "CertificateSigningRequest":
-            return Way(lambda new, old: _keep_decision(new, old, steps), rules.validate_status, counts=False)
+            return Way(lambda new, old: _take_status(new, old, steps), rules.validate_status, counts=False)
         return status(definition)
     if subresource == "approval":
-        return Way(lambda new, old: _take_decision(new, old, steps), accept_both, counts=False)
+        return Way(lambda new, old: _take_decision(new, old, steps), validate_approval, counts=False)
     if subresource == "finalize":
         return Way(_take_finalizers, accept_both, counts=False)
     own = OF_PODS.get(subresource) if resource.plural == "pods" else None
@@ -164,11 +164,10 @@ def _take_decision(new: Object, old: Object, steps: Steps) -> None:
     new.setdefault("status", {}).pop("conditions", None)
     if conditions:
         new["status"]["conditions"] = _timed(conditions, old, steps)
-    _check_decisions(new, old, both=True)
 
 
-def _keep_decision(new: Object, old: Object, steps: Steps) -> None:
-    """Of a write to `status` everything but the decision, which is `approval`'s."""
+def _take_status(new: Object, old: Object, steps: Steps) -> None:
+    """A write to a certificate request's `status`; that it decides nothing is checked by its rules."""
     metadata, status_ = new["metadata"], new.get("status") or {}
     new.clear()
     new.update(copy_of({key: value for key, value in old.items() if key not in ("metadata", "status")}))
@@ -178,7 +177,6 @@ def _keep_decision(new: Object, old: Object, steps: Steps) -> None:
         status_["conditions"] = _timed(_conditions(new), old, steps)
     if not status_:
         del new["status"]
-    _check_decisions(new, old, both=False)
 
 
 def _timed(conditions: Sequence[Object], old: Object, steps: Steps) -> list[Object]:
@@ -195,21 +193,3 @@ def _timed(conditions: Sequence[Object], old: Object, steps: Steps) -> list[Obje
         made.setdefault("lastTransitionTime", since)
         timed.append(made)
     return timed
-
-
-def _check_decisions(new: Object, old: Object, both: bool) -> None:
-    """A decision stays; Approved and Denied exclude each other. `both`: this write may decide. Raises Failure 422."""
-    kinds = [each.get("type") for each in _conditions(new)]
-    before = [each.get("type") for each in _conditions(old)]
-    causes = []
-    for kind in DECIDED[:2]:
-        removed, added = kind in before and kind not in kinds, kind in kinds and kind not in before
-        if removed or (added and not both):
-            why = f'updates may not {"remove" if removed else "add"} a condition of type "{kind}"'
-            causes.append(Cause("FieldValueForbidden", "status.conditions", f"Forbidden: {why}"))
-    if "Approved" in kinds and "Denied" in kinds:
-        why = 'Invalid value: "Denied": Approved and Denied conditions are mutually exclusive'
-        causes.append(Cause("FieldValueInvalid", "status.conditions", why))
-    if causes:
-        name = old["metadata"].get("name", "")
-        raise invalid("certificates.k8s.io", "CertificateSigningRequest", name, causes)

@@ -5,6 +5,7 @@ state of an object once.
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,8 @@ from boxship.store import Entry
 
 FACTS_LIMIT = 20_000  # states of objects that are remembered, of labels and fields each
 OF_THE_KEY = ("metadata.name", "metadata.namespace")
+
+Place = TypeVar("Place")
 
 _object_decoder = msgspec.json.Decoder(Object)
 
@@ -37,7 +40,7 @@ class Facts:
 
     def __init__(self) -> None:
         self._labels: dict[tuple[str, int], Mapping[str, str]] = {}
-        self._fields: dict[tuple[str, int], Mapping[str, str]] = {}
+        self._fields: dict[tuple[str, int, str], Mapping[str, str]] = {}
 
     def labels(self, entry: Entry) -> Mapping[str, str]:
         place = (entry.key, entry.modified)
@@ -48,7 +51,7 @@ class Facts:
         return found
 
     def fields(self, definition: Definition, entry: Entry) -> Mapping[str, str]:
-        place = (entry.key, entry.modified)
+        place = (entry.key, entry.modified, definition.resource.group)
         found = self._fields.get(place)
         if found is None:
             found = definition.rules.fields(_object_decoder.decode(entry.value))
@@ -56,9 +59,7 @@ class Facts:
         return found
 
 
-def _remember(
-    known: dict[tuple[str, int], Mapping[str, str]], place: tuple[str, int], found: Mapping[str, str]
-) -> None:
+def _remember(known: dict[Place, Mapping[str, str]], place: Place, found: Mapping[str, str]) -> None:
     if len(known) >= FACTS_LIMIT:
         for old in [place for place, _ in zip(known, range(FACTS_LIMIT // 4), strict=False)]:
             del known[old]
