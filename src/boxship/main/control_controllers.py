@@ -1,12 +1,15 @@
 """The controllers of the control plane, each with a client of its own: it acts as its service account of kube-system,
 and may do no more than that account's role allows, although it runs in the API's own process."""
 
+from collections.abc import Sequence
+
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs, asked
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.request import Reply, Request, User
 from boxship.cluster.controllers.starting import Means, make_runner
+from boxship.cluster.objects.resource import Resource
 from boxship.cluster.reconcile.runner import Runner
 from boxship.pki.cluster import ClusterAuthority
 
@@ -28,6 +31,19 @@ class Guarded:
         return await self._api.perform(request)
 
 
+class Served:
+    """Implements access.Discovery."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def resources(self) -> Sequence[Resource]:
+        return self._catalog.all()
+
+    async def changed(self) -> None:
+        await self._catalog.changed.wait()
+
+
 def controllers(api: Performs, catalog: Catalog, authorizer: Authorizer, authority: ClusterAuthority) -> Runner:
     """All of them, ready to run."""
     guarded = Guarded(api, authorizer)
@@ -35,4 +51,4 @@ def controllers(api: Performs, catalog: Catalog, authorizer: Authorizer, authori
     def client_of(name: str) -> Inside:
         return Inside(guarded, catalog, User(ACCOUNT.format(name), GROUPS), AGENT)
 
-    return make_runner(Means(client_of, Inside(guarded, catalog, READER, AGENT), authority.ca_pem))
+    return make_runner(Means(client_of, Inside(guarded, catalog, READER, AGENT), Served(catalog), authority.ca_pem))

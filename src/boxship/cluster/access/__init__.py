@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.resource import Resource
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -67,6 +68,15 @@ class Writer(Protocol):
         grace: int | None = None,
         propagation: str = "",
     ) -> None: ...
+
+
+class Discovery(Protocol):
+    """Which resources are served now: one for each group, version and plural name."""
+
+    def resources(self) -> Sequence[Resource]: ...
+
+    async def changed(self) -> None:
+        """Returns after the next change."""
 
 
 class Client(Reader, Watcher, Writer, Protocol):

@@ -1,12 +1,16 @@
 """All controllers with their caches: one list. Who composes the process gives a client for each name."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import msgspec
 
-from boxship.cluster.access import Client
+from boxship.cluster.access import Client, Discovery
 from boxship.cluster.controllers.accounts import DEFAULT, ServiceAccounts
 from boxship.cluster.controllers.authorities import NAME, RootAuthorities
+from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
+from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
+from boxship.cluster.controllers.namespaces import Namespaces
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller, Runner
 
@@ -18,6 +22,7 @@ class Means(msgspec.Struct, frozen=True):
 
     client_of: Clients
     reader: Client
+    discovery: Discovery
     authority: bytes  # the cluster's certificate authority, PEM
 
 
@@ -33,4 +38,11 @@ def make_controllers(means: Means) -> list[Controller]:
     return [
         ServiceAccounts(client_of(ServiceAccounts.name), namespaces, accounts),
         RootAuthorities(client_of(RootAuthorities.name), namespaces, authorities, means.authority),
+        ClusterRoleAggregation(client_of(ClusterRoleAggregation.name), Cache(reader, CLUSTER_ROLES)),
+        Namespaces(client_of(Namespaces.name), namespaces, means.discovery, stamp_now),
     ]
+
+
+def stamp_now() -> str:
+    """The time as metav1.Time is written."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

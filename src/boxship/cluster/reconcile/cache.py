@@ -2,26 +2,16 @@
 on. Whoever wants to hear of changes subscribes; the order of changes to one object is kept."""
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
-from boxship.cluster.access import Reader, Watcher
+from boxship.cluster.access import Event, Listing
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure
-from boxship.errors import BoxshipError
-
-log = logging.getLogger(__name__)
+from boxship.cluster.reconcile.following import Source, follow
 
 Key = tuple[str, str]  # namespace ("" for a cluster's resource) and name
 Told = Callable[[Key, Any, Any], None]  # key, what was kept before, what is kept now; None: it is not there
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
 SLICE = 100  # objects before others have their turn
-
-
-class Source(Reader, Watcher, Protocol):
-    """Where a cache reads."""
 
 
 def whole(object: Object) -> Object:
@@ -79,29 +69,10 @@ class Cache:
 
     async def run(self) -> None:
         """Without end. What the API refuses or cannot do now is tried again."""
-        pause = FIRST_PAUSE
-        version = ""
-        while True:
-            try:
-                if not version:
-                    version = await self._list()
-                    self._ready.set()
-                    pause = FIRST_PAUSE
-                version = await self._watch(version)
-            except Failure as failure:
-                if failure.code != 410:
-                    log.warning("cannot follow %s: %s", self.resource, failure)
-                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-                    pause = min(pause * 2, LONGEST_PAUSE)
-                version = ""
-            except BoxshipError as error:
-                log.warning("cannot follow %s: %s", self.resource, error)
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, LONGEST_PAUSE)
-                version = ""
+        await follow(self._source, self.resource, self, labels=self._labels, fields=self._fields)
 
-    async def _list(self) -> str:
-        listing = await self._source.list(self.resource, labels=self._labels, fields=self._fields)
+    async def listed(self, listing: Listing) -> None:
+        """For `follow`: everything as it is now."""
         found = set()
         for count, item in enumerate(listing.items, 1):
             key = key_of(item)
@@ -113,17 +84,14 @@ class Cache:
                 await asyncio.sleep(0)
         for key in [key for key in self._items if key not in found]:
             self._remove(key)
-        return listing.version
+        self._ready.set()
 
-    async def _watch(self, version: str) -> str:
-        events = self._source.watch(self.resource, version=version, labels=self._labels, fields=self._fields)
-        async for event in events:
-            version = event.object["metadata"]["resourceVersion"]
-            if event.type == "DELETED":
-                self._remove(key_of(event.object))
-            elif event.type != "BOOKMARK":
-                self._put(key_of(event.object), event.object)
-        return version
+    def changed(self, event: Event) -> None:
+        """For `follow`: one object."""
+        if event.type == "DELETED":
+            self._remove(key_of(event.object))
+        else:
+            self._put(key_of(event.object), event.object)
 
     def _put(self, key: Key, object: Object) -> None:
         old = self.get(key)

@@ -1,7 +1,7 @@
 """What rights decide at admission: who may grant roles, and who may ask for, approve and sign certificates.
 
-These need the authoriser, so they stand here and not beside the other plugins; the names are the original's where it has
-one. Texts are the original's.
+These need the authoriser, so they stand here and not beside the other plugins; the names are the original's where it
+has one. Texts are the original's.
 """
 
 import base64
@@ -9,7 +9,7 @@ import base64
 from boxship.cluster.api.admission import Attributes, Plugin
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.authorization.escalation import check_escalation
-from boxship.cluster.api.request import SYSTEM_MASTERS, Ask, User
+from boxship.cluster.api.request import SYSTEM_MASTERS, Ask
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import forbidden
 from boxship.errors import Invalid
@@ -82,13 +82,12 @@ class CertificateSigning:
 
 
 class CertificateSubjectRestriction:
-    """A new request carries who made it; none may ask to become a master."""
+    """None may ask to become a master."""
 
     name = "CertificateSubjectRestriction"
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation == "CREATE" and _is_request(attributes, "") and attributes.object is not None:
-            attributes.object["spec"] = {**(attributes.object.get("spec") or {}), **_requester(attributes.request.user)}
+        return None
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.operation != "CREATE" or not _is_request(attributes, "") or attributes.object is None:
@@ -124,14 +123,3 @@ def _is_request(attributes: Attributes, subresource: str) -> bool:
 
 def _signer(request: Object | None) -> str:
     return str(((request or {}).get("spec") or {}).get("signerName", ""))
-
-
-def _requester(user: User) -> Object:
-    known: Object = {"username": user.name}
-    if user.uid:
-        known["uid"] = user.uid
-    if user.groups:
-        known["groups"] = list(user.groups)
-    if user.extra:
-        known["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return known

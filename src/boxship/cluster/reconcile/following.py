@@ -1,0 +1,54 @@
+"""List a resource, then watch it from there; list again where the watch cannot go on. Without end: what the API refuses
+or cannot do now is tried again, with growing pauses."""
+
+import asyncio
+import logging
+import random
+from typing import Protocol
+
+from boxship.cluster.access import Event, Listing, Reader, Watcher
+from boxship.cluster.objects.failure import Failure
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
+TOO_OLD = 410
+
+
+class Source(Reader, Watcher, Protocol):
+    """Where it is read."""
+
+
+class Listener(Protocol):
+    """Who is told. Changes of one object come in their order."""
+
+    async def listed(self, listing: Listing) -> None:
+        """Everything as it is now: at the beginning, and after a gap."""
+
+    def changed(self, event: Event) -> None:
+        """ADDED, MODIFIED or DELETED; what was listed may come again."""
+
+
+async def follow(source: Source, resource: str, listener: Listener, *, labels: str = "", fields: str = "") -> None:
+    """Without end. Raises what the listener raises."""
+    pause = FIRST_PAUSE
+    version = ""
+    while True:
+        try:
+            if not version:
+                listing = await source.list(resource, labels=labels, fields=fields)
+                await listener.listed(listing)
+                version = listing.version
+                pause = FIRST_PAUSE
+            async for event in source.watch(resource, version=version, labels=labels, fields=fields):
+                if event.type != "BOOKMARK":
+                    listener.changed(event)
+                version = event.object["metadata"]["resourceVersion"]
+        except BoxshipError as error:
+            version = ""
+            if isinstance(error, Failure) and error.code == TOO_OLD:
+                continue
+            log.warning("cannot follow %s: %s", resource, error)
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(pause * 2, LONGEST_PAUSE)
