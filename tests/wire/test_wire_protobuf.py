@@ -86,6 +86,11 @@ def test_unknown_fields_are_passed_over() -> None:
 def test_a_message_may_come_in_pieces() -> None:
     pieces = encode(TABLE, "Node", {"child": {"name": "a"}}) + encode(TABLE, "Node", {"child": {"on": True}})
     assert decode(TABLE, "Node", pieces)["child"] == {"name": "a", "on": True}
+    first = {"child": {"names": ["a"], "labels": {"x": "1"}, "child": {"small": 1}}}
+    second = {"child": {"names": ["b"], "labels": {"y": "2"}, "child": {"large": 2}}}
+    assert decode(TABLE, "Node", encode(TABLE, "Node", first) + encode(TABLE, "Node", second)) == {
+        "child": {"names": ["a", "b"], "labels": {"x": "1", "y": "2"}, "child": {"small": 1, "large": 2}}
+    }
 
 
 def test_entries_may_lack_what_is_empty() -> None:

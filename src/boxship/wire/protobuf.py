@@ -180,7 +180,8 @@ class _Reader:
             elif slot.repeated or not isinstance(value, dict):
                 _put(slot, fields, value)
             else:  # a message that comes in pieces
-                fields[slot.name] = {**before, **value} if (before := fields.get(slot.name)) else value
+                before = fields.get(slot.name)
+                fields[slot.name] = _joined(slot.plan, before, value) if before else value
         elif slot.kind == "string":
             try:
                 _put(slot, fields, str(self._data[start:end], "utf-8"))
@@ -256,6 +257,22 @@ def _put(slot: Slot, fields: dict[str, Any], value: Any) -> None:
         fields.setdefault(slot.name, []).append(value)
     else:
         fields[slot.name] = value
+
+
+def _joined(plan: Plan, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Two pieces of one message: lists follow each other, maps and messages are joined, the rest is the later one's."""
+    result = {**before, **after}
+    for slot in plan.slots:
+        first, second = before.get(slot.name), after.get(slot.name)
+        if not first or not second:
+            continue
+        if slot.repeated:
+            result[slot.name] = [*first, *second]
+        elif slot.mapped:
+            result[slot.name] = {**first, **second}
+        elif slot.plan is not None and isinstance(first, dict) and isinstance(second, dict):
+            result[slot.name] = _joined(slot.plan, first, second)
+    return result
 
 
 EMPTY: Mapping[str, Any] = {"string": "", "bytes": b"", "bool": False, "double": 0.0}
