@@ -5,9 +5,10 @@ import json
 
 
 def kubeconfig_of(user: str, server: str, cluster: str, authority: bytes, certificate: bytes, key: bytes) -> bytes:
-    """YAML with everything inside, so that the file can be carried elsewhere."""
-    context = json.dumps(f"{user}@{cluster}")
-    name, who = json.dumps(cluster), json.dumps(user)
+    """YAML with everything inside, so that the file can be carried elsewhere. Context and user are named after the
+    cluster too, so that several clusters can stand in one file."""
+    context = who = json.dumps(f"{user}@{cluster}")
+    name = json.dumps(cluster)
     ca, shown, private = (base64.b64encode(data).decode() for data in (authority, certificate, key))
     text = f"""\
 apiVersion: v1

@@ -45,6 +45,7 @@ def control_process(places: Places, record: Record) -> Process:
         *("--data-root", str(places.control_data)),
         *("--run-root", str(places.control_run)),
         *("--listen", f"127.0.0.1:{record.port}"),
+        *(("--cluster", f"boxship-{record.port}") if record.port != PORT else ()),
         *record.extra,
     ]
     usual = places.is_default and record.port == PORT and not record.extra
