@@ -35,7 +35,7 @@ def validate_job_status(new: Object, old: Object) -> Sequence[Cause]:
     _validate_finished(found, status)
     _validate_indexes(found, status, spec)
     if (status.get("ready") or 0) > (status.get("active") or 0):
-        found.invalid("status.ready", status["ready"], "cannot set more ready pods than active")
+        found.invalid("status.ready", status.get("ready") or 0, "cannot set more ready pods than active")
     for key in ("failed", "succeeded"):
         if (status.get(key) or 0) < (was.get(key) or 0):
             found.invalid(f"status.{key}", status.get(key) or 0, f"cannot decrease the {key} counter")
@@ -127,13 +127,16 @@ def _validate_indexes(found: Found, status: Object, spec: Object) -> None:
     if failed is not None and spec.get("backoffLimitPerIndex") is None:
         why = "cannot set non-null failedIndexes when backoffLimitPerIndex is null"
         found.invalid("status.failedIndexes", failed, why)
-    elif failed and done and not wrong and _ranges(failed) & _ranges(done):
+    elif failed and done and completions is not None and not wrong and _overlap(failed, done):
         found.invalid("status.failedIndexes", failed, "failedIndexes and completedIndexes overlap")
 
 
-def _ranges(text: str) -> set[int]:
-    indexes: set[int] = set()
-    for part in text.split(","):
-        start, _, end = part.partition("-")
-        indexes.update(range(int(start), int(end or start) + 1))
-    return indexes
+def _overlap(one: str, other: str) -> bool:
+    """Of two right lists of indexes: is any in both?"""
+    spans = sorted(_spans(one) + _spans(other))
+    return any(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    ends = [part.partition("-") for part in text.split(",")]
+    return [(int(start), int(end or start)) for start, _, end in ends]

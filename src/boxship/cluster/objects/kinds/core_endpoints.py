@@ -109,7 +109,7 @@ def validate_counts(found: Found, status: Object, total: str, *keys: str) -> Non
     """No count of pods is greater than that of all."""
     for key in keys:
         if (status.get(key) or 0) > (status.get(total) or 0):
-            found.invalid(f"status.{key}", status[key], f"cannot be greater than status.{total}")
+            found.invalid(f"status.{key}", status.get(key) or 0, f"cannot be greater than status.{total}")
 
 
 def validate_replica_status(new: Object, _: Object) -> Sequence[Cause]:
@@ -119,7 +119,7 @@ def validate_replica_status(new: Object, _: Object) -> Sequence[Cause]:
     non_negative(found, status, "status", *COUNTS)
     validate_counts(found, status, "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        found.invalid("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
+        found.invalid("status.availableReplicas", status.get("availableReplicas") or 0, "cannot be greater than readyReplicas")
     return found.causes
 
 
