@@ -142,13 +142,13 @@ class Steps:
         metadata = draft.new["metadata"]
         for field in NOT_SETTABLE:
             metadata.pop(field, None)
-        draft.definition.rules.prepare_create(draft.new)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = stamp(self._clock.now())
         if draft.definition.rules.generation:
             metadata["generation"] = 1
         if draft.name:
             metadata["name"] = draft.name
+        draft.definition.rules.prepare_create(draft.new)  # a Job's selector is made of its uid and name
         if draft.new["kind"] == "CertificateSigningRequest":
             _name_requester(draft)
 

@@ -21,7 +21,7 @@ from boxship.cluster.objects.kinds.core_addresses import (
     validate_range,
     validate_reachable,
 )
-from boxship.cluster.objects.kinds.core_service_addresses import (
+from boxship.cluster.objects.kinds.core_service_types import (
     WITH_ADDRESS,
     WITH_NODE_PORT,
     is_headless,

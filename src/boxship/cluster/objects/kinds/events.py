@@ -74,12 +74,9 @@ def _validate_series(found: Found, event: Object) -> None:
         found.required("series.lastObservedTime")
 
 
-def _validate_strictly(event: Object) -> Sequence[Cause]:
+def _validate_strict_create(event: Object) -> Sequence[Cause]:
     """On creation by events.k8s.io; what is only wrong in new events must not hinder updates of old ones."""
     found = Found()
-    found.causes += _validate(event)
-    if event.get("metadata", {}).get("resourceVersion"):
-        return found.causes
     _validate_series(found, event)
     if not event.get("eventTime"):
         found.required("eventTime")
@@ -129,7 +126,8 @@ CORE_EVENT = Rules(validate=_validate, fields=_fields, create_on_update=True)
 
 RULES: Mapping[str, Rules] = {
     "Event": Rules(
-        validate=_validate_strictly,
+        validate=_validate,
+        validate_create=_validate_strict_create,
         validate_update=_validate_strict_update,
         fields=_strict_fields,
         create_on_update=True,

@@ -119,9 +119,14 @@ def _validate(ingress: Object) -> Sequence[Cause]:
     chosen = spec.get("ingressClassName")
     if chosen is not None:
         found.because("spec.ingressClassName", chosen, names.subdomain(chosen))
+    return found.causes
+
+
+def _validate_create(ingress: Object) -> Sequence[Cause]:
+    found = Found()
+    chosen = ingress.get("spec", {}).get("ingressClassName")
     mark = (ingress.get("metadata", {}).get("annotations") or {}).get(CLASS_ANNOTATION)
-    created = not ingress.get("metadata", {}).get("resourceVersion")
-    if created and mark is not None and chosen is not None and mark != chosen:
+    if mark is not None and chosen is not None and mark != chosen:
         detail = "must match `ingressClassName` when both are specified"
         found.invalid(f"annotations.{CLASS_ANNOTATION}", mark, detail)
     return found.causes
@@ -205,6 +210,7 @@ RULES: Mapping[str, Rules] = {
         prepare_create=_prepare_create,
         prepare_update=_prepare_update,
         validate=_validate,
+        validate_create=_validate_create,
         validate_status=_validate_status,
         warnings=_warnings,
         generation=True,

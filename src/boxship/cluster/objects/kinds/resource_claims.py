@@ -235,8 +235,7 @@ def _validate_new(check: Callable[[Found, Object], None]) -> Callable[[Object], 
 
     def validate(object: Object) -> Sequence[Cause]:
         found = Found()
-        if not object.get("metadata", {}).get("resourceVersion"):
-            check(found, object)
+        check(found, object)
         return found.causes
 
     return validate
@@ -343,11 +342,11 @@ CLAIM = Rules(
     default=_default_claim,
     prepare_create=_drop_status,
     prepare_update=_keep_status,
-    validate=_validate_new(_check_claim),
+    validate_create=_validate_new(_check_claim),
     validate_update=_validate_spec_update,
     validate_status=_validate_status,
 )
 TEMPLATE = Rules(
-    default=_default_template, validate=_validate_new(_check_template), validate_update=_validate_spec_update
+    default=_default_template, validate_create=_validate_new(_check_template), validate_update=_validate_spec_update
 )
 CLASS = Rules(validate=_validate_class, generation=True)
