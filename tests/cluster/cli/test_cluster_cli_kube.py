@@ -1,0 +1,155 @@
+"""`boxship get`, `describe`, `apply`, `delete`, `scale` and `rollout` against a real control plane."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from control_kit import Control, running_control
+
+from daemons import surroundings
+
+BOXSHIP = str(Path(sys.executable).parent / "boxship")
+WEB = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: shop}}
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: web, namespace: shop, labels: {app: web}}
+  spec:
+    replicas: 2
+    selector: {matchLabels: {app: web}}
+    template:
+      metadata: {labels: {app: web}}
+      spec: {containers: [{name: web, image: "shop/web:1"}]}
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: settings, namespace: shop}
+  data: {color: blue}
+"""
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
+    with running_control(tmp_path_factory.mktemp("kube")) as control:
+        yield control
+
+
+def boxship(
+    control: Control, *words: str, check: bool = True, data: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    environment = {**surroundings(), "KUBECONFIG": str(control.kubeconfig), "HOME": str(control.home)}
+    done = subprocess.run(
+        [BOXSHIP, *words], input=data, capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert not check or done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+def test_apply_and_get(control: Control) -> None:
+    assert boxship(control, "apply", "-f", "-", data=WEB).stdout.splitlines() == [
+        "namespace/shop created",
+        "deployment.apps/web created",
+        "configmap/settings created",
+    ]
+    assert set(boxship(control, "apply", "-f", "-", data=WEB).stdout.split()[1::2]) == {"unchanged"}
+    changed = boxship(control, "apply", "-f", "-", data=WEB.replace("blue", "red")).stdout
+    assert "configmap/settings configured" in changed and "deployment.apps/web unchanged" in changed
+    dry = boxship(control, "apply", "--dry-run", "server", "-f", "-", data=WEB).stdout
+    assert "configmap/settings configured (server dry run)" in dry
+    table = boxship(control, "get", "deploy", "-n", "shop").stdout.splitlines()
+    assert table[0].split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"] and table[1].startswith("web ")
+    wide = boxship(control, "get", "deploy", "-n", "shop", "-o", "wide", "--show-labels").stdout
+    assert "shop/web:1" in wide and wide.splitlines()[1].endswith("app=web")
+    assert boxship(control, "get", "cm/settings", "deploy/web", "-n", "shop", "-o", "name").stdout.split() == [
+        "configmap/settings",
+        "deployment.apps/web",
+    ]
+    path = "{.items[*].metadata.name}"
+    assert "settings" in boxship(control, "get", "cm", "-n", "shop", "-o", f"jsonpath={path}").stdout.split()
+    columns = boxship(
+        control, "get", "cm", "settings", "-n", "shop", "-o", "custom-columns=N:.metadata.name,C:.data.color"
+    )
+    assert [line.split() for line in columns.stdout.splitlines()] == [["N", "C"], ["settings", "red"]]
+    made = json.loads(boxship(control, "get", "cm", "settings", "-n", "shop", "-o", "json").stdout)
+    assert made["data"] == {"color": "red"} and "managedFields" not in made["metadata"]
+    assert boxship(control, "get", "deploy,cm", "-n", "shop").stdout.count("NAME ") == 2
+    everywhere = boxship(control, "get", "cm", "-A", "-l", "app=none")
+    assert everywhere.stdout == "" and "No resources found" in everywhere.stderr
+
+
+def test_describe(control: Control) -> None:
+    text = boxship(control, "describe", "deploy/web", "-n", "shop").stdout
+    assert text.startswith("Name:          web\nNamespace:     shop\nLabels:        app=web\n")
+    assert "  Replicas:  2\n" in text and text.rstrip().endswith("Events:        <none>")
+    control.request("POST", "/api/v1/namespaces/shop/secrets", {"metadata": {"name": "s"}, "data": {"k": "c2VjcmV0"}})
+    secret = boxship(control, "describe", "secret", "s", "-n", "shop").stdout
+    assert "k:  6 bytes" in secret and "c2VjcmV0" not in secret
+
+
+def test_scale_and_rollout(control: Control) -> None:
+    assert (
+        boxship(control, "scale", "deploy/web", "-n", "shop", "--replicas", "5").stdout
+        == "deployment.apps/web scaled\n"
+    )
+    refused = boxship(
+        control, "scale", "deploy/web", "-n", "shop", "--replicas", "1", "--current-replicas", "2", check=False
+    )
+    assert refused.returncode == 1 and "Expected replicas to be 2, was 5" in refused.stderr
+    assert "it has no replicas" in boxship(control, "scale", "cm/settings", "--replicas", "1", check=False).stderr
+    path = "/apis/apps/v1/namespaces/shop/deployments/web"
+    assert control.request("GET", path).object["spec"]["replicas"] == 5
+    boxship(control, "rollout", "pause", "deploy/web", "-n", "shop")
+    assert control.request("GET", path).object["spec"]["paused"] is True
+    assert "already paused" in boxship(control, "rollout", "pause", "deploy/web", "-n", "shop", check=False).stderr
+    boxship(control, "rollout", "resume", "deploy/web", "-n", "shop")
+    boxship(control, "rollout", "restart", "deploy/web", "-n", "shop")
+    template = control.request("GET", path).object["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+    assert (
+        "no rollout for configmap/settings"
+        in boxship(control, "rollout", "restart", "cm/settings", "-n", "shop", check=False).stderr
+    )
+    waiting = boxship(control, "rollout", "status", "deploy/web", "-n", "shop", "--watch=false").stdout
+    assert waiting == "Waiting for deployment spec update to be observed...\n"
+
+
+def test_watch(control: Control) -> None:
+    environment = {**surroundings(), "KUBECONFIG": str(control.kubeconfig), "HOME": str(control.home)}
+    words = [BOXSHIP, "get", "cm", "-n", "shop", "-w", "-o", "name"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as watching:
+        assert watching.stdout is not None
+        first = {watching.stdout.readline().strip() for _ in range(2)}
+        assert first == {"configmap/settings", "configmap/kube-root-ca.crt"}
+        control.request("POST", "/api/v1/namespaces/shop/configmaps", {"metadata": {"name": "late"}})
+        assert watching.stdout.readline() == "configmap/late\n"
+        watching.terminate()
+
+
+def test_delete_and_errors(control: Control) -> None:
+    assert boxship(control, "delete", "cm", "late", "-n", "shop").stdout == 'configmap "late" deleted\n'
+    gone = boxship(control, "get", "cm", "late", "-n", "shop", check=False)
+    assert gone.returncode == 1
+    assert gone.stderr == 'boxship: Error from server (NotFound): configmaps "late" not found\n'
+    assert boxship(control, "get", "cm", "late", "-n", "shop", "--ignore-not-found").stdout == ""
+    unknown = boxship(control, "get", "nonsense", check=False).stderr
+    assert 'the server doesn\'t have a resource type "nonsense"' in unknown
+    unnamed = boxship(control, "delete", "cm", "-n", "shop", check=False).stderr
+    assert "no name was specified" in unnamed
+    wrong = WEB.replace("color: blue", "color: [1]")
+    assert "cannot unmarshal" in boxship(control, "apply", "-f", "-", data=wrong, check=False).stderr
+    misspelt = WEB.replace("replicas: 2", "replica: 2")
+    assert 'did you mean "spec.replicas"' in boxship(control, "apply", "-f", "-", data=misspelt, check=False).stderr
+    boxship(control, "delete", "-f", "-", data=WEB)
+    until(
+        lambda: control.request("GET", "/api/v1/namespaces/shop").status == 404,
+        DEADLINE,
+        "the namespace is empty and gone",
+    )
