@@ -148,8 +148,4 @@ def test_delete_and_errors(control: Control) -> None:
     misspelt = WEB.replace("replicas: 2", "replica: 2")
     assert 'did you mean "spec.replicas"' in boxship(control, "apply", "-f", "-", data=misspelt, check=False).stderr
     boxship(control, "delete", "-f", "-", data=WEB)
-    until(
-        lambda: control.request("GET", "/api/v1/namespaces/shop").status == 404,
-        DEADLINE,
-        "the namespace is empty and gone",
-    )
+    assert control.request("GET", "/api/v1/namespaces/shop").status == 404  # it waited until all of it was gone

@@ -65,7 +65,7 @@ def _apply(call: Call, server: Server, made: Object) -> tuple[str, Object]:
         raise Failure(f"cannot apply a {made['kind']} without metadata.name")
     path = kind.path(namespace_of(server, kind, made), name)
     try:
-        before = server.ask("GET", path)["metadata"].get("resourceVersion")
+        before: Object | None = server.ask("GET", path)
     except Refused as refused:
         if refused.code != 404:
             raise
@@ -81,5 +81,15 @@ def _apply(call: Call, server: Server, made: Object) -> tuple[str, Object]:
     if before is None:
         done = "created"
     else:
-        done = "unchanged" if answer["metadata"].get("resourceVersion") == before else "configured"
+        done = "unchanged" if _is_same(before, answer, dry) else "configured"
     return f"{kind.shown(name)} {done}{' (server dry run)' if dry else ''}", answer
+
+
+def _is_same(before: Object, after: Object, dry: bool) -> bool:
+    """By the version; a dry run leaves that as it is, so there the content is compared, but for who owns what."""
+    if not dry:
+        return bool(before["metadata"].get("resourceVersion") == after["metadata"].get("resourceVersion"))
+    for made in (before, after):
+        for field in ("managedFields", "generation"):
+            made["metadata"].pop(field, None)
+    return before == after
