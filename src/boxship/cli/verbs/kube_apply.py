@@ -78,9 +78,8 @@ def _apply(call: Call, server: Server, made: Object) -> tuple[str, Object]:
         "fieldValidation": "Strict",
     }
     answer = server.ask("PATCH", path, query, made, media_type="application/apply-patch+yaml")
-    if before is None:
-        done = "created"
-    else:
+    done = "created"
+    if before is not None:
         done = "unchanged" if _is_same(before, answer, dry) else "configured"
     return f"{kind.shown(name)} {done}{' (server dry run)' if dry else ''}", answer
 
