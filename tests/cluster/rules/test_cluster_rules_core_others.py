@@ -1,0 +1,633 @@
+"""Services, configuration, storage, nodes, quotas: what is filled in, what is refused, what may change."""
+
+import base64
+from typing import Any
+
+import pytest
+from rules_kit import causes, changed, created, defaulted, refused, updated
+
+from boxship.cluster.objects.kinds import rules_of
+from boxship.cluster.objects.kinds.checking import copy_of
+
+SERVICE: dict[str, Any] = {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}}
+NO_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_a_plain_service() -> None:
+    assert created("", "Service", SERVICE) == {
+        "metadata": {"name": "web"},
+        "spec": {
+            "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
+            "selector": {"app": "web"},
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+            "internalTrafficPolicy": "Cluster",
+        },
+        "status": {"loadBalancer": {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"type": "NodePort"}, {"externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster"}),
+        (
+            {"type": "LoadBalancer"},
+            {
+                "externalTrafficPolicy": "Cluster",
+                "internalTrafficPolicy": "Cluster",
+                "allocateLoadBalancerNodePorts": True,
+            },
+        ),
+        ({"externalIPs": ["1.2.3.4"]}, {"externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster"}),
+        ({"type": "ExternalName", "externalName": "a.b"}, {"internalTrafficPolicy": None}),
+        ({"sessionAffinity": "ClientIP"}, {"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}}}),
+        ({"sessionAffinity": "None", "sessionAffinityConfig": {}}, {"sessionAffinityConfig": None}),
+    ],
+)
+def test_defaults_of_services(spec: dict[str, Any], expected: dict[str, Any]) -> None:
+    made = defaulted("", "Service", {"spec": spec})["spec"]
+    assert {key: made.get(key) for key in expected} == expected
+
+
+SERVICES: list[tuple[str, Any, list[str]]] = [
+    ("spec.ports", [], ["spec.ports: Required value"]),
+    (
+        "spec.type",
+        "x",
+        [
+            'spec.type: Unsupported value: "x": supported values: "ClusterIP", "ExternalName", "LoadBalancer", '
+            '"NodePort"'
+        ],
+    ),
+    (
+        "spec.ports",
+        [{"port": 0}],
+        [
+            "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
+        ],
+    ),
+    (
+        "spec.ports",
+        [{"port": 80}, {"port": 81}],
+        [
+            "spec.ports[0].name: Required value",
+            "spec.ports[1].name: Required value",
+        ],
+    ),
+    (
+        "spec.ports",
+        [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}],
+        ['spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}'],
+    ),
+    (
+        "spec.ports",
+        [{"port": 80, "name": "a"}, {"port": 81, "name": "a"}],
+        ['spec.ports[1].name: Duplicate value: "a"'],
+    ),
+    (
+        "spec.ports",
+        [{"port": 80, "protocol": "ICMP"}],
+        ['spec.ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"'],
+    ),
+    (
+        "spec.ports",
+        [{"port": 80, "targetPort": "a b"}],
+        [
+            'spec.ports[0].targetPort: Invalid value: "a b": must contain only alpha-numeric characters (a-z, 0-9), '
+            "and hyphens (-)"
+        ],
+    ),
+    (
+        "spec.ports",
+        [{"port": 80, "nodePort": 30000}],
+        ["spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"],
+    ),
+    ("spec.clusterIP", "1.2.3", [f'spec.clusterIPs[0]: Invalid value: "1.2.3": {NO_IP}']),
+    ("spec.clusterIP", "010.0.0.1", ['spec.clusterIPs[0]: Invalid value: "010.0.0.1": must not have leading 0s']),
+    (
+        "spec.ipFamilies",
+        ["IPv5", "IPv4", "IPv4"],
+        [
+            'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"',
+            'spec.ipFamilies[2]: Duplicate value: "IPv4"',
+        ],
+    ),
+    (
+        "spec.externalIPs",
+        ["x", "127.0.0.1", "169.254.0.1", "0.0.0.0", "224.0.0.1"],
+        [
+            f'spec.externalIPs[0]: Invalid value: "x": {NO_IP}',
+            'spec.externalIPs[1]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+            'spec.externalIPs[2]: Invalid value: "169.254.0.1": may not be in the link-local range '
+            "(169.254.0.0/16, fe80::/10)",
+            'spec.externalIPs[3]: Invalid value: "0.0.0.0": may not be unspecified (0.0.0.0)',
+            'spec.externalIPs[4]: Invalid value: "224.0.0.1": may not be in the link-local multicast range '
+            "(224.0.0.0/24, ff02::/10)",
+        ],
+    ),
+    (
+        "spec.sessionAffinity",
+        "x",
+        ['spec.sessionAffinity: Unsupported value: "x": supported values: "ClientIP", "None"'],
+    ),
+    (
+        "spec.externalTrafficPolicy",
+        "Local",
+        ['spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services'],
+    ),
+    (
+        "spec.loadBalancerClass",
+        "a/b",
+        ["spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"],
+    ),
+    (
+        "spec.loadBalancerSourceRanges",
+        ["10.0.0.0/33"],
+        [
+            "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+            'spec.LoadBalancerSourceRanges[0]: Invalid value: "10.0.0.0/33": must be a valid CIDR value, '
+            "(e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        ],
+    ),
+    (
+        "spec.healthCheckNodePort",
+        30000,
+        [
+            "spec.healthCheckNodePort: Invalid value: 30000: may only be set when `type` is 'LoadBalancer' and "
+            "`externalTrafficPolicy` is 'Local'"
+        ],
+    ),
+    (
+        "spec.trafficDistribution",
+        "x",
+        [
+            'spec.trafficDistribution: Unsupported value: "x": supported values: "PreferClose", "PreferSameNode", '
+            '"PreferSameZone"'
+        ],
+    ),
+    ("spec", {"type": "ExternalName"}, ["spec.externalName: Required value"]),
+    (
+        "spec",
+        {"type": "ExternalName", "externalName": "a.example.", "clusterIPs": ["None"]},
+        ["spec.clusterIPs: Forbidden: may not be set for ExternalName services"],
+    ),
+    ("spec", {"clusterIP": "None"}, []),
+    (
+        "spec",
+        {"type": "NodePort", "clusterIP": "None"},
+        ["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), SERVICES)
+def test_services_that_are_refused(path: str, value: Any, expected: list[str]) -> None:
+    made = created("", "Service", changed(SERVICE, path, value))
+    if made["spec"].get("clusterIP") and not made["spec"].get("clusterIPs"):
+        made["spec"]["clusterIPs"] = [made["spec"]["clusterIP"]]  # the API does this before it allots
+    assert causes("", "Service", made) == expected
+
+
+def test_a_services_address_stays() -> None:
+    old = changed(SERVICE, "spec.clusterIP", "10.0.0.1")
+    old["spec"]["clusterIPs"] = ["10.0.0.1"]
+    new = copy_of(old)
+    new["spec"].update({"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"]})
+    assert updated("", "Service", old, old) == []
+    assert updated("", "Service", old, new) == [
+        'spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set'
+    ]
+    new["spec"].update({"clusterIP": "", "clusterIPs": []})
+    assert updated("", "Service", old, new) == [
+        "spec.clusterIPs[0]: Invalid value: []: primary clusterIP can not be unset"
+    ]
+
+
+def test_what_a_type_had_goes_with_it() -> None:
+    rules = rules_of("", "Service")
+    old = created("", "Service", changed(SERVICE, "spec.type", "LoadBalancer"))
+    old["status"] = {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}
+    new = copy_of(old)
+    new["spec"]["type"] = "ClusterIP"
+    rules.default(new)
+    rules.prepare_update(new, old)
+    assert "externalTrafficPolicy" not in new["spec"]
+    assert new["status"] == {"loadBalancer": {}}
+
+
+CONFIGS: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "ConfigMap",
+        {"data": {"a b": "x"}},
+        [
+            "data[a b]: Invalid value: \"a b\": a valid config key must consist of alphanumeric characters, '-', '_' "
+            "or "
+            "'.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+        ],
+    ),
+    (
+        "ConfigMap",
+        {"data": {"a": "x"}, "binaryData": {"a": "eA=="}},
+        ['data[a]: Invalid value: "a": duplicate of key present in binaryData'],
+    ),
+    ("ConfigMap", {"data": {"a": "x" * (1024 * 1024 + 1)}}, [": Too long: may not be more than 1048576 bytes"]),
+    ("ConfigMap", {"data": {"..": "x"}}, ["data[..]: Invalid value: \"..\": must not be '..'"]),
+    ("Secret", {"type": "kubernetes.io/tls"}, ["data[tls.crt]: Required value", "data[tls.key]: Required value"]),
+    ("Secret", {"type": "kubernetes.io/dockerconfigjson"}, ["data[.dockerconfigjson]: Required value"]),
+    ("Secret", {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": "{}"}}, []),
+    (
+        "Secret",
+        {"type": "kubernetes.io/basic-auth"},
+        [
+            "data[username]: Required value",
+            "data[password]: Required value",
+        ],
+    ),
+    ("Secret", {"type": "kubernetes.io/ssh-auth"}, ["data[ssh-privatekey]: Required value"]),
+    (
+        "Secret",
+        {"type": "kubernetes.io/service-account-token"},
+        ["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
+    ),
+    (
+        "Secret",
+        {"data": {"a": encoded("x" * (1024 * 1024 + 1))}},
+        ["data: Too long: may not be more than 1048576 bytes"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "object", "expected"), CONFIGS)
+def test_configuration_that_is_refused(kind: str, object: dict[str, Any], expected: list[str]) -> None:
+    assert refused("", kind, object) == expected
+
+
+def test_string_data_becomes_data() -> None:
+    made = defaulted("", "Secret", {"data": {"a": encoded("old")}, "stringData": {"a": "new", "b": "é"}})
+    assert made == {"data": {"a": encoded("new"), "b": encoded("é")}, "type": "Opaque"}
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+def test_what_is_immutable_stays(kind: str) -> None:
+    old = {"metadata": {"name": "x"}, "immutable": True, "data": {"a": "eA=="}}
+    assert updated("", kind, old, old) == []
+    assert updated("", kind, old, {**old, "data": {"a": "eQ=="}}) == [
+        "data: Forbidden: field is immutable when `immutable` is set"
+    ]
+    assert updated("", kind, old, {**old, "immutable": None}) == [
+        "immutable: Forbidden: field is immutable when `immutable` is set"
+    ]
+    free = {**old, "immutable": None}
+    assert updated("", kind, free, {**free, "data": {"a": "eQ=="}}) == []
+
+
+def test_a_secrets_type_stays() -> None:
+    assert updated("", "Secret", {"type": "a/b"}, {"type": "a/c"}) == ['type: Invalid value: "a/c": field is immutable']
+
+
+def test_namespaces() -> None:
+    made = created("", "Namespace", {"metadata": {"name": "team"}})
+    assert made == {
+        "metadata": {"name": "team", "labels": {"kubernetes.io/metadata.name": "team"}},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+    rules = rules_of("", "Namespace")
+    new = copy_of(made)
+    new["spec"]["finalizers"] = []
+    rules.prepare_update(new, made)
+    assert new["spec"]["finalizers"] == ["kubernetes"]
+    assert rules.fields(made) == {"status.phase": "Active"}
+    (cause,) = rules.validate_status({"status": {"phase": "Terminating"}}, made)
+    assert cause.message == "Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"
+    assert refused("", "Namespace", {"metadata": {"name": "a"}, "spec": {"finalizers": ["mine"]}}) == [
+        'spec.finalizers: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified'
+    ]
+
+
+CLAIM: dict[str, Any] = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+VOLUME: dict[str, Any] = {
+    "metadata": {"name": "pv"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/data"}},
+}
+
+
+def test_claims_and_volumes_get_defaults() -> None:
+    assert created("", "PersistentVolumeClaim", CLAIM) == {
+        "metadata": {"name": "data"},
+        "spec": {**CLAIM["spec"], "volumeMode": "Filesystem"},
+        "status": {"phase": "Pending"},
+    }
+    made = created("", "PersistentVolume", VOLUME)
+    assert made["spec"] == {
+        **VOLUME["spec"],
+        "hostPath": {"path": "/data", "type": ""},
+        "volumeMode": "Filesystem",
+        "persistentVolumeReclaimPolicy": "Retain",
+    }
+    assert causes("", "PersistentVolume", made) == []
+    source = {"kind": "PersistentVolumeClaim", "name": "other"}
+    made = defaulted("", "PersistentVolumeClaim", changed(CLAIM, "spec.dataSource", source))
+    assert made["spec"]["dataSourceRef"] == source
+
+
+STORAGE: list[tuple[str, str, Any, list[str]]] = [
+    (
+        "PersistentVolumeClaim",
+        "spec.accessModes",
+        [],
+        ["spec.accessModes: Required value: at least 1 access mode is required"],
+    ),
+    (
+        "PersistentVolumeClaim",
+        "spec.accessModes",
+        ["x"],
+        [
+            'spec.accessModes: Unsupported value: "x": supported values: "ReadOnlyMany", "ReadWriteMany", '
+            '"ReadWriteOnce", '
+            '"ReadWriteOncePod"'
+        ],
+    ),
+    (
+        "PersistentVolumeClaim",
+        "spec.accessModes",
+        ["ReadWriteOnce", "ReadWriteOncePod"],
+        ["spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes"],
+    ),
+    ("PersistentVolumeClaim", "spec.resources", {}, ["spec.resources[storage]: Required value"]),
+    (
+        "PersistentVolumeClaim",
+        "spec.resources.requests.storage",
+        "0",
+        ['spec.resources[storage]: Invalid value: "0": must be greater than zero'],
+    ),
+    (
+        "PersistentVolumeClaim",
+        "spec.volumeMode",
+        "x",
+        ['spec.volumeMode: Unsupported value: "x": supported values: "Block", "Filesystem"'],
+    ),
+    (
+        "PersistentVolumeClaim",
+        "spec.dataSource",
+        {"kind": "Pod", "name": "p"},
+        [
+            "spec.dataSource: Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default "
+            "apiGroup",
+            "spec.dataSourceRef: Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default "
+            "apiGroup",
+        ],
+    ),
+    (
+        "PersistentVolume",
+        "spec.capacity",
+        None,
+        [
+            "spec.capacity: Required value",
+            'spec.capacity: Unsupported value: {}: supported values: "storage"',
+        ],
+    ),
+    ("PersistentVolume", "spec.hostPath", None, ["spec: Required value: must specify a volume type"]),
+    (
+        "PersistentVolume",
+        "spec.nfs",
+        {"server": "s", "path": "/"},
+        ["spec.nfs: Forbidden: may not specify more than 1 volume type"],
+    ),
+    (
+        "PersistentVolume",
+        "spec.persistentVolumeReclaimPolicy",
+        "x",
+        ['spec.persistentVolumeReclaimPolicy: Unsupported value: "x": supported values: "Delete", "Recycle", "Retain"'],
+    ),
+    (
+        "PersistentVolume",
+        "spec.storageClassName",
+        "A",
+        [
+            'spec.storageClassName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case '
+            "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
+            "'example.com', regex used for validation is "
+            "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+            "')"
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value", "expected"), STORAGE)
+def test_storage_that_is_refused(kind: str, path: str, value: Any, expected: list[str]) -> None:
+    base = CLAIM if kind == "PersistentVolumeClaim" else VOLUME
+    assert refused("", kind, changed(base, path, value)) == expected
+
+
+def test_a_claim_changes_only_its_size_and_only_when_bound() -> None:
+    rules = rules_of("", "PersistentVolumeClaim")
+    old = created("", "PersistentVolumeClaim", CLAIM)
+    new = changed(old, "spec.resources.requests.storage", "2Gi")
+    (cause,) = rules.validate_update(new, old)
+    assert cause.message.startswith(
+        "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+        'claims\n  spec.resources.requests.storage: "1Gi" → "2Gi"'
+    )
+    bound = changed(changed(old, "status.phase", "Bound"), "status.capacity", {"storage": "1Gi"})
+    assert rules.validate_update(changed(bound, "spec.resources.requests.storage", "2Gi"), bound) == []
+    (cause,) = rules.validate_update(changed(bound, "spec.resources.requests.storage", "512Mi"), bound)
+    assert cause.message == "Forbidden: field can not be less than status.capacity"
+    assert rules.validate_update(changed(old, "spec.volumeName", "pv"), old) == []
+    assert rules.validate_update(changed(old, "spec.storageClassName", "fast"), old) == []
+
+
+def test_a_volumes_source_stays() -> None:
+    (cause,) = updated("", "PersistentVolume", VOLUME, changed(VOLUME, "spec.hostPath.path", "/other"))
+    assert cause.startswith("spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after")
+
+
+NODES: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"spec": {"taints": [{"key": "a", "effect": "x"}]}},
+        [
+            'metadata.taints[0].effect: Unsupported value: "x": supported values: "NoSchedule", "PreferNoSchedule", '
+            '"NoExecute"'
+        ],
+    ),
+    (
+        {"spec": {"taints": [{"key": "a", "effect": "NoExecute"}] * 2}},
+        [
+            'metadata.taints[1]: Duplicate value: {"effect":"NoExecute","key":"a"}: taints must be unique by key and '
+            "effect "
+            "pair"
+        ],
+    ),
+    (
+        {"spec": {"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}},
+        [
+            'spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR for each '
+            "IP "
+            "family"
+        ],
+    ),
+    (
+        {"status": {"capacity": {"pods": "1500m"}}},
+        [
+            'status.capacity.pods: Invalid value: "1500m": must be an integer',
+            'status.allocatable.pods: Invalid value: "1500m": must be an integer',
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("object", "expected"), NODES)
+def test_nodes_that_are_refused(object: dict[str, Any], expected: list[str]) -> None:
+    assert refused("", "Node", object) == expected
+
+
+def test_a_nodes_addresses_stay() -> None:
+    old = {"metadata": {"name": "n"}, "spec": {"podCIDR": "10.0.0.0/24", "providerID": "a"}}
+    assert updated("", "Node", old, changed(old, "spec.providerID", "b")) == [
+        'spec.providerID: Forbidden: node updates may not change providerID except from "" to valid'
+    ]
+    assert updated("", "Node", old, {"spec": {"podCIDR": "10.1.0.0/24", "providerID": "a"}}) == [
+        'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid'
+    ]
+    assert rules_of("", "Node").fields({"spec": {"unschedulable": True}}) == {"spec.unschedulable": "true"}
+
+
+def limits(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"spec": {"limits": list(items)}}
+
+
+def test_limits_fill_each_other_in() -> None:
+    made = defaulted("", "LimitRange", limits({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1Mi"}}))
+    assert made["spec"]["limits"] == [
+        {
+            "type": "Container",
+            "max": {"cpu": "2"},
+            "min": {"memory": "1Mi"},
+            "default": {"cpu": "2"},
+            "defaultRequest": {"cpu": "2", "memory": "1Mi"},
+        }
+    ]
+
+
+QUOTAS: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "LimitRange",
+        limits({"type": "Pod", "default": {"cpu": "1"}}),
+        ["spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'"],
+    ),
+    (
+        "LimitRange",
+        limits({"type": "x"}),
+        ['spec.limits[0].type: Invalid value: "x": must be a standard limit type or fully qualified'],
+    ),
+    (
+        "LimitRange",
+        limits({"type": "Pod", "min": {"cpu": "2"}, "max": {"cpu": "1"}}),
+        ['spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1'],
+    ),
+    (
+        "LimitRange",
+        limits({"type": "PersistentVolumeClaim"}),
+        [
+            "spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither "
+            "was "
+            "provided"
+        ],
+    ),
+    (
+        "LimitRange",
+        limits({"type": "Pod", "maxLimitRequestRatio": {"cpu": "500m"}}),
+        ['spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1'],
+    ),
+    (
+        "ResourceQuota",
+        {"spec": {"hard": {"gpus": "1"}}},
+        [
+            'spec.hard[gpus]: Invalid value: "gpus": must be a standard resource type or fully qualified',
+            'spec.hard[gpus]: Invalid value: "gpus": must be a standard resource for quota',
+        ],
+    ),
+    (
+        "ResourceQuota",
+        {"spec": {"hard": {"pods": "-1"}}},
+        ['spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0'],
+    ),
+    (
+        "ResourceQuota",
+        {"spec": {"hard": {"pods": "1500m"}}},
+        ['spec.hard[pods]: Invalid value: "1500m": must be an integer'],
+    ),
+    (
+        "ResourceQuota",
+        {"spec": {"hard": {"services": "1"}, "scopes": ["BestEffort"]}},
+        ['spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource'],
+    ),
+    (
+        "ResourceQuota",
+        {"spec": {"scopes": ["BestEffort", "NotBestEffort"]}},
+        ['spec.scopes: Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes'],
+    ),
+    ("ResourceQuota", {"spec": {"hard": {"count/deployments.apps": "1", "requests.example.com/gpu": "1"}}}, []),
+]
+
+
+@pytest.mark.parametrize(("kind", "object", "expected"), QUOTAS)
+def test_limits_and_quotas_that_are_refused(kind: str, object: dict[str, Any], expected: list[str]) -> None:
+    assert refused("", kind, object) == expected
+
+
+def test_scopes_stay() -> None:
+    old = {"spec": {"scopes": ["BestEffort"]}}
+    assert updated("", "ResourceQuota", old, {"spec": {"scopes": []}}) == [
+        "spec.scopes: Invalid value: []: field is immutable"
+    ]
+
+
+ENDPOINTS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`"]),
+    (
+        {"addresses": [{"ip": "127.0.0.1"}]},
+        [
+            'subsets[0].addresses[0].ip: Invalid value: "127.0.0.1": may not be in the loopback range '
+            "(127.0.0.0/8, ::1/128)"
+        ],
+    ),
+    (
+        {"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1}, {"port": 2}]},
+        [
+            "subsets[0].ports[0].name: Required value",
+            "subsets[0].ports[1].name: Required value",
+        ],
+    ),
+    ({"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1}]}, []),
+]
+
+
+@pytest.mark.parametrize(("subset", "expected"), ENDPOINTS)
+def test_endpoints_that_are_refused(subset: dict[str, Any], expected: list[str]) -> None:
+    assert refused("", "Endpoints", {"subsets": [subset]}) == expected
+
+
+def test_a_replication_controller_takes_its_templates_labels() -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+    made = created("", "ReplicationController", {"spec": {"template": template}})
+    assert (made["spec"]["selector"], made["metadata"]["labels"], made["spec"]["replicas"]) == (
+        {"a": "b"},
+        {"a": "b"},
+        1,
+    )
+    assert causes("", "ReplicationController", made) == []
+    made["spec"]["selector"] = {"a": "c"}
+    assert causes("", "ReplicationController", made) == [
+        'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`'
+    ]
