@@ -5,7 +5,6 @@ pieces together are exactly one snapshot, whatever was written meanwhile. When t
 410 with a token that goes on at the newest one. Semantics: kubernetes.io, "API Concepts", resource versions and chunks.
 """
 
-import asyncio
 import base64
 import binascii
 
@@ -13,6 +12,7 @@ import msgspec
 
 from boxship.cluster.api import versions
 from boxship.cluster.api.catalog import Catalog, Definition
+from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.request import Answer, Options, Request
 from boxship.cluster.api.selection import Facts, Selection
 from boxship.cluster.api.storage import Storage, key_of, prefix_of
@@ -23,8 +23,7 @@ from boxship.errors import Invalid
 from boxship.store import Compacted, Entry, Snapshot
 
 TOKEN_LIMIT = 4096  # characters
-SCAN_LIMIT = 500  # entries looked at without a break
-PIECE_BYTES = 1 << 20  # of an answer that is written in several pieces
+PIECE_BYTES = 256 << 10  # of an answer that is written in several pieces
 TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -141,11 +140,11 @@ class Lister:
             return self._page(prefix, found, found.entries, limit, found.remaining)
         found = await self._storage.list(prefix, after=after, at=at, fresh=fresh)
         kept: list[Entry] = []
-        looked = 0
+        looked, pace = 0, Pace()
         for entry in found.entries:
             looked += 1
-            if looked % SCAN_LIMIT == 0:
-                await asyncio.sleep(0)
+            if pace.due:
+                await pace.rest()
             if selection.matches(self._storage.opened(entry)):
                 kept.append(entry)
                 if limit and len(kept) == limit:

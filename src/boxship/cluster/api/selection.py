@@ -5,7 +5,7 @@ state of an object once.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -32,6 +32,29 @@ class _Labelled(msgspec.Struct):
     metadata: _Labels
 
 
+class _PodSpec(msgspec.Struct, frozen=True):
+    nodeName: Any = msgspec.UNSET
+    restartPolicy: Any = msgspec.UNSET
+    schedulerName: Any = msgspec.UNSET
+    serviceAccountName: Any = msgspec.UNSET
+    hostNetwork: Any = msgspec.UNSET
+
+
+class _PodStatus(msgspec.Struct, frozen=True):
+    phase: Any = msgspec.UNSET
+    podIP: Any = msgspec.UNSET
+    podIPs: Any = msgspec.UNSET
+    nominatedNodeName: Any = msgspec.UNSET
+
+
+class _Pod(msgspec.Struct, frozen=True):
+    """What a pod can be selected by; the rest of it, which is most, is skipped over."""
+
+    spec: _PodSpec = _PodSpec()
+    status: _PodStatus = _PodStatus()
+
+
+_pod_decoder = msgspec.json.Decoder(_Pod)
 _labels_decoder = msgspec.json.Decoder(_Labelled)
 
 
@@ -54,7 +77,11 @@ class Facts:
         place = (entry.key, entry.modified, definition.resource.group)
         found = self._fields.get(place)
         if found is None:
-            found = definition.rules.fields(_object_decoder.decode(entry.value))
+            if definition.resource.storage == "pods":
+                object = msgspec.to_builtins(_pod_decoder.decode(entry.value))
+            else:
+                object = _object_decoder.decode(entry.value)
+            found = definition.rules.fields(object)
             _remember(self._fields, place, found)
         return found
 

@@ -4,13 +4,13 @@ Whole objects and metadata are cut out of the stored bytes; only tables, and ver
 A large list is rendered in slices between which the loop goes on.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
 from boxship.cluster.api.catalog import Definition
 from boxship.cluster.api.clock import Clock
+from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.request import View
 from boxship.cluster.api.storage import Storage, decode, encode, head_of, with_version
 from boxship.cluster.objects import Object
@@ -18,8 +18,8 @@ from boxship.cluster.objects.rules import keep
 from boxship.cluster.objects.tables import table_of
 from boxship.store import Entry
 
-CUT_SLICE = 200  # objects cut from bytes without a break
-DECODED_SLICE = 20  # objects decoded without a break
+CUT_SLICE = 50  # objects between two looks at the clock
+DECODED_SLICE = 8
 META_VERSION = "meta.k8s.io/v1"
 PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": META_VERSION}
 PARTIAL_HEAD = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":'
@@ -77,9 +77,10 @@ class Views:
         head = self._head(definition)
         cut = view.form == "metadata" or (view.form == "whole" and definition.rules.hides is keep)
         size = CUT_SLICE if cut else DECODED_SLICE
+        pace = Pace()
         for start in range(0, len(entries), size):
-            if start:
-                await asyncio.sleep(0)
+            if pace.due:
+                await pace.rest()
             part = self._storage.opened_all(entries[start : start + size])
             if view.form == "table":
                 yield await self._rows(definition, view, part)

@@ -16,6 +16,7 @@ from boxship.cluster.api import versions
 from boxship.cluster.api.catalog import Catalog, Definition
 from boxship.cluster.api.happenings import Channel, Event, Happening, Topic, event_line, judge
 from boxship.cluster.api.listing import Lister, Page
+from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.request import Request, Stream
 from boxship.cluster.api.selection import Facts, Selection
 from boxship.cluster.api.storage import ROOT, Storage, prefix_of
@@ -137,15 +138,16 @@ class Watching:
         """What is there, as ADDED events, and the bookmark that ends them."""
         parts: list[bytes] = []
         size = 0
-        for count, sealed in enumerate(page.entries):
+        pace = Pace()
+        for sealed in page.entries:
             line = await reader.added(self._storage.opened(sealed))
             parts.append(line)
             size += len(line)
             if size > SLICE_BYTES:
                 yield b"".join(parts)
                 parts, size = [], 0
-            elif count % 100 == 99:
-                await asyncio.sleep(0)
+            elif pace.due:
+                await pace.rest()
         if request.options.initial_events:
             parts.append(reader.bookmark(page.revision, {"k8s.io/initial-events-end": "true"}))
         if parts:
