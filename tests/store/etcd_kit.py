@@ -1,5 +1,6 @@
 """A real etcd for tests: Debian's, unpacked by tools/cluster-peers.sh, with its data where the test wants it."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -7,11 +8,12 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from boxship.errors import Unavailable
 from daemons import PROJECT, free_port, until
 
 START_DEADLINE = 20.0  # seconds
@@ -120,3 +122,62 @@ def running_etcd(home: Path, *options: str) -> Iterator[Etcd]:
         yield etcd
     finally:
         etcd.stop()
+
+
+class Gate:
+    """A way to a member that can be cut, so that the member lives on while a store is away from it."""
+
+    def __init__(self, etcd: Etcd) -> None:
+        self._target = int(etcd.url.rsplit(":", 1)[1])
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    async def cut(self) -> None:
+        """Refuse connections and end those that are open."""
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._server = None
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError):  # by `cut` alone
+            await self._join(reader, writer)
+        self._tasks.discard(task)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, away = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, away))
+                group.create_task(_copy(there, writer))
+        finally:
+            writer.close()
+            away.close()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
+    """Wait in this loop until the condition holds; what is Unavailable does not."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(Unavailable):
+                if await condition():
+                    return
+            await asyncio.sleep(0.02)

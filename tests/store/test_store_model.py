@@ -1,15 +1,18 @@
-"""Random histories against a plain dict, on both stores."""
+"""Random histories against a plain dict, on every store."""
 
 import asyncio
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from etcd_kit import Etcd
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from boxship.errors import Conflict
 from boxship.store import Compacted, Delete, Entry, Operation, Put, Store
+from boxship.store.etcd.store import EtcdStore
 from boxship.store.memory import MemoryStore
 from boxship.store.sqlite import SqliteStore
 
@@ -39,19 +42,25 @@ def concrete(model: Model, drawn: list[tuple[str, bytes | None, str]]) -> tuple[
     return operations, fine
 
 
-async def play(store: Store, path: Path | None, steps: list[tuple[str, object]]) -> None:
+Open = Callable[[], Awaitable[Store]]
+
+
+async def play(store: Store, again: Open | None, steps: list[tuple[str, object]]) -> None:
+    """Make the steps on a store; `again` opens it after it was closed."""
+    for entry in (await store.list("")).entries:
+        await store.commit(Delete(entry.key))
     model: Model = {}
-    revision = oldest = 0
+    revision = oldest = start = await store.revision()
     history: list[tuple[int, str, bytes | None]] = []
-    moments: list[Model] = [{}]
+    moments: dict[int, Model] = {start: {}}
     for step, argument in steps:
-        if step == "reopen" and path is not None:
+        if step == "reopen" and again is not None:
             await store.close()
-            store = await SqliteStore.open(path)
+            store = await again()
         elif step == "compact":
             assert isinstance(argument, int)
-            await store.compact(argument)
-            oldest = max(oldest, min(argument, revision) - 1, 0)
+            await store.compact(start + argument)
+            oldest = max(oldest, min(start + argument, revision) - 1)
         elif step == "commit":
             operations, fine = concrete(model, argument)  # type: ignore[arg-type]
             try:
@@ -69,12 +78,12 @@ async def play(store: Store, path: Path | None, steps: list[tuple[str, object]])
                     history.append((revision, operation.key, operation.value))
                 elif model.pop(operation.key, None):
                     history.append((revision, operation.key, None))
-            moments.append(dict(model))
+            moments[revision] = dict(model)
         elif step == "look back":
             assert isinstance(argument, int)
-            await compare_moment(store, moments, argument % (revision + 1), oldest)
+            await compare_moment(store, moments, start + argument % (revision - start + 1), oldest)
     await compare(store, model, revision)
-    for at in range(1, revision + 1):
+    for at in range(start, revision + 1):
         await compare_moment(store, moments, at, oldest)
     await compare_history(store, [row for row in history if row[0] > oldest], oldest)
     await store.close()
@@ -89,7 +98,7 @@ async def compare(store: Store, model: Model, revision: int) -> None:
         ]
 
 
-async def compare_moment(store: Store, moments: list[Model], at: int, oldest: int) -> None:
+async def compare_moment(store: Store, moments: dict[int, Model], at: int, oldest: int) -> None:
     """The list as it was at that revision, whole and page by page."""
     if not at:
         return
@@ -135,7 +144,28 @@ def test_memory_store_follows_the_model(steps: list[tuple[str, object]]) -> None
 def test_sqlite_store_follows_the_model(steps: list[tuple[str, object]]) -> None:
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "state.db")
-            await play(await SqliteStore.open(path), path, steps)
+
+            async def again() -> Store:
+                return await SqliteStore.open(Path(folder, "state.db"))
+
+            await play(await again(), again, steps)
 
     asyncio.run(run())
+
+
+def test_etcd_store_follows_the_model(session_etcd: Etcd) -> None:
+    session_etcd.empty()
+
+    async def again() -> Store:
+        return await EtcdStore.open(session_etcd.url)
+
+    @settings(max_examples=12, deadline=None)
+    @given(some.lists(STEPS, max_size=25))
+    def follow(steps: list[tuple[str, object]]) -> None:
+        async def run() -> None:
+            await play(await again(), again, steps)
+
+        runner.run(run())
+
+    with asyncio.Runner() as runner:
+        follow()

@@ -66,7 +66,7 @@ class Feed:
         self._older = older
         self._older_limit = older_limit
         self._watchers: set[_Watcher] = set()
-        self._closed = False
+        self._closed: Unavailable | None = None
 
     def publish(self, commit: Commit) -> None:
         """Tell the watchers of the next commit, which is durable."""
@@ -93,8 +93,9 @@ class Feed:
         """Whether all that follows `position` is in memory."""
         return self.oldest <= position and self.revision - position <= len(self._recent)
 
-    def close(self) -> None:
-        self._closed = True
+    def close(self, why: Unavailable | None = None) -> None:
+        """End all watchers with this error."""
+        self._closed = self._closed or why or Unavailable("cannot watch: the store is closed")
         for watcher in self._watchers:
             watcher.wake()
 
@@ -136,8 +137,8 @@ class Feed:
     async def _next(self, watcher: _Watcher) -> list[Commit]:
         """The commits that the watcher has not been told of; waits until there is one."""
         while True:
-            if self._closed:
-                raise Unavailable(f"cannot watch {watcher.prefix!r}: the store is closed")
+            if self._closed is not None:
+                raise self._closed
             self._demand(watcher.position)
             if watcher.position < self.revision:
                 commits = await self._after(watcher.position)

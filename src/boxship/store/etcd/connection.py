@@ -17,7 +17,7 @@ from boxship.errors import BoxshipError, Denied, Exhausted, Invalid, Unavailable
 
 ASK_SECONDS = 5.0  # for an answer to a question
 COMMIT_SECONDS = 10.0  # for an answer to a commit
-ENDING_SECONDS = 0.01  # in which the library tells this loop that its calls have ended; it may be closed then
+ENDING_SECONDS = 0.02  # in which the library tells this loop that its calls have ended; it may be closed then
 NEEDS_LEADER = (("hasleader", "true"),)  # a member that is cut off from the others ends the watch
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -75,7 +75,8 @@ def translate(error: grpc.RpcError, doing: str) -> BoxshipError | Gone:
     if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
         return Denied(f"cannot {doing}: {details}")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "too many requests" not in details:
-        return Exhausted(f"cannot {doing}: {details}")
+        large = "too large for etcd: " if "larger than max" in details else ""
+        return Exhausted(f"cannot {doing}: {large}{details}")
     if code == grpc.StatusCode.INVALID_ARGUMENT:
         too_much = "too large" in details or "too many" in details
         return (Exhausted if too_much else Invalid)(f"cannot {doing}: {details}")

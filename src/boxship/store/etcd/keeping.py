@@ -57,14 +57,15 @@ class Keeper:
         if found is not None and found.modified != self._known:
             self._known, self._since = found.modified, self._monotonic()  # somebody's, perhaps our own
             return
-        passed = self._monotonic() - self._since
+        now = self._monotonic()
+        passed = now - self._since
         if found is not None and passed < self._step:
             return
         # What passed since the newest mark of before our time is not known, and is not counted.
         ran = (_decode(found.value).ran if found is not None else 0.0) + passed
-        await self._mark(found, ran)
+        await self._mark(found, ran, now)
 
-    async def _mark(self, found: messages.KeyValue | None, ran: float) -> None:
+    async def _mark(self, found: messages.KeyValue | None, ran: float, now: float) -> None:
         mark = _encode(Mark(self._mirror.tree.revision, ran))
         marks = sorted(
             ((_decode(kept.value), key) for key, kept in self._mirror.own.items() if key.startswith(MARKS)),
@@ -77,8 +78,10 @@ class Keeper:
         answer = await self._connection.change(
             "/etcdserverpb.KV/Txn", request, messages.read_transaction, "mark the time in etcd"
         )
-        if answer.succeeded and old:
-            await self._forget(old[-1][0].revision)
+        if answer.succeeded:
+            self._known, self._since = answer.header.revision, now
+            if old:
+                await self._forget(old[-1][0].revision)
 
     async def _forget(self, oldest: int) -> None:
         """The first revision that is kept is `oldest`."""

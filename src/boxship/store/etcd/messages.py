@@ -3,7 +3,7 @@
 Fields that nobody here reads are skipped. Pure; what is malformed raises ValueError.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -172,27 +172,36 @@ def _read_number(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("a number is too long")
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+def _fields(data: bytes) -> list[tuple[int, bytes | int]]:
+    """The numbers and values of a message's fields. Most numbers have one byte, and this is where the time goes."""
+    found: list[tuple[int, bytes | int]] = []
     at, end = 0, len(data)
     try:
         while at < end:
-            tag, at = _read_number(data, at)
+            tag = data[at]
+            at += 1
+            if tag > 127:
+                tag, at = _read_number(data, at - 1)
             kind = tag & 7
-            if kind == BYTES:
-                size, at = _read_number(data, at)
-                if at + size > end:
-                    raise ValueError("a field is cut off")
-                yield tag >> 3, data[at : at + size]
-                at += size
-            elif kind == VARINT:
-                value, at = _read_number(data, at)
-                yield tag >> 3, value
-            elif kind in (FIXED64, FIXED32):
+            if kind not in (BYTES, VARINT):
+                if kind not in (FIXED64, FIXED32):
+                    raise ValueError(f"a field has the wire type {kind}")
                 at += 8 if kind == FIXED64 else 4
-            else:
-                raise ValueError(f"a field has the wire type {kind}")
+                continue
+            value = data[at]
+            at += 1
+            if value > 127:
+                value, at = _read_number(data, at - 1)
+            if kind == VARINT:
+                found.append((tag >> 3, value))
+                continue
+            if at + value > end:
+                raise ValueError("a field is cut off")
+            found.append((tag >> 3, data[at : at + value]))
+            at += value
     except IndexError as error:
         raise ValueError("a number is cut off") from error
+    return found
 
 
 def _dict(data: bytes) -> dict[int, bytes | int]:

@@ -12,6 +12,8 @@ import heapq
 import logging
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from boxship.errors import BoxshipError, Unavailable
 from boxship.store import Change, Compacted, Entry
 from boxship.store.etcd import messages
@@ -100,11 +102,13 @@ class Mirror:
             why = "it is at an older revision" if header.cluster == self._cluster else "it is another cluster"
             self.broken = Unavailable(f"cannot go on with etcd: its content was replaced ({why}); start again")
             log.error("%s", self.broken)
+            self.feed.close(self.broken)
             raise self.broken
 
     async def _receive(self) -> None:
-        """One watch, until it ends. Raises Unavailable."""
-        request = messages.watch_request(self.tree.revision + 1)
+        """One watch, until it ends. It begins with the revision that we have: after a compaction at the next one, etcd
+        would send that without what it deleted. Raises Unavailable."""
+        request = messages.watch_request(self.tree.revision)
         async with self._connection.stream("/etcdserverpb.Watch/Watch", request) as answers:
             gathered: list[messages.Event] = []
             async for watched in _until_created(answers):
@@ -189,7 +193,7 @@ class Mirror:
         until = min(after + limit, self.tree.revision)
         commits: list[Commit] = []
         gathered: list[messages.Event] = []
-        request = messages.watch_request(after + 1, previous=True)
+        request = messages.watch_request(after, previous=True)
         async with self._connection.stream("/etcdserverpb.Watch/Watch", request) as answers:
             async for watched in _until_created(answers):
                 if watched.compacted:
@@ -205,25 +209,25 @@ class Mirror:
                 commits += _past_commits(gathered)
                 gathered = []
                 if commits and commits[-1].revision >= until:
-                    return [commit for commit in commits if commit.revision <= until]
+                    return [commit for commit in commits if after < commit.revision <= until]
         raise Unavailable("cannot watch etcd: it ended the watch")
 
 
 async def pages(
-    connection: Connection, start: bytes, end: bytes, revision: int, limit: int = 0
+    connection: Connection, start: bytes, end: bytes, revision: int, limit: int = 0, *, count_only: bool = False
 ) -> AsyncIterator[messages.Range]:
     """A range at one revision, in answers that don't keep the loop; at most `limit` entries (0: all). The first answer
-    counts all. Raises Gone."""
-    left = limit
+    has the count of all, the others 0. Raises Gone."""
+    left, first = limit, True
     while True:
         size = min(left, PAGE) if limit else PAGE
-        request = messages.range_request(start, end, limit=size, revision=revision)
+        request = messages.range_request(start, end, limit=size, revision=revision, count_only=count_only)
         page = await connection.ask("/etcdserverpb.KV/Range", request, messages.read_range, "read etcd")
-        yield page
+        yield page if first else msgspec.structs.replace(page, count=0)
         left -= len(page.entries)
         if not page.more or not page.entries or (limit and left <= 0):
             return
-        start = page.entries[-1].key + b"\0"
+        start, first = page.entries[-1].key + b"\0", False
 
 
 def text_of(key: bytes) -> str | None:

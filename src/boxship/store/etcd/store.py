@@ -9,7 +9,7 @@ stand on one etcd as one cluster, but nothing else should.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.store import Change, Compacted, Entry, Operation, Snapshot
@@ -18,7 +18,7 @@ from boxship.store.etcd.connection import Connection, Gone, Security, parse_endp
 from boxship.store.etcd.keeping import Keeper
 from boxship.store.etcd.mirror import OWN, Mirror, pages
 from boxship.store.past import Past
-from boxship.store.tree import decide, successor, validate
+from boxship.store.tree import LAST, decide, successor, validate
 
 OPERATION_LIMIT = 127  # in one commit: etcd's default is 128, and one is ours
 FIRST = 1  # etcd's revision before the first commit
@@ -40,6 +40,7 @@ class EtcdStore:
         self._asking: asyncio.Task[int] | None = None
         self._asked_next: asyncio.Task[int] | None = None
         self._closed = False
+        self.keeper = keeper
         self._tasks = [asyncio.create_task(mirror.follow())]
         if keeper is not None:
             self._tasks.append(asyncio.create_task(keeper.run()))
@@ -66,6 +67,11 @@ class EtcdStore:
         keeper = Keeper(connection, mirror, history_seconds, monotonic) if history_seconds is not None else None
         return cls(connection, mirror, keeper, wall)
 
+    @property
+    def endpoint(self) -> str:
+        """The one in use at the moment."""
+        return self._connection.endpoint
+
     # Reading.
 
     async def get(self, key: str, *, fresh: bool = True) -> Entry | None:
@@ -88,19 +94,18 @@ class EtcdStore:
             return await self._past.list(prefix, after, limit, at)
         if at < mirror.feed.oldest:
             raise _too_old(at, mirror.feed.oldest)
-        start = after + "\0" if after >= prefix else prefix
-        end = successor(prefix).encode() if prefix.strip("\U0010ffff") else messages.EVERY_KEY
         entries: list[Entry] = []
         count = 0
         try:
-            async for page in pages(self._connection, start.encode() or messages.EVERY_KEY, end, at, limit):
-                count = count or page.count
-                entries += map(messages.entry_of, page.entries)
-                await asyncio.sleep(0)
+            for start, end in _ranges(prefix, after):
+                left = limit - len(entries) if limit else 0
+                async for page in pages(self._connection, start, end, at, left, count_only=limit > 0 and not left):
+                    count += page.count
+                    entries += map(messages.entry_of, page.entries)
+                    await asyncio.sleep(0)
         except Gone:
             raise _too_old(at, await mirror.oldest()) from None
-        shown = [entry for entry in entries if not entry.key.startswith(OWN)]
-        return Snapshot(at, tuple(shown), count - len(entries))
+        return Snapshot(at, tuple(entries), count - len(entries))
 
     def past(self, prefix: str, *, after: int, until: int) -> AsyncIterator[Change]:
         return self._changes(prefix, after, until)
@@ -234,6 +239,20 @@ def _look(task: "asyncio.Task[int]") -> None:
 def _too_old(revision: int, oldest: int) -> Compacted:
     why = f"the oldest revision that can be asked for is {oldest}"
     return Compacted(f"cannot look back to revision {revision}: {why}", oldest)
+
+
+def _ranges(prefix: str, after: str) -> Iterator[tuple[bytes, bytes]]:
+    """From where to where etcd has the keys under `prefix` beyond `after`; the store's own are left out."""
+    start = (after + "\0" if after >= prefix else prefix).encode() or messages.EVERY_KEY
+    end = successor(prefix).encode() if prefix.strip(LAST) else messages.EVERY_KEY
+    own, beyond = OWN.encode(), successor(OWN).encode()
+    if start >= beyond or own >= end != messages.EVERY_KEY:
+        yield start, end
+        return
+    if start < own:
+        yield start, own
+    if beyond < end or end == messages.EVERY_KEY:
+        yield beyond, end
 
 
 def _validate_further(operations: Sequence[Operation]) -> None:
