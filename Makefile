@@ -10,7 +10,7 @@ PROCESSES ?= 3
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow fresh v2 lint format types bench bench-peers install uninstall clean
+.PHONY: help setup demo test test-slow fresh v2 lint format types bench bench-cluster bench-peers install uninstall clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,10 @@ types: setup ## mypy, strict
 bench: setup ## measure this engine beside Docker and Podman, where they are installed
 	@tools/docker-client.sh
 	@$(BIN)/python -m bench $(BENCH) </dev/null
+
+bench-cluster: setup ## measure the Kubernetes API on SQLite and etcd
+	@tools/cluster-peers.sh
+	@$(BIN)/python -m bench.cluster $(BENCH) </dev/null
 
 bench-peers: setup ## install Docker and Podman for `make bench`, without starting them
 	@tools/bench-peers.sh
