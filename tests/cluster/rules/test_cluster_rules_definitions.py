@@ -1,0 +1,382 @@
+"""The rules of CustomResourceDefinitions (but for their schemas) and of resource.k8s.io: the original's words."""
+
+from typing import Any
+
+import pytest
+from rules_kit import changed, created, defaulted, refused, updated
+
+from boxship.cluster.objects.kinds import rules_of
+
+GROUP = "apiextensions.k8s.io"
+KIND = "CustomResourceDefinition"
+DEFINITION: dict[str, Any] = {
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+                "subresources": {"scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}},
+                "additionalPrinterColumns": [{"name": "N", "type": "integer", "jsonPath": ".spec.n"}],
+            }
+        ],
+    },
+}
+VERSION, AT = "spec.versions.0", "spec.versions[0]"
+TWO = [{**DEFINITION["spec"]["versions"][0], "name": name, "storage": True} for name in ("v1", "v2")]
+CASES: list[tuple[str, Any, str]] = [
+    (
+        "metadata.name",
+        "w.example.com",
+        'metadata.name: Invalid value: "w.example.com": must be spec.names.plural+"."+spec.group',
+    ),
+    ("spec.group", "", "spec.group: Required value"),
+    ("spec.group", "example", 'spec.group: Invalid value: "example": should be a domain with at least one dot'),
+    ("spec.scope", None, "spec.scope: Required value"),
+    ("spec.scope", "World", 'spec.scope: Unsupported value: "World": supported values: "Cluster", "Namespaced"'),
+    ("spec.names.kind", None, "spec.names.kind: Required value"),
+    ("spec.names.plural", None, "spec.names.plural: Required value"),
+    (
+        "spec.names.listKind",
+        "Widget",
+        'spec.names.listKind: Invalid value: "Widget": kind and listKind may not be the same',
+    ),
+    (
+        "spec.preserveUnknownFields",
+        True,
+        "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
+        "x-kubernetes-preserve-unknown-fields to "
+        "true in spec.versions[*].schema instead",
+    ),
+    (
+        "spec.versions",
+        TWO,
+        'spec.versions: Invalid value: ["v1","v2"]: must have exactly one version marked as storage version',
+    ),
+    ("spec.versions", [TWO[0], TWO[0]], 'spec.versions: Invalid value: ["v1","v1"]: must contain unique version names'),
+    (f"{VERSION}.schema", None, f"{AT}.schema.openAPIV3Schema: Required value: schemas are required"),
+    (
+        f"{VERSION}.subresources.scale.specReplicasPath",
+        ".status.n",
+        f'{AT}.subresources.scale.specReplicasPath: Invalid value: ".status.n": should be a json path under .spec',
+    ),
+    (
+        f"{VERSION}.subresources.scale.labelSelectorPath",
+        ".metadata.x",
+        f'{AT}.subresources.scale.labelSelectorPath: Invalid value: ".metadata.x": should be a json path under either '
+        ".spec or .status",
+    ),
+    (
+        f"{VERSION}.subresources.scale.statusReplicasPath",
+        "",
+        f"{AT}.subresources.scale.statusReplicasPath: Required value",
+    ),
+    (
+        f"{VERSION}.additionalPrinterColumns.0.type",
+        "float",
+        f'{AT}.additionalPrinterColumns[0].type: Invalid value: "float": must be one of '
+        "boolean,date,integer,number,string",
+    ),
+    (
+        f"{VERSION}.additionalPrinterColumns.0.jsonPath",
+        "",
+        f"{AT}.additionalPrinterColumns[0].jsonPath: Required value",
+    ),
+    (
+        f"{VERSION}.selectableFields",
+        [{"jsonPath": ".metadata.name"}],
+        f'{AT}.selectableFields[0].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata',
+    ),
+    (
+        f"{VERSION}.selectableFields",
+        [{"jsonPath": ".spec.a"}] * 2,
+        f'{AT}.selectableFields[1].jsonPath: Duplicate value: ".spec.a"',
+    ),
+    (
+        f"{VERSION}.deprecationWarning",
+        "old",
+        f'{AT}.deprecationWarning: Invalid value: "old": can only be set for deprecated versions',
+    ),
+    (
+        "spec.conversion",
+        {"strategy": "Odd"},
+        'spec.conversion.strategy: Unsupported value: "Odd": supported values: "None", "Webhook"',
+    ),
+    (
+        "spec.conversion",
+        {"strategy": "Webhook"},
+        "spec.conversion.webhook.clientConfig: Required value: required when strategy is set to Webhook",
+    ),
+    (
+        "spec.conversion",
+        {"strategy": "None", "webhook": {}},
+        "spec.conversion.webhook: Forbidden: should not be set when strategy is not set to Webhook",
+    ),
+    (
+        "spec.conversion",
+        {"strategy": "Webhook", "webhook": {"clientConfig": {"url": "https://h"}, "conversionReviewVersions": ["v3"]}},
+        'spec.conversion.webhook.conversionReviewVersions: Invalid value: ["v3"]: must include at least one of '
+        "v1, v1beta1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "cause"), CASES)
+def test_definitions(path: str, value: Any, cause: str) -> None:
+    assert refused(GROUP, KIND, DEFINITION) == []
+    assert cause in refused(GROUP, KIND, changed(DEFINITION, path, value))
+
+
+def test_protected_groups_need_approval() -> None:
+    mine = changed(changed(DEFINITION, "spec.group", "apps.k8s.io"), "metadata.name", "widgets.apps.k8s.io")
+    (cause,) = refused(GROUP, KIND, mine)
+    assert cause.startswith("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must")
+    approved = changed(mine, "metadata.annotations", {"api-approved.kubernetes.io": "https://example.com/1"})
+    assert refused(GROUP, KIND, approved) == []
+
+
+def test_defaults_of_definitions() -> None:
+    made = created(GROUP, KIND, DEFINITION)
+    assert made["spec"]["names"] == {
+        "plural": "widgets",
+        "kind": "Widget",
+        "singular": "widget",
+        "listKind": "WidgetList",
+    }
+    assert made["spec"]["conversion"] == {"strategy": "None"}
+    assert made["status"]["storedVersions"] == ["v1"]
+
+
+def test_versions_that_may_be_in_the_store_stay() -> None:
+    second = {**DEFINITION["spec"]["versions"][0], "name": "v2"}
+    first = {**DEFINITION["spec"]["versions"][0], "storage": False}
+    both = changed(DEFINITION, "spec.versions", [first, second])
+    assert updated(GROUP, KIND, DEFINITION, both) == []
+    after = changed(both, "metadata.uid", "u")
+    rules_of(GROUP, KIND).prepare_update(after, created(GROUP, KIND, DEFINITION))
+    assert after["status"]["storedVersions"] == ["v1", "v2"]
+    (cause,) = updated(GROUP, KIND, DEFINITION, changed(DEFINITION, "spec.versions", [second]))
+    assert cause.startswith(
+        'status.storedVersions[0]: Invalid value: "v1": missing from spec.versions; v1 was previously'
+    )
+
+
+def test_what_established_definitions_keep() -> None:
+    old = created(GROUP, KIND, DEFINITION)
+    new = changed(old, "spec.scope", "Cluster")
+    assert list(rules_of(GROUP, KIND).validate_update(new, old)) == []
+    old["status"]["conditions"] = [{"type": "Established", "status": "True"}]
+    (cause,) = rules_of(GROUP, KIND).validate_update(new, old)
+    assert (cause.field, cause.message) == ("spec.scope", 'Invalid value: "Cluster": field is immutable')
+
+
+DEVICES = "resource.k8s.io"
+CLAIM: dict[str, Any] = {
+    "metadata": {"name": "c", "namespace": "d"},
+    "spec": {
+        "devices": {
+            "requests": [
+                {"name": "one", "exactly": {"deviceClassName": "gpu", "selectors": [{"cel": {"expression": "true"}}]}},
+                {"name": "two", "firstAvailable": [{"name": "a", "deviceClassName": "gpu"}]},
+            ],
+            "constraints": [{"requests": ["one", "two/a"], "matchAttribute": "example.com/numa"}],
+            "config": [{"requests": ["one"], "opaque": {"driver": "example.com", "parameters": {"a": 1}}}],
+        }
+    },
+}
+REQUEST, HERE = "spec.devices.requests.0", "spec.devices.requests[0]"
+NO_REQUEST = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+CLAIM_CASES: list[tuple[str, Any, str]] = [
+    (f"{REQUEST}.exactly", None, f"{HERE}: Required value: exactly one of `exactly` or `firstAvailable` is required"),
+    (
+        f"{REQUEST}.firstAvailable",
+        [{"name": "x"}],
+        f"{HERE}: Invalid value: null: exactly one of `exactly` or `firstAvailable` is required, but multiple "
+        "fields are set",
+    ),
+    (f"{REQUEST}.exactly.deviceClassName", "", f"{HERE}.exactly.deviceClassName: Required value"),
+    (f"{REQUEST}.exactly.count", -1, f"{HERE}.exactly.count: Invalid value: -1: must be greater than zero"),
+    (
+        f"{REQUEST}.exactly",
+        {"deviceClassName": "gpu", "allocationMode": "All", "count": 1},
+        f"{HERE}.exactly.count: Invalid value: 1: must not be specified when allocationMode is 'All'",
+    ),
+    (
+        f"{REQUEST}.exactly.allocationMode",
+        "Some",
+        f'{HERE}.exactly.allocationMode: Unsupported value: "Some": supported values: "All", "ExactCount"',
+    ),
+    (f"{REQUEST}.exactly.selectors", [{}], f"{HERE}.exactly.selectors[0].cel: Required value"),
+    (
+        f"{REQUEST}.exactly.tolerations",
+        [{"operator": "Exists", "value": "x"}],
+        f'{HERE}.exactly.tolerations[0].value: Invalid value: "x": must be empty for operator `Exists`',
+    ),
+    (f"{REQUEST}.name", "two", 'spec.devices.requests[1].name: Duplicate value: "two"'),
+    (
+        "spec.devices.constraints.0.requests",
+        ["three"],
+        f'spec.devices.constraints[0].requests[0]: Invalid value: "three": {NO_REQUEST}',
+    ),
+    (
+        "spec.devices.constraints.0.matchAttribute",
+        "numa",
+        'spec.devices.constraints[0].matchAttribute: Invalid value: "numa": a fully qualified name must be a '
+        "domain and a "
+        "name separated by a slash",
+    ),
+    ("spec.devices.config.0.opaque", None, "spec.devices.config[0].opaque: Required value"),
+    (
+        "spec.devices.config.0.opaque.parameters",
+        [],
+        'spec.devices.config[0].opaque.parameters: Invalid value: "<value omitted>": must be a valid JSON object',
+    ),
+    (
+        "spec.devices.requests",
+        [{"name": f"r{i}", "exactly": {"deviceClassName": "g"}} for i in range(33)],
+        "spec.devices.requests: Too many: 33: must have at most 32 items",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "cause"), CLAIM_CASES)
+def test_claims(path: str, value: Any, cause: str) -> None:
+    assert refused(DEVICES, "ResourceClaim", CLAIM) == []
+    assert cause in refused(DEVICES, "ResourceClaim", changed(CLAIM, path, value))
+    template = {"metadata": CLAIM["metadata"], "spec": {"spec": changed(CLAIM, path, value)["spec"]}}
+    assert cause.replace("spec.", "spec.spec.", 1) in refused(DEVICES, "ResourceClaimTemplate", template)
+
+
+def test_claims_do_not_change() -> None:
+    made = defaulted(DEVICES, "ResourceClaim", CLAIM)["spec"]["devices"]["requests"]
+    assert made[0]["exactly"]["allocationMode"] == "ExactCount" and made[0]["exactly"]["count"] == 1
+    assert made[1]["firstAvailable"][0]["count"] == 1
+    (cause,) = updated(DEVICES, "ResourceClaim", CLAIM, changed(CLAIM, "spec.devices.config", []))
+    assert cause.startswith("spec: Invalid value") and cause.endswith("field is immutable")
+
+
+RESULT = {"request": "one", "driver": "example.com", "pool": "p", "device": "d0"}
+ALLOCATED = {"allocation": {"devices": {"results": [RESULT]}}}
+USER = {"resource": "pods", "name": "p", "uid": "u"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({}, ALLOCATED, []),
+        (ALLOCATED, {**ALLOCATED, "reservedFor": [USER]}, []),
+        (
+            {},
+            {"reservedFor": [USER]},
+            ["status.reservedFor: Forbidden: may not be specified when `allocated` is not set"],
+        ),
+        (
+            ALLOCATED,
+            {**ALLOCATED, "reservedFor": [{}]},
+            [f"status.reservedFor[0].{key}: Required value" for key in USER],
+        ),
+        (
+            {},
+            {"allocation": {"devices": {"results": [{**RESULT, "request": "x"}]}}},
+            [f'status.allocation.devices.results[0].request: Invalid value: "x": {NO_REQUEST}'],
+        ),
+        (
+            ALLOCATED,
+            {**ALLOCATED, "devices": [{"driver": "example.com", "pool": "p", "device": "d1"}]},
+            ['status.devices[0]: Invalid value: "example.com/p/d1": must be an allocated device in the claim'],
+        ),
+    ],
+)
+def test_status_of_claims(old: dict[str, Any], new: dict[str, Any], found: list[str]) -> None:
+    objects = [{**CLAIM, "status": status} for status in (new, old)]
+    causes = rules_of(DEVICES, "ResourceClaim").validate_status(objects[0], objects[1])
+    assert [f"{cause.field}: {cause.message}" for cause in causes] == found
+
+
+SLICE: dict[str, Any] = {
+    "metadata": {"name": "s"},
+    "spec": {
+        "driver": "example.com",
+        "pool": {"name": "p", "resourceSliceCount": 1},
+        "nodeName": "n",
+        "devices": [{"name": "d0", "attributes": {"model": {"string": "x"}}, "capacity": {"memory": {"value": "1Gi"}}}],
+    },
+}
+ONE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "cause"),
+    [
+        ("spec.nodeName", None, f"spec: Required value: {ONE}"),
+        (
+            "spec.allNodes",
+            True,
+            f'spec: Invalid value: "{{`nodeName`, `allNodes`}}": {ONE}, but multiple fields are set',
+        ),
+        ("spec.allNodes", False, "spec.allNodes: Invalid value: false: must be either unset or set to true"),
+        (
+            "spec.pool.resourceSliceCount",
+            0,
+            "spec.pool.resourceSliceCount: Invalid value: 0: must be greater than zero",
+        ),
+        ("spec.pool.name", "", "spec.pool.name: Required value"),
+        (
+            "spec.devices.0.attributes.model",
+            {"string": "x", "int": 1},
+            'spec.devices[0].attributes[model]: Invalid value: {"int":1,"string":"x"}: exactly one value must be '
+            "specified",
+        ),
+        (
+            "spec.devices.0.attributes.model",
+            {"version": "1.0"},
+            'spec.devices[0].attributes[model].version: Invalid value: "1.0": must be a string compatible with '
+            "semver.org "
+            "spec 2.0.0",
+        ),
+        ("spec.devices.1", {"name": "d0"}, 'spec.devices[1].name: Duplicate value: "d0"'),
+        ("spec.devices.0.taints", [{"key": "k"}], "spec.devices[0].taints[0].effect: Required value"),
+        (
+            "spec.devices.0.nodeName",
+            "n",
+            "spec.devices[0]: Invalid value: null: `nodeName`, `nodeSelector` and `allNodes` can only be set if "
+            "`perDeviceNodeSelection` is set to true in the ResourceSlice spec",
+        ),
+        (
+            "spec.devices.0.consumesCounters",
+            [{"counterSet": "c"}],
+            "spec.devices[0].consumesCounters[0].counters: Required value",
+        ),
+    ],
+)
+def test_slices(path: str, value: Any, cause: str) -> None:
+    assert refused(DEVICES, "ResourceSlice", SLICE) == []
+    assert cause in refused(DEVICES, "ResourceSlice", changed(SLICE, path, value))
+    assert rules_of(DEVICES, "ResourceSlice").fields(SLICE) == {"spec.driver": "example.com", "spec.nodeName": "n"}
+
+
+def test_slices_stay_where_they_are() -> None:
+    assert updated(DEVICES, "ResourceSlice", SLICE, changed(SLICE, "spec.nodeName", "m")) == [
+        'spec.nodeName: Invalid value: "m": field is immutable'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ({"selectors": [{"cel": {"expression": "true"}}]}, []),
+        ({"selectors": [{}]}, ["spec.selectors[0].cel: Required value"]),
+        ({"config": [{}]}, ["spec.config[0].opaque: Required value"]),
+        (
+            {"extendedResourceName": "gpu"},
+            ['spec.extendedResourceName: Invalid value: "gpu": must be a valid extended resource name'],
+        ),
+    ],
+)
+def test_device_classes(spec: dict[str, Any], found: list[str]) -> None:
+    assert refused(DEVICES, "DeviceClass", {"metadata": {"name": "c"}, "spec": spec}) == found
