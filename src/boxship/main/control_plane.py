@@ -47,8 +47,7 @@ from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_options import ControlOptions, history_seconds
 from boxship.pki.cluster import ClusterAuthority, open_authority
 from boxship.store import Store
-from boxship.store.memory import MemoryStore
-from boxship.store.sqlite import SqliteStore
+from boxship.store.opening import Files, open_store
 from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress, outgoing_address
 from boxship.transport.server import Server
@@ -171,11 +170,8 @@ class LiveContext:
 
 
 async def _open_store(options: ControlOptions) -> Store:
-    kind, _, rest = options.store.partition(":")
-    seconds = history_seconds(options)
-    if kind == "memory":
-        return MemoryStore()
-    return await SqliteStore.open(Path(rest), history_limit=None, history_seconds=seconds)
+    paths = (Path(text) if text else None for text in (options.store_ca, options.store_cert, options.store_key))
+    return await open_store(options.store, history_seconds=history_seconds(options), files=Files(*paths))
 
 
 def sealer_by(options: ControlOptions, data: Path) -> Sealer:

@@ -24,6 +24,7 @@ OPERATION_LIMIT = 127  # in one commit: etcd's default is 128, and one is ours
 FIRST = 1  # etcd's revision before the first commit
 SEEN_SECONDS = 1.0  # that a commit waits for its own copy to have it
 CLOCK = f"{OWN}clock".encode()
+RESTORING = f"{OWN}restoring"  # there while a restore is not finished
 RANGE, TXN, COMPACT = "/etcdserverpb.KV/Range", "/etcdserverpb.KV/Txn", "/etcdserverpb.KV/Compact"
 
 
@@ -52,15 +53,19 @@ class EtcdStore:
         *,
         security: Security | None = None,
         history_seconds: float | None = None,
+        unfinished: bool = False,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> "EtcdStore":
         """Connect to "http://HOST:PORT,…" and read everything. With `history_seconds` etcd's history is compacted by
-        age (by one of those who have it open; without, somebody else has to). Raises Unavailable, Invalid."""
+        age (by one of those who have it open; without, somebody else has to). A store whose restore was not finished
+        is refused, unless `unfinished`. Raises Unavailable, Invalid."""
         connection = Connection(parse_endpoints(endpoints), security or Security())
         mirror = Mirror(connection)
         try:
             await mirror.load()
+            if RESTORING in mirror.own and not unfinished:
+                raise Unavailable("cannot use etcd: a restore into it was not finished; restore again")
         except BaseException:
             await connection.close()
             raise

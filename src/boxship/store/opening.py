@@ -1,0 +1,53 @@
+"""A store by its name: "sqlite:PATH", "etcd:URL,URL…" or "memory:".
+
+What a kind needs is imported when it is asked for, so nobody loads etcd's client for nothing.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from boxship.errors import Invalid
+from boxship.store import Store
+
+HISTORY_LIMIT = 1_000_000  # commits, where history is kept by age; a bound on the disk, not a promise
+
+
+class Files(msgspec.Struct, frozen=True):
+    """TLS for etcd, in PEM: whom to trust, and who we are."""
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def parse(text: str) -> tuple[str, str]:
+    """The kind, and where. Raises Invalid."""
+    kind, colon, place = text.partition(":")
+    if not colon or kind not in ("sqlite", "etcd", "memory") or bool(place) == (kind == "memory"):
+        raise Invalid(f"cannot use the store {text!r}: write sqlite:PATH, etcd:URL,URL… or memory:")
+    return kind, place
+
+
+async def open_store(
+    text: str, *, history_seconds: float | None = None, files: Files | None = None, unfinished: bool = False
+) -> Store:
+    """Open it; a SQLite file is made where there is none. History that is older than `history_seconds` is taken away.
+    With `unfinished` also where a restore was not finished. Raises Invalid, Unavailable, Exhausted."""
+    kind, place = parse(text)
+    if kind == "memory":
+        from boxship.store.memory import MemoryStore
+
+        return MemoryStore()
+    if kind == "sqlite":
+        from boxship.store.sqlite import HISTORY_LIMIT as PLAIN_LIMIT
+        from boxship.store.sqlite import SqliteStore
+
+        limit = PLAIN_LIMIT if history_seconds is None else HISTORY_LIMIT
+        return await SqliteStore.open(Path(place), history_limit=limit, history_seconds=history_seconds, reserve=True)
+    from boxship.store.etcd.connection import Security
+    from boxship.store.etcd.store import EtcdStore
+
+    given = files or Files()
+    security = Security(given.authority, given.certificate, given.key)
+    return await EtcdStore.open(place, security=security, history_seconds=history_seconds, unfinished=unfinished)
