@@ -624,8 +624,10 @@ SCALERS: list[tuple[str, Any, list[str]]] = [
         [
             "spec.scaleTargetRef.kind: Required value",
             "spec.scaleTargetRef.name: Required value",
+            'spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group',
         ],
     ),
+    ("spec.scaleTargetRef", {"kind": "ReplicationController", "name": "a", "apiVersion": "v1"}, []),
     (
         "spec.metrics",
         [RESOURCE],

@@ -47,8 +47,9 @@ def _default(stateful: Object) -> None:
     strategy = child(spec, "updateStrategy")
     if not strategy.get("type"):
         strategy["type"] = "RollingUpdate"
-    if strategy["type"] == "RollingUpdate":
-        fill(child(strategy, "rollingUpdate"), {"partition": 0})
+        child(strategy, "rollingUpdate")
+    if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
+        fill(strategy["rollingUpdate"], {"partition": 0})
     retention = child(spec, "persistentVolumeClaimRetentionPolicy")
     for key in ("whenDeleted", "whenScaled"):
         if not retention.get(key):

@@ -49,7 +49,7 @@ def _default(scaler: Object) -> None:
         target = {"type": "Utilization", "averageUtilization": CPU_SHARE}
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     behavior = spec.get("behavior")
-    if behavior and (behavior.get("scaleUp") is not None or behavior.get("scaleDown") is not None):
+    if behavior is not None:
         for key, defaults in (("scaleUp", UP), ("scaleDown", DOWN)):
             rules = child(behavior, key)
             for name, value in defaults.items():
@@ -87,9 +87,36 @@ def _validate_reference(found: Found, reference: Item, path: str) -> None:
             found.required(f"{path}.{key}")
         else:
             found.because(f"{path}.{key}", reference[key], names.path_segment(reference[key]))
+
+
+def _validate_version(found: Found, reference: Item, path: str, *, grouped: bool) -> None:
+    """The version of what is scaled or measured; `grouped`: of a group, as all that scale are but one."""
     version = reference.get("apiVersion") or ""
     if version.count("/") > 1:
         found.invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}")
+    elif grouped and not version.partition("/")[1]:
+        found.invalid(f"{path}.apiVersion", version, "apiVersion must specify API group")
+
+
+def _validate_target_version(found: Found, scaler: Object) -> None:
+    reference = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
+    grouped = reference.get("kind") != "ReplicationController"
+    _validate_version(found, reference, "spec.scaleTargetRef", grouped=grouped)
+
+
+def _validate_create(scaler: Object) -> Sequence[Cause]:
+    found = Found()
+    _validate_target_version(found, scaler)
+    return found.causes
+
+
+def _validate_update(new: Object, old: Object) -> Sequence[Cause]:
+    """What scaled before goes on scaling: only another target is asked for its version."""
+    found = Found()
+    after, before = ((each.get("spec") or {}).get("scaleTargetRef") or {} for each in (new, old))
+    if any(after.get(key) != before.get(key) for key in ("apiVersion", "kind")):
+        _validate_target_version(found, new)
+    return found.causes
 
 
 def _validate_rules(found: Found, rules: Item, path: str) -> None:
@@ -142,7 +169,9 @@ def _validate_source(found: Found, key: str, source: Item, path: str) -> None:
     target = source.get("target") or {}
     at = f"{path}.target"
     if key == "object":
-        _validate_reference(found, source.get("describedObject") or {}, f"{path}.describedObject")
+        described = source.get("describedObject") or {}
+        _validate_reference(found, described, f"{path}.describedObject")
+        _validate_version(found, described, f"{path}.describedObject", grouped=False)
     if key in ("object", "pods", "external"):
         metric = source.get("metric") or {}
         if not metric.get("name"):
@@ -214,7 +243,10 @@ RULES = {
         prepare_create=_prepare_create,
         prepare_update=keep_status,
         validate=_validate,
+        validate_create=_validate_create,
+        validate_update=_validate_update,
         validate_status=_validate_status,
+        generation=True,
     ),
     "Scale": Rules(validate=_validate_scale),
 }
