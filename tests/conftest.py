@@ -19,7 +19,7 @@ from daemons import Daemon, running_daemon
 from traces import left_behind, traces
 
 # Long files come first, so that no process is left alone with one of them at the end.
-LONG = ("faults", "builder", "images", "scenarios", "clients", "pki", "delivery", "doors")
+LONG = ("faults", "cluster", "builder", "images", "scenarios", "clients", "pki", "delivery", "doors")
 
 BEFORE = pytest.StashKey[set[str]]()
 LEFT = pytest.StashKey[list[str]]()

@@ -1,6 +1,6 @@
-"""Makes the kits of this folder importable for its subfolders: `from control_kit import running_control`."""
+"""Makes the kits of this folder, and the etcd of the stores, importable for its subfolders: `import control_kit`."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "store")]
