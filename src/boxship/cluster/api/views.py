@@ -15,11 +15,12 @@ from boxship.cluster.api.request import View
 from boxship.cluster.api.storage import Storage, decode, encode, head_of, with_version
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.rules import keep
-from boxship.cluster.objects.tables import table_of
+from boxship.cluster.objects.tables import is_sorted, table_of
 from boxship.store import Entry
 
 CUT_SLICE = 50  # objects between two looks at the clock
 DECODED_SLICE = 8
+SORTED_LIMIT = 500  # rows that are sorted together; such kinds have few objects
 META_VERSION = "meta.k8s.io/v1"
 PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": META_VERSION}
 PARTIAL_HEAD = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":'
@@ -77,6 +78,8 @@ class Views:
         head = self._head(definition)
         cut = view.form == "metadata" or (view.form == "whole" and definition.rules.hides is keep)
         size = CUT_SLICE if cut else DECODED_SLICE
+        if view.form == "table" and is_sorted(definition.resource):
+            size = SORTED_LIMIT
         pace = Pace()
         for start in range(0, len(entries), size):
             if pace.due:

@@ -40,6 +40,11 @@ def view_of(group: str, kind: str) -> View:
     return VIEWS.get((group, kind), PLAIN)
 
 
+def is_sorted(resource: Resource) -> bool:
+    """Whether a listing's rows are sorted, so that it has to be made in one piece."""
+    return not resource.custom and view_of(resource.group, resource.kind).order is not None
+
+
 def table_of(
     resource: Resource,
     objects: Iterable[Object],
