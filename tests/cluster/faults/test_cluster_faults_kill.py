@@ -1,5 +1,5 @@
-"""kill -9 of the control plane while clients write and watch: what was acknowledged is there, nothing is half there, and
-a watch that goes on where it was misses nothing and hears nothing twice; on both stores."""
+"""kill -9 of the control plane while clients write and watch: what was acknowledged is there, nothing is half there,
+and a watch that goes on where it was misses nothing and hears nothing twice; on both stores."""
 
 import contextlib
 import http.client
@@ -126,11 +126,9 @@ def under_load(control: Control, kill: Any, kills: int) -> None:
         thread.start()
     try:
         for _ in range(kills):
-            before = sum(len(writer.changed) for writer in writers)
-            until(lambda: sum(len(writer.changed) for writer in writers) >= before + 40, DEADLINE, "writes go on")
+            _wait_for_writes(writers, 40)
             kill()
-        before = sum(len(writer.changed) for writer in writers)
-        until(lambda: sum(len(writer.changed) for writer in writers) > before, DEADLINE, "writes go on at the end")
+        _wait_for_writes(writers, 1)
     finally:
         ended.set()
         for writer in writers:
@@ -149,6 +147,11 @@ def under_load(control: Control, kill: Any, kills: int) -> None:
     last = {name: int(item["metadata"]["resourceVersion"]) for name, item in there.items() if name.startswith("w")}
     watcher.join(DEADLINE)
     _check_watch(control, watcher, version, last)
+
+
+def _wait_for_writes(writers: list[Writer], more: int) -> None:
+    before = sum(len(writer.changed) for writer in writers)
+    until(lambda: sum(len(writer.changed) for writer in writers) >= before + more, DEADLINE, "writes go on")
 
 
 def _check_watch(control: Control, watcher: Watcher, version: str, last: dict[str, int]) -> None:
