@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
-from boxship.cluster.objects import Object, catalog
+from boxship.cluster.objects import Object, catalog, validation
 from boxship.cluster.objects.conversion import convert
+from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds import rules_of
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.rules import Rules
@@ -19,6 +20,7 @@ from boxship.cluster.objects.scale import ScalePaths
 from boxship.cluster.objects.schema.builtin import Schemas
 from boxship.cluster.objects.schema.types import Type
 
+Read = Callable[[Object, Type, str, Sequence[str]], tuple[Object, list[str], tuple[Cause, ...]]]  # as validation.read
 Convert = Callable[[Sequence[Object], str], Awaitable[Sequence[Object]]]  # (objects of one kind, apiVersion)
 
 
@@ -35,6 +37,7 @@ class Definition(msgspec.Struct, frozen=True):
     convert: Convert | None = None
     columns: Sequence[Object] | None = None
     scale: ScalePaths | None = None
+    read: Read = validation.read
 
 
 class Catalog:

@@ -91,6 +91,8 @@ def decide(resource: Resource, rules: Rules, old: Object, options: Options, now:
             metadata["deletionTimestamp"] = stamp(now + timedelta(seconds=seconds))
             metadata["deletionGracePeriodSeconds"] = seconds
     finalizers = _finalizers(metadata.get("finalizers") or [], options.propagation)
+    if not old["metadata"].get("deletionTimestamp"):
+        finalizers += [finalizer for finalizer in rules.finalizers if finalizer not in finalizers]
     if finalizers:
         metadata["finalizers"] = finalizers
     else:
@@ -118,7 +120,7 @@ def _namespace(old: Object, now: datetime) -> Outcome:
 def _finalizers(finalizers: list[str], propagation: str) -> list[str]:
     """With the one that the propagation policy asks for; where none is given, those that are there decide."""
     if not propagation:
-        return finalizers
+        return list(finalizers)
     kept = [finalizer for finalizer in finalizers if finalizer not in (ORPHAN, FOREGROUND)]
     asked = PROPAGATION.get(propagation)
     if asked is None:

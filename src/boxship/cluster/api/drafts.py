@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from boxship.cluster.api.admission import Attributes, Plugin
-from boxship.cluster.api.catalog import Catalog, Definition
+from boxship.cluster.api.catalog import Catalog, Definition, Read
 from boxship.cluster.api.clock import Clock, stamp
 from boxship.cluster.api.request import Request
 from boxship.cluster.api.storage import key_of
@@ -102,7 +102,9 @@ class Steps:
         """A sent (or patched) object, checked against the schema, in the working version, with defaults."""
         resource = request.resource
         check_kind(value, request)
-        object = self.checked(request, value, definition.request_type, twice, resource.group, resource.kind)
+        object = self.checked(
+            request, value, definition.request_type, twice, resource.group, resource.kind, definition.read
+        )
         object["kind"], object["apiVersion"] = resource.kind, resource.api_version
         check_place(object.setdefault("metadata", {}), request)
         object = await self._views.versioned(definition, object, definition.working)
@@ -111,10 +113,17 @@ class Steps:
         return object
 
     def checked(
-        self, request: Request, value: Object, type_: Type, twice: Sequence[str], group: str, kind: str
+        self,
+        request: Request,
+        value: Object,
+        type_: Type,
+        twice: Sequence[str],
+        group: str,
+        kind: str,
+        read: Read = validation.read,
     ) -> Object:
         """A value that a client sent, as its schema has it. Raises Failure; warns of what is dropped."""
-        object, warnings, causes = validation.read(value, type_, request.options.field_validation, twice)
+        object, warnings, causes = read(value, type_, request.options.field_validation, twice)
         if causes:
             raise invalid(group, kind, _name_in(value), causes)
         request.warn.extend(text for text in warnings if text not in request.warn)

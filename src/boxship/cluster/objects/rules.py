@@ -77,4 +77,5 @@ class Rules(msgspec.Struct, frozen=True):
     create_on_update: bool = False  # PUT of a name that is not there creates it
     needs_version: bool = False  # an update must name the resourceVersion that it changes
     grace: Callable[[Object, Any], int] | None = None  # (object, asked seconds or None) -> seconds; None: at once
+    finalizers: tuple[str, ...] = ()  # put on when a deletion begins
     hides: Callable[[Object], None] = keep  # takes write-only parts out of answers

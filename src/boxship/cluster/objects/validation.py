@@ -70,12 +70,13 @@ def refusal(object: Object, type_: Type, why: str) -> Failure:
     return bad_request(f'{kind} in version "{version}" cannot be handled as a {expected}: {why}')
 
 
-def take(object: Any, type_: Type) -> list[str]:
-    """Change an object to what is kept of it; the unknown fields, as texts. Raises Mismatch."""
+def take(object: Any, type_: Type, path: str = "") -> list[str]:
+    """Change an object to what is kept of it; the unknown fields, as texts. `path` is where it stands. Raises
+    Mismatch."""
     if type(object) is dict and _fits(object, type_, DEPTH_LIMIT):
         return []
     reader = _Reader()
-    reader.value(object, type_, "")
+    reader.value(object, type_, path)
     return reader.problems
 
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from boxship.cluster.objects import Object, names
+from boxship.cluster.objects.custom.definitions import check_schemas
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.admissionregistration_clients import default_client, validate_client
 from boxship.cluster.objects.kinds.checking import Found, immutable, kept
 from boxship.cluster.objects.rules import Rules
 
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"  # the objects go before their definition
 APPROVAL = "api-approved.kubernetes.io"
 PROTECTED = (".k8s.io", ".kubernetes.io")
 REVIEWS = ("v1", "v1beta1")
@@ -265,16 +267,13 @@ def _validate_update(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
-def _no_schemas(_: Object) -> Sequence[Cause]:
-    return ()
-
-
 RULES: Mapping[str, Rules] = {
     "CustomResourceDefinition": Rules(
         default=_default,
         prepare_create=_prepare_create,
         prepare_update=_prepare_update,
-        validate=checker(_no_schemas),
+        validate=checker(check_schemas),
+        finalizers=(CLEANUP,),
         validate_update=_validate_update,
         generation=True,
         needs_version=True,

@@ -1,0 +1,66 @@
+"""What is wrong in the schemas of a CustomResourceDefinition, all of them together: their structure, their defaults,
+their expressions. Called by the rules of the kind, which judge everything around the schemas."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.custom.reading import prune
+from boxship.cluster.objects.custom.structural import check_schema, is_object_schema
+from boxship.cluster.objects.custom.types import ANYTHING, root_type
+from boxship.cluster.objects.custom.values import judge
+from boxship.cluster.objects.failure import Cause
+from boxship.cluster.objects.kinds.checking import Found
+from boxship.cluster.objects.schema.types import Form, Type
+from boxship.cluster.objects.validation import Mismatch
+
+METADATA = Type(form=Form.ANY, name="ObjectMeta", keeps_unknown=True)  # judged elsewhere
+
+
+def check_schemas(definition: Object) -> Sequence[Cause]:
+    """Of all versions."""
+    found = Found()
+    for index, version in enumerate((definition.get("spec") or {}).get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if not is_object_schema(schema):
+            continue
+        path = f"spec.versions[{index}].schema.openAPIV3Schema"
+        inner = Found()
+        check_schema(inner, schema, path)
+        if not inner.causes:
+            _check_defaults(inner, schema, root_type(schema, METADATA), path)
+        found.causes += inner.causes
+    return found.causes
+
+
+def _check_defaults(found: Found, schema: Mapping[str, Any], type_: Type, path: str) -> None:
+    """A default must be right by the schema that it stands in, and have no fields that would be dropped."""
+    if type_.default is not msgspec.UNSET:
+        _check_default(found, type_, f"{path}.default")
+    for name, inner in (schema.get("properties") or {}).items():
+        field = type_.fields.get(name)
+        if field is not None and not field.name:
+            _check_defaults(found, inner, field, f"{path}.properties[{name}]")
+    for word in ("items", "additionalProperties"):
+        inner = schema.get(word)
+        if is_object_schema(inner) and type_.items is not None and type_.items is not ANYTHING:
+            _check_defaults(found, inner, type_.items, f"{path}.{word}")
+
+
+def _check_default(found: Found, type_: Type, path: str) -> None:
+    default = type_.default
+    pruned = copy.deepcopy(default)
+    try:
+        prune(pruned, type_)
+    except Mismatch as error:
+        found.invalid(path, default, str(error))
+        return
+    if pruned != default:
+        found.invalid(path, default, "must not have unknown fields")
+        return
+    for cause in judge(default, type_).causes:
+        at = f"{path}.{cause.field}" if cause.field and cause.field != "<nil>" else path
+        found.causes.append(Cause(cause.reason, at, cause.message))
