@@ -173,10 +173,9 @@ def _default_cron(cron: Object) -> None:
     if not spec.get("concurrencyPolicy"):
         spec["concurrencyPolicy"] = "Allow"
     fill(spec, {"suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1})
-    template = child(spec, "jobTemplate")
-    child(template, "metadata")
-    default_template(child(template, "spec"))
-    _default_conditions(template["spec"])
+    job = child(child(spec, "jobTemplate"), "spec")
+    default_template(job)
+    _default_conditions(job)
 
 
 def _validate_cron(cron: Object) -> Sequence[Cause]:

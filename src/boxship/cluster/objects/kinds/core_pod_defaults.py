@@ -67,10 +67,10 @@ def default_pod(pod: Object) -> None:
 
 
 def default_template(object: Object) -> None:
-    """The template of a controller: `object` has it at `template`."""
+    """The template of a controller: `object` has it at `template`. Metadata that is not there is not made: whoever
+    applied the object would own it, and take away with it what others put in."""
     template = object.get("template")
     if template is not None:
-        child(template, "metadata")
         default_pod_spec(child(template, "spec"))
 
 
