@@ -41,8 +41,9 @@ class DefaultTolerationSeconds(Passive):
     name = "DefaultTolerationSeconds"
 
     async def admit(self, attributes: Attributes) -> None:
-        pod = created(attributes, "v1/pods")
-        if pod is None:
+        request, pod = attributes.request, attributes.object
+        # Also on updates: who applies a pod again does not name these, and may not take them away.
+        if pod is None or request.resource.path != "v1/pods" or request.subresource:
             return
         tolerations = pod["spec"].setdefault("tolerations", [])
         for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
