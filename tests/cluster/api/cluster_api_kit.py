@@ -130,7 +130,8 @@ class Watch:
 
     async def next(self, seconds: float = 5.0) -> Any:
         while not self._ready:
-            piece = await asyncio.wait_for(anext(self._pieces), seconds)
+            async with asyncio.timeout(seconds):
+                piece = await anext(self._pieces)
             self.raw.append(piece)
             self._ready += [msgspec.json.decode(line) for line in piece.splitlines()]
         return self._ready.pop(0)
