@@ -85,10 +85,12 @@ class Found:
         self.add("FieldValueNotFound", path, f"Not found: {show(value)}")
 
     def too_long(self, path: str, limit: int) -> None:
-        self.add("FieldValueTooLong", path, f"Too long: may not be more than {limit} bytes")
+        unit = "byte" if limit == 1 else "bytes"
+        self.add("FieldValueTooLong", path, f"Too long: may not be more than {limit} {unit}")
 
     def too_many(self, path: str, count: int, limit: int) -> None:
-        self.add("FieldValueTooMany", path, f"Too many: {count}: must have at most {limit} items")
+        unit = "item" if limit == 1 else "items"
+        self.add("FieldValueTooMany", path, f"Too many: {count}: must have at most {limit} {unit}")
 
     def wrong_type(self, path: str, value: Any, detail: str) -> None:
         self.add("FieldValueTypeInvalid", path, f"Invalid value: {show(value)}: {detail}")
