@@ -1,5 +1,6 @@
 """A namespace that is deleted goes when nothing is left in it: first its pods, then everything else of every kind that
-is served, custom ones too. What keeps it is told in its conditions (kubernetes.io, "Namespaces"; the original's texts)."""
+is served, custom ones too. What keeps it is told in its conditions, in the original's words (kubernetes.io,
+"Namespaces")."""
 
 import asyncio
 from collections import Counter

@@ -10,6 +10,7 @@ from boxship.cluster.controllers.accounts import DEFAULT, ServiceAccounts
 from boxship.cluster.controllers.authorities import NAME, RootAuthorities
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
 from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
+from boxship.cluster.controllers.garbage.collector import GarbageCollector
 from boxship.cluster.controllers.namespaces import Namespaces
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller, Runner
@@ -27,10 +28,12 @@ class Means(msgspec.Struct, frozen=True):
 
 
 def make_runner(means: Means) -> Runner:
-    return Runner(make_controllers(means))
+    collector = GarbageCollector(means.client_of(GarbageCollector.name), means.reader, means.discovery)
+    return Runner([*make_controllers(means), collector], [collector.run])
 
 
 def make_controllers(means: Means) -> list[Controller]:
+    """Those that are nothing but controllers."""
     client_of, reader = means.client_of, means.reader
     namespaces = Cache(reader, "v1/namespaces")
     accounts = Cache(reader, "v1/serviceaccounts", fields=f"metadata.name={DEFAULT}")

@@ -4,7 +4,7 @@ that it is done. The pauses between tries grow, for each key by itself."""
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -47,10 +47,11 @@ class Controller(Protocol):
 
 
 class Runner:
-    """Runs controllers, each once."""
+    """Runs controllers, each once. `parts` run beside them, without end."""
 
-    def __init__(self, controllers: Sequence[Controller]) -> None:
+    def __init__(self, controllers: Sequence[Controller], parts: Sequence[Callable[[], Awaitable[None]]] = ()) -> None:
         self.controllers = tuple(controllers)
+        self._parts = tuple(parts)
         self._pauses: dict[tuple[str, Any], float] = {}
 
     async def run(self) -> None:
@@ -61,6 +62,8 @@ class Runner:
                 tasks.create_task(cache.run())
             for controller in self.controllers:
                 tasks.create_task(self._run(controller))
+            for part in self._parts:
+                tasks.create_task(_forever(part))
 
     @property
     def is_idle(self) -> bool:
@@ -105,3 +108,7 @@ class Runner:
         pause = self._pauses.get(place, FIRST_PAUSE)
         self._pauses[place] = min(pause * 2, LONGEST_PAUSE)
         return max(pause * random.uniform(0.8, 1.2), least)
+
+
+async def _forever(part: Callable[[], Awaitable[None]]) -> None:
+    await part()
