@@ -212,6 +212,7 @@ CLAIM_CASES: list[tuple[str, Any, str]] = [
         f'{HERE}.exactly.allocationMode: Unsupported value: "Some": supported values: "All", "ExactCount"',
     ),
     (f"{REQUEST}.exactly.selectors", [{}], f"{HERE}.exactly.selectors[0].cel: Required value"),
+    (f"{REQUEST}.exactly.adminAccess", True, f"{HERE}.exactly.adminAccess: Forbidden: unsupported: adminAccess"),
     (
         f"{REQUEST}.exactly.tolerations",
         [{"operator": "Exists", "value": "x"}],
@@ -296,6 +297,17 @@ def test_status_of_claims(old: dict[str, Any], new: dict[str, Any], found: list[
     objects = [{**CLAIM, "status": status} for status in (new, old)]
     causes = rules_of(DEVICES, "ResourceClaim").validate_status(objects[0], objects[1])
     assert [f"{cause.field}: {cause.message}" for cause in causes] == found
+
+
+def test_what_is_told_of_a_device_goes_with_its_allocation() -> None:
+    told = {key: RESULT[key] for key in ("driver", "pool", "device")}
+    old = {**CLAIM, "status": {**ALLOCATED, "devices": [told]}}
+    new = {**CLAIM, "status": {"devices": [told]}}
+    rules_of(DEVICES, "ResourceClaim").prepare_status(new, old)
+    assert new["status"] == {}
+    kept = {**CLAIM, "status": {**ALLOCATED, "devices": [told]}, "spec": {}}
+    rules_of(DEVICES, "ResourceClaim").prepare_status(kept, old)
+    assert kept["status"] == old["status"] and kept["spec"] == CLAIM["spec"]
 
 
 SLICE: dict[str, Any] = {

@@ -267,3 +267,4 @@ def test_updates_of_priority_classes() -> None:
         'preemptionPolicy: Invalid value: "Never": field is immutable'
     ]
     assert updated(group, "PriorityClass", old, {**old, "description": "x", "globalDefault": True}) == []
+    assert created(group, "PriorityClass", old)["metadata"]["generation"] == 1

@@ -110,11 +110,6 @@ def _validate_parent_update(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
-def _parent_fields(object: Object) -> dict[str, str]:
-    parent = object.get("spec", {}).get("parentRef") or {}
-    return {f"spec.parentRef.{key}": parent.get(key, "") for key in ("group", "resource", "namespace", "name")}
-
-
 SERVICE_RANGE = Rules(
     prepare_create=_without_status,
     prepare_update=_keep_status,
@@ -125,5 +120,4 @@ ADDRESS = Rules(
     validate=_validate_parent,
     validate_update=_validate_parent_update,
     validate_name=strict_address,
-    fields=_parent_fields,
 )

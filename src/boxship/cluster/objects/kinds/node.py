@@ -37,4 +37,8 @@ def _validate_update(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
-RULES: Mapping[str, Rules] = {"RuntimeClass": Rules(validate=_validate, validate_update=_validate_update)}
+RULES: Mapping[str, Rules] = {
+    "RuntimeClass": Rules(
+        validate=_validate, validate_update=_validate_update, create_on_update=True, needs_version=True
+    )
+}

@@ -16,7 +16,7 @@ from boxship.cluster.objects.kinds.core_placement import validate_node_selector
 from boxship.cluster.objects.kinds.core_resources import is_extended
 from boxship.cluster.objects.kinds.core_volume_sources import validate_driver
 from boxship.cluster.objects.kinds.metadata import validate_annotations, validate_labels
-from boxship.cluster.objects.rules import Rules
+from boxship.cluster.objects.rules import Rules, take_status_only
 
 REQUESTS = CONSTRAINTS = CONFIGS = SELECTORS = RESULTS = 32
 ALTERNATIVES = 8
@@ -129,6 +129,8 @@ def _validate_exact(found: Found, request: Item, path: str) -> None:
             found.invalid(f"{path}.count", count, NOT_POSITIVE)
     else:
         found.unsupported(f"{path}.allocationMode", mode, MODES)
+    if request.get("adminAccess"):
+        found.forbidden(f"{path}.adminAccess", "unsupported: adminAccess")
     _validate_tolerations(found, request.get("tolerations") or (), f"{path}.tolerations")
 
 
@@ -289,6 +291,11 @@ def _device(result: Item) -> tuple[Any, ...]:
     return tuple(result.get(key) or "" for key in ("driver", "pool", "device", "shareID"))
 
 
+def _devices_of(claim: Object) -> set[tuple[Any, ...]]:
+    allocation = (claim.get("status") or {}).get("allocation") or {}
+    return {_device(result) for result in (allocation.get("devices") or {}).get("results") or ()}
+
+
 def _validate_status(new: Object, old: Object) -> Sequence[Cause]:
     found = Found()
     status, before = new.get("status") or {}, old.get("status") or {}
@@ -307,7 +314,7 @@ def _validate_status(new: Object, old: Object) -> Sequence[Cause]:
     if leaving and any(user not in (before.get("reservedFor") or []) for user in reserved):
         why = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
         found.forbidden(path, why)
-    given = {_device(result) for result in ((allocation or {}).get("devices") or {}).get("results") or ()}
+    given = _devices_of(new)
     for index, device in enumerate(status.get("devices") or ()):
         if _device(device) not in given:
             shown = "/".join(filter(None, _device(device)))
@@ -317,6 +324,18 @@ def _validate_status(new: Object, old: Object) -> Sequence[Cause]:
     elif allocation is not None:
         _validate_allocation(found, allocation, request_names((new.get("spec") or {}).get("devices")))
     return found.causes
+
+
+def _prepare_status(new: Object, old: Object) -> None:
+    """What is told of a device goes with its allocation."""
+    take_status_only(new, old)
+    status = new.get("status") or {}
+    gone = _devices_of(old) - _devices_of(new)
+    if status.get("devices") and gone:
+        left = [device for device in status["devices"] if _device(device) not in gone]
+        new["status"] = {**status, "devices": left}
+        if not left:
+            del new["status"]["devices"]
 
 
 def _validate_class(object: Object) -> Sequence[Cause]:
@@ -342,6 +361,7 @@ CLAIM = Rules(
     default=_default_claim,
     prepare_create=_drop_status,
     prepare_update=_keep_status,
+    prepare_status=_prepare_status,
     validate_create=_validate_new(_check_claim),
     validate_update=_validate_spec_update,
     validate_status=_validate_status,

@@ -55,6 +55,12 @@ def _validate_update(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
+def _prepare_create(object: Object) -> None:
+    object.setdefault("metadata", {})["generation"] = 1  # and so it stays: what pods see of a class never changes
+
+
 RULES: Mapping[str, Rules] = {
-    "PriorityClass": Rules(default=_default, validate=_validate, validate_update=_validate_update, generation=True)
+    "PriorityClass": Rules(
+        default=_default, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update
+    )
 }
