@@ -17,8 +17,9 @@ from boxship.pki import authority
 from boxship.pki.names import Subject
 from boxship.store import Change, Compacted, Delete, Put
 from boxship.store.etcd import messages
-from boxship.store.etcd.connection import Security, parse_endpoints
+from boxship.store.etcd.connection import parse_endpoints
 from boxship.store.etcd.store import EtcdStore
+from boxship.store.files import Files
 
 
 @pytest.fixture
@@ -236,8 +237,8 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     return made[0], made[1], made[3]
 
 
-def security(folder: Path, trusted: Path) -> Security:
-    return Security(trusted / "ca.pem", folder / "cert.pem", folder / "key.pem")
+def files(folder: Path, trusted: Path) -> Files:
+    return Files(trusted / "ca.pem", folder / "cert.pem", folder / "key.pem")
 
 
 async def test_tls_with_a_clients_certificate(tmp_path: Path, papers: tuple[Path, Path, Path]) -> None:
@@ -249,18 +250,18 @@ async def test_tls_with_a_clients_certificate(tmp_path: Path, papers: tuple[Path
     etcd = Etcd(tmp_path, *options, scheme="https")
     etcd.start()
     try:
-        store = await EtcdStore.open(etcd.url, security=security(client, server))
+        store = await EtcdStore.open(etcd.url, files=files(client, server))
         await store.commit(Put("k", b"1"))
         await store.close()
-        store = await EtcdStore.open(etcd.url.replace("127.0.0.1", "localhost"), security=security(client, server))
+        store = await EtcdStore.open(etcd.url.replace("127.0.0.1", "localhost"), files=files(client, server))
         entry = await store.get("k")
         assert entry is not None and entry.value == b"1"
         await store.close()
-        for wrong in (security(stranger, server), security(client, stranger), Security(server / "ca.pem"), Security()):
+        for wrong in (files(stranger, server), files(client, stranger), Files(server / "ca.pem"), Files()):
             with pytest.raises(Unavailable):
-                await EtcdStore.open(etcd.url, security=wrong)
+                await EtcdStore.open(etcd.url, files=wrong)
         with pytest.raises(Unavailable, match="No such file"):
-            await EtcdStore.open(etcd.url, security=Security(tmp_path / "nothing.pem"))
+            await EtcdStore.open(etcd.url, files=Files(tmp_path / "nothing.pem"))
     finally:
         etcd.stop()
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.errors import Unavailable
+from boxship.store.status import Status
 
 
 class Compacted(Unavailable):
@@ -102,5 +103,11 @@ class Store(Protocol):
 
     async def compact(self, before: int) -> None:
         """Forget the history of changes below revision `before`; what is stored now stays."""
+
+    async def status(self) -> Status:
+        """What it says of itself, for people."""
+
+    async def shrink(self) -> None:
+        """Give the space of what was forgotten back to the disk. May hold up commits for a while."""
 
     async def close(self) -> None: ...

@@ -82,8 +82,9 @@ def translate(error: sqlite3.Error, path: Path) -> Exhausted | Unavailable:
 class Database:
     """One open file: a connection for the writer's thread and one for reading history beside it."""
 
-    def __init__(self, path: Path, *, reserve: bool = False) -> None:
-        """Open or create the file. With `reserve` it keeps room for itself. Raises Damaged, or sqlite3.Error."""
+    def __init__(self, path: Path, *, reserve: bool = False, first: int = 0) -> None:
+        """Open or create the file. With `reserve` it keeps room for itself; a new one's revisions begin above `first`.
+        Raises Damaged, or sqlite3.Error."""
         self.path = path
         self._reserve = reserve
         log = path.with_name(path.name + "-wal")
@@ -91,7 +92,7 @@ class Database:
         if not path.exists():
             if backup_of(path).exists() or not clean:
                 raise Damaged("it is missing")  # beginning anew would lose everything silently
-            _create(path)
+            _create(path, first)
         if damage := find_damage(log, _check_header(path)):
             raise Damaged(damage)
         self._connection = _connect(path)
@@ -234,6 +235,12 @@ class Database:
         os.replace(half, target)
         synchronise(target.parent)
 
+    def shrink(self) -> None:
+        """Write the file anew without its free pages; but for those that it keeps."""
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.keep_reserve()
+
     def close(self) -> None:
         self._reader.close()
         self._connection.close()
@@ -252,13 +259,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_LIMIT, isolation_level=None, check_same_thread=False)
 
 
-def _create(path: Path) -> None:
-    """A new file, whole or not at all."""
+def _create(path: Path, first: int) -> None:
+    """A new file, whole or not at all. Its revisions begin above `first`."""
     half = path.with_name(path.name + ".new")
     half.unlink(missing_ok=True)
     connection = _connect(half)
     try:
         connection.executescript(SCHEMA)
+        if first:
+            nothing = pack([], {})
+            connection.execute("INSERT INTO history VALUES (?, ?, ?, ?)", (first, nothing, None, zlib.crc32(nothing)))
     finally:
         connection.close()
     os.chmod(half, 0o600)

@@ -7,6 +7,7 @@ from boxship.errors import Unavailable
 from boxship.store import Change, Compacted, Entry, Operation, Snapshot
 from boxship.store.feed import Commit, Feed
 from boxship.store.past import Past
+from boxship.store.status import Status
 from boxship.store.tree import Tree, decide, validate
 
 
@@ -62,6 +63,13 @@ class MemoryStore:
 
     async def compact(self, before: int) -> None:
         self._feed.forget(min(before, self._tree.revision))
+
+    async def status(self) -> Status:
+        entries, content = self._tree.size()
+        return Status("memory", "", self._tree.revision, self._feed.oldest, entries, content)
+
+    async def shrink(self) -> None:
+        return
 
     async def close(self) -> None:
         self._closed = True

@@ -5,20 +5,12 @@ What a kind needs is imported when it is asked for, so nobody loads etcd's clien
 
 from pathlib import Path
 
-import msgspec
-
 from boxship.errors import Invalid
 from boxship.store import Store
+from boxship.store.backup import restore_etcd, restore_sqlite
+from boxship.store.files import Files
 
 HISTORY_LIMIT = 1_000_000  # commits, where history is kept by age; a bound on the disk, not a promise
-
-
-class Files(msgspec.Struct, frozen=True):
-    """TLS for etcd, in PEM: whom to trust, and who we are."""
-
-    authority: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 def parse(text: str) -> tuple[str, str]:
@@ -45,9 +37,16 @@ async def open_store(
 
         limit = PLAIN_LIMIT if history_seconds is None else HISTORY_LIMIT
         return await SqliteStore.open(Path(place), history_limit=limit, history_seconds=history_seconds, reserve=True)
-    from boxship.store.etcd.connection import Security
     from boxship.store.etcd.store import EtcdStore
 
-    given = files or Files()
-    security = Security(given.authority, given.certificate, given.key)
-    return await EtcdStore.open(place, security=security, history_seconds=history_seconds, unfinished=unfinished)
+    return await EtcdStore.open(place, files=files, history_seconds=history_seconds, unfinished=unfinished)
+
+
+async def restore_store(backup: Path, text: str, *, files: Files | None = None) -> int:
+    """Fill a store that is new out of a backup; how many entries. Raises Invalid, Exists, Unavailable."""
+    kind, place = parse(text)
+    if kind == "sqlite":
+        return await restore_sqlite(backup, Path(place))
+    if kind == "etcd":
+        return await restore_etcd(backup, place, files)
+    raise Invalid("cannot restore into memory: it would be gone at once")

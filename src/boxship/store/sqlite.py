@@ -21,6 +21,7 @@ from boxship.store import Change, Compacted, Entry, Operation, Snapshot
 from boxship.store.database import Damaged, Database, refusal, translate
 from boxship.store.feed import Commit, Feed
 from boxship.store.past import Past
+from boxship.store.status import Status
 from boxship.store.tree import Tree, validate
 from boxship.store.writer import Compaction, Job, Keeping, Writer
 
@@ -55,14 +56,16 @@ class SqliteStore:
         history_seconds: float | None = None,
         backup: bool = True,
         reserve: bool = False,
+        first: int = 0,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> "SqliteStore":
         """Open or create the file. History beyond `history_limit` commits, or older than `history_seconds`, is taken
         away (None: no such limit); with `reserve` the file keeps some megabytes for itself, so that commits go on for a
-        while on a full disk. `wall` and `monotonic` are its clocks. Raises Unavailable where the file is damaged (the
-        message names the newest backup) or another process has it; Exhausted on a full disk."""
-        store = await asyncio.to_thread(cls._open, path, reserve)
+        while on a full disk. A new file's revisions begin above `first`. `wall` and `monotonic` are its clocks. Raises
+        Unavailable where the file is damaged (the message names the newest backup) or another process has it; Exhausted
+        on a full disk."""
+        store = await asyncio.to_thread(cls._open, path, reserve, first)
         keeping = Keeping(history_limit, history_seconds, wall, monotonic)
         revision = store._tree.revision
         store._writer = Writer(store._database, revision, store._oldest, keeping, store._written, store._compacted)
@@ -71,12 +74,12 @@ class SqliteStore:
         return store
 
     @classmethod
-    def _open(cls, path: Path, reserve: bool) -> "SqliteStore":
+    def _open(cls, path: Path, reserve: bool, first: int) -> "SqliteStore":
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
         try:
             try:
-                database = Database(path, reserve=reserve)
+                database = Database(path, reserve=reserve, first=first)
                 try:
                     return cls(database, lock)
                 except BaseException:
@@ -124,6 +127,17 @@ class SqliteStore:
     async def compact(self, before: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running().submit(Compaction(before, future))
+        await future
+
+    async def status(self) -> Status:
+        entries, content = self._tree.size()
+        path = self._database.path
+        size = sum(file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists())
+        return Status("sqlite", str(path), self._tree.revision, self._feed.oldest, entries, content, size)
+
+    async def shrink(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running().submit(Compaction(0, future, shrink=True))
         await future
 
     async def close(self) -> None:

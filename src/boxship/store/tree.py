@@ -109,6 +109,10 @@ class Tree:
         end = bisect_left(keys, successor(prefix), start) if prefix.strip(LAST) else len(keys)
         return start, end
 
+    def size(self) -> tuple[int, int]:
+        """How many entries there are, and the bytes of their values."""
+        return len(self._entries), sum(len(entry.value) for entry in self._entries.values())
+
     def apply(self, revision: int, changes: Iterable[tuple[str, bytes | None]]) -> tuple[Change, ...]:
         """Make the changes of the commit `revision`."""
         self.revision = revision

@@ -23,6 +23,7 @@ GROUP_LIMIT = 256  # commits in one transaction
 RESERVE_STEP = 200  # commits between two looks at the file's own room
 TRIM_STEP = 128  # commits of history taken away at once, at least
 TRIM_LIMIT = 1024  # and at most
+COMPACT_STEP = 2000  # commits of history that a compaction takes away before it lets others write
 LOOK_SECONDS = 30.0  # between two looks at the history's age, where nothing is written
 
 
@@ -49,13 +50,15 @@ class Keeping(msgspec.Struct, frozen=True):
 
 
 class Compaction:
-    """A request to forget history; travels in the same queue as the commits. The writer's own have no future."""
+    """A request to forget history, and with `shrink` to give its space back to the disk; travels in the same queue as
+    the commits. The writer's own have no future."""
 
-    __slots__ = ("before", "error", "future")
+    __slots__ = ("before", "error", "future", "shrink")
 
-    def __init__(self, before: int, future: "asyncio.Future[None] | None") -> None:
+    def __init__(self, before: int, future: "asyncio.Future[None] | None", *, shrink: bool = False) -> None:
         self.before = before
         self.future = future
+        self.shrink = shrink
         self.error: BoxshipError | None = None
 
 
@@ -116,10 +119,20 @@ class Writer:
                 self._tell(self._report, jobs, self._oldest)
                 self._keep_reserve(len(jobs))
             if isinstance(item, Compaction):
-                self._compact(item)
-                self._tell(self._compacted, item)
+                if self._compact(item):
+                    self._tell(self._compacted, item)
+                else:
+                    self._queue.put(item)  # the rest of a long way after those who wait
             elif item is None:
-                return
+                return self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        """What is left of a long compaction when the store is closed."""
+        while not self._queue.empty():
+            item = self._queue.get()
+            if isinstance(item, Compaction):
+                item.error = Unavailable("cannot compact: the store was closed meanwhile")
+                self._tell(self._compacted, item)
 
     def _keep_reserve(self, count: int) -> None:
         """Look after the file's own room now and then, when nobody waits."""
@@ -205,21 +218,26 @@ class Writer:
                 return
             self._tell(self._compacted, request)
 
-    def _compact(self, request: Compaction) -> None:
+    def _compact(self, request: Compaction) -> bool:
+        """Do it, or a part of it; whether it is done, or has failed."""
         request.before = min(request.before, self._revision)
-        if request.before <= self._oldest:
-            return
         if self._broken is not None:
             request.error = self._broken
-            return
+            return True
+        step = min(request.before, self._oldest + COMPACT_STEP)
         try:
-            self._database.begin()
-            self._database.forget(request.before)
-            self._database.finish()
+            if step > self._oldest:
+                self._database.begin()
+                self._database.forget(step)
+                self._database.finish()
+                self._forgot(step)
+            if step < request.before:
+                return False
+            if request.shrink:
+                self._database.shrink()
         except sqlite3.Error as error:
             request.error = self._failed(error)
-            return
-        self._forgot(request.before)
+        return True
 
     def _failed(self, error: sqlite3.Error) -> Exhausted | Unavailable:
         """After disk full everything is as before; after any other error nobody knows what is on the disk, so no

@@ -6,17 +6,19 @@ Only what changes nothing is asked again elsewhere: whether a commit whose answe
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
-import msgspec
 
 from boxship.errors import BoxshipError, Denied, Exhausted, Invalid, Unavailable
+from boxship.store.etcd import messages
+from boxship.store.files import Files
+from boxship.store.status import Member
 
 ASK_SECONDS = 5.0  # for an answer to a question
 COMMIT_SECONDS = 10.0  # for an answer to a commit
+SHRINK_SECONDS = 600.0  # for a member to write its file anew
 ENDING_SECONDS = 0.02  # in which the library tells this loop that its calls have ended; it may be closed then
 NEEDS_LEADER = (("hasleader", "true"),)  # a member that is cut off from the others ends the watch
 OPTIONS = (
@@ -38,14 +40,6 @@ Answer = TypeVar("Answer")
 
 class Gone(Exception):
     """The revision that was asked for is compacted, or has not come yet."""
-
-
-class Security(msgspec.Struct, frozen=True):
-    """Files in PEM: whom to trust, and who we are. Without `authority` the system's authorities count."""
-
-    authority: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 def parse_endpoints(text: str) -> tuple[str, ...]:
@@ -88,9 +82,9 @@ def translate(error: grpc.RpcError, doing: str) -> BoxshipError | Gone:
 class Connection:
     """Calls to etcd. Belongs to the loop that made it."""
 
-    def __init__(self, urls: Sequence[str], security: Security) -> None:
+    def __init__(self, urls: Sequence[str], files: Files) -> None:
         self.urls = tuple(urls)
-        self._security = security
+        self._files = files
         self._channels = [self._channel(url) for url in urls]
         self._index = 0
 
@@ -100,9 +94,9 @@ class Connection:
         target = f"{host}:{parts.port or 2379}"
         if parts.scheme == "http":
             return grpc.aio.insecure_channel(target, options=OPTIONS)
-        files = (self._security.authority, self._security.key, self._security.certificate)
+        places = (self._files.authority, self._files.key, self._files.certificate)
         try:
-            pems = [path.read_bytes() if path else None for path in files]
+            pems = [path.read_bytes() if path else None for path in places]
         except OSError as error:
             raise Unavailable(f"cannot use etcd: {error.filename}: {error.strerror}") from error
         return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*pems), options=OPTIONS)
@@ -134,8 +128,24 @@ class Connection:
         """A call that is made once. Unavailable does not say that nothing was done. Raises Gone."""
         return read(await self._call(method, request, COMMIT_SECONDS, doing))
 
-    async def _call(self, method: str, request: bytes, seconds: float, doing: str) -> bytes:
-        index = self._index
+    async def member(self, index: int) -> Member:
+        """What the member behind one endpoint says of itself."""
+        url = self.urls[index]
+        try:
+            data = await self._call("/etcdserverpb.Maintenance/Status", b"", ASK_SECONDS, "ask etcd", index)
+            known = messages.read_status(data)
+        except (BoxshipError, Gone, ValueError) as error:
+            return Member(url, errors=(str(error),))
+        leader = known.leader != 0 and known.leader == known.header.member
+        return Member(url, known.version, known.size, known.used, leader, known.errors)
+
+    async def defragment(self, index: int) -> None:
+        """Let one member give back what its history has freed; it answers nobody meanwhile."""
+        method = "/etcdserverpb.Maintenance/Defragment"
+        await self._call(method, b"", SHRINK_SECONDS, f"defragment etcd at {self.urls[index]}", index)
+
+    async def _call(self, method: str, request: bytes, seconds: float, doing: str, index: int | None = None) -> bytes:
+        index = self._index if index is None else index
         try:
             return bytes(await self._channels[index].unary_unary(method)(request, timeout=seconds))
         except grpc.RpcError as error:

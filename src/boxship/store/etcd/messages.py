@@ -27,6 +27,7 @@ class KeyValue(msgspec.Struct, frozen=True):
 class Header(msgspec.Struct, frozen=True):
     cluster: int
     revision: int
+    member: int = 0
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -131,8 +132,8 @@ def commit_request(operations: Iterable[Operation], extra: Iterable[tuple[bytes,
 
 
 def exchange_request(key: bytes, expected: int, puts: Iterable[tuple[bytes, bytes]], gone: Iterable[bytes]) -> bytes:
-    """Puts and deletions, if `key` was last modified at `expected`."""
-    compare = _part(1, _field(2, 2) + _field(3, key) + _modified(expected))
+    """Puts and deletions, if `key` was last modified at `expected`; b"": in any case."""
+    compare = _part(1, _field(2, 2) + _field(3, key) + _modified(expected)) if key else b""
     deletions = (_part(2, _part(3, _field(1, name))) for name in gone)
     return b"".join((compare, *(_put(name, value) for name, value in puts), *deletions))
 
@@ -222,7 +223,7 @@ def _int(value: bytes | int) -> int:
 
 def _header(data: bytes | int) -> Header:
     fields = _dict(_bytes(data))
-    return Header(_int(fields.get(1, 0)), _int(fields.get(3, 0)))
+    return Header(_int(fields.get(1, 0)), _int(fields.get(3, 0)), _int(fields.get(2, 0)))
 
 
 def _key_value(data: bytes | int) -> KeyValue:

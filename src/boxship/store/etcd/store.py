@@ -14,10 +14,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.store import Change, Compacted, Entry, Operation, Snapshot
 from boxship.store.etcd import messages
-from boxship.store.etcd.connection import Connection, Gone, Security, parse_endpoints
+from boxship.store.etcd.connection import Connection, Gone, parse_endpoints
 from boxship.store.etcd.keeping import Keeper
 from boxship.store.etcd.mirror import OWN, Mirror, pages
+from boxship.store.files import Files
 from boxship.store.past import Past
+from boxship.store.status import Status
 from boxship.store.tree import LAST, decide, successor, validate
 
 OPERATION_LIMIT = 127  # in one commit: etcd's default is 128, and one is ours
@@ -51,7 +53,7 @@ class EtcdStore:
         cls,
         endpoints: str,
         *,
-        security: Security | None = None,
+        files: Files | None = None,
         history_seconds: float | None = None,
         unfinished: bool = False,
         wall: Callable[[], float] = time.time,
@@ -60,7 +62,7 @@ class EtcdStore:
         """Connect to "http://HOST:PORT,…" and read everything. With `history_seconds` etcd's history is compacted by
         age (by one of those who have it open; without, somebody else has to). A store whose restore was not finished
         is refused, unless `unfinished`. Raises Unavailable, Invalid."""
-        connection = Connection(parse_endpoints(endpoints), security or Security())
+        connection = Connection(parse_endpoints(endpoints), files or Files())
         mirror = Mirror(connection)
         try:
             await mirror.load()
@@ -188,6 +190,30 @@ class EtcdStore:
         with contextlib.suppress(Gone):  # it is, already
             await self._connection.change(COMPACT, request, bytes, "compact etcd's history")
         self._mirror.feed.forget(oldest + 1)
+
+    async def restoring(self) -> bool:
+        """Whether a restore into it was begun and not finished."""
+        await self._refresh()
+        return RESTORING in self._mirror.own
+
+    async def mark_restoring(self, now: bool) -> None:
+        """Begin or finish a restore: until it is finished nobody opens the store for anything else."""
+        key = RESTORING.encode()
+        changes = messages.exchange_request(b"", 0, [(key, b"1")] if now else [], [] if now else [key])
+        await self._connection.change(TXN, changes, messages.read_transaction, "mark a restore in etcd")
+
+    async def status(self) -> Status:
+        await self._refresh()
+        mirror = self._mirror
+        entries, content = mirror.tree.size()
+        members = await asyncio.gather(*(self._connection.member(index) for index in range(len(self._connection.urls))))
+        oldest = await mirror.oldest()
+        place = ",".join(self._connection.urls)
+        return Status("etcd", place, mirror.tree.revision, oldest, entries, content, 0, tuple(members))
+
+    async def shrink(self) -> None:
+        for index in range(len(self._connection.urls)):
+            await self._connection.defragment(index)
 
     async def close(self) -> None:
         """End the watch and all watchers. Safe to call twice."""
