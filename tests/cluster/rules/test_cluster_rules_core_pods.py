@@ -771,6 +771,17 @@ def test_only_sidecars_have_probes() -> None:
     ]
 
 
+def test_stop_signals_need_a_system() -> None:
+    object = pod(C + "lifecycle", {"stopSignal": "SIGUSR1"})
+    assert refused("", "Pod", object) == [
+        f"{P}.lifecycle.stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`"
+    ]
+    assert refused("", "Pod", changed(object, "spec.os", {"name": "linux"})) == []
+    assert refused("", "Pod", changed(object, "spec.os", {"name": "windows"})) == [
+        f'{P}.lifecycle.stopSignal: Unsupported value: "SIGUSR1": supported values: "SIGKILL", "SIGTERM"'
+    ]
+
+
 def test_host_users_and_host_namespaces() -> None:
     object = changed(changed(pod("spec.hostUsers", False), "spec.hostPID", True), "spec.hostNetwork", True)
     assert refused("", "Pod", object) == [

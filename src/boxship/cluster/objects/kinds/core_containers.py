@@ -41,6 +41,7 @@ class Context(msgspec.Struct, frozen=True):
     restart_policy: str
     grace: int | None
     host_users: bool
+    system: str  # "linux", "windows", "" where the pod does not say
 
 
 def validate_containers(found: Found, containers: Sequence[Object], path: str, context: Context) -> None:
@@ -121,7 +122,7 @@ def _validate_running(found: Found, container: Mapping[str, Any], path: str, con
     """What only containers have that go on running."""
     lifecycle = container.get("lifecycle")
     if lifecycle is not None:
-        validate_lifecycle(found, lifecycle, context.grace, f"{path}.lifecycle")
+        validate_lifecycle(found, lifecycle, context.grace, context.system, f"{path}.lifecycle")
     for key in PROBES:
         if container.get(key) is not None:
             validate_probe(found, container[key], key, context.grace, f"{path}.{key}")

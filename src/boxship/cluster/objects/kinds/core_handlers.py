@@ -14,6 +14,18 @@ from boxship.cluster.objects.kinds.core_addresses import validate_port
 PROBE_KINDS = ("exec", "httpGet", "tcpSocket", "grpc")
 HOOK_KINDS = ("exec", "httpGet", "tcpSocket", "sleep")
 SCHEMES = ("HTTP", "HTTPS")
+WINDOWS_SIGNALS = ("SIGKILL", "SIGTERM")
+LINUX_SIGNALS = tuple(
+    sorted(
+        f"SIG{name}"
+        for name in (
+            *"ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS".split(),
+            *"TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split(),
+            *(f"RTMIN+{number}" for number in range(1, 16)),
+            *(f"RTMAX-{number}" for number in range(1, 15)),
+        )
+    )
+)
 NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 
 
@@ -31,7 +43,15 @@ def validate_probe(found: Found, probe: Mapping[str, Any], kind: str, grace: int
         found.invalid(f"{path}.successThreshold", probe.get("successThreshold") or 0, "must be 1")
 
 
-def validate_lifecycle(found: Found, lifecycle: Mapping[str, Any], grace: int | None, path: str) -> None:
+def validate_lifecycle(found: Found, lifecycle: Mapping[str, Any], grace: int | None, system: str, path: str) -> None:
+    signal = lifecycle.get("stopSignal")
+    if signal is not None:
+        if not system:
+            found.forbidden(f"{path}.stopSignal", "may not be set for containers with empty `spec.os.name`")
+        else:
+            known = WINDOWS_SIGNALS if system == "windows" else LINUX_SIGNALS
+            if signal not in known:
+                found.unsupported(f"{path}.stopSignal", signal, known)
     for key in ("postStart", "preStop"):
         if lifecycle.get(key) is not None:
             _validate_handler(found, lifecycle[key], HOOK_KINDS, grace, f"{path}.{key}")

@@ -41,6 +41,7 @@ RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 PREEMPTIONS = ("PreemptLowerPriority", "Never")
 LARGEST = 2**31 - 1
+HOSTNAME_LENGTH = 64
 NAMESERVERS_LIMIT = 3
 SEARCHES_LIMIT = 32
 SEARCH_LENGTH = 2048
@@ -61,6 +62,7 @@ def validate_pod_spec(found: Found, spec: Object, path: str, *, pod_name: str = 
         restart_policy=spec.get("restartPolicy") or "",
         grace=grace,
         host_users=spec.get("hostUsers") is not False,
+        system=(spec.get("os") or {}).get("name") or "",
     )
     containers = spec.get("containers") or ()
     starting = spec.get("initContainers") or ()
@@ -144,8 +146,17 @@ def _validate_names(found: Found, spec: Mapping[str, Any], path: str) -> None:
     for key in ("runtimeClassName", "hostnameOverride"):
         if spec.get(key) is not None:
             found.because(f"{path}.{key}", spec[key], names.subdomain(spec[key]))
-    if spec.get("hostnameOverride") is not None and spec.get("hostNetwork"):
-        found.forbidden(f"{path}.hostnameOverride", "may not be set when `hostNetwork` is true")
+    override = spec.get("hostnameOverride")
+    if override is not None:
+        if len(override) > HOSTNAME_LENGTH:
+            found.invalid(f"{path}.hostnameOverride", override, names.too_long(HOSTNAME_LENGTH))
+        for key in ("hostNetwork", "setHostnameAsFQDN"):
+            if spec.get(key):
+                found.forbidden(f"{path}.hostnameOverride", f"may not be set when `{key}` is true")
+    group = spec.get("schedulingGroup")
+    if group and group.get("podGroupName"):
+        at = f"{path}.schedulingGroup.podGroupName"
+        found.because(at, group["podGroupName"], names.subdomain(group["podGroupName"]))
     limit = spec.get("activeDeadlineSeconds")
     if limit is not None and not 1 <= limit <= LARGEST:
         found.invalid(f"{path}.activeDeadlineSeconds", limit, f"must be between 1 and {LARGEST}, inclusive")
