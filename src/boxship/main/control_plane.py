@@ -25,6 +25,7 @@ from boxship.cluster.api.bootstrap import objects
 from boxship.cluster.api.bootstrap.start import announce, begin
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import SystemClock
+from boxship.cluster.api.custom.customs import Customs
 from boxship.cluster.api.fairness.fairness import Fairness
 from boxship.cluster.api.gate import Gate
 from boxship.cluster.api.inside import Inside
@@ -67,6 +68,7 @@ class Plane(msgspec.Struct, frozen=True):
     catalog: Catalog
     authorizer: Authorizer
     fairness: Fairness
+    customs: Customs
     door: Door
     authority: ClusterAuthority
     place: objects.Site
@@ -97,6 +99,7 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         await begin(plane.itself, plane.place)
         await plane.authorizer.prepare()
         await plane.fairness.prepare()
+        await plane.customs.prepare()
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part) for part in followers(options, plane)]
             server = Server(plane.door.handle)
@@ -133,16 +136,18 @@ def build(
     fairness = Fairness(storage)
     gate = Gate(api, authenticator, authorizer, fairness)
     metrics = Metrics(gauges(store))
+    documents = Documents(data / "cache")
+    customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
     site = Site(
         catalog,
         Facts(options.advertise, version_document()),
         Health(checks(store)),
         metrics,
-        documents=Documents(data / "cache"),
+        documents=documents,
         keys=tokens,
     )
     door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
-    return Plane(api, itself, catalog, authorizer, fairness, door, authority, site_of(options, authority))
+    return Plane(api, itself, catalog, authorizer, fairness, customs, door, authority, site_of(options, authority))
 
 
 def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, Any, None]]:
@@ -150,6 +155,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.api.run()
     yield plane.authorizer.follow()
     yield plane.fairness.follow()
+    yield plane.customs.follow()
     if "controllers" in options.role:
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority).run()
 
