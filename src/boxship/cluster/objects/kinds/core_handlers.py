@@ -19,8 +19,8 @@ LINUX_SIGNALS = tuple(
     sorted(
         f"SIG{name}"
         for name in (
-            *"ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS".split(),
-            *"TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split(),
+            *"ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP".split(),
+            *"SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split(),
             *(f"RTMIN+{number}" for number in range(1, 16)),
             *(f"RTMAX-{number}" for number in range(1, 15)),
         )
