@@ -77,6 +77,10 @@ async def test_a_watch_goes_on_where_it_was(asker: Asker) -> None:
 async def test_what_is_forgotten_is_an_error_event(asker: Asker) -> None:
     for name in "abcd":
         await asker.create(PATH, "default", config_map(name))
+    ready = await asker.watch(PATH, version="4")
+    await asker.create(PATH, "default", config_map("e"))
+    await ready.take(1)  # the changes were looked at
+    await ready.close()
     await asker.store.compact(4)
     watch = await asker.watch(PATH, version="1")
     event = await watch.next()

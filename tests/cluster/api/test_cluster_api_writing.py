@@ -110,6 +110,17 @@ async def test_what_changes_nothing_is_not_written(asker: Asker) -> None:
     assert await asker.store.revision() == 1
 
 
+async def test_what_a_client_leaves_out_again_changes_nothing(asker: Asker) -> None:
+    sent = deployment("a")
+    made = await asker.create("apps/v1/deployments", "default", sent)
+    assert made["spec"]["template"]["spec"]["containers"][0]["resources"] == {} and made["status"] == {}
+    again = await asker.update("apps/v1/deployments", "default", sent)
+    assert again == made and await asker.store.revision() == 1
+    applied = await asker.apply("apps/v1/deployments", "default", sent)
+    assert applied["metadata"]["generation"] == 1
+    assert await asker.apply("apps/v1/deployments", "default", sent) == applied
+
+
 async def test_dry_runs_write_nothing(asker: Asker) -> None:
     tried = await asker.create(PATH, "default", config_map("a"), dry_run=True)
     assert tried["metadata"]["uid"] and await asker.store.revision() == 0

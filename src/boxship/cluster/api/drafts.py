@@ -19,7 +19,7 @@ from boxship.cluster.api.request import Request
 from boxship.cluster.api.storage import key_of
 from boxship.cluster.api.views import META_VERSION, Views
 from boxship.cluster.objects import Object, validation
-from boxship.cluster.objects.failure import Cause, Failure, bad_request, conflict, invalid
+from boxship.cluster.objects.failure import Cause, bad_request, conflict, internal, invalid
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
 from boxship.cluster.objects.schema.types import Type
 from boxship.store import Entry, Operation
@@ -109,8 +109,14 @@ class Steps:
         check_place(object.setdefault("metadata", {}), request)
         object = await self._views.versioned(definition, object, definition.working)
         if defaults:
-            definition.rules.default(object)
+            self.finish(definition, object)
         return object
+
+    def finish(self, definition: Definition, object: Object) -> None:
+        """Put in the defaults, and what the original's answers always have."""
+        definition.rules.default(object)
+        if not definition.resource.custom:
+            validation.complete(object, definition.type)
 
     def checked(
         self,
@@ -130,11 +136,19 @@ class Steps:
         return object
 
     async def admit(self, draft: Draft) -> None:
+        definition = draft.definition
         attributes = await self._attributes(draft)
+        given = attributes.object
         await self._chain.admit(attributes)
         if attributes.object is None:
-            raise Failure(500, "InternalError", "Internal error occurred: admission took the object away")
-        draft.new = await self._views.versioned(draft.definition, attributes.object, draft.definition.working)
+            raise internal("admission took the object away")
+        replaced = attributes.object is not given
+        if replaced:  # by somebody outside, who may know the schema less well
+            read: Read = definition.read
+            attributes.object, _, _ = read(attributes.object, definition.request_type, validation.IGNORE, ())
+        draft.new = await self._views.versioned(definition, attributes.object, definition.working)
+        if replaced:
+            self.finish(definition, draft.new)
 
     async def validate_admission(self, draft: Draft) -> None:
         await self._chain.validate(await self._attributes(draft))
@@ -160,6 +174,8 @@ class Steps:
         draft.definition.rules.prepare_create(draft.new)  # a Job's selector is made of its uid and name
         if draft.new["kind"] == "CertificateSigningRequest":
             _name_requester(draft)
+        if not draft.definition.resource.custom:
+            validation.complete(draft.new, draft.definition.type)
 
     def validate_create(self, draft: Draft) -> None:
         definition = draft.definition
@@ -189,6 +205,8 @@ class Steps:
         if "deletionGracePeriodSeconds" in before:
             metadata.setdefault("deletionGracePeriodSeconds", before["deletionGracePeriodSeconds"])
         way.prepare(new, old)
+        if not draft.definition.resource.custom:
+            validation.complete(new, draft.definition.type)
         new["metadata"]["resourceVersion"] = before["resourceVersion"]
         if draft.definition.rules.generation and way.counts and _differ(new, old):
             new["metadata"]["generation"] = before.get("generation", 0) + 1
@@ -200,11 +218,6 @@ class Steps:
             *way.validate(draft.new, draft.old),
         ]
         self._refuse(draft, causes)
-
-    def complete(self, draft: Draft) -> None:
-        """Put in what the original's answers always have. The last step before an object is stored."""
-        if not draft.definition.resource.custom:
-            validation.complete(draft.new, draft.definition.type)
 
     def warn(self, draft: Draft) -> None:
         warned = draft.request.warn

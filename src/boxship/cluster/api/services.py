@@ -163,7 +163,7 @@ class ServiceAddresses:
                 by_port.setdefault(number, asked)
                 taken.add(asked)
         if _needs_health_port(spec):
-            asked = spec.get("healthCheckNodePort") or 0
+            asked = int(spec.get("healthCheckNodePort") or 0)
             if asked and asked not in known:
                 await self._check_port(service, asked, "spec.healthCheckNodePort")
             asked = asked or await self._free_port(known | taken)

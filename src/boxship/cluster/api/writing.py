@@ -79,7 +79,6 @@ class Writing:
             self._steps.prepare_create(draft)
             self._steps.validate_create(draft)
             await self._steps.validate_admission(draft)
-            self._steps.complete(draft)
             self._steps.warn(draft)
             if draft.request.options.dry_run and await self._exists(draft):
                 raise already_exists(definition.resource, draft.name)
@@ -137,7 +136,7 @@ class Writing:
                 ignored=apply.ignored_fields(request.resource, request.subresource, applied),
             )
             made: Object = copy_of(merged)
-            definition.rules.default(made)
+            self._steps.finish(definition, made)
             return made
 
         creates = not request.subresource
@@ -219,7 +218,6 @@ class Writing:
         self._steps.validate_update(draft, way)
         if admitted:
             await self._steps.validate_admission(draft)
-        self._steps.complete(draft)
         self._steps.warn(draft)
         if _is_over(draft.new, old):
             return await self._finish(draft)
