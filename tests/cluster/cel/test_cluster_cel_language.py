@@ -98,7 +98,7 @@ def test_what_is_true(text: str) -> None:
         ("99999999999999999999", "invalid int literal"),
         ("has(self)", "invalid argument to has() macro"),
         ("self.namespace == ''", "undefined field 'namespace'"),
-        ("true ? 1 : 'a'", "found no matching overload for '_?_:_' applied to '(bool, int, string)'"),
+        ("true ? 1 : 'a'", "no matching overload for '_?_:_' applied to '(bool, int, string)'"),
         ("self['name']", "found no matching overload for '_[_]' applied to '(object, string)'"),
         ("Foo{a: 1}", "undeclared reference to 'Foo'"),
         (

@@ -74,6 +74,7 @@ class Builder:
         self.library = library
         self.objects = objects
         self.errors: list[Invalid] = []
+        self.used: set[str] = set()  # declared variables that the expression names
         self.made = 0
 
     def fail(self, at: int, why: str) -> Built:
@@ -116,6 +117,7 @@ class Builder:
         slot = self.slots.get(name)
         if slot is not None:
             return Built(kind, lambda frame: frame.variables[slot])
+        self.used.add(name)
         adapt = values.adapter(kind)
 
         def run(frame: Frame) -> Any:

@@ -27,11 +27,12 @@ ERRORS_SHOWN = 100
 
 
 class Program(msgspec.Struct, frozen=True):
-    """A compiled expression. `kind` is the type of what it gives."""
+    """A compiled expression. `kind` is the type of what it gives, `used` the variables that it names."""
 
     text: str
     kind: Kind
     run: Run
+    used: frozenset[str] = frozenset()
 
 
 @functools.cache
@@ -75,7 +76,7 @@ def compile(
         if wanted == "bool":
             raise Invalid("cel expression must evaluate to a bool")
         raise Invalid(f"must evaluate to {wanted}")
-    return Program(text, built.kind, built.run)
+    return Program(text, built.kind, built.run, frozenset(builder.used))
 
 
 def evaluate(program: Program, values: Mapping[str, Any], *, budget: int = BUDGET) -> Any:

@@ -144,17 +144,23 @@ def unescaped(name: str) -> str:
     return "".join(result)
 
 
+# Of an object within an object, and of a custom object as a whole, rules see these.
+_METADATA = Kind(
+    "object", schema=Type(Form.OBJECT, fields={"name": Type(Form.STRING), "generateName": Type(Form.STRING)})
+)
+_EMBEDDED = {"apiVersion": STRING, "kind": STRING, "metadata": _METADATA}
+
+
 def field_of(type_: Type, name: str) -> tuple[str, Kind] | None:
     """The property and the type of a declared field; None where there is none of that (escaped) name."""
+    if type_.embedded and name in _EMBEDDED:
+        return name, _EMBEDDED[name]
     for candidate in (unescaped(name), name) if "__" in name else (name,):
         if candidate in type_.fields:
             # A property that has to be escaped cannot be reached by its plain name.
             if candidate in RESERVED and candidate == name:
                 return None
             return candidate, of_schema(type_.fields[candidate])
-    if type_.embedded or type_.keeps_unknown:
-        found = {"apiVersion": STRING, "kind": STRING}.get(name)
-        return (name, found) if found is not None and type_.embedded else None
     return None
 
 
