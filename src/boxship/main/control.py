@@ -25,7 +25,13 @@ PID_FILE = "boxship-control.pid"
 
 
 def run() -> None:
-    """Serve until SIGTERM or SIGINT. Ends with status 1 and one line for a bad start."""
+    """Serve until SIGTERM or SIGINT; or, with `store` as the first argument, look after a store. Ends with status 1 and
+    one line for a bad start."""
+    if sys.argv[1:2] == ["store"]:
+        from boxship.main import control_store_program
+
+        control_store_program.run(sys.argv[2:])
+        return
     try:
         options = parse_arguments(sys.argv[1:])
         logging.basicConfig(

@@ -46,9 +46,10 @@ from boxship.main.control_admission import admission
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_options import ControlOptions, history_seconds
+from boxship.main.control_store import files_of, handlers
 from boxship.pki.cluster import ClusterAuthority, open_authority
 from boxship.store import Store
-from boxship.store.opening import Files, open_store
+from boxship.store.opening import open_store
 from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress, outgoing_address
 from boxship.transport.server import Server
@@ -145,6 +146,7 @@ def build(
         metrics,
         documents=documents,
         keys=tokens,
+        own=handlers(store),
     )
     door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
     return Plane(api, itself, catalog, authorizer, fairness, customs, door, authority, site_of(options, authority))
@@ -176,8 +178,7 @@ class LiveContext:
 
 
 async def _open_store(options: ControlOptions) -> Store:
-    paths = (Path(text) if text else None for text in (options.store_ca, options.store_cert, options.store_key))
-    return await open_store(options.store, history_seconds=history_seconds(options), files=Files(*paths))
+    return await open_store(options.store, history_seconds=history_seconds(options), files=files_of(options))
 
 
 def sealer_by(options: ControlOptions, data: Path) -> Sealer:

@@ -19,7 +19,7 @@ from boxship.doors.kube.metrics import Key, Metrics
 from boxship.doors.kube.negotiation import JSON, YAML, Wanted, negotiate, parse_accept
 from boxship.doors.kube.paths import Target, read_path
 from boxship.doors.kube.query import deadline, is_true, read_options
-from boxship.doors.kube.site import Site
+from boxship.doors.kube.site import OWN, Site
 from boxship.doors.kube.streams import STALL_SECONDS, Watching, send_messages
 from boxship.transport.exchange import Reply, Request
 from boxship.wire.yaml_text import from_json
@@ -81,7 +81,7 @@ class Door:
         await self._gate.pass_path(visit, path)
         if handler is None:
             raise no_such_path()
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD") and not path.startswith(OWN):
             raise wrong_method()
         return await handler(request)
 

@@ -22,6 +22,7 @@ from boxship.doors.kube.openapi import Documents, OpenApi
 from boxship.transport.exchange import Reply, Request
 
 AGGREGATED_FORM = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+OWN = "/boxship/"
 DOCUMENTS_LIMIT = 1000  # kept ready
 VARY = {"Vary": "Accept"}
 
@@ -89,7 +90,9 @@ class Site:
         documents: Documents | None = None,
         keys: Keys | None = None,
         elsewhere: Elsewhere | None = None,
+        own: Mapping[str, Handler] | None = None,
     ) -> None:
+        """`own` are paths of ours below OWN, which the original does not have; each looks at the method itself."""
         self._catalog = catalog
         self._facts = facts
         self._health = health
@@ -97,6 +100,7 @@ class Site:
         self._openapi = OpenApi(documents) if documents is not None else None
         self._keys = keys
         self._elsewhere = elsewhere or Nowhere()
+        self._own = own or {}
         self._state = (0, 0)
         self._groups = Groups((), {})
         self._made: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -109,6 +113,8 @@ class Site:
             return self._openapi.answer
         if path.split("/", 2)[1] in ENDPOINTS:
             return self._check
+        if path.startswith(OWN):
+            return self._own.get(path)
         return {
             "/": self._index,
             "/version": self._version,
