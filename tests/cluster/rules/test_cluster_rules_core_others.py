@@ -502,6 +502,15 @@ def test_a_nodes_addresses_stay() -> None:
     assert rules_of("", "Node").fields({"spec": {"unschedulable": True}}) == {"spec.unschedulable": "true"}
 
 
+def test_the_older_field_of_an_address_counts() -> None:
+    made = defaulted("", "Node", {"spec": {"podCIDR": "10.0.1.0/24", "podCIDRs": ["10.0.0.0/24"]}})
+    assert made["spec"]["podCIDRs"] == ["10.0.1.0/24"]
+    assert defaulted("", "Node", {"spec": {"podCIDRs": ["10.0.0.0/24"]}})["spec"]["podCIDR"] == "10.0.0.0/24"
+    made = defaulted("", "Pod", {"status": {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}]}})
+    assert made["status"]["podIPs"] == [{"ip": "10.0.0.2"}]
+    assert defaulted("", "Pod", {"status": {"podIPs": [{"ip": "10.0.0.1"}]}})["status"]["podIP"] == "10.0.0.1"
+
+
 def limits(*items: dict[str, Any]) -> dict[str, Any]:
     return {"spec": {"limits": list(items)}}
 

@@ -24,9 +24,11 @@ def _default(node: Object) -> None:
     if status and status.get("capacity") is not None and status.get("allocatable") is None:
         status["allocatable"] = dict(status["capacity"])
     spec = child(node, "spec")
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
-        spec["podCIDRs"] = [spec["podCIDR"]]
-    elif spec.get("podCIDRs") and not spec.get("podCIDR"):
+    if spec.get("podCIDR"):
+        # What the older field says counts.
+        if (spec.get("podCIDRs") or [""])[0] != spec["podCIDR"]:
+            spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs"):
         spec["podCIDR"] = spec["podCIDRs"][0]
 
 

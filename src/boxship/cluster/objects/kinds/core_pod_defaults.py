@@ -42,6 +42,9 @@ SOURCES: dict[str, dict[str, Any]] = {
 
 
 def default_pod(pod: Object) -> None:
+    status = pod.get("status")
+    if status:
+        _default_addresses(status)
     spec = pod.get("spec")
     if spec is None:
         return
@@ -64,6 +67,15 @@ def default_pod(pod: Object) -> None:
                 for port in container.get("ports") or ():
                     if not port.get("hostPort") and port.get("containerPort"):
                         port["hostPort"] = port["containerPort"]
+
+
+def _default_addresses(status: Object) -> None:
+    """The first address of a pod stands in two fields; what the older one says counts."""
+    address, listed = status.get("podIP"), status.get("podIPs")
+    if address and (not listed or listed[0].get("ip") != address):
+        status["podIPs"] = [{"ip": address}]
+    elif listed and not address:
+        status["podIP"] = listed[0].get("ip") or ""
 
 
 def default_template(object: Object) -> None:
