@@ -101,6 +101,7 @@ class Site:
         self._keys = keys
         self._elsewhere = elsewhere or Nowhere()
         self._own = own or {}
+        self._own = own or {}
         self._state = (0, 0)
         self._groups = Groups((), {})
         self._made: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -111,8 +112,11 @@ class Site:
             return self._discover
         if path.startswith("/openapi/") and self._openapi is not None:
             return self._openapi.answer
-        if path.split("/", 2)[1] in ENDPOINTS:
+        words = path.split("/", 3)
+        if words[1] in ENDPOINTS:
             return self._check
+        if words[1] == "boxship" and len(words) > 2:
+            return self._own.get(words[2])
         if path.startswith(OWN):
             return self._own.get(path)
         return {
