@@ -3,6 +3,7 @@ and may do no more than that account's role allows, although it runs in the API'
 
 from collections.abc import Sequence
 
+from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs, asked
@@ -13,7 +14,7 @@ from boxship.cluster.objects.resource import Resource
 from boxship.cluster.reconcile.runner import Runner
 from boxship.pki.cluster import ClusterAuthority
 
-READER = User("system:kube-controller-manager", ("system:authenticated",))
+MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 ACCOUNT = "system:serviceaccount:kube-system:{}"
 GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 AGENT = "kube-controller-manager"
@@ -44,11 +45,14 @@ class Served:
         await self._catalog.changed.wait()
 
 
-def controllers(api: Performs, catalog: Catalog, authorizer: Authorizer, authority: ClusterAuthority) -> Runner:
+def controllers(
+    api: Performs, catalog: Catalog, authorizer: Authorizer, authority: ClusterAuthority, tokens: TokenIssuer
+) -> Runner:
     """All of them, ready to run."""
     guarded = Guarded(api, authorizer)
 
     def client_of(name: str) -> Inside:
         return Inside(guarded, catalog, User(ACCOUNT.format(name), GROUPS), AGENT)
 
-    return make_runner(Means(client_of, Inside(guarded, catalog, READER, AGENT), Served(catalog), authority.ca_pem))
+    own = Inside(guarded, catalog, MANAGER, AGENT)
+    return make_runner(Means(client_of, own, Served(catalog), authority.ca_pem, authority.signer, tokens.legacy_token))

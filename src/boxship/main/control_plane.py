@@ -72,6 +72,7 @@ class Plane(msgspec.Struct, frozen=True):
     customs: Customs
     door: Door
     authority: ClusterAuthority
+    tokens: TokenIssuer
     place: objects.Site
 
 
@@ -149,7 +150,9 @@ def build(
         own=handlers(store),
     )
     door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
-    return Plane(api, itself, catalog, authorizer, fairness, customs, door, authority, site_of(options, authority))
+    return Plane(
+        api, itself, catalog, authorizer, fairness, customs, door, authority, tokens, site_of(options, authority)
+    )
 
 
 def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, Any, None]]:
@@ -159,7 +162,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.fairness.follow()
     yield plane.customs.follow()
     if "controllers" in options.role:
-        yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority).run()
+        yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
 
 
 class LiveContext:

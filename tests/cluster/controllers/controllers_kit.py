@@ -107,7 +107,7 @@ async def running_world(folder: Path, *, with_controllers: bool = True) -> Async
     await world.authorizer.prepare()
     tasks = [asyncio.create_task(world.api.run()), asyncio.create_task(world.authorizer.follow())]
     if with_controllers:
-        runner = controllers(world.api, world.catalog, world.authorizer, world.authority)
+        runner = controllers(world.api, world.catalog, world.authorizer, world.authority, world.tokens)
         tasks.append(asyncio.create_task(runner.run()))
     try:
         yield world

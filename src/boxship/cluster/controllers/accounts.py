@@ -12,7 +12,7 @@ ENDING = ("NotFound", "Forbidden")  # the namespace is gone, or takes nothing ne
 
 
 class ServiceAccounts:
-    """`accounts` follows the service accounts named `default` alone."""
+    """`accounts` may keep little of each account: that it is there is enough."""
 
     name = "service-account-controller"
     workers = 4
@@ -41,8 +41,8 @@ class ServiceAccounts:
         if new is not None:
             self.queue.add(key[1])
 
-    def _account_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
-        if new is None:
+    def _account_changed(self, key: Key, old: object, new: object) -> None:
+        if new is None and key[1] == DEFAULT:
             self.queue.add(key[0])
 
 

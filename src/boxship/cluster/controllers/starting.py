@@ -6,46 +6,69 @@ from datetime import UTC, datetime
 import msgspec
 
 from boxship.cluster.access import Client, Discovery
-from boxship.cluster.controllers.accounts import DEFAULT, ServiceAccounts
+from boxship.cluster.controllers.accounts import ServiceAccounts
+from boxship.cluster.controllers.ages import TOKEN_TYPE, EventAges, TokenAges
 from boxship.cluster.controllers.authorities import NAME, RootAuthorities
+from boxship.cluster.controllers.certificates import RESOURCE as REQUESTS
+from boxship.cluster.controllers.certificates import CertificateRequests
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
 from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
 from boxship.cluster.controllers.garbage.collector import GarbageCollector
 from boxship.cluster.controllers.namespaces import Namespaces
+from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
+from boxship.cluster.controllers.quotas import ResourceQuotas
+from boxship.cluster.controllers.tokens import TYPE, Sign, TokenSecrets, uid_only
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller, Runner
+from boxship.pki.certificates import Issuer
 
 Clients = Callable[[str], Client]  # the name of a service account in kube-system → a client that acts as it
 
 
 class Means(msgspec.Struct, frozen=True):
-    """What controllers need besides clients. `reader` is the client by which all caches are filled."""
+    """What controllers need besides clients. `own` acts as the controller manager itself: all caches are filled by it,
+    and what is no single controller's is done by it."""
 
     client_of: Clients
-    reader: Client
+    own: Client
     discovery: Discovery
     authority: bytes  # the cluster's certificate authority, PEM
+    issuer: Issuer  # the same with its key
+    sign: Sign  # tokens that lie in secrets
 
 
 def make_runner(means: Means) -> Runner:
-    collector = GarbageCollector(means.client_of(GarbageCollector.name), means.reader, means.discovery)
-    return Runner([*make_controllers(means), collector], [collector.run])
-
-
-def make_controllers(means: Means) -> list[Controller]:
-    """Those that are nothing but controllers."""
-    client_of, reader = means.client_of, means.reader
-    namespaces = Cache(reader, "v1/namespaces")
-    accounts = Cache(reader, "v1/serviceaccounts", fields=f"metadata.name={DEFAULT}")
-    authorities = Cache(reader, "v1/configmaps", fields=f"metadata.name={NAME}")
-    return [
+    """All of them."""
+    client_of, own, discovery = means.client_of, means.own, means.discovery
+    namespaces = Cache(own, "v1/namespaces")
+    accounts = Cache(own, "v1/serviceaccounts", keep=uid_only)
+    quotas = ResourceQuotas(client_of(ResourceQuotas.name), Cache(own, QUOTAS), discovery)
+    collector = GarbageCollector(client_of(GarbageCollector.name), own, discovery, quotas.told)
+    events = EventAges(client_of(EventAges.name), now)
+    controllers: list[Controller] = [
         ServiceAccounts(client_of(ServiceAccounts.name), namespaces, accounts),
-        RootAuthorities(client_of(RootAuthorities.name), namespaces, authorities, means.authority),
-        ClusterRoleAggregation(client_of(ClusterRoleAggregation.name), Cache(reader, CLUSTER_ROLES)),
-        Namespaces(client_of(Namespaces.name), namespaces, means.discovery, stamp_now),
+        RootAuthorities(
+            client_of(RootAuthorities.name),
+            namespaces,
+            Cache(own, "v1/configmaps", fields=f"metadata.name={NAME}"),
+            means.authority,
+        ),
+        ClusterRoleAggregation(client_of(ClusterRoleAggregation.name), Cache(own, CLUSTER_ROLES)),
+        Namespaces(client_of(Namespaces.name), namespaces, discovery, stamp_now),
+        TokenSecrets(own, accounts, Cache(own, "v1/secrets", fields=f"type={TYPE}"), means.sign, means.authority),
+        CertificateRequests(client_of(CertificateRequests.name), Cache(own, REQUESTS), means.issuer, now),
+        TokenAges(client_of(TokenAges.name), Cache(own, "v1/secrets", fields=f"type={TOKEN_TYPE}"), now),
+        events,
+        quotas,
+        collector,
     ]
+    return Runner(controllers, [collector.run, events.run])
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def stamp_now() -> str:
     """The time as metav1.Time is written."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -76,6 +76,7 @@ RULES: dict[str, tuple[RuleObject, ...]] = {
         may("create get list watch", "", "persistentvolumeclaims"),
         EVENTS,
     ),
+    "event-ttl-controller": (may("delete get list", "", "events"),),  # the original leaves it to etcd's leases
     "expand-controller": (
         may("get list patch update watch", "", "persistentvolumes"),
         may("patch update", "", "persistentvolumeclaims/status"),

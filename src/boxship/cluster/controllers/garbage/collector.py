@@ -5,7 +5,7 @@ waits for its dependents, and one whose dependents are to stay.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from boxship.cluster.access import Client, Discovery, Event, Listing
@@ -40,13 +40,17 @@ OBJECT, OWNER = "object", "owner"
 
 
 class GarbageCollector:
-    """`reader` lists and watches, `client` reads and writes as the collector itself."""
+    """`reader` lists and watches, `client` reads and writes as the collector itself. Who else wants to hear of every
+    change of every kind need not follow them again: `also`."""
 
     name = "generic-garbage-collector"
     workers = 8
     caches: Sequence[Cache] = ()
 
-    def __init__(self, client: Client, reader: Source, discovery: Discovery) -> None:
+    def __init__(
+        self, client: Client, reader: Source, discovery: Discovery, also: Callable[[str, Event], None] = lambda *_: None
+    ) -> None:
+        self.also = also
         self._client = client
         self._reader = reader
         self._discovery = discovery
@@ -266,6 +270,7 @@ class _Follower:
             self._collector.gone(place)
         else:
             self._collector.seen(place, event.object)
+        self._collector.also(self._path, event)
 
 
 def followable(resources: Sequence[Resource]) -> dict[str, Any]:
