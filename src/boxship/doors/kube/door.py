@@ -38,7 +38,6 @@ CONNECTS = {
     ("services", "proxy"),
     ("nodes", "proxy"),
 }
-OWN = "/boxship/"  # our own endpoints, which look after their methods themselves
 MUTATING = ("create", "update", "patch", "delete", "deletecollection")
 
 _encode = msgspec.json.Encoder().encode

@@ -92,7 +92,8 @@ class Site:
         elsewhere: Elsewhere | None = None,
         own: Mapping[str, Handler] | None = None,
     ) -> None:
-        """`own` are paths of ours below OWN, which the original does not have; each looks at the method itself."""
+        """`own` are paths of ours below OWN, which the original does not have; each looks at the method itself. One that
+        ends with a slash ("/boxship/history/") answers for all below it."""
         self._catalog = catalog
         self._facts = facts
         self._health = health
@@ -100,7 +101,6 @@ class Site:
         self._openapi = OpenApi(documents) if documents is not None else None
         self._keys = keys
         self._elsewhere = elsewhere or Nowhere()
-        self._own = own or {}
         self._own = own or {}
         self._state = (0, 0)
         self._groups = Groups((), {})
@@ -115,10 +115,8 @@ class Site:
         words = path.split("/", 3)
         if words[1] in ENDPOINTS:
             return self._check
-        if words[1] == "boxship" and len(words) > 2:
-            return self._own.get(words[2])
         if path.startswith(OWN):
-            return self._own.get(path)
+            return self._own.get(path) or self._own.get(f"{OWN}{words[2]}/")
         return {
             "/": self._index,
             "/version": self._version,
