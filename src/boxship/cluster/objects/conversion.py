@@ -173,7 +173,8 @@ def _autoscaler_down(object: Object) -> None:
     }
     extra = {key: _encode(value) for key, value in kept.items() if value}
     if extra:
-        object["metadata"].setdefault("annotations", {}).update(extra)
+        metadata = object.setdefault("metadata", {})
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **extra}
 
 
 def _decoded(text: Any, form: type) -> Any:

@@ -122,7 +122,7 @@ def _strict_fields(event: Object) -> dict[str, str]:
     }
 
 
-CORE_EVENT = Rules(validate=_validate, fields=_fields, create_on_update=True)
+CORE_EVENT = Rules(validate=_validate, validate_name=names.path_segment, fields=_fields, create_on_update=True)
 
 RULES: Mapping[str, Rules] = {
     "Event": Rules(
