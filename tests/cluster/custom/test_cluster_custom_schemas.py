@@ -225,3 +225,32 @@ def test_patterns_are_read_as_go_reads_them(pattern: str, fits: str, does_not: s
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", r"\p{Wrong}", "a**", "x" * 20_000, "(" * 5000])
 def test_wrong_patterns_are_named(pattern: str) -> None:
     assert wrong_pattern(pattern).startswith("error parsing regexp")
+
+
+@pytest.mark.parametrize(
+    ("rule", "place", "why"),
+    [
+        ({"rule": "self > 1"}, "rule", "compilation failed"),
+        ({"rule": "self.size() > 1"}, "", ""),
+        ({"rule": "self.size()"}, "rule", "must evaluate to a bool"),
+        ({"rule": "self == oldSelf"}, "", ""),
+        ({"rule": ""}, "rule", "rule is not specified"),
+        ({"rule": "true", "messageExpression": "1"}, "messageExpression", "must evaluate to string"),
+        ({"rule": "true", "message": "a\nb"}, "message", "must not contain line breaks"),
+        ({"rule": "true", "reason": "Odd"}, "reason", "Unsupported value"),
+        ({"rule": "true", "optionalOldSelf": True}, "optionalOldSelf", "may not be set if oldSelf is not used"),
+    ],
+)
+def test_expressions_are_compiled(rule: Any, place: str, why: str) -> None:
+    found = dict(below({**TEXT, "x-kubernetes-validations": [rule]}))
+    if not why:
+        assert found == {}
+        return
+    assert why in found.get(f"x-kubernetes-validations[0].{place}", ""), found
+
+
+def test_old_values_are_found_only_where_places_have_names() -> None:
+    items = {**TEXT, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}
+    (found,) = below({"type": "array", "items": items})
+    assert "oldSelf cannot be used on the uncorrelatable portion of the schema" in found[1]
+    assert below({"type": "object", "additionalProperties": items}) == []

@@ -7,6 +7,7 @@ import pytest
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.custom.defaulting import has_defaults, put_defaults
+from boxship.cluster.objects.custom.expressions import Expressions, has_rules
 from boxship.cluster.objects.custom.reading import read
 from boxship.cluster.objects.custom.rules import rules_for
 from boxship.cluster.objects.custom.types import root_type
@@ -255,3 +256,40 @@ def test_an_update_need_not_mend_what_it_does_not_touch() -> None:
     counted: Object = {"metadata": {"generation": 3}, "status": {"x": 1}}
     rules.prepare_update(counted, {"metadata": {"generation": 3}})
     assert counted["metadata"]["generation"] == 4
+
+
+RULES = "x-kubernetes-validations"
+
+
+def judged(schema: Any, new: Any, old: Any = None) -> list[tuple[str, str, str]]:
+    type_ = type_of(schema)
+    rules = rules_for({"name": "v1"}, type_, "example.com", "Widget", Expressions(type_))
+    object = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "x"}, "a": new}
+    causes = rules.validate_create(object) if old is None else rules.validate_update(object, {**object, "a": old})
+    return [(cause.reason, cause.field, cause.message) for cause in causes]
+
+
+def test_expressions_judge_objects() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": COUNT, "m": COUNT},
+        RULES: [
+            {"rule": "self.n <= self.m", "messageExpression": "'%d is more than %d'.format([self.n, self.m])"},
+            {
+                "rule": "self.m >= oldSelf.m",
+                "message": "m never falls",
+                "fieldPath": ".m",
+                "reason": "FieldValueForbidden",
+            },
+        ],
+    }
+    assert judged(schema, {"n": 1, "m": 2}) == []
+    ((reason, field, message),) = judged(schema, {"n": 3, "m": 2})
+    assert (reason, field) == ("FieldValueInvalid", "a")
+    assert message.endswith(": 3 is more than 2")
+    assert judged(schema, {"n": 1, "m": 2}, {"n": 1, "m": 1}) == []
+    ((reason, field, message),) = judged(schema, {"n": 1, "m": 2}, {"n": 1, "m": 3})
+    assert (reason, field) == ("FieldValueForbidden", "a.m")
+    assert "m never falls" in message
+    assert has_rules(type_of(schema))
+    assert not has_rules(type_of(PLAIN))

@@ -6,6 +6,7 @@ import msgspec
 
 from boxship.cluster.api.catalog import Convert, Definition
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.custom.expressions import Expressions, has_rules
 from boxship.cluster.objects.custom.publishing import published
 from boxship.cluster.objects.custom.reading import read
 from boxship.cluster.objects.custom.rules import rules_for
@@ -41,12 +42,13 @@ def serve(definition: Object, metadata: Type, converting: Converting) -> Served:
             continue
         resource = _resource(definition, version)
         type_ = types[resource.api_version]
+        expressions = Expressions(type_) if has_rules(type_) else None
         scale = (version.get("subresources") or {}).get("scale")
         definitions.append(
             Definition(
                 resource=resource,
                 type=type_,
-                rules=rules_for(version, type_, group, resource.kind),
+                rules=rules_for(version, type_, group, resource.kind, expressions),
                 working=resource.api_version,
                 request_type=type_,
                 convert=convert,

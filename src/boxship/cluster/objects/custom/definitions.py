@@ -2,14 +2,16 @@
 their expressions. Called by the rules of the kind, which judge everything around the schemas."""
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.cel.rules import RuleError, compile_rule
 from boxship.cluster.objects.custom.reading import prune
-from boxship.cluster.objects.custom.structural import check_schema, is_object_schema
+from boxship.cluster.objects.custom.structural import RULES, check_schema, is_object_schema
 from boxship.cluster.objects.custom.types import ANYTHING, root_type
 from boxship.cluster.objects.custom.values import judge
 from boxship.cluster.objects.failure import Cause
@@ -22,18 +24,50 @@ METADATA = Type(form=Form.ANY, name="ObjectMeta", keeps_unknown=True)  # judged 
 
 def check_schemas(definition: Object) -> Sequence[Cause]:
     """Of all versions."""
-    found = Found()
+    causes: list[Cause] = []
     for index, version in enumerate((definition.get("spec") or {}).get("versions") or ()):
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if not is_object_schema(schema):
-            continue
-        path = f"spec.versions[{index}].schema.openAPIV3Schema"
-        inner = Found()
-        check_schema(inner, schema, path)
-        if not inner.causes:
-            _check_defaults(inner, schema, root_type(schema, METADATA), path)
-        found.causes += inner.causes
-    return found.causes
+        if is_object_schema(schema):
+            causes += _check(msgspec.json.encode(schema), f"spec.versions[{index}].schema.openAPIV3Schema")
+    return causes
+
+
+@functools.lru_cache(maxsize=32)
+def _check(text: bytes, path: str) -> tuple[Cause, ...]:
+    """Of one schema. Most updates of a definition do not touch it, and expressions take a while to compile."""
+    schema = msgspec.json.decode(text)
+    found = Found()
+    check_schema(found, schema, path)
+    if not found.causes:
+        type_ = root_type(schema, METADATA)
+        _check_defaults(found, schema, type_, path)
+        _check_rules(found, schema, type_, path, root=True, correlated=True)
+    return tuple(found.causes)
+
+
+def _check_rules(
+    found: Found, schema: Mapping[str, Any], type_: Type, path: str, *, root: bool = False, correlated: bool
+) -> None:
+    """The CEL rules; `correlated`: an update's old value can be found at this place."""
+    for index, rule in enumerate(schema.get(RULES) or ()):
+        at = f"{path}.{RULES}[{index}]"
+        try:
+            compile_rule(rule, type_, root=root, correlated=correlated)
+        except RuleError as error:
+            found.invalid(f"{at}.{error.field}", rule.get(error.field, rule), str(error))
+        if "\n" in (rule.get("message") or ""):
+            found.invalid(f"{at}.message", rule["message"], "message must not contain line breaks")
+        elif "\n" in str(rule.get("rule") or "").strip() and not rule.get("message"):
+            found.required(f"{at}.message", "message must be specified if rule contains line breaks")
+    for name, inner in (schema.get("properties") or {}).items():
+        field = type_.fields.get(name)
+        if field is not None and not field.name:
+            _check_rules(found, inner, field, f"{path}.properties[{name}]", correlated=correlated)
+    for word in ("items", "additionalProperties"):
+        inner = schema.get(word)
+        if is_object_schema(inner) and type_.items is not None and type_.items is not ANYTHING:
+            findable = correlated and (word != "items" or type_.list_type == "map")
+            _check_rules(found, inner, type_.items, f"{path}.{word}", correlated=findable)
 
 
 def _check_defaults(found: Found, schema: Mapping[str, Any], type_: Type, path: str) -> None:
