@@ -12,13 +12,14 @@ import ipaddress
 import os
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDict
 from yarl import URL
 
 from boxship.errors import BoxshipError, Exhausted, Internal, Invalid, Timeout, Unavailable
@@ -27,6 +28,7 @@ READ_BYTES = 256 * 1024  # of an answer, held before the reader takes them
 HEADER_BYTES = 64 * 1024  # one field of an answer: signed addresses of storage services are long
 KEPT_SECONDS = 30.0  # an idle connection
 CONTEXTS = 64  # TLS settings kept ready
+Fields = Mapping[str, str | Sequence[str]]
 Body = bytes | Callable[[], AsyncIterator[bytes]] | None
 
 
@@ -168,12 +170,13 @@ class HttpClient:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Fields | None = None,
         body: Body = None,
         trust: Trust = TRUST,
     ) -> AsyncIterator[Answer]:
-        """One request; its answer lives until the block ends. A streamed body whose length is known needs the header
-        Content-Length. Raises Unavailable, Timeout, Internal (certificates) or Invalid (address)."""
+        """One request; its answer lives until the block ends. A field with several values is sent several times. A
+        streamed body whose length is known needs the header Content-Length. Raises Unavailable, Timeout, Internal
+        (certificates) or Invalid (address)."""
         try:
             parts = urlsplit(url)
             place = parts.scheme, parts.hostname or "", parts.port
@@ -183,7 +186,7 @@ class HttpClient:
             raise Invalid(f"cannot reach {_without_user(url)}: it is no address of a web server")
         slot = self._slots.setdefault(place, asyncio.Semaphore(self._limit))
         async with slot:
-            response = await self._send(method, url, dict(headers or {}), body, trust)
+            response = await self._send(method, url, headers or {}, body, trust)
             try:
                 yield Answer(response, self._waits)
             finally:
@@ -192,21 +195,21 @@ class HttpClient:
                 else:
                     response.close()
 
-    async def _send(
-        self, method: str, url: str, headers: dict[str, str], body: Body, trust: Trust
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, url: str, headers: Fields, body: Body, trust: Trust) -> aiohttp.ClientResponse:
         what = f'{method.capitalize()} "{_without_user(url).partition("?")[0]}"'
         waits = self._waits
         proxy = self._proxies.choose(url)
         known = _user_of(proxy)
-        if known and url.startswith("http:"):
-            headers.update(known)
+        fields = CIMultiDict({"User-Agent": self._agent, "Accept-Encoding": "identity"})
+        for name, value in {**headers, **(known if url.startswith("http:") else {})}.items():
+            fields.popall(name, None)
+            fields.extend((name, one) for one in ([value] if isinstance(value, str) else value))
         try:
             async with asyncio.timeout(waits.connect_seconds + waits.first_byte_seconds) as deadline:
                 return await self._open().request(
                     method,
                     URL(url, encoded=True),
-                    headers={"User-Agent": self._agent, "Accept-Encoding": "identity", **headers},
+                    headers=fields,
                     data=self._watched(body, deadline),
                     allow_redirects=False,
                     proxy=_without_user(proxy) or None,
