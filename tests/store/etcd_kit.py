@@ -107,7 +107,7 @@ class Etcd:
             check=True,
             env={**os.environ, "ETCDCTL_API": "3"},
         )
-        return done.stdout.decode()
+        return done.stdout.decode(errors="replace")
 
     def empty(self) -> None:
         """Take every key away, and the history."""

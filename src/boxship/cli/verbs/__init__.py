@@ -12,6 +12,7 @@ GROUPS: dict[str, str] = {
     "image": "Manage images",
     "network": "Manage networks",
     "pki": "Manage certificates and signatures",
+    "store": "Look after a cluster's store",
     "system": "Manage Boxship",
     "volume": "Manage volumes",
 }
@@ -140,6 +141,10 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("start", "Start one or more stopped containers", "start", "container start"),
     ("stats", "Display a live stream of container resource usage statistics", "stats", "container stats"),
     ("stop", "Stop one or more running containers", "stop", "container stop"),
+    ("store_backup", "Write what a cluster's store holds into a file", "store backup"),
+    ("store_compact", "Forget a cluster's history and give its space back", "store compact"),
+    ("store_restore", "Make a new store out of a backup", "store restore"),
+    ("store_status", "Show what a cluster's store holds", "store status"),
     ("system_check", "Check that everything stored is whole", "system check"),
     ("system_df", "Show disk usage", "system df"),
     ("system_prune", "Remove unused data", "system prune"),
