@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.api.api import Api, Parts
+from boxship.cluster.api.audit.auditor import Auditor
 from boxship.cluster.api.authentication.authenticator import Authenticator
 from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
@@ -28,12 +29,14 @@ from boxship.cluster.api.clock import SystemClock
 from boxship.cluster.api.custom.customs import Customs
 from boxship.cluster.api.fairness.fairness import Fairness
 from boxship.cluster.api.gate import Gate
+from boxship.cluster.api.history import History
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.sealing.settings import default_sealer, sealer_of
 from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Sealer, Storage, Unsealed
+from boxship.cluster.api.undoing import Undoing
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import Schemas, load
@@ -43,8 +46,10 @@ from boxship.doors.kube.metrics import Metrics
 from boxship.doors.kube.site import Facts, Site
 from boxship.errors import BoxshipError
 from boxship.main.control_admission import admission
+from boxship.main.control_audit import auditor
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
+from boxship.main.control_history import history_handlers
 from boxship.main.control_options import ControlOptions, history_seconds
 from boxship.main.control_store import files_of, handlers
 from boxship.pki.cluster import ClusterAuthority, open_authority
@@ -69,6 +74,7 @@ class Plane(msgspec.Struct, frozen=True):
     catalog: Catalog
     authorizer: Authorizer
     fairness: Fairness
+    audit: Auditor | None
     customs: Customs
     door: Door
     authority: ClusterAuthority
@@ -136,10 +142,12 @@ def build(
     reviews = Reviews(authorizer, authenticator)
     api = Api(msgspec.structs.replace(parts, chain=chain, reviews=reviews, tokens=tokens))
     fairness = Fairness(storage)
-    gate = Gate(api, authenticator, authorizer, fairness)
+    audit = auditor(options, clock, schemas)
+    gate = Gate(api, authenticator, authorizer, fairness, audit)
     metrics = Metrics(gauges(store))
     documents = Documents(data / "cache")
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
+    history = History(storage, catalog, clock)
     site = Site(
         catalog,
         Facts(options.advertise, version_document()),
@@ -147,11 +155,11 @@ def build(
         metrics,
         documents=documents,
         keys=tokens,
-        own=handlers(store),
+        own={**handlers(store), **history_handlers(history, Undoing(history, api.perform), catalog, clock)},
     )
     door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
     return Plane(
-        api, itself, catalog, authorizer, fairness, customs, door, authority, tokens, site_of(options, authority)
+        api, itself, catalog, authorizer, fairness, audit, customs, door, authority, tokens, site_of(options, authority)
     )
 
 
@@ -161,6 +169,8 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.authorizer.follow()
     yield plane.fairness.follow()
     yield plane.customs.follow()
+    if plane.audit is not None:
+        yield plane.audit.run()
     if "controllers" in options.role:
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
 

@@ -184,8 +184,9 @@ class ServiceAddresses:
             raise _invalid(service, [Cause("FieldValueInvalid", field, f"Invalid value: {port}: {why}")])
 
     async def _free_port(self, taken: set[int]) -> int:
-        guesses: Iterable[int] = (random.randint(FIRST_PORT + PORT_BAND, LAST_PORT) for _ in range(GUESSES))
-        for port in (*guesses, *range(LAST_PORT, FIRST_PORT - 1, -1)):
+        guesses = [random.randint(FIRST_PORT + PORT_BAND, LAST_PORT) for _ in range(GUESSES)]
+        ports: list[int] = [*guesses, *range(LAST_PORT, FIRST_PORT - 1, -1)]
+        for port in ports:
             if port not in taken and await self._store.get(f"{PORT_KEY}{port}") is None:
                 return port
         raise internal("failed to allocate a nodePort: range is full")
