@@ -41,9 +41,9 @@ class ResourceQuotas:
             self.queue.add_later(key, 0.0 if frees else AFTER_WRITE)
 
     async def reconcile(self, key: Key) -> Again | None:
-        if self._quotas.get(key) is None:
+        quota = self._quotas.get(key)
+        if quota is None or quota["metadata"].get("deletionTimestamp"):
             return None
-        quota = await self._client.get(RESOURCE, *key)
         hard = (quota.get("spec") or {}).get("hard") or {}
         counted = resources_for(hard, self._discovery.resources())
         objects = [
