@@ -352,7 +352,9 @@ def _name_requester(draft: Draft) -> None:
 
 
 def _timeless(managed: Sequence[Object] | None) -> list[Object]:
-    return [{key: value for key, value in entry.items() if key != "time"} for entry in managed or ()]
+    """Their order follows the times, so it does not count either."""
+    entries = [{key: value for key, value in entry.items() if key != "time"} for entry in managed or ()]
+    return sorted(entries, key=lambda entry: [str(entry.get(key)) for key in ("manager", "operation", "subresource")])
 
 
 def _differ(new: Object, old: Object) -> bool:
