@@ -149,3 +149,15 @@ def test_delete_and_errors(control: Control) -> None:
     assert 'did you mean "spec.replicas"' in boxship(control, "apply", "-f", "-", data=misspelt, check=False).stderr
     boxship(control, "delete", "-f", "-", data=WEB)
     assert control.request("GET", "/api/v1/namespaces/shop").status == 404  # it waited until all of it was gone
+
+
+def test_logs_of_pods_and_of_containers_are_told_apart(control: Control) -> None:
+    pod = {"metadata": {"name": "p", "labels": {"app": "p"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    assert control.request("POST", "/api/v1/namespaces/default/pods", pod).status == 201
+    for word in ("pod/p", "po/p"):
+        refused = boxship(control, "logs", word, check=False)
+        assert refused.returncode == 1 and "Error from server" in refused.stderr  # no node agent has it yet
+    service = {"metadata": {"name": "s"}, "spec": {"selector": {"app": "none"}, "ports": [{"port": 80}]}}
+    assert control.request("POST", "/api/v1/namespaces/default/services", service).status == 201
+    assert "service/s has no pods" in boxship(control, "logs", "svc/s", check=False).stderr
+    assert "unsupported: exec into TYPE/NAME" in boxship(control, "exec", "pod/p", "true", check=False).stderr

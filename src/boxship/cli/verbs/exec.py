@@ -47,6 +47,8 @@ def exec_body(call: Call) -> Object:
 
 
 def run(call: Call) -> int:
+    if "/" in call.arguments[0]:
+        raise Failure("unsupported: exec into TYPE/NAME: pods do not run yet")
     body = exec_body(call)
     if body["AttachStdout"]:
         from boxship.cli.session import check_terminal

@@ -1,4 +1,4 @@
-"""boxship logs: what a container wrote."""
+"""boxship logs: what a container wrote; or, as TYPE/NAME, a pod of the cluster."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import sys
 from boxship.cli.call import Call, Failure
 from boxship.cli.escape import escape
 from boxship.cli.flags import Command, Flag
+from boxship.cli.kube.config import CONFIG_FLAGS
 from boxship.cli.times import timestamp
 from boxship.wire.stream import STDERR, FrameReader
 
 COMMAND = Command(
-    "CONTAINER",
+    "CONTAINER | TYPE/NAME",
     (
+        *(flag for flag in CONFIG_FLAGS if flag.name != "namespace"),
+        Flag("-c, --container string", "Of a pod: this container of it"),
+        Flag("--namespace string", "Of a pod: its namespace"),
+        Flag("-p, --previous", "Of a pod: the container before the last restart"),
         Flag("--details", "Show extra details provided to logs"),
         Flag("-f, --follow", "Follow log output"),
         Flag("--since string", "Show logs since timestamp (2013-01-02T13:23:37Z) or relative (42m for 42 minutes)"),
@@ -28,6 +33,10 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     options = call.options
+    if "/" in call.arguments[0]:
+        from boxship.cli.kube.pods import show_logs
+
+        return show_logs(call)
     container = call.daemon.get(f"/containers/{escape(call.arguments[0])}/json")
     query = {
         "stdout": True,
