@@ -93,8 +93,9 @@ def validate_status_counts(found: Found, status: Object, keys: Sequence[str], to
     for key in total:
         if (status.get(key) or 0) > (status.get("replicas") or 0):
             found.invalid(f"status.{key}", status.get(key) or 0, "cannot be greater than status.replicas")
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        found.invalid("status.availableReplicas", status.get("availableReplicas") or 0, f"cannot be greater than {ready}")
+    available = status.get("availableReplicas") or 0
+    if available > (status.get("readyReplicas") or 0):
+        found.invalid("status.availableReplicas", available, f"cannot be greater than {ready}")
 
 
 def warnings_of(*path: str) -> Callable[[Object], Sequence[str]]:

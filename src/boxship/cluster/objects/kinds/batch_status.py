@@ -4,6 +4,7 @@ Source: documentation "Jobs" (terminal conditions, counters); API reference JobS
 apis/batch/validation and registry/batch/job.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from boxship.cluster.objects import Object
@@ -134,7 +135,7 @@ def _validate_indexes(found: Found, status: Object, spec: Object) -> None:
 def _overlap(one: str, other: str) -> bool:
     """Of two right lists of indexes: is any in both?"""
     spans = sorted(_spans(one) + _spans(other))
-    return any(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+    return any(later[0] <= earlier[1] for earlier, later in itertools.pairwise(spans))
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

@@ -118,8 +118,9 @@ def validate_replica_status(new: Object, _: Object) -> Sequence[Cause]:
     status = new.get("status") or {}
     non_negative(found, status, "status", *COUNTS)
     validate_counts(found, status, "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        found.invalid("status.availableReplicas", status.get("availableReplicas") or 0, "cannot be greater than readyReplicas")
+    available = status.get("availableReplicas") or 0
+    if available > (status.get("readyReplicas") or 0):
+        found.invalid("status.availableReplicas", available, "cannot be greater than readyReplicas")
     return found.causes
 
 
