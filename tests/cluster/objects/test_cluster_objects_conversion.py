@@ -59,7 +59,7 @@ def test_what_the_old_version_has_no_field_for_travels_in_annotations() -> None:
     assert json.loads(marks[ALPHA + "behavior"]) == behavior
     assert json.loads(marks[ALPHA + "conditions"]) == [condition]
     assert json.loads(marks[ALPHA + "current-metrics"])[0]["resource"]["currentAverageUtilization"] == 12
-    assert old["status"] == {"desiredReplicas": 2, "currentCPUUtilizationPercentage": 12}
+    assert old["status"] == {"currentReplicas": 0, "desiredReplicas": 2, "currentCPUUtilizationPercentage": 12}
     assert convert(old, "autoscaling/v2") == new
 
 
@@ -117,7 +117,7 @@ def test_the_new_version_comes_back(processors: bool, metrics: list[dict[str, An
 def test_the_old_version_comes_back(target: int | None, used: int | None, annotations: dict[str, str]) -> None:
     old = autoscaler("autoscaling/v1", {} if target is None else {"targetCPUUtilizationPercentage": target})
     if used is not None:
-        old["status"] = {"currentCPUUtilizationPercentage": used}
+        old["status"] = {"currentCPUUtilizationPercentage": used, "currentReplicas": 0}
     if annotations:
         old["metadata"]["annotations"] = annotations
     back = convert(convert(old, "autoscaling/v2"), "autoscaling/v1")

@@ -165,6 +165,8 @@ def _autoscaler_down(object: Object) -> None:
     used = next((metric for metric in measured if _is_cpu(metric, "current")), None)
     if used is not None:
         status["currentCPUUtilizationPercentage"] = used["resource"]["current"]["averageUtilization"]
+    if "status" in object:  # required there
+        status.setdefault("currentReplicas", 0)
     kept = {
         METRICS: others,
         CURRENT: [_metric_down(metric, STATUSES) for metric in measured],
@@ -205,6 +207,8 @@ def _autoscaler_up(object: Object) -> None:
     if used is not None and not any(_is_cpu(metric, "current") for metric in measured):
         current = {"averageUtilization": used}
         measured.insert(0, {"type": "Resource", "resource": {"name": "cpu", "current": current}})
+    if status.get("currentReplicas") == 0:
+        del status["currentReplicas"]
     found = (
         (spec, "metrics", metrics),
         (spec, "behavior", _decoded(kept[BEHAVIOR], dict)),
