@@ -3,8 +3,14 @@
 from collections.abc import Sequence
 
 from boxship.cluster.access import Writer
-from boxship.cluster.api.admission import Attributes, Lookup, Plugin
+from boxship.cluster.api.admission import Lookup, Plugin
 from boxship.cluster.api.admission.chain import AdmissionChain, make
+from boxship.cluster.api.admission.policies.authorizer import Decide
+from boxship.cluster.api.admission.policies.checking import PolicyExpressions
+from boxship.cluster.api.admission.policies.conditions import MatchConditions
+from boxship.cluster.api.admission.policies.mutating import MutatingAdmissionPolicy
+from boxship.cluster.api.admission.policies.requests import Requests
+from boxship.cluster.api.admission.policies.validating import ValidatingAdmissionPolicy
 from boxship.cluster.api.admission.webhooks.plugins import (
     MutatingAdmissionWebhook,
     Parts,
@@ -12,9 +18,9 @@ from boxship.cluster.api.admission.webhooks.plugins import (
 )
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import internal
 from boxship.cluster.objects.patch import json_patch
 from boxship.cluster.objects.resource import Resource
+from boxship.cluster.objects.schema.types import Type
 from boxship.transport.client import HttpClient
 
 
@@ -23,6 +29,7 @@ def admission(
     catalog: Catalog,
     writer: Writer,
     client: HttpClient,
+    decide: Decide,
     mutating: Sequence[Plugin] = (),
     validating: Sequence[Plugin] = (),
 ) -> AdmissionChain:
@@ -45,10 +52,13 @@ def admission(
     def patch(made: Object, operations: Sequence[object]) -> Object:
         return json_patch(made, list(operations))
 
-    async def conditions(wanted: Sequence[Object], attributes: Attributes, request: Object) -> bool:
-        raise internal("unsupported: matchConditions")
+    def type_of(resource: Resource) -> Type | None:
+        return catalog.definition(resource).request_type
 
-    parts = Parts(lookup, client, catalog.versions_of, convert, conditions, patch, finish)
+    parts = Parts(lookup, client, catalog.versions_of, convert, MatchConditions(decide), patch, finish)
+    others, kind_of, requests = catalog.versions_of, catalog.of_kind, Requests(convert)
+    changing = MutatingAdmissionPolicy(lookup, others, kind_of, requests, decide, type_of, finish)
+    judging = ValidatingAdmissionPolicy(lookup, others, kind_of, requests, decide)
     namespaces = catalog.at("v1/namespaces")
     assert namespaces is not None
     return AdmissionChain(
@@ -56,7 +66,7 @@ def admission(
             lookup,
             writer,
             namespaces,
-            (*mutating, MutatingAdmissionWebhook(parts)),
-            (*validating, ValidatingAdmissionWebhook(parts)),
+            (*mutating, changing, MutatingAdmissionWebhook(parts)),
+            (*validating, PolicyExpressions(), judging, ValidatingAdmissionWebhook(parts)),
         )
     )

@@ -136,7 +136,7 @@ def build(
     # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
     itself = Inside(Api(parts), catalog, SERVER, "boxship-control")
     authorizer = Authorizer(storage)
-    chain = admission(lookup, catalog, itself, client, validating=guards(authorizer))
+    chain = admission(lookup, catalog, itself, client, authorizer.decide, validating=guards(authorizer))
     tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
     authenticator = Authenticator(lookup, authority.clients, tokens, clock)
     reviews = Reviews(authorizer, authenticator)

@@ -167,8 +167,8 @@ class Builder:
             return node.field if node.exact else kinds.unescaped(node.field), DYN
         if kind.name == "map":
             return node.field if node.exact else kinds.unescaped(node.field), kind.parts[1]
-        if kind.name == "object":
-            if node.exact:
+        if kind.name == "object" or isinstance(kind.schema, dict):
+            if node.exact and not isinstance(kind.schema, dict):
                 inner = kind.schema.fields.get(node.field)
                 found = (node.field, kinds.of_schema(inner)) if inner is not None else None
             else:

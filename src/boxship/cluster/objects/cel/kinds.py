@@ -7,13 +7,19 @@ import msgspec
 from boxship.cluster.objects.schema.types import Form, Type
 
 
-class Kind(msgspec.Struct, frozen=True):
+class Kind(msgspec.Struct, frozen=True, eq=False):
     """One CEL type. `name` is what errors call it; `parts` are a list's element, a map's key and value, an optional's
     value. `schema` is set for objects with declared fields, and for lists, whose list type matters for `==` and `+`."""
 
     name: str
     parts: tuple["Kind", ...] = ()
-    schema: Any = None  # Type; not compared
+    schema: Any = None  # a Type, or for what no schema describes a dict of Kinds
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Kind) and self.name == other.name and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.parts))
 
     def __str__(self) -> str:
         if self.name == "optional_type":
@@ -151,8 +157,10 @@ _METADATA = Kind(
 _EMBEDDED = {"apiVersion": STRING, "kind": STRING, "metadata": _METADATA}
 
 
-def field_of(type_: Type, name: str) -> tuple[str, Kind] | None:
+def field_of(type_: Type | dict[str, Kind], name: str) -> tuple[str, Kind] | None:
     """The property and the type of a declared field; None where there is none of that (escaped) name."""
+    if isinstance(type_, dict):
+        return (name, type_[name]) if name in type_ else None
     if type_.embedded and name in _EMBEDDED:
         return name, _EMBEDDED[name]
     for candidate in (unescaped(name), name) if "__" in name else (name,):
@@ -206,7 +214,7 @@ def resolved(kind: Kind, bound: dict[str, Kind]) -> Kind:
 def joined(one: Kind, other: Kind) -> Kind:
     """The type of what may be either."""
     if one == other:
-        return one
+        return DYN if one.name == "object" and one.schema is not other.schema else one
     bound: dict[str, Kind] = {}
     if DYN in (one, other):
         return DYN
