@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from control_kit import Control, running_control
 
-from daemons import surroundings
+from daemons import surroundings, until
 
 BOXSHIP = str(Path(sys.executable).parent / "boxship")
 WEB = """
@@ -161,3 +162,44 @@ def test_logs_of_pods_and_of_containers_are_told_apart(control: Control) -> None
     assert control.request("POST", "/api/v1/namespaces/default/services", service).status == 201
     assert "service/s has no pods" in boxship(control, "logs", "svc/s", check=False).stderr
     assert "unsupported: exec into TYPE/NAME" in boxship(control, "exec", "pod/p", "true", check=False).stderr
+
+
+def test_history_diff_and_undo(control: Control) -> None:
+    maps = "/api/v1/namespaces/past/configmaps"
+    control.request("POST", "/api/v1/namespaces", {"metadata": {"name": "past"}})
+    control.request("POST", maps, {"metadata": {"name": "kept"}, "data": {"color": "blue"}})
+    control.request("POST", maps, {"metadata": {"name": "lost"}, "data": {"a": "b"}})
+    before = time.time()
+    until(lambda: time.time() > before + 1, 10, "a moment between what was and what changes")
+
+    def since() -> tuple[str, ...]:
+        return ("--since", f"{time.time() - before - 0.5:.2f}s", "-n", "past")
+
+    media = {"Content-Type": "application/merge-patch+json"}
+    control.request("PATCH", f"{maps}/kept?fieldManager=somebody", {"data": {"color": "red"}}, media)
+    control.request("DELETE", f"{maps}/lost")
+    control.request("POST", maps, {"metadata": {"name": "extra"}})
+    told = boxship(control, "cluster", "history", "cm/kept", "-n", "past").stdout.splitlines()
+    assert len(told) == 3 and told[0].split()[2:4] == ["+", "configmaps/kept"]
+    assert "by" in told[1] and "somebody" in told[1] and told[2].split() == ["~", "data.color:", '"red"']
+    whole = json.loads(boxship(control, "cluster", "history", "-n", "past", "--format", "json").stdout)["changes"]
+    assert [(each["action"], each["name"]) for each in whole if each["name"] in ("kept", "lost", "extra")] == [
+        ("created", "kept"),
+        ("created", "lost"),
+        ("changed", "kept"),
+        ("deleted", "lost"),
+        ("created", "extra"),
+    ]
+    different = boxship(control, "cluster", "diff", *since()).stdout
+    assert sorted(line for line in different.splitlines() if not line.startswith("    ")) == [
+        "+ configmaps/extra in past",
+        "- configmaps/lost in past",
+        "~ configmaps/kept in past",
+    ]
+    dry = boxship(control, "cluster", "undo", *since(), "--dry-run").stdout
+    assert "configmaps/lost in past created again (dry run)" in dry
+    assert control.request("GET", f"{maps}/lost").status == 404
+    boxship(control, "cluster", "undo", *since())
+    assert control.request("GET", f"{maps}/kept").object["data"] == {"color": "blue"}
+    assert control.request("GET", f"{maps}/lost").object["data"] == {"a": "b"}
+    assert control.request("GET", f"{maps}/extra").status == 404
