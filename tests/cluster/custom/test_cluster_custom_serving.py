@@ -218,3 +218,11 @@ def test_objects_go_before_their_definition_also_through_a_kill(control: Control
     assert control.request("GET", objects("pots")).status == 404
     made(control, definition("pots", "Pot", version("v1", {})))
     assert left() == []
+
+
+def test_a_deprecated_version_warns_whoever_asks(control: Control) -> None:
+    old = version("v1", {}, storage=False, deprecated=True, deprecationWarning="use v2 of lids")
+    made(control, definition("lids", "Lid", version("v2", {}), old))
+    assert "Warning: use v2 of lids" in control.kubectl("get", "lids.v1.example.com").stderr
+    assert "Warning" not in control.kubectl("get", "lids.v2.example.com").stderr
+    assert "v1 Endpoints is deprecated" in control.kubectl("get", "endpoints").stderr

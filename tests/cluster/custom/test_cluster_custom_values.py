@@ -9,7 +9,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.custom.defaulting import has_defaults, put_defaults
 from boxship.cluster.objects.custom.expressions import Expressions, has_rules
 from boxship.cluster.objects.custom.reading import read
-from boxship.cluster.objects.custom.rules import rules_for
+from boxship.cluster.objects.custom.rules import deprecation, rules_for
 from boxship.cluster.objects.custom.types import root_type
 from boxship.cluster.objects.custom.values import judge
 from boxship.cluster.objects.failure import Failure
@@ -234,21 +234,27 @@ STATUS = {"name": "v1", "subresources": {"status": {}, "scale": {"specReplicasPa
 
 def test_rules_of_a_kind_follow_its_definition() -> None:
     type_ = type_of({"type": "object", "properties": {"n": COUNT, "s": {**TEXT, "enum": ["x"]}}})
-    rules = rules_for({**STATUS, "selectableFields": [{"jsonPath": ".a.s"}]}, type_, "example.com", "Widget")
+    rules = rules_for({**STATUS, "selectableFields": [{"jsonPath": ".a.s"}]}, type_)
     new: Object = {"metadata": {}, "a": {"n": -1, "s": "x"}, "status": {}}
     assert [cause.field for cause in rules.validate_create(new)] == ["a.n"]
     rules.prepare_create(new)
     assert "status" not in new
     assert rules.fields(new) == {"a.s": "x"}
     assert rules.fields({"metadata": {}}) == {"a.s": ""}
-    assert not rules.warnings(new)
-    old = rules_for({**STATUS, "deprecated": True}, type_, "example.com", "Widget")
-    assert old.warnings(new) == ["example.com/v1 Widget is deprecated"]
+
+
+def test_deprecated_versions_say_so() -> None:
+    assert deprecation({"name": "v1"}, "example.com", "Widget") == ""
+    assert deprecation({"name": "v1", "deprecated": True}, "example.com", "Widget") == (
+        "example.com/v1 Widget is deprecated"
+    )
+    told = {"name": "v1", "deprecated": True, "deprecationWarning": "use v2"}
+    assert deprecation(told, "example.com", "Widget") == "use v2"
 
 
 def test_an_update_need_not_mend_what_it_does_not_touch() -> None:
     type_ = type_of({"type": "object", "properties": {"n": {**COUNT, "maximum": 1}, "s": {**TEXT, "enum": ["x"]}}})
-    rules = rules_for({"name": "v1"}, type_, "example.com", "Widget")
+    rules = rules_for({"name": "v1"}, type_)
     old: Object = {"metadata": {}, "a": {"n": 5, "s": "x"}}
     assert not rules.validate_update({"metadata": {}, "a": {"n": 5}}, old)
     assert [cause.field for cause in rules.validate_update({"metadata": {}, "a": {"n": 6}}, old)] == ["a.n"]
@@ -263,7 +269,7 @@ RULES = "x-kubernetes-validations"
 
 def judged(schema: Any, new: Any, old: Any = None) -> list[tuple[str, str, str]]:
     type_ = type_of(schema)
-    rules = rules_for({"name": "v1"}, type_, "example.com", "Widget", Expressions(type_))
+    rules = rules_for({"name": "v1"}, type_, Expressions(type_))
     object = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "x"}, "a": new}
     causes = rules.validate_create(object) if old is None else rules.validate_update(object, {**object, "a": old})
     return [(cause.reason, cause.field, cause.message) for cause in causes]

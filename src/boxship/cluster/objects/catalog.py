@@ -228,6 +228,10 @@ DEVICES = (
     *_make("ResourceClaimTemplate", "resourceclaimtemplates"),
     *_make("ResourceSlice", "resourceslices", cluster=True),
 )
+WARNINGS: Mapping[str, str] = {
+    "ComponentStatus": "v1 ComponentStatus is deprecated in v1.19+",
+    "Endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 KINDS: Mapping[str, tuple[Resource, ...]] = {
     "": CORE,
     "apiregistration.k8s.io": SERVICES,
@@ -269,6 +273,7 @@ def _placed(resource: Resource, group: str, version: str) -> Resource:
         categories=resource.categories,
         subresources=resource.subresources,
         stored=resource.stored,
+        warning=WARNINGS.get(resource.kind, "") if not group else "",
     )
 
 

@@ -41,6 +41,7 @@ class Resource(msgspec.Struct, frozen=True):
     subresources: Mapping[str, Subresource] = {}
     stored: bool = True
     custom: bool = False
+    warning: str = ""  # said to everybody who asks for this version
 
     @property
     def api_version(self) -> str:

@@ -17,6 +17,7 @@ from boxship.doors.kube.bodies import FromProtobuf, read_body, read_delete_optio
 from boxship.doors.kube.errors import failure_of, no_such_path, wrong_method
 from boxship.doors.kube.metrics import Key, Metrics
 from boxship.doors.kube.negotiation import JSON, YAML, Wanted, negotiate, parse_accept
+from boxship.doors.kube.passing import Passing
 from boxship.doors.kube.paths import Target, read_path
 from boxship.doors.kube.query import deadline, is_true, read_options
 from boxship.doors.kube.site import OWN, Site
@@ -46,12 +47,21 @@ _encode = msgspec.json.Encoder().encode
 class Door:
     """Serves one API. `handle` is a transport handler."""
 
-    def __init__(self, gate: Gate, catalog: Catalog, site: Site, metrics: Metrics, from_protobuf: FromProtobuf) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        catalog: Catalog,
+        site: Site,
+        metrics: Metrics,
+        from_protobuf: FromProtobuf,
+        passing: Passing | None = None,
+    ) -> None:
         self._gate = gate
         self._catalog = catalog
         self._site = site
         self._metrics = metrics
         self._from_protobuf = from_protobuf
+        self._passing = passing
 
     async def handle(self, request: Request) -> Reply | None:
         """Answer one request. Nothing but cancellation leaves this function as an exception."""
@@ -77,6 +87,9 @@ class Door:
 
     async def _answer_path(self, visit: Visit, request: Request) -> Reply:
         path = request.path.rstrip("/") or "/"
+        elsewhere = self._passing.of_path(path) if self._passing is not None else None
+        if self._passing is not None and elsewhere is not None:
+            return await self._passing.reply(elsewhere, visit, request, Ask(user=NOBODY, verb="get", path=path))
         handler = self._site.find(path)
         await self._gate.pass_path(visit, path)
         if handler is None:
@@ -89,6 +102,10 @@ class Door:
         self, visit: Visit, request: Request, target: Target, warnings: list[str], key: Key
     ) -> Reply | None:
         resource = self._catalog.find(target.group, target.version, target.plural)
+        if resource is None and self._passing is not None:
+            elsewhere = self._passing.find(target.group, target.version)
+            if elsewhere is not None:
+                return await self._passing.reply(elsewhere, visit, request, ask_of(target))
         if resource is None or not fits(resource, target):
             await self._gate.pass_unknown(visit, ask_of(target))
             raise no_such_path()
@@ -125,6 +142,8 @@ class Door:
         visit: Visit,
     ) -> ApiRequest:
         """The API's request out of the wire's. Who asks is for the gate to find."""
+        if resource.warning:
+            warnings.append(resource.warning)
         body = None
         if verb in ("create", "update", "patch") and not is_connect(target):
             body = await read_body(request, patch=verb == "patch", custom=resource.custom)

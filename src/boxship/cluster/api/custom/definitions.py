@@ -9,7 +9,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.custom.expressions import Expressions, has_rules
 from boxship.cluster.objects.custom.publishing import published
 from boxship.cluster.objects.custom.reading import read
-from boxship.cluster.objects.custom.rules import rules_for
+from boxship.cluster.objects.custom.rules import deprecation, rules_for
 from boxship.cluster.objects.custom.types import root_type
 from boxship.cluster.objects.openapi.documents import CustomKind
 from boxship.cluster.objects.resource import Resource, Subresource
@@ -48,7 +48,7 @@ def serve(definition: Object, metadata: Type, converting: Converting) -> Served:
             Definition(
                 resource=resource,
                 type=type_,
-                rules=rules_for(version, type_, group, resource.kind, expressions),
+                rules=rules_for(version, type_, expressions),
                 working=resource.api_version,
                 request_type=type_,
                 convert=convert,
@@ -92,4 +92,5 @@ def _resource(definition: Object, version: Object) -> Resource:
         categories=tuple(names.get("categories") or ()),
         subresources=subresources,
         custom=True,
+        warning=deprecation(version, spec["group"], spec["names"]["kind"]),
     )

@@ -1,5 +1,5 @@
-"""The Rules of a custom kind in one version, made of its schema and of what its definition says of subresources,
-selectable fields and deprecation."""
+"""The Rules of a custom kind in one version, made of its schema and of what its definition says of subresources
+and selectable fields."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,11 @@ COUNT_LIMIT = 2**31 - 1
 Judge = Callable[[Object, Object | None], Sequence[Cause]]  # (new, old or None) → what is wrong
 
 
-def rules_for(
-    version: Mapping[str, Any], type_: Type, group: str, kind: str, expressions: Judge | None = None
-) -> Rules:
+def rules_for(version: Mapping[str, Any], type_: Type, expressions: Judge | None = None) -> Rules:
     """`version` is an entry of the definition's spec.versions; `expressions` judges by its CEL rules."""
     parts = version.get("subresources") or {}
     status, scale = "status" in parts, parts.get("scale") or {}
     fields = [path["jsonPath"] for path in version.get("selectableFields") or ()]
-    warning = deprecation(version, group, kind)
     defaults = has_defaults(type_)
 
     def default(object: Object) -> None:
@@ -50,7 +47,6 @@ def rules_for(
         validate_update=changed,
         validate_status=changed,
         fields=lambda object: {path.lstrip("."): _text(_at(object, path)) for path in fields},
-        warnings=lambda _: [warning] if warning else [],
         generation=True,
         hides=default if defaults else keep,
     )
