@@ -70,8 +70,12 @@ async def test_scale(asker: Asker) -> None:
     await refused(422, "spec.replicas", asker.patch(f"{path}/scale", "default", "a", {"spec": {"replicas": -1}}))
     table = await asker.get(f"{path}/scale", "default", "a", view=View("table"))
     assert table["rows"][0]["cells"][0] == "a"
-    text = "unsupported: server-side apply to scale"
-    await refused(501, text, asker.patch(f"{path}/scale", "default", "a", scale, APPLY, field_manager="m"))
+    applied = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": 7}}
+    await refused(409, "conflict", asker.patch(f"{path}/scale", "default", "a", applied, APPLY, field_manager="m"))
+    made = await asker.patch(f"{path}/scale", "default", "a", applied, APPLY, field_manager="m", force=True)
+    assert made["spec"]["replicas"] == 7
+    entries = (await asker.get(path, "default", "a"))["metadata"]["managedFields"]
+    assert {"manager": "m", "operation": "Apply", "subresource": "scale"}.items() <= entries[0].items()
     entries = stored["metadata"]["managedFields"]
     assert any(entry.get("subresource") == "scale" for entry in entries)
 

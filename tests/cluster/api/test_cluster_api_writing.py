@@ -54,6 +54,18 @@ async def test_what_the_server_says_of_a_new_object(asker: Asker) -> None:
     )
 
 
+async def test_owners_are_named_once_and_a_name_is_free_when_its_object_is_gone(asker: Asker) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    sent = config_map("a", ownerReferences=[owner, owner], finalizers=["example.com/x"])
+    request = asker.request("create", PATH, "default", body=Body(JSON, msgspec.json.encode(sent)))
+    await asker.api.perform(request)
+    assert "duplicate UID(s) observed: u" in request.warn[0]
+    assert (await asker.get(PATH, "default", "a"))["metadata"]["ownerReferences"] == [owner]
+    await asker.delete(PATH, "default", "a")
+    text = 'object is being deleted: configmaps "a" already exists'
+    await refused(409, text, asker.create(PATH, "default", config_map("a")))
+
+
 async def test_names(asker: Asker) -> None:
     made = await asyncio.gather(
         *(asker.create(PATH, "default", {"metadata": {"generateName": "a-"}}) for _ in range(20))

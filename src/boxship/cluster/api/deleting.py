@@ -22,6 +22,7 @@ from boxship.cluster.api.views import Views, to_json
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, conflict, not_found
 from boxship.cluster.objects.resource import Resource
+from boxship.errors import Unsupported
 from boxship.store import Entry
 
 ATTEMPTS = 60
@@ -51,6 +52,8 @@ class Deleting:
         self._locks = KeyLocks()
 
     async def delete(self, request: Request) -> Answer:
+        if request.options.ignore_store_read_error:
+            raise Unsupported("unsupported: ignoreStoreReadErrorWithClusterBreakingPotential")
         definition = self._catalog.definition(request.resource)
         entry, gone = await self.delete_object(request, definition)
         asked = request.options.propagation

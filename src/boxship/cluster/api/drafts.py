@@ -26,6 +26,10 @@ from boxship.store import Entry, Operation
 
 MANAGER_LIMIT = 128  # characters of a field manager's name
 KEPT = ("creationTimestamp", "deletionTimestamp", "generation")
+DOUBLE_OWNERS = (
+    ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, "
+    "and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
+)
 NOT_SETTABLE = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
 
 
@@ -107,6 +111,7 @@ class Steps:
         )
         object["kind"], object["apiVersion"] = resource.kind, resource.api_version
         check_place(object.setdefault("metadata", {}), request)
+        _drop_double_owners(object["metadata"], request)
         object = await self._views.versioned(definition, object, definition.working)
         if defaults:
             self.finish(definition, object)
@@ -300,6 +305,28 @@ def check_place(metadata: dict[str, Any], request: Request) -> None:
         metadata["namespace"] = request.namespace
     elif namespace != request.namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def _drop_double_owners(metadata: dict[str, Any], request: Request) -> None:
+    """An owner is named once."""
+    owners = metadata.get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return
+    kept: list[Object] = []
+    for owner in owners:
+        if owner not in kept:
+            kept.append(owner)
+    if len(kept) < len(owners):
+        metadata["ownerReferences"] = kept
+        text = DOUBLE_OWNERS.format("; ".join(_twice(owners)))
+        if text not in request.warn:
+            request.warn.append(text)
+
+
+def _twice(owners: Sequence[Object]) -> list[str]:
+    """The names of owners that stand more than once, each once."""
+    names = [str(owner.get("uid", "")) for place, owner in enumerate(owners) if owner in owners[:place]]
+    return list(dict.fromkeys(names))
 
 
 def check_version(draft: Draft) -> None:

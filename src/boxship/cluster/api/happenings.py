@@ -19,6 +19,7 @@ from boxship.store import Change, Entry
 WINDOW_EVENTS = 1024
 WINDOW_BYTES = 8 << 20
 BATCH_EVENTS = 256  # written at once
+RENDERED_EVENTS = 128  # the newest ones are kept as they were rendered; who is further behind renders again
 TURN = 50e-6  # seconds that telling one reader costs; many readers are told less often, of several events at once
 TURN_LIMIT = 0.1  # seconds that news wait at most for that
 
@@ -97,6 +98,9 @@ class Topic:
         self._log += heard
         self._bytes += sum(len(event.entry.value) for event in heard)
         self._joined.clear()
+        settled = max(len(self._log) - RENDERED_EVENTS, 0)
+        for event in self._log[max(settled - len(heard), 0) : settled]:
+            event.happening.rendered.clear()
         while len(self._log) > WINDOW_EVENTS or (self._bytes > WINDOW_BYTES and len(self._log) > BATCH_EVENTS):
             gone = self._log[: WINDOW_EVENTS // 4]
             del self._log[: len(gone)]

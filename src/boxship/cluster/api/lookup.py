@@ -26,14 +26,18 @@ class StoredObjects:
         found = self._catalog.at(resource)
         if found is None:
             return None
-        entry = await self._storage.get(found, namespace if found.namespaced else "", name)
+        place = namespace if found.namespaced else ""
+        # A look at the copy that may be a moment behind costs nobody a question; what is not there may be new.
+        entry = await self._storage.get(found, place, name, fresh=False)
+        if entry is None:
+            entry = await self._storage.get(found, place, name)
         return self._object(entry) if entry is not None else None
 
     async def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
         found = self._catalog.at(resource)
         if found is None:
             return ()
-        snapshot = await self._storage.list(prefix_of(found, namespace))
+        snapshot = await self._storage.list(prefix_of(found, namespace), fresh=False)
         return [self._object(self._storage.opened(entry)) for entry in snapshot.entries]
 
     def _object(self, entry: Entry) -> Object:

@@ -65,7 +65,7 @@ class ObjectParts:
             return await self._writing.patch(request, way_of(definition, request.subresource, self._steps))
         assert request.body is not None
         if request.body.media_type == documents.APPLY_PATCH:
-            raise Failure(501, "NotImplemented", "unsupported: server-side apply to scale")
+            return await self._apply_scale(request, definition)
         patch, twice = patching.read(request, self._catalog.schemas.type_of("autoscaling", "v1", "Scale"))
 
         async def build(old: Object | None) -> Object:
@@ -74,6 +74,20 @@ class ObjectParts:
             return _scaled(old, self._read_scale(request, scale, twice), definition)
 
         return await self._scale(request, definition, build)
+
+    async def _apply_scale(self, request: Request, definition: Definition) -> Answer:
+        """To apply a Scale is to apply the object with nothing but the number of replicas."""
+        value, twice = patching.read_applied(request)
+        scale = self._read_scale(request, value, twice)
+        _check_name(request, scale)
+        resource = definition.resource
+        metadata: Object = {"name": request.name}
+        if resource.namespaced:
+            metadata["namespace"] = request.namespace
+        empty = {"apiVersion": definition.working, "kind": resource.kind, "metadata": metadata}
+        applied = apply_scale(empty, scale, definition.scale or BUILT_IN)
+        entry = await self._writing.apply_object(request, definition, applied, whole(definition))
+        return self._scale_answer(definition, request, await self._working(definition, entry))
 
     async def _scale(self, request: Request, definition: Definition, build: Build) -> Answer:
         entry, _ = await self._writing.change(request, definition, build, whole(definition))

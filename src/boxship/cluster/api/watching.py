@@ -21,8 +21,8 @@ from boxship.cluster.api.request import Request, Stream
 from boxship.cluster.api.selection import Facts, Selection
 from boxship.cluster.api.storage import ROOT, Storage, prefix_of
 from boxship.cluster.api.views import META_VERSION, Views, to_json
-from boxship.cluster.objects.failure import Failure, expired
-from boxship.errors import Unavailable
+from boxship.cluster.objects.failure import Failure, expired, internal, unavailable
+from boxship.errors import BoxshipError, Unavailable
 from boxship.store import Compacted, Entry
 
 LASTS = 1800.0  # seconds that a watch lasts at least where nothing is said; at most twice as long
@@ -58,6 +58,10 @@ class Hub:
                 self.end_all()
             except Unavailable:
                 self.end_all()
+                await asyncio.sleep(RETRY)
+            except BoxshipError:  # a value that cannot be opened: whoever reads the object is told why
+                self.end_all()
+                self.settled = self.seen
                 await asyncio.sleep(RETRY)
 
     async def join(self, storage: str) -> Channel:
@@ -110,7 +114,7 @@ class Watching:
         lasts = request.options.timeout or LASTS * (1 + random.random())
         reader = _Reader(request, definition, selection, self._views, loop.time() + lasts)
         resource = request.resource
-        if request.namespace or selection.namespace:
+        if request.namespace or (selection.namespace and resource.namespaced):
             scope = prefix_of(resource, request.namespace or selection.namespace)
         else:
             scope = prefix_of(resource)
@@ -133,6 +137,10 @@ class Watching:
             yield failed(expired(f"too old resource version: {reader.told} ({oldest})"))
         except Failure as failure:
             yield failed(failure)
+        except Unavailable as error:
+            yield failed(unavailable(str(error)))
+        except BoxshipError as error:
+            yield failed(internal(str(error)))
 
     async def _first(self, request: Request, reader: "_Reader", page: Page) -> AsyncIterator[bytes]:
         """What is there, as ADDED events, and the bookmark that ends them."""

@@ -87,7 +87,7 @@ class Writing:
             except Lost as lost:
                 generated += 1
                 if not lost.companions and (not base or generated >= NAME_ATTEMPTS):
-                    raise already_exists(definition.resource, draft.name) from None
+                    raise await self._taken(draft) from None
         raise conflict(definition.resource, draft.name)
 
     async def update(self, request: Request, way: Way | None = None) -> Answer:
@@ -122,7 +122,14 @@ class Writing:
     async def _apply(self, request: Request, definition: Definition, way: Way) -> Answer:
         value, twice = patching.read_applied(request)
         applied = await self._steps.read(request, definition, value, twice, defaults=False)
+        entry, code = await self._merge(request, definition, applied, way)
+        return await self._reading.answer(definition, request, entry, code)
 
+    async def apply_object(self, request: Request, definition: Definition, applied: Object, way: Way) -> Entry:
+        """Server-side apply of what a subresource stands for."""
+        return (await self._merge(request, definition, applied, way))[0]
+
+    async def _merge(self, request: Request, definition: Definition, applied: Object, way: Way) -> tuple[Entry, int]:
         async def build(old: Object | None) -> Object:
             merged = apply.apply(
                 old,
@@ -140,8 +147,7 @@ class Writing:
             return made
 
         creates = not request.subresource
-        entry, code = await self.change(request, definition, build, way, creates=creates, managed=True)
-        return await self._reading.answer(definition, request, entry, code)
+        return await self.change(request, definition, build, way, creates=creates, managed=True)
 
     async def change(
         self,
@@ -251,6 +257,16 @@ class Writing:
             now=stamp(self._steps.now()),
             ignored=apply.ignored_fields(request.resource, request.subresource, new),
         )
+
+    async def _taken(self, draft: Draft) -> Failure:
+        """What to say of a name that somebody has."""
+        resource = draft.definition.resource
+        failure = already_exists(resource, draft.name)
+        entry = await self._storage.get(resource, draft.request.namespace, draft.name)
+        if entry is None or not decode(entry.value, entry.modified)["metadata"].get("deletionTimestamp"):
+            return failure
+        text = f"object is being deleted: {failure}"
+        return Failure(409, failure.reason, text, name=failure.name, group=failure.group, kind=failure.kind)
 
     async def _exists(self, draft: Draft) -> bool:
         return await self._storage.store.get(draft.key) is not None
