@@ -13,7 +13,7 @@ from boxship.cluster.objects.kinds import MODULES, rules_in, rules_of
 from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.resource import Resource
 
-ROUNDS = 400
+ROUNDS = 200
 KINDS = [
     resource
     for resource in catalog.RESOURCES

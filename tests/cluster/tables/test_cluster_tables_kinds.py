@@ -586,6 +586,14 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+@pytest.mark.parametrize("stamp", [None, "", "soon", 7, "0001-01-01T00:00:00Z"])
+def test_what_is_no_time(stamp: Any) -> None:
+    assert moment(stamp) is None
+    assert table_of(resource("", "Secret"), [{"metadata": {"creationTimestamp": stamp}}], NOW)[1][0]["cells"][-1] == (
+        "<unknown>"
+    )
+
+
 @pytest.mark.parametrize(
     ("selector", "text"),
     [

@@ -13,6 +13,7 @@ from boxship.cluster.objects import Object
 NONE = "<none>"
 UNKNOWN = "<unknown>"
 UNSET = "<unset>"
+GO_ZERO = -62135596800.0  # the year 1, which Go writes for no time at all
 OPERATORS = {"In": "in", "NotIn": "notin"}
 
 
@@ -47,13 +48,14 @@ def name_of(object: Object) -> str:
 
 
 def moment(stamp: Any) -> float | None:
-    """Seconds since 1970 of an RFC 3339 time, or None where it is none."""
+    """Seconds since 1970 of an RFC 3339 time, or None where it is none, or Go's zero."""
     if not isinstance(stamp, str) or not stamp:
         return None
     try:
-        return datetime.datetime.fromisoformat(stamp).timestamp()
+        then = datetime.datetime.fromisoformat(stamp).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
+    return None if then <= GO_ZERO else then
 
 
 def duration(seconds: float) -> str:
