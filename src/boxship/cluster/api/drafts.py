@@ -14,22 +14,19 @@ import msgspec
 
 from boxship.cluster.api.admission import Attributes, Plugin
 from boxship.cluster.api.catalog import Catalog, Definition, Read
+from boxship.cluster.api.checks import check_kind, check_place, differ, drop_double_owners, name_in
 from boxship.cluster.api.clock import Clock, stamp
 from boxship.cluster.api.request import Request
 from boxship.cluster.api.storage import key_of
 from boxship.cluster.api.views import META_VERSION, Views
 from boxship.cluster.objects import Object, validation
-from boxship.cluster.objects.failure import Cause, bad_request, conflict, internal, invalid
+from boxship.cluster.objects.failure import Cause, conflict, internal, invalid
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
 from boxship.cluster.objects.schema.types import Type
 from boxship.store import Entry, Operation
 
 MANAGER_LIMIT = 128  # characters of a field manager's name
 KEPT = ("creationTimestamp", "deletionTimestamp", "generation")
-DOUBLE_OWNERS = (
-    ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, "
-    "and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
-)
 NOT_SETTABLE = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
 
 
@@ -111,7 +108,7 @@ class Steps:
         )
         object["kind"], object["apiVersion"] = resource.kind, resource.api_version
         check_place(object.setdefault("metadata", {}), request)
-        _drop_double_owners(object["metadata"], request)
+        drop_double_owners(object["metadata"], request)
         object = await self._views.versioned(definition, object, definition.working)
         if defaults:
             self.finish(definition, object)
@@ -136,7 +133,7 @@ class Steps:
         """A value that a client sent, as its schema has it. Raises Failure; warns of what is dropped."""
         object, warnings, causes = read(value, type_, request.options.field_validation, twice)
         if causes:
-            raise invalid(group, kind, _name_in(value), causes)
+            raise invalid(group, kind, name_in(value), causes)
         request.warn.extend(text for text in warnings if text not in request.warn)
         return object
 
@@ -213,7 +210,7 @@ class Steps:
         if not draft.definition.resource.custom:
             validation.complete(new, draft.definition.type)
         new["metadata"]["resourceVersion"] = before["resourceVersion"]
-        if draft.definition.rules.generation and way.counts and _differ(new, old):
+        if draft.definition.rules.generation and way.counts and differ(new, old):
             new["metadata"]["generation"] = before.get("generation", 0) + 1
 
     def validate_update(self, draft: Draft, way: Way) -> None:
@@ -274,61 +271,6 @@ class PlainChain:
             await plugin.validate(attributes)
 
 
-def check_kind(value: Object, request: Request) -> None:
-    """What is sent must be of the kind that the path names; a client may leave out both."""
-    resource = request.resource
-    kind, version = value.get("kind"), value.get("apiVersion")
-    for field, found in (("Kind", kind), ("APIVersion", version)):
-        if found is not None and not isinstance(found, str):
-            raise bad_request(f"couldn't get version/kind; json parse error: {field} is not a string")
-    if version and version != resource.api_version:
-        raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
-        )
-    if kind and kind != resource.kind:
-        raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource.kind})")
-
-
-def check_place(metadata: dict[str, Any], request: Request) -> None:
-    """Name and namespace must be those of the path; they are filled in where nothing is said."""
-    resource = request.resource
-    name = metadata.get("name")
-    if request.name:
-        if not name and request.verb != "create":
-            metadata["name"] = request.name
-        elif name != request.name:
-            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
-    if not resource.namespaced:
-        return
-    namespace = metadata.get("namespace")
-    if not namespace:
-        metadata["namespace"] = request.namespace
-    elif namespace != request.namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-
-
-def _drop_double_owners(metadata: dict[str, Any], request: Request) -> None:
-    """An owner is named once."""
-    owners = metadata.get("ownerReferences")
-    if not owners or len(owners) < 2:
-        return
-    kept: list[Object] = []
-    for owner in owners:
-        if owner not in kept:
-            kept.append(owner)
-    if len(kept) < len(owners):
-        metadata["ownerReferences"] = kept
-        text = DOUBLE_OWNERS.format("; ".join(_twice(owners)))
-        if text not in request.warn:
-            request.warn.append(text)
-
-
-def _twice(owners: Sequence[Object]) -> list[str]:
-    """The names of owners that stand more than once, each once."""
-    names = [str(owner.get("uid", "")) for place, owner in enumerate(owners) if owner in owners[:place]]
-    return list(dict.fromkeys(names))
-
-
 def check_version(draft: Draft) -> None:
     """What an update says of the version and identity that it changes. Raises Failure 409 or 422."""
     new, old, resource = draft.new["metadata"], draft.old, draft.request.resource
@@ -355,17 +297,6 @@ def check_version(draft: Draft) -> None:
         raise invalid(resource.group, resource.kind, draft.name, [cause])
 
 
-def same(new: Object, old: Object) -> bool:
-    """Whether a write would change nothing but the times at which managers wrote."""
-    if any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata"}):
-        return False
-    after, before = dict(new["metadata"]), dict(old["metadata"])
-    managed = [_timeless(metadata.pop("managedFields", None)) for metadata in (after, before)]
-    after.pop("resourceVersion", None)
-    before.pop("resourceVersion", None)
-    return after == before and managed[0] == managed[1]
-
-
 def _name_requester(draft: Draft) -> None:
     """A certificate request says who made it, whatever it says itself."""
     user = draft.request.user
@@ -376,23 +307,6 @@ def _name_requester(draft: Draft) -> None:
         spec.pop(field, None)
         if value:
             spec[field] = value
-
-
-def _timeless(managed: Sequence[Object] | None) -> list[Object]:
-    """Their order follows the times, so it does not count either."""
-    entries = [{key: value for key, value in entry.items() if key != "time"} for entry in managed or ()]
-    return sorted(entries, key=lambda entry: [str(entry.get(key)) for key in ("manager", "operation", "subresource")])
-
-
-def _differ(new: Object, old: Object) -> bool:
-    """Whether anything but metadata and status has changed."""
-    return any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "apiVersion"})
-
-
-def _name_in(value: Object) -> str:
-    metadata = value.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else ""
-    return name if isinstance(name, str) else ""
 
 
 def _options(request: Request, operation: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from boxship.cluster.api import documents, patching
 from boxship.cluster.api.catalog import Catalog, Definition
+from boxship.cluster.api.checks import same
 from boxship.cluster.api.clock import stamp
 from boxship.cluster.api.commits import Commits, Lost
-from boxship.cluster.api.drafts import Draft, Steps, Way, check_version, manager_of, same, whole
+from boxship.cluster.api.drafts import Draft, Steps, Way, check_version, manager_of, whole
 from boxship.cluster.api.locks import KeyLocks
 from boxship.cluster.api.reading import Reading
 from boxship.cluster.api.request import Answer, Request
