@@ -58,6 +58,8 @@ class Etcd:
             "--initial-advertise-peer-urls": self.peer_url,
             "--listen-metrics-urls": self.health_url,
             "--initial-cluster": self.cluster,
+            "--heartbeat-interval": "20",  # milliseconds, so that it is there again soon after a kill
+            "--election-timeout": "200",
             "--logger": "zap",
         }
         self.home.mkdir(parents=True, exist_ok=True)

@@ -197,7 +197,7 @@ async def test_nobody_there() -> None:
 
 
 async def test_one_of_three_members_may_die(tmp_path: Path) -> None:
-    members = [Etcd(tmp_path, "--unsafe-no-fsync", "--heartbeat-interval", "50", name=name) for name in ("a", "b", "c")]
+    members = [Etcd(tmp_path, "--unsafe-no-fsync", name=name) for name in ("a", "b", "c")]
     cluster = ",".join(f"{member.name}={member.peer_url}" for member in members)
     try:
         for member in members:
