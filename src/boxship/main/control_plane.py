@@ -43,9 +43,11 @@ from boxship.cluster.objects.schema.builtin import Schemas, load
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
 from boxship.doors.kube.metrics import Metrics
+from boxship.doors.kube.passing import Passing
 from boxship.doors.kube.site import Facts, Site
 from boxship.errors import BoxshipError
 from boxship.main.control_admission import admission
+from boxship.main.control_aggregation import Aggregation, aggregation, passing_client
 from boxship.main.control_audit import auditor
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
@@ -76,6 +78,7 @@ class Plane(msgspec.Struct, frozen=True):
     fairness: Fairness
     audit: Auditor | None
     customs: Customs
+    others: Aggregation
     door: Door
     authority: ClusterAuthority
     tokens: TokenIssuer
@@ -103,11 +106,14 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         stack.push_async_callback(store.close)
         client = HttpClient(user_agent="boxship-control")
         stack.push_async_callback(client.close)
-        plane = build(options, store, authority, schemas, client)
+        passing = passing_client()
+        stack.push_async_callback(passing.close)
+        plane = build(options, store, authority, schemas, client, passing)
         await begin(plane.itself, plane.place)
         await plane.authorizer.prepare()
         await plane.fairness.prepare()
         await plane.customs.prepare()
+        await plane.others.services.prepare()
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part) for part in followers(options, plane)]
             server = Server(plane.door.handle)
@@ -123,7 +129,12 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
 
 
 def build(
-    options: ControlOptions, store: Store, authority: ClusterAuthority, schemas: Schemas, client: HttpClient
+    options: ControlOptions,
+    store: Store,
+    authority: ClusterAuthority,
+    schemas: Schemas,
+    client: HttpClient,
+    passing: HttpClient,
 ) -> Plane:
     """All parts, from the store up to the door. Nothing runs yet."""
     data = Path(options.data_root)
@@ -148,6 +159,7 @@ def build(
     documents = Documents(data / "cache")
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
     history = History(storage, catalog, clock)
+    others = aggregation(storage, lookup, catalog, itself, clock, authority, passing)
     site = Site(
         catalog,
         Facts(options.advertise, version_document()),
@@ -155,12 +167,13 @@ def build(
         metrics,
         documents=documents,
         keys=tokens,
+        elsewhere=others.joined,
         own={**handlers(store), **history_handlers(history, Undoing(history, api.perform), catalog, clock)},
     )
-    door = Door(gate, catalog, site, metrics, partial(protobuf.read, schemas=schemas))
-    return Plane(
-        api, itself, catalog, authorizer, fairness, audit, customs, door, authority, tokens, site_of(options, authority)
-    )
+    read = partial(protobuf.read, schemas=schemas)
+    door = Door(gate, catalog, site, metrics, read, Passing(others.services, others.forwarding, gate))
+    place = site_of(options, authority)
+    return Plane(api, itself, catalog, authorizer, fairness, audit, customs, others, door, authority, tokens, place)
 
 
 def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, Any, None]]:
@@ -169,6 +182,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.authorizer.follow()
     yield plane.fairness.follow()
     yield plane.customs.follow()
+    yield plane.others.availability.run()
     if plane.audit is not None:
         yield plane.audit.run()
     if "controllers" in options.role:

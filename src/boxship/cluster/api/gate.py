@@ -7,7 +7,7 @@ one of them raises is the answer.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
 import msgspec
@@ -122,6 +122,23 @@ class Gate:
         """A request for a resource that does not exist: whether it would be allowed decides what is told."""
         ask = msgspec.structs.replace(ask, user=await self.identify(visit))
         await self._allow(visit, ask)
+
+    @asynccontextmanager
+    async def let_in(self, visit: Visit, ask: Ask) -> AsyncIterator[User]:
+        """A request for what another server serves: inside the block it may be passed on for the user."""
+        ask = msgspec.structs.replace(ask, user=await self.identify(visit))
+        record = self._begin(visit, ask, None)
+        code = 500
+        try:
+            await self._allow(visit, ask)
+            async with self._fair.slot(ask.user, ask) if self._fair is not None else nullcontext():
+                yield ask.user
+            code = 200
+        except Failure as refusal:
+            code = refusal.code
+            raise
+        finally:
+            _complete(record, code, None, None)
 
     async def perform(self, visit: Visit, request: Request, verb: str) -> Reply:
         """The request, done as the user that the visit shows. `verb` is the one that authorisers know (a connect is a

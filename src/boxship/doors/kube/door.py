@@ -105,7 +105,8 @@ class Door:
         if resource is None and self._passing is not None:
             elsewhere = self._passing.find(target.group, target.version)
             if elsewhere is not None:
-                return await self._passing.reply(elsewhere, visit, request, ask_of(target))
+                ask = ask_of(target, watched=is_true(request.query, "watch"))
+                return await self._passing.reply(elsewhere, visit, request, ask)
         if resource is None or not fits(resource, target):
             await self._gate.pass_unknown(visit, ask_of(target))
             raise no_such_path()
@@ -220,11 +221,11 @@ def key_of(target: Target | None, request: Request) -> Key:
     return Key(verb.upper() or "OTHER", target.group, target.version, target.plural, target.subresource, scope)
 
 
-def ask_of(target: Target) -> Ask:
-    """The question about a resource that is not there."""
+def ask_of(target: Target, *, watched: bool = False) -> Ask:
+    """The question about a resource that is not here; with `watched` a list is a watch."""
     return Ask(
         user=NOBODY,
-        verb=target.verb,
+        verb="watch" if watched and target.verb == "list" else target.verb,
         group=target.group,
         version=target.version,
         resource=target.plural,

@@ -92,8 +92,8 @@ class Site:
         elsewhere: Elsewhere | None = None,
         own: Mapping[str, Handler] | None = None,
     ) -> None:
-        """`own` are paths of ours below OWN, which the original does not have; each looks at the method itself. One that
-        ends with a slash ("/boxship/history/") answers for all below it."""
+        """`own` are paths of ours below OWN, which the original does not have; each looks at the method itself. One
+        that ends with a slash ("/boxship/history/") answers for all below it."""
         self._catalog = catalog
         self._facts = facts
         self._health = health
