@@ -197,3 +197,18 @@ async def test_custom_kinds_come_and_go(cache: Path) -> None:
     documents.replace([])
     assert await documents.v3("apis/example.com/v1", False) is None
     assert [(await documents.v3_index())[1], (await documents.v2(False))[1]] == before
+
+
+async def test_closed_sets_of_texts_are_listed_in_version_3(cache: Path) -> None:
+    schemas = (await third(Documents(cache), "api/v1"))["components"]["schemas"]
+    pod = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]
+    assert pod["restartPolicy"]["enum"] == ["Always", "Never", "OnFailure"]
+    claim = schemas["io.k8s.api.core.v1.PersistentVolumeClaimSpec"]["properties"]
+    assert claim["accessModes"]["items"]["enum"] == [
+        "ReadOnlyMany",
+        "ReadWriteMany",
+        "ReadWriteOnce",
+        "ReadWriteOncePod",
+    ]
+    second = json.loads((await Documents(cache).v2(False))[0])["definitions"]
+    assert "enum" not in second["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from boxship.cluster.objects.schema.builtin import source_folder
+from boxship.cluster.objects.openapi.choices import add_choices
+from boxship.cluster.objects.schema.builtin import presence, source_folder
 
 PREFIX = "#/$defs/"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -35,6 +36,7 @@ def load() -> dict[str, Schema]:
     known: dict[str, Schema] = {name: _clean(schema) for name, schema in definitions.items()}
     known[QUANTITY] = dict(AMOUNT)
     known[INT_OR_STRING] = dict(EITHER)
+    add_choices(known, presence())
     return known
 
 

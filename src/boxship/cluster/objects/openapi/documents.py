@@ -22,7 +22,7 @@ from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.schema.builtin import data_key
 from boxship.cluster.objects.schema.keeping import read_kept, write_kept
 
-FORMAT_VERSION = 1  # raised when documents change for the same data
+FORMAT_VERSION = 2  # raised when documents change for the same data
 DIGEST_SIZE = 16  # bytes
 
 Place = tuple[str, str]  # group and version
@@ -49,6 +49,7 @@ class Documents:
         self._hashes: dict[Place, str] = {}
         self._made: dict[Place, bytes] = {}  # custom documents
         self._piece: v2.Piece | None = None  # of all custom kinds
+        self._told: dict[int, tuple[CustomKind, bytes]] = {}  # what is known of kinds by identity, so that few are read
 
     def replace(self, customs: Iterable[CustomKind]) -> None:
         """These are the custom kinds from now on."""
@@ -57,7 +58,10 @@ class Documents:
             place = (each.resource.group, each.resource.version)
             if place[1] not in GROUP_VERSIONS.get(place[0], ()):
                 found.setdefault(place, []).append(each)
-        hashes = {place: _hash(_told(each) for each in kinds) for place, kinds in found.items()}
+        self._told = {
+            id(each): self._told.get(id(each)) or (each, _told(each)) for kinds in found.values() for each in kinds
+        }
+        hashes = {place: _hash(self._told[id(each)][1] for each in kinds) for place, kinds in found.items()}
         self._made = {place: data for place, data in self._made.items() if hashes.get(place) == self._hashes.get(place)}
         self._customs = {place: tuple(kinds) for place, kinds in sorted(found.items())}
         self._hashes = hashes
@@ -146,7 +150,8 @@ def _hash(parts: Iterable[bytes]) -> str:
 
 
 def _told(kind: CustomKind) -> bytes:
-    return msgspec.json.encode((kind.resource, kind.schema, kind.list_kind))
+    """A digest of all that is told of a kind."""
+    return _hash([msgspec.json.encode((kind.resource, kind.schema, kind.list_kind))]).encode()
 
 
 def _names(definitions: Mapping[str, Schema]) -> dict[tuple[str, str, str], str]:

@@ -44,8 +44,19 @@ def piece(operations: Iterable[Operation], definitions: Mapping[str, Schema], na
             wanted.update(names[kind] for kind in kinds if not isinstance(kind, str) and kind in names)
         paths[path] = item
     schemas = {name: rewrite(schema) for name, schema in closure(definitions, wanted).items()}
+    if not custom:
+        _drop_choices(schemas)
     binary = gnostic.encode_document({"paths": paths, "definitions": schemas})
     return Piece(_members(paths), _members(schemas), binary)
+
+
+def _drop_choices(value: Any) -> None:
+    """The original lists the choices of built-in kinds in version 3 only; old clients would check by them."""
+    if isinstance(value, dict):
+        if isinstance(value.get("enum"), list):
+            del value["enum"]
+        for inner in value.values():
+            _drop_choices(inner)
 
 
 def document(pieces: Iterable[Piece]) -> bytes:

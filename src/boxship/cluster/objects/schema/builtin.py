@@ -164,7 +164,7 @@ def load(cache: Path | None) -> Schemas:
     key = f"{data_key()} {FORMAT_VERSION}".encode()
     payload = read_kept(cache / FILE_NAME, key) if cache else None
     if payload is None:
-        payload = compile_definitions(msgspec.json.decode(_source().read_bytes())["$defs"], _presence())
+        payload = compile_definitions(msgspec.json.decode(_source().read_bytes())["$defs"], presence())
         if cache:
             write_kept(cache / FILE_NAME, key, payload)
     return Schemas(_compiled.decode(payload))
@@ -188,7 +188,7 @@ def _source() -> Path:
     return source_folder() / "_definitions.json"
 
 
-def _presence() -> dict[str, list[Any]]:
+def presence() -> dict[str, list[Any]]:
     """What the definitions do not say: which fields are pointers in Go, and which are written when empty, because that
     decides what an empty value means. Definition → [a letter for each field in the order of their names, Go's names of
     types where they differ]."""
