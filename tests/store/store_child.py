@@ -1,15 +1,22 @@
-"""A process that commits as fast as it can and says what was acknowledged; its parent kills it."""
+"""A process that commits as fast as it can, watches, and says what was acknowledged and seen; its parent kills it."""
 
 import asyncio
 import sys
 from pathlib import Path
 
-from boxship.store import Put
+from boxship.store import Put, Store
+from boxship.store.etcd.store import EtcdStore
 from boxship.store.sqlite import SqliteStore
 
 
-async def main(path: Path, name: str) -> None:
-    store = await SqliteStore.open(path, history_limit=500, backup=False)
+async def opened(place: str) -> Store:
+    if place.startswith("http"):
+        return await EtcdStore.open(place)
+    return await SqliteStore.open(Path(place), history_limit=5000, backup=False)
+
+
+async def main(place: str, name: str, position: int) -> None:
+    store = await opened(place)
 
     async def commit(writer: int) -> None:
         count = 0
@@ -17,10 +24,19 @@ async def main(path: Path, name: str) -> None:
             count += 1
             key = f"{name}/{writer}/{count % 50:02}"
             revision = await store.commit(Put(key, b"%d" % count), Put(f"{key}/twin", b"%d" % count))
-            sys.stdout.write(f"{revision} {key} {count}\n")
-            sys.stdout.flush()
+            say(f"made {revision} {key} {count}")
 
-    await asyncio.gather(*(commit(writer) for writer in range(4)))
+    async def watch() -> None:
+        async for change in store.watch("", after=position):
+            say(f"seen {change.revision} {change.key} {(change.value or b'-').decode()}")
+
+    await asyncio.gather(watch(), *(commit(writer) for writer in range(4)))
 
 
-asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -4,11 +4,9 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import sqlite3
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,43 +41,6 @@ async def test_everything_is_there_after_opening_again(tmp_path: Path) -> None:
     assert [change.revision for change in seen] == [*range(1, 11), 201]
     await store.close()
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("rounds", [4])
-def test_what_was_acknowledged_survives_kill(tmp_path: Path, rounds: int) -> None:
-    path = tmp_path / "state.db"
-    acknowledged: dict[str, int] = {}
-    newest = 0
-    for number in range(rounds):
-        command = [sys.executable, str(Path(__file__).with_name("store_child.py")), str(path), f"r{number}"]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        lines = []
-        for line in child.stdout:
-            lines.append(line)
-            if len(lines) == 60 + 37 * number:
-                os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        for line in lines:
-            if not line.endswith("\n"):
-                continue
-            revision, key, count = line.split()
-            acknowledged[key] = int(count)
-            newest = max(newest, int(revision))
-        newest = asyncio.run(check(path, acknowledged, newest))
-
-
-async def check(path: Path, acknowledged: dict[str, int], newest: int) -> int:
-    store = await SqliteStore.open(path)
-    found = await values(store)
-    assert (await store.list("")).revision >= newest
-    for key, count in acknowledged.items():
-        assert int(found[key]) >= count
-    for key, value in found.items():
-        assert key.endswith("/twin") or found[f"{key}/twin"] == value  # no commit is there by half
-    revision = (await store.list("")).revision
-    await store.close()
-    return revision
 
 
 async def test_two_at_once_are_refused(tmp_path: Path) -> None:
