@@ -365,3 +365,13 @@ def test_a_create_is_owned_as_in_the_original() -> None:
             },
         },
     }
+
+
+def test_what_is_always_there_is_not_owned_for_being_empty() -> None:
+    """Else who stops to send it takes away what the server has put below: the labels of a Job's pods."""
+    new = {"metadata": {"name": "n"}, "spec": {"template": {"metadata": {}, "spec": {"containers": [{"name": "a"}]}}}}
+    update_managed(None, new, kit.DEPLOYMENT, manager="kubectl", api_version="apps/v1", now=kit.TIMES[0])
+    owned: dict[str, Any] = new["metadata"]["managedFields"][0]["fieldsV1"]  # type: ignore[index]
+    assert owned["f:spec"]["f:template"] == {
+        "f:spec": {"f:containers": {'k:{"name":"a"}': {".": {}, "f:name": {}}}},
+    }

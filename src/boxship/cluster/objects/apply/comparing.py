@@ -63,6 +63,8 @@ def _maps(before: dict[str, Any], after: dict[str, Any], type_: Type | None) -> 
             if old is value or (type(old) is type(value) is str and old == value):
                 continue
             changes.note(f"f:{key}", old, value, child_type(type_, key))
+        elif shapes.always_there(type_, key) and isinstance(value, dict):  # empty before: nobody makes it by sending it
+            changes.note(f"f:{key}", {}, value, child_type(type_, key))
         else:
             changes.added[f"f:{key}"] = made_fields(value, type_, key)
     for key, value in before.items():
