@@ -59,7 +59,14 @@ class World:
         parts = Parts(storage=self.storage, catalog=self.catalog, clock=self.clock)
         self.itself = Inside(Api(parts), self.catalog, MASTER, "test")
         self.http = HttpClient(user_agent="test")
-        chain = admission(self.lookup, self.catalog, self.itself, self.http, validating=guards(self.authorizer))
+        chain = admission(
+            self.lookup,
+            self.catalog,
+            self.itself,
+            self.http,
+            self.authorizer.decide,
+            validating=guards(self.authorizer),
+        )
         self.tokens = TokenIssuer(self.lookup, self.authority.tokens, self.clock, issuer=ISSUER)
         self.authenticator = Authenticator(self.lookup, self.authority.clients, self.tokens, self.clock)
         reviews = Reviews(self.authorizer, self.authenticator)
