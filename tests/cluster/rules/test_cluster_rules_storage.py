@@ -109,6 +109,24 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("VolumeAttachment", "spec.source", {}, f"spec.source: Required value: {ONE_SOURCE}"),
     ("VolumeAttachment", "spec.source.inlineVolumeSpec", {}, f"spec.source: Forbidden: {ONE_SOURCE}"),
     (
+        "VolumeAttachment",
+        "spec.source",
+        {"inlineVolumeSpec": {"accessModes": ["ReadWriteOnce"]}},
+        "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes",
+    ),
+    (
+        "VolumeAttachment",
+        "spec.source",
+        {"inlineVolumeSpec": {"csi": {"driver": "d.example.com", "volumeHandle": "h"}, "capacity": {"storage": "1"}}},
+        "spec.source.inlineVolumeSpec.capacity: Forbidden: may not be specified in the context of inline volumes",
+    ),
+    (
+        "VolumeAttachment",
+        "spec.source",
+        {"inlineVolumeSpec": {"csi": {"driver": "d.example.com", "nodeStageSecretRef": {"name": "s"}}}},
+        "spec.source.inlineVolumeSpec.csi.nodeStageSecretRef.namespace: Required value",
+    ),
+    (
         "CSIStorageCapacity",
         "capacity",
         "-1",

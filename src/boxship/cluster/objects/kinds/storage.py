@@ -9,7 +9,8 @@ from typing import Any
 
 from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
-from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, fill, immutable, kept, non_negative, unique
+from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, fill, immutable, kept, needed, non_negative, unique
+from boxship.cluster.objects.kinds.core_claims import validate_access_modes
 from boxship.cluster.objects.kinds.core_resources import parsed
 from boxship.cluster.objects.kinds.core_volume_sources import validate_driver
 from boxship.cluster.objects.kinds.metadata import validate_label_selector
@@ -22,6 +23,13 @@ NODE_ID_LIMIT = 256
 RECLAIM = ("Delete", "Retain")
 BINDING = ("Immediate", "WaitForFirstConsumer")
 GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
+SECRETS = (
+    "controllerPublishSecretRef",
+    "controllerExpandSecretRef",
+    "nodePublishSecretRef",
+    "nodeExpandSecretRef",
+    "nodeStageSecretRef",
+)
 LIFECYCLES = ("Persistent", "Ephemeral")
 TOKEN_LEAST_SECONDS, TOKEN_MOST_SECONDS = 600, 1 << 32
 Item = Mapping[str, Any]
@@ -219,6 +227,35 @@ def _validate_node_update(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
+def _validate_inline(found: Found, volume: Item, path: str) -> None:
+    """A volume without an object of its own: a driver's, and nothing that only claims need."""
+    inline = "in the context of inline volumes"
+    modes = volume.get("accessModes") or ()
+    if not modes:
+        found.required(f"{path}.accessModes")
+    validate_access_modes(found, modes, f"{path}.accessModes")
+    for key in ("claimRef", "capacity", "storageClassName", "nodeAffinity"):
+        if volume.get(key):
+            found.forbidden(f"{path}.{key}", f"may not be specified {inline}")
+    if volume.get("persistentVolumeReclaimPolicy") not in (None, "", "Retain"):
+        found.forbidden(f"{path}.persistentVolumeReclaimPolicy", f"may only be Retain {inline}")
+    if volume.get("volumeMode") not in (None, "Filesystem"):
+        found.forbidden(f"{path}.volumeMode", f"may not specify volumeMode other than Filesystem {inline}")
+    if volume.get("csi") is None:
+        found.required(f"{path}.csi", f"has to be specified {inline}")
+    else:
+        _validate_handle(found, volume["csi"], f"{path}.csi")
+
+
+def _validate_handle(found: Found, volume: Item, path: str) -> None:
+    validate_driver(found, volume.get("driver") or "", f"{path}.driver")
+    if not volume.get("volumeHandle"):
+        found.required(f"{path}.volumeHandle")
+    for key in SECRETS:
+        if volume.get(key) is not None:
+            needed(found, volume[key], f"{path}.{key}", "name", "namespace")
+
+
 def _drop_status(object: Object) -> None:
     object["status"] = {"attached": False}
 
@@ -246,6 +283,8 @@ def _validate_attachment(object: Object) -> Sequence[Cause]:
         found.required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")
     elif volume is not None:
         found.because("spec.source.persistentVolumeName", volume, names.subdomain(volume))
+    elif inline is not None:
+        _validate_inline(found, inline, "spec.source.inlineVolumeSpec")
     found.because("spec.nodeName", node, names.subdomain(node))
     if names.annotations_size(status.get("attachmentMetadata") or {}) > METADATA_LIMIT_BYTES:
         found.too_long("status.attachmentMetadata", METADATA_LIMIT_BYTES)
