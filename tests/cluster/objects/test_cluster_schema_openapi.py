@@ -8,7 +8,7 @@ import pytest
 
 from boxship.cluster.objects.catalog import GROUP_VERSIONS, RESOURCES
 from boxship.cluster.objects.openapi.definitions import OBJECT_META, references
-from boxship.cluster.objects.openapi.documents import CustomKind, Documents
+from boxship.cluster.objects.openapi.documents import Documents, custom_kind
 from boxship.cluster.objects.openapi.gnostic import TABLE
 from boxship.cluster.objects.resource import Resource, Subresource
 from boxship.wire.protobuf import Limits, decode
@@ -167,7 +167,7 @@ async def test_what_is_not_served_is_not_there(cache: Path) -> None:
 async def test_custom_kinds_come_and_go(cache: Path) -> None:
     documents = Documents(cache)
     before = [(await documents.v3_index())[1], (await documents.v2(False))[1]]
-    documents.replace([CustomKind(WIDGETS, SCHEMA)])
+    documents.replace([custom_kind(WIDGETS, SCHEMA)])
     index = json.loads((await documents.v3_index())[0])["paths"]
     found = await documents.v3("apis/example.com/v1", False)
     assert found is not None
@@ -189,7 +189,7 @@ async def test_custom_kinds_come_and_go(cache: Path) -> None:
     named = {each["name"] for each in message["definitions"]["additional_properties"]}
     assert {"com.example.v1.Widget", "io.k8s.api.core.v1.Pod"} <= named
 
-    documents.replace([CustomKind(WIDGETS, {**SCHEMA, "description": "Another."})])
+    documents.replace([custom_kind(WIDGETS, {**SCHEMA, "description": "Another."})])
     changed = await documents.v3("apis/example.com/v1", False)
     assert changed is not None
     assert changed[1] != found[1]

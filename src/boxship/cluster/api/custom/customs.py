@@ -7,8 +7,11 @@ nothing.
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import Mapping
+
+import msgspec
 
 from boxship.cluster.access import Client
 from boxship.cluster.api.admission import Lookup
@@ -32,6 +35,8 @@ log = logging.getLogger("boxship-control")
 PREFIX = f"{ROOT}apiextensions.k8s.io/customresourcedefinitions/"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 RETRY_SECONDS = 1.0
+DIGEST_SIZE = 16  # bytes
+ANNOTATION_LIMIT = 1024  # characters; longer ones hold a copy of the definition
 
 
 class Customs:
@@ -99,12 +104,12 @@ class Customs:
 
     async def _learn(self, name: str, entry: Entry) -> None:
         definition = decode(entry.value, entry.modified)
-        before = self._seen.get(name)
-        self._seen[name] = definition
-        self._unsettle(definition)
+        before, light = self._seen.get(name), _light(definition)
+        self._seen[name] = light
+        self._unsettle(light)
         if not is_established(definition):
             self._served.pop(name, None)
-        elif before is None or _differs(definition, before) or name not in self._served:
+        elif before is None or _differs(light, before) or name not in self._served:
             try:
                 self._served[name] = await asyncio.to_thread(serve, definition, self._metadata, self._converting)
             except (Failure, BoxshipError, LookupError, TypeError, ValueError, StopIteration) as error:
@@ -156,9 +161,14 @@ class Customs:
         status = judged(definition, others, stamp(self._clock.now()))
         if status == definition.get("status"):
             return
-        # A conflict means that there is a newer state, which comes by the watch.
+        metadata = definition["metadata"]
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        # Where the test fails there is a newer state, which comes by the watch.
         with contextlib.suppress(Failure):
-            await self._client.update(DEFINITIONS, {**definition, "status": status}, subresource="status")
+            await self._client.patch(DEFINITIONS, "", metadata["name"], patch, subresource="status")
 
     async def _remove(self, name: str) -> None:
         while True:
@@ -167,6 +177,18 @@ class Customs:
             except BoxshipError as error:
                 log.warning("the objects of %s cannot be deleted: %s", name, error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+
+def _light(definition: Object) -> Object:
+    """What has to be remembered: all but the schemas, which only a digest stands for."""
+    spec = definition["spec"]
+    kept = {key: spec[key] for key in ("group", "names", "scope")}
+    kept["versions"] = [{key: each.get(key) for key in ("name", "served", "storage")} for each in spec["versions"]]
+    kept["digest"] = hashlib.blake2b(msgspec.json.encode(spec), digest_size=DIGEST_SIZE).hexdigest()
+    metadata = {key: value for key, value in definition["metadata"].items() if key != "managedFields"}
+    annotations = metadata.get("annotations") or {}
+    metadata["annotations"] = {key: value for key, value in annotations.items() if len(value) < ANNOTATION_LIMIT}
+    return {"metadata": metadata, "spec": kept, "status": definition.get("status") or {}}
 
 
 def _differs(new: Object, old: Object) -> bool:

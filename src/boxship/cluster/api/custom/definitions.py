@@ -11,7 +11,7 @@ from boxship.cluster.objects.custom.publishing import published
 from boxship.cluster.objects.custom.reading import read
 from boxship.cluster.objects.custom.rules import deprecation, rules_for
 from boxship.cluster.objects.custom.types import root_type
-from boxship.cluster.objects.openapi.documents import CustomKind
+from boxship.cluster.objects.openapi.documents import CustomKind, custom_kind
 from boxship.cluster.objects.resource import Resource, Subresource
 from boxship.cluster.objects.scale import paths_of
 from boxship.cluster.objects.schema.types import Type
@@ -58,7 +58,7 @@ def serve(definition: Object, metadata: Type, converting: Converting) -> Served:
             )
         )
         schema = published(_schema(version), group, resource.version, resource.kind)
-        kinds.append(CustomKind(resource, schema, spec["names"].get("listKind") or ""))
+        kinds.append(custom_kind(resource, schema, spec["names"].get("listKind") or ""))
     return Served(tuple(definitions), tuple(kinds))
 
 

@@ -7,6 +7,7 @@ a while and happens in a thread of its own.
 
 import asyncio
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,28 @@ from boxship.cluster.objects.schema.keeping import read_kept, write_kept
 
 FORMAT_VERSION = 2  # raised when documents change for the same data
 DIGEST_SIZE = 16  # bytes
+PACKING = 3  # of zlib
 
 Place = tuple[str, str]  # group and version
 
 
 class CustomKind(msgspec.Struct, frozen=True):
-    """A custom resource in one version. `schema` is what is published of it, with {"$ref": NAME} for built-in
-    definitions, and its own x-kubernetes-group-version-kind."""
+    """A custom resource in one version. `packed` is its schema as it is published, as compressed JSON: it is large, and
+    seldom asked for."""
 
     resource: Resource
-    schema: Schema
+    packed: bytes
     list_kind: str = ""
+
+    @property
+    def schema(self) -> Schema:
+        schema: Schema = msgspec.json.decode(zlib.decompress(self.packed))
+        return schema
+
+
+def custom_kind(resource: Resource, schema: Schema, list_kind: str = "") -> CustomKind:
+    """`schema` has {"$ref": NAME} for built-in definitions, and its own x-kubernetes-group-version-kind."""
+    return CustomKind(resource, zlib.compress(msgspec.json.encode(schema), PACKING), list_kind)
 
 
 class Documents:
@@ -151,7 +163,7 @@ def _hash(parts: Iterable[bytes]) -> str:
 
 def _told(kind: CustomKind) -> bytes:
     """A digest of all that is told of a kind."""
-    return _hash([msgspec.json.encode((kind.resource, kind.schema, kind.list_kind))]).encode()
+    return _hash([msgspec.json.encode((kind.resource, kind.list_kind)), kind.packed]).encode()
 
 
 def _names(definitions: Mapping[str, Schema]) -> dict[tuple[str, str, str], str]:
