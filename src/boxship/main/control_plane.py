@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from boxship.cluster.api.admission.policies.status import PolicyStatus
 from boxship.cluster.api.api import Api, Parts
 from boxship.cluster.api.audit.auditor import Auditor
 from boxship.cluster.api.authentication.authenticator import Authenticator
@@ -186,6 +187,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     if plane.audit is not None:
         yield plane.audit.run()
     if "controllers" in options.role:
+        yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
 
 

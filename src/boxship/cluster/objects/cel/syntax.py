@@ -2,6 +2,7 @@
 selection `a.?b`, `a[?i]`, `[?x]`, `{?k: v}`, and names in backticks), as nodes of our own that know their place."""
 
 import functools
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -120,11 +121,14 @@ def failed(text: str, at: int, why: str) -> Invalid:
 
 @functools.cache
 def _parser() -> tuple[Any, type[Exception]]:
-    """The parser, made at the first use: its import takes a tenth of a second and 20 MB."""
+    """The parser, made at the first use, which takes a tenth of a second. Of cel-python only the grammar is read: its
+    own evaluation, which the package's import would bring along, is not needed."""
     import lark
-    from celpy import celparser
 
-    grammar = (Path(celparser.__file__).parent / "cel.lark").read_text()
+    found = importlib.util.find_spec("celpy")
+    if found is None or not found.submodule_search_locations:
+        raise Invalid("unsupported: CEL without cel-python")
+    grammar = (Path(found.submodule_search_locations[0]) / "cel.lark").read_text()
     for old, new in _CHANGED.items():
         if old not in grammar:
             raise Invalid(f"unsupported: a version of cel-python whose grammar has no {old!r}")
