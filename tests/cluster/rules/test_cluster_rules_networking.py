@@ -386,3 +386,14 @@ def test_endpoint_slices_of_names() -> None:
     ports = defaulted(group, "EndpointSlice", SLICE)["ports"]
     assert ports == [{"port": 80, "name": "", "protocol": "TCP"}]
     assert causes(group, "EndpointSlice", {**SLICE, "ports": ports}) == []
+
+
+def test_labels_of_endpoint_slices_count() -> None:
+    rules = rules_of("discovery.k8s.io", "EndpointSlice")
+    old = changed(SLICE, "metadata.generation", 3)
+    new = changed(old, "metadata.labels", {"kubernetes.io/service-name": "web"})
+    rules.prepare_update(new, old)
+    assert new["metadata"]["generation"] == 4
+    same = changed(old, "metadata.annotations", {"a": "b"})
+    rules.prepare_update(same, old)
+    assert same["metadata"]["generation"] == 3

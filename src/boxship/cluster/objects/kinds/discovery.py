@@ -112,6 +112,19 @@ def _validate_update(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
+def _prepare_update(new: Object, old: Object) -> None:
+    """Labels count as content: they say which service it belongs to."""
+    after, before = new.setdefault("metadata", {}), old.get("metadata", {})
+    if (after.get("labels") or {}) != (before.get("labels") or {}):
+        after["generation"] = (before.get("generation") or 0) + 1
+
+
 RULES: Mapping[str, Rules] = {
-    "EndpointSlice": Rules(default=_default, validate=_validate, validate_update=_validate_update, generation=True)
+    "EndpointSlice": Rules(
+        default=_default,
+        prepare_update=_prepare_update,
+        validate=_validate,
+        validate_update=_validate_update,
+        generation=True,
+    )
 }

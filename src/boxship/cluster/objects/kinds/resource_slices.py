@@ -11,13 +11,16 @@ from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import NOT_POSITIVE, Found, immutable, unique
 from boxship.cluster.objects.kinds.core_placement import validate_node_selector
+from boxship.cluster.objects.kinds.core_resources import parsed
 from boxship.cluster.objects.kinds.core_volume_sources import validate_driver
 from boxship.cluster.objects.kinds.resource_claims import validate_pool, validate_qualified
+from boxship.cluster.objects.quantity import Quantity
 from boxship.cluster.objects.rules import Rules
 
 DEVICES, DEVICES_WITH_EXTRAS, COUNTER_SETS, COUNTERS, CONSUMPTIONS = 128, 64, 8, 32, 2
 ATTRIBUTES, TAINTS, BINDING_CONDITIONS = 32, 16, 4
 VALUE_LIMIT = 64
+POLICY_VALUES = 10
 EFFECTS = ("NoExecute", "NoSchedule", "None")
 VALUES = ("bool", "int", "string", "version")
 _NUMBER, _PART = r"(0|[1-9]\d*)", r"(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -72,8 +75,74 @@ def _validate_attributes(found: Found, device: Item, path: str) -> None:
     for key, amount in capacity.items():
         at = f"{path}.capacity[{key}]"
         validate_qualified(found, key, at)
-        if amount.get("requestPolicy") is not None and not device.get("allowMultipleAllocations"):
+        policy = amount.get("requestPolicy")
+        if policy is not None and not device.get("allowMultipleAllocations"):
             found.forbidden(f"{at}.requestPolicy", "allowMultipleAllocations must be true")
+        elif policy is not None:
+            _validate_policy(found, policy, parsed(amount.get("value")), f"{at}.requestPolicy")
+
+
+def _validate_policy(found: Found, policy: Item, whole: Quantity, path: str) -> None:
+    """How much of a capacity may be asked for: one of some amounts, or an amount in a range."""
+    values, span, default = policy.get("validValues") or [], policy.get("validRange"), policy.get("default")
+    if values and span is not None:
+        one = "exactly one policy can be specified"
+        found.forbidden(path, f'{one}, cannot specify "validValues" and "validRange" at the same time')
+        return
+    key = "validValues" if values else "validRange" if span is not None else ""
+    if key and default is None:
+        found.required(f"{path}.default", f"required when {key} is defined")
+    elif values:
+        _validate_values(found, values, parsed(default), whole, f"{path}.validValues")
+    elif span is not None:
+        _validate_span(found, span, parsed(default), whole, f"{path}.validRange")
+
+
+def _validate_values(found: Found, values: Sequence[Any], default: Quantity, whole: Quantity, path: str) -> None:
+    if len(values) > POLICY_VALUES:
+        found.too_many(path, len(values), POLICY_VALUES)
+        return
+    amounts = [parsed(value) for value in values]
+    for index, amount in enumerate(amounts):
+        if index and amount < amounts[index - 1]:
+            found.invalid(f"{path}[{index}]", amount.text, "values must be sorted in ascending order")
+        if amount > whole:
+            found.invalid(f"{path}[{index}]", amount.text, f"option is larger than capacity value: {whole.text}")
+        if amount in amounts[:index]:
+            found.duplicate(f"{path}[{index}]", amount.text)
+    if default not in amounts:
+        found.invalid(path, default.text, "default value is not valid according to the requestPolicy")
+
+
+def _validate_span(found: Found, span: Item, default: Quantity, whole: Quantity, path: str) -> None:
+    if span.get("min") is None:
+        found.required(f"{path}.min", "required when validRange is defined")
+        return
+    least = parsed(span["min"])
+    if least > whole:
+        found.invalid(f"{path}.min", least.text, f"min is larger than capacity value: {whole.text}")
+    if default < least:
+        found.invalid(f"{path}.min", default.text, f"default is less than min: {least.text}")
+    ends = [default]
+    if span.get("max") is not None:
+        most = parsed(span["max"])
+        ends.append(most)
+        if least > most:
+            found.invalid(f"{path}.max", least.text, f"min is larger than max: {most.text}")
+        if most > whole:
+            found.invalid(f"{path}.max", most.text, f"max is larger than capacity value: {whole.text}")
+        if default > most:
+            found.invalid(f"{path}.max", default.text, f"default is more than max: {most.text}")
+    if span.get("step") is None:
+        return
+    step = parsed(span["step"])
+    if least + step > whole:
+        why = f"one step {(least + step).text} is larger than capacity value: {whole.text}"
+        found.invalid(f"{path}.step", step.text, why)
+    for end in ends:
+        if not step.value or (end.value - least.value) % step.value:
+            why = f"value is not a multiple of a given step ({step.text}) from ({least.text})"
+            found.invalid(f"{path}.step", end.text, why)
 
 
 def _validate_taints(found: Found, taints: Sequence[Item], path: str) -> None:
