@@ -226,3 +226,18 @@ def test_a_deprecated_version_warns_whoever_asks(control: Control) -> None:
     assert "Warning: use v2 of lids" in control.kubectl("get", "lids.v1.example.com").stderr
     assert "Warning" not in control.kubectl("get", "lids.v2.example.com").stderr
     assert "v1 Endpoints is deprecated" in control.kubectl("get", "endpoints").stderr
+
+
+def test_objects_get_the_defaults_of_a_changed_schema(control: Control) -> None:
+    made(control, definition("bowls", "Bowl", version("v1", {"spec": {"type": "object"}})))
+    assert create(control, "bowls", "Bowl", "b", spec={}).object["spec"] == {}
+    schema = version("v1", {"spec": {"type": "object", "properties": {"depth": {**COUNT, "default": 3}}}})
+    path = f"{DEFINITIONS}/bowls.example.com"
+    assert control.request("PATCH", path, {"spec": {"versions": [schema]}}, MERGE).status == 200
+    until(
+        lambda: control.request("GET", objects("bowls", "b")).object["spec"] == {"depth": 3},
+        DEADLINE,
+        "the default is shown",
+    )
+    listed = control.request("GET", objects("bowls")).object["items"]
+    assert [each["spec"] for each in listed] == [{"depth": 3}]

@@ -36,6 +36,7 @@ def serve(definition: Object, metadata: Type, converting: Converting) -> Served:
     spec, group = definition["spec"], definition["spec"]["group"]
     types = {f"{group}/{version['name']}": root_type(_schema(version), metadata) for version in spec["versions"]}
     convert = converting(spec, types) if len(types) > 1 else None
+    changed = len(types) > 1 or definition["metadata"].get("generation") != 1
     definitions, kinds = [], []
     for version in spec["versions"]:
         if not version.get("served"):
@@ -48,7 +49,7 @@ def serve(definition: Object, metadata: Type, converting: Converting) -> Served:
             Definition(
                 resource=resource,
                 type=type_,
-                rules=rules_for(version, type_, expressions),
+                rules=rules_for(version, type_, expressions, changed=changed),
                 working=resource.api_version,
                 request_type=type_,
                 convert=convert,

@@ -20,12 +20,15 @@ COUNT_LIMIT = 2**31 - 1
 Judge = Callable[[Object, Object | None], Sequence[Cause]]  # (new, old or None) → what is wrong
 
 
-def rules_for(version: Mapping[str, Any], type_: Type, expressions: Judge | None = None) -> Rules:
-    """`version` is an entry of the definition's spec.versions; `expressions` judges by its CEL rules."""
+def rules_for(
+    version: Mapping[str, Any], type_: Type, expressions: Judge | None = None, *, changed: bool = True
+) -> Rules:
+    """`version` is an entry of the definition's spec.versions; `expressions` judges by its CEL rules. Unless the
+    definition has `changed` since it was made, everything that is stored has its defaults already."""
     parts = version.get("subresources") or {}
     status, scale = "status" in parts, parts.get("scale") or {}
     fields = [path["jsonPath"] for path in version.get("selectableFields") or ()]
-    defaults = has_defaults(type_)
+    defaults = changed and has_defaults(type_)
 
     def default(object: Object) -> None:
         put_defaults(object, type_)
@@ -36,7 +39,7 @@ def rules_for(version: Mapping[str, Any], type_: Type, expressions: Judge | None
             causes += expressions(new, old)
         return causes if old is None else [cause for cause in causes if not _as_before(cause, new, old)]
 
-    def changed(new: Object, old: Object) -> Sequence[Cause]:
+    def wrong_change(new: Object, old: Object) -> Sequence[Cause]:
         return wrong(new, old)
 
     return Rules(
@@ -44,8 +47,8 @@ def rules_for(version: Mapping[str, Any], type_: Type, expressions: Judge | None
         prepare_create=_without_status if status else keep,
         prepare_update=_keep_status if status else _count_status,
         validate_create=lambda new: wrong(new, None),
-        validate_update=changed,
-        validate_status=changed,
+        validate_update=wrong_change,
+        validate_status=wrong_change,
         fields=lambda object: {path.lstrip("."): _text(_at(object, path)) for path in fields},
         generation=True,
         hides=default if defaults else keep,
