@@ -24,7 +24,7 @@ class Compacted(Unavailable):
         self.oldest = oldest
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):  # holds nothing that could refer to it: no work for the collector
     """One key as it is now. `created` and `modified` are the revisions of its first and its last write."""
 
     key: str
@@ -60,7 +60,7 @@ class Delete(msgspec.Struct, frozen=True):
 Operation = Put | Delete
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One key changed by the commit of that revision; `value` is None where it was deleted. `previous` is what it was
     before: None where it did not exist, or where the commit was written by a version that did not keep it."""
 

@@ -10,6 +10,7 @@ from boxship.store import Store
 from boxship.store.backup import restore_etcd, restore_sqlite
 from boxship.store.files import Files
 
+BACKUP_BYTES = 256 << 20  # larger SQLite files are not copied at each start
 HISTORY_LIMIT = 1_000_000  # commits, where history is kept by age; a bound on the disk, not a promise
 
 
@@ -35,8 +36,12 @@ async def open_store(
         from boxship.store.sqlite import HISTORY_LIMIT as PLAIN_LIMIT
         from boxship.store.sqlite import SqliteStore
 
+        path = Path(place)
+        small = not path.exists() or path.stat().st_size <= BACKUP_BYTES
         limit = PLAIN_LIMIT if history_seconds is None else HISTORY_LIMIT
-        return await SqliteStore.open(Path(place), history_limit=limit, history_seconds=history_seconds, reserve=True)
+        return await SqliteStore.open(
+            path, history_limit=limit, history_seconds=history_seconds, backup=small, reserve=True
+        )
     from boxship.store.etcd.store import EtcdStore
 
     return await EtcdStore.open(place, files=files, history_seconds=history_seconds, unfinished=unfinished)
