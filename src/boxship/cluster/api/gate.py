@@ -6,7 +6,7 @@ one of them raises is the answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -82,6 +82,9 @@ class Performs(Protocol):
     async def perform(self, request: Request) -> Reply: ...
 
 
+Completes = Callable[[Request], Awaitable[Request]]
+
+
 class Gate:
     """Made once from its parts. `fair` and `audit` may be missing."""
 
@@ -140,14 +143,20 @@ class Gate:
         finally:
             _complete(record, code, None, None)
 
-    async def perform(self, visit: Visit, request: Request, verb: str) -> Reply:
+    async def perform(self, visit: Visit, request: Request, verb: str, complete: Completes) -> Reply:
         """The request, done as the user that the visit shows. `verb` is the one that authorisers know (a connect is a
-        get or a create). Raises Failure and what the API raises."""
+        get or a create). `complete` reads its body; that is only done for who may do what he asks. Raises Failure and
+        what the API raises."""
         request = msgspec.structs.replace(request, user=await self.identify(visit))
         ask = asked(request, verb)
-        record = self._begin(visit, ask, request)
         try:
             await self._allow(visit, ask)
+            request = await complete(request)
+        except Failure as refusal:
+            _complete(self._begin(visit, ask, request), refusal.code, None, refusal)
+            raise
+        record = self._begin(visit, ask, request)
+        try:
             if self._fair is None:
                 reply = await self._api.perform(request)
             else:

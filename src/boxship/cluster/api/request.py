@@ -51,10 +51,12 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """What was sent: raw bytes and their media type, without parameters."""
+    """What was sent: raw bytes and their media type, without parameters. `twice` are texts about fields that stood
+    twice in it, where it was rewritten on the way here."""
 
     media_type: str
     data: bytes
+    twice: tuple[str, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from boxship.cluster.api.documents import told_twice
 from boxship.cluster.api.request import Body, Options
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import bad_request
 from boxship.doors.kube.errors import BODY_BYTES
-from boxship.doors.kube.negotiation import JSON, YAML, media_type_of
+from boxship.doors.kube.negotiation import APPLY, JSON, YAML, media_type_of
 from boxship.doors.kube.query import delete_options
+from boxship.errors import Invalid
 from boxship.transport.exchange import Request
 from boxship.wire.yaml_text import read
 
@@ -40,12 +42,25 @@ class _DeleteOptions(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 async def read_body(request: Request, *, patch: bool, custom: bool) -> Body:
     """The body of a create, update or patch. Raises Failure 415, BodyTooLarge, Timeout."""
     media_type = media_type_of(request.headers.get("Content-Type", ""), patch=patch, custom=custom)
-    return Body(media_type, await request.body(BODY_BYTES))
+    data = await request.body(BODY_BYTES)
+    if media_type in (YAML, APPLY) and len(data) > SMALL_YAML_BYTES and not data.startswith(b"{"):
+        return await asyncio.to_thread(_as_json, media_type, data)
+    return Body(media_type, data)
+
+
+def _as_json(media_type: str, data: bytes) -> Body:
+    """A long YAML text as JSON, so that the loop need not wait until it is read."""
+    try:
+        value, twice = read(data)
+    except Invalid as error:
+        raise bad_request(f"error converting YAML to JSON: {error}") from None
+    return Body(JSON if media_type == YAML else media_type, _encode(value), tuple(told_twice(twice)))
 
 
 async def read_delete_options(request: Request, options: Options, from_protobuf: FromProtobuf) -> Options:

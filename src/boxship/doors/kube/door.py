@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 
@@ -117,14 +118,14 @@ class Door:
             await self._gate.pass_unknown(visit, ask_of(target))
             raise wrong_method()
         wanted = wanted_by(request, verb)
-        asked = await self._read(request, resource, target, verb, wanted, warnings, visit)
+        asked = self._read(request, resource, target, verb, wanted, warnings, visit)
         if verb == "watch":
             return await self._watch(visit, request, asked, key)
         kind = "mutating" if verb in MUTATING else "readOnly"
         self._metrics.inflight[kind] += 1
         try:
             async with asyncio.timeout(deadline(request.query, LONGEST_SECONDS)):
-                reply = await self._gate.perform(visit, asked, verb)
+                reply = await self._gate.perform(visit, asked, verb, partial(self._complete, request))
         except TimeoutError:
             raise timed_out("request did not complete within requested timeout - context deadline exceeded") from None
         finally:
@@ -132,7 +133,7 @@ class Door:
         assert isinstance(reply, Answer)
         return answered(reply, wanted)
 
-    async def _read(
+    def _read(
         self,
         request: Request,
         resource: Resource,
@@ -142,15 +143,11 @@ class Door:
         warnings: list[str],
         visit: Visit,
     ) -> ApiRequest:
-        """The API's request out of the wire's. Who asks is for the gate to find."""
+        """The API's request out of the wire's, but for its body. Who asks is for the gate to find."""
         if resource.warning:
             warnings.append(resource.warning)
-        body = None
-        if verb in ("create", "update", "patch") and not is_connect(target):
-            body = await read_body(request, patch=verb == "patch", custom=resource.custom)
-        options = read_options(verb, request.query, body.media_type if body is not None else "")
-        if verb in ("delete", "deletecollection"):
-            options = await read_delete_options(request, options, self._from_protobuf)
+        media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        options = read_options(verb, request.query, media_type)
         name = target.name
         if verb == "watch" and name:  # legacy: one object's watch
             options, name = _only(options, name), ""
@@ -164,15 +161,24 @@ class Door:
             path=target.rest,
             options=options,
             view=wanted.view,
-            body=body,
             agent=visit.agent,
             audit_id=visit.audit_id,
             warn=warnings,
             notes={},
         )
 
+    async def _complete(self, request: Request, asked: ApiRequest) -> ApiRequest:
+        """The request with its body."""
+        if asked.verb in ("create", "update", "patch"):
+            body = await read_body(request, patch=asked.verb == "patch", custom=asked.resource.custom)
+            return msgspec.structs.replace(asked, body=body)
+        if asked.verb in ("delete", "deletecollection"):
+            options = await read_delete_options(request, asked.options, self._from_protobuf)
+            return msgspec.structs.replace(asked, options=options)
+        return asked
+
     async def _watch(self, visit: Visit, request: Request, asked: ApiRequest, key: Key) -> Reply | None:
-        reply = await self._gate.perform(visit, asked, "watch")
+        reply = await self._gate.perform(visit, asked, "watch", _as_it_is)
         if isinstance(reply, Answer):
             return Reply(reply.code, {"Content-Type": JSON}, reply.document())
         assert isinstance(reply, Stream)
@@ -184,6 +190,10 @@ class Door:
             await send_messages(request, events)
             return None
         return Reply(200, {"Content-Type": JSON}, events, STALL_SECONDS)
+
+
+async def _as_it_is(asked: ApiRequest) -> ApiRequest:
+    return asked
 
 
 def visit_of(request: Request) -> Visit:

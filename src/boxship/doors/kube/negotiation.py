@@ -13,11 +13,12 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 ANSWERS = (JSON, YAML)
 STREAMS = (JSON,)
 BODIES = (JSON, YAML, PROTOBUF)
+APPLY = "application/apply-patch+yaml"
 PATCHES = (
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
+    APPLY,
 )
 CUSTOM_PATCHES = tuple(name for name in PATCHES if "strategic" not in name)
 META_GROUP = "meta.k8s.io"
