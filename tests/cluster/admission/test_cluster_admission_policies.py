@@ -355,3 +355,13 @@ def test_a_typed_check_warns_of_fields_that_the_kinds_do_not_have() -> None:
     (warning,) = type_warnings(made, lambda: iter([(pods, type_of(pods))]))
     assert warning["fieldRef"] == "spec.validations[0].expression"
     assert warning["warning"].startswith("v1, Kind=Pod: ERROR: <input>:1:12: undefined field 'containres'")
+
+
+async def test_long_work_is_done_beside_and_ends() -> None:
+    many = {"numbers": list(range(60))}
+    made = {**pod(), "many": many}
+    holds = "object.many.numbers.all(a, object.many.numbers.all(b, a + b >= 0))"
+    assert await refusal(bound(policy(holds)), write("v1/pods", made)) == ""
+    endless = holds.replace("a + b >= 0", "object.many.numbers.all(c, object.many.numbers.all(d, a + b + c + d >= 0))")
+    got = await refusal(bound(policy(endless)), write("v1/pods", made))
+    assert "operation cancelled: actual cost limit exceeded" in got

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from boxship.cluster.api.admission import Attributes, Lookup
 from boxship.cluster.api.admission.policies.authorizer import Decide
-from boxship.cluster.api.admission.policies.variables import DECLARED, compiled, frame_for
+from boxship.cluster.api.admission.policies.variables import DECLARED, compiled, evaluated, frame_for
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.cel import environment
 from boxship.cluster.objects.cel.environment import Frame, Program
@@ -56,7 +56,10 @@ class MatchConditions:
         """Raises Failure where no condition is false and one errs."""
         try:
             programs = [webhook_condition(str(condition.get("expression") or "")) for condition in wanted]
-            return hold(programs, frame_for(attributes, request, None, self._decide))
+            return await evaluated(
+                lambda budget: frame_for(attributes, request, None, self._decide, budget=budget),
+                lambda frame: hold(programs, frame),
+            )
         except (ConditionError, Invalid) as wrong:
             raise forbidden(attributes.request.resource, attributes.name, str(wrong)) from None
 

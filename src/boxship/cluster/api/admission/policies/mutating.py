@@ -10,7 +10,7 @@ from boxship.cluster.api.admission.policies.authorizer import Decide
 from boxship.cluster.api.admission.policies.compiled import Mutation
 from boxship.cluster.api.admission.policies.concerned import Concerned, KindOf, Use
 from boxship.cluster.api.admission.policies.requests import Requests
-from boxship.cluster.api.admission.policies.variables import frame_for
+from boxship.cluster.api.admission.policies.variables import evaluated, frame_for
 from boxship.cluster.api.admission.webhooks.matching import Others
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.apply import extent, merging, shapes
@@ -80,20 +80,33 @@ class MutatingAdmissionPolicy:
         namespace = await conditions.namespace_of(attributes, self._lookup)
         for place, mutation in enumerate(policy.mutations):
             request = await self._requests.of(attributes, use.resource)
-            frame = frame_for(attributes, request, namespace, self._decide, use.params, policy.variables)
-            if place == 0:
-                try:
-                    if policy.conditions and not conditions.hold(policy.conditions, frame):
-                        return
-                except conditions.ConditionError as wrong:
-                    raise Unusable(str(wrong)) from None
-            before = request["object"]
-            made = _mutated(mutation, before, frame, self._type_of(use.resource))
+            before, type_ = request["object"], self._type_of(use.resource)
+
+            def frame(budget: int, request: Object = request) -> Frame:
+                return frame_for(attributes, request, namespace, self._decide, use.params, policy.variables, budget)
+
+            def work(
+                frame: Frame, first: bool = place == 0, mutation: Mutation = mutation, type_: Type | None = type_
+            ) -> Object | None:
+                if first and not _wanted(use, frame):
+                    return None
+                return _mutated(mutation, frame.variables["object"], frame, type_)
+
+            made = await evaluated(frame, work)
+            if made is None:
+                return
             for key in UNCHANGED:
                 if made.get("metadata", {}).get(key) != before.get("metadata", {}).get(key):
                     raise Unusable(f"metadata.{key} may not be changed")
             made = await self._requests.back(attributes, made, use.resource)
             attributes.object = self._finish(made, attributes.request.resource)
+
+
+def _wanted(use: Use, frame: Frame) -> bool:
+    try:
+        return conditions.hold(use.policy.conditions, frame)
+    except conditions.ConditionError as wrong:
+        raise Unusable(str(wrong)) from None
 
 
 def _mutated(mutation: Mutation, before: Object, frame: Frame, type_: Type | None) -> Object:

@@ -11,7 +11,7 @@ from boxship.cluster.api.admission.policies.authorizer import Decide
 from boxship.cluster.api.admission.policies.compiled import Policy, Validation
 from boxship.cluster.api.admission.policies.concerned import Concerned, KindOf, Use
 from boxship.cluster.api.admission.policies.requests import Requests
-from boxship.cluster.api.admission.policies.variables import frame_for
+from boxship.cluster.api.admission.policies.variables import evaluated, frame_for
 from boxship.cluster.api.admission.webhooks.matching import Others
 from boxship.cluster.objects.cel import environment
 from boxship.cluster.objects.cel.environment import Frame
@@ -33,6 +33,9 @@ class Broken(msgspec.Struct, frozen=True):
     index: int = 0
 
 
+Outcome = tuple[list[Broken], list[tuple[str, str]]]
+
+
 class ValidatingAdmissionPolicy:
     """Implements Plugin."""
 
@@ -51,36 +54,48 @@ class ValidatingAdmissionPolicy:
         broken: list[Broken] = []
         audits: dict[str, list[str]] = {}
         async for use in self._concerned.find(attributes):
-            broken += await self._evaluate(use, attributes, audits)
+            found, noted = await self._evaluate(use, attributes)
+            broken += found
+            for key, text in noted:
+                audits.setdefault(key, []).append(text)
         for key, texts in audits.items():
             attributes.request.notes[key] = ", ".join(dict.fromkeys(texts))
         denied = _told(broken, attributes)
         if denied is not None:
             raise _refusal(denied, attributes)
 
-    async def _evaluate(self, use: Use, attributes: Attributes, audits: dict[str, list[str]]) -> list[Broken]:
+    async def _evaluate(self, use: Use, attributes: Attributes) -> Outcome:
         policy = use.policy
         if use.problem:
-            return [] if policy.ignores else [Broken(use, use.problem)]
+            return ([] if policy.ignores else [Broken(use, use.problem)]), []
         request = await self._requests.of(attributes, use.resource)
         namespace = await conditions.namespace_of(attributes, self._lookup)
-        frame = frame_for(attributes, request, namespace, self._decide, use.params, policy.variables)
+
+        def frame(budget: int) -> Frame:
+            return frame_for(attributes, request, namespace, self._decide, use.params, policy.variables, budget)
+
+        return await evaluated(frame, lambda made: _outcome(use, made))
+
+
+def _outcome(use: Use, frame: Frame) -> Outcome:
+    """What is broken, and what the audit is told."""
+    policy = use.policy
+    try:
+        if policy.conditions and not conditions.hold(policy.conditions, frame):
+            return [], []
+    except conditions.ConditionError as wrong:
+        return ([] if policy.ignores else [Broken(use, str(wrong))]), []
+    broken, noted = _judged(use, policy, frame), []
+    for key, program in policy.audits:
         try:
-            if policy.conditions and not conditions.hold(policy.conditions, frame):
-                return []
-        except conditions.ConditionError as wrong:
-            return [] if policy.ignores else [Broken(use, str(wrong))]
-        broken = _judged(use, policy, frame)
-        for key, program in policy.audits:
-            try:
-                text = environment.run(program, frame)
-            except Failed as failed:
-                if not policy.ignores:
-                    broken.append(Broken(use, f"expression '{program.text}' resulted in error: {failed}"))
-                continue
-            if isinstance(text, str) and text.strip():
-                audits.setdefault(f"{policy.name}/{key}", []).append(text.strip()[:ANNOTATION_LIMIT])
-        return broken
+            text = environment.run(program, frame)
+        except Failed as failed:
+            if not policy.ignores:
+                broken.append(Broken(use, f"expression '{program.text}' resulted in error: {failed}"))
+            continue
+        if isinstance(text, str) and text.strip():
+            noted.append((f"{policy.name}/{key}", text.strip()[:ANNOTATION_LIMIT]))
+    return broken, noted
 
 
 def _judged(use: Use, policy: Policy, frame: Frame) -> list[Broken]:

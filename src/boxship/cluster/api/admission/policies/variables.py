@@ -1,7 +1,8 @@
 """What an expression of a policy sees, and the values of that for one write."""
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from boxship.cluster.api.admission import Attributes
 from boxship.cluster.api.admission.policies import authorizer
@@ -15,6 +16,9 @@ from boxship.cluster.objects.cel.functions import Library, library
 from boxship.cluster.objects.cel.kinds import BOOL, DYN, STRING, Kind, list_of, map_of
 
 POLICY_BUDGET = 600_000  # steps of all expressions of a policy on one write
+QUICK_BUDGET = 3_000  # steps, some milliseconds, that are taken while everybody waits
+
+Result = TypeVar("Result")
 
 _GVK = Kind("object", schema={"group": STRING, "version": STRING, "kind": STRING})
 _GVR = Kind("object", schema={"group": STRING, "version": STRING, "resource": STRING})
@@ -102,6 +106,7 @@ def frame_for(
     decide: Decide,
     params: Object | None = None,
     programs: Mapping[str, Program] | None = None,
+    budget: int = POLICY_BUDGET,
 ) -> Frame:
     """The values of one write. `request` holds the objects in the version that the policy speaks of."""
     asked = attributes.request
@@ -113,7 +118,22 @@ def frame_for(
         "authorizer": Asker(decide, asked.user, of_request(asked)),
         "params": params,
     }
-    frame = Frame(values, POLICY_BUDGET)
+    frame = Frame(values, budget)
     if programs:
         values["variables"] = Lazy(programs, frame)
     return frame
+
+
+async def evaluated(make: Callable[[int], Frame], work: Callable[[Frame], Result]) -> Result:
+    """What `work` makes of a frame with a budget. Work that is not done at once is begun again in a thread, so that
+    nobody waits for it but who asked."""
+    frame = make(QUICK_BUDGET)
+    try:
+        result = work(frame)
+    except Exception:
+        if frame.budget >= 0:
+            raise
+    else:
+        if frame.budget >= 0:
+            return result
+    return await asyncio.to_thread(lambda: work(make(POLICY_BUDGET)))
