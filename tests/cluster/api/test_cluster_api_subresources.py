@@ -125,7 +125,11 @@ async def test_evictions_ask_the_budget(asker: Asker) -> None:
     assert failure.causes[0].message == "The disruption budget p needs 2 healthy pods and has 3 currently"
     assert failure.causes[0].reason == "DisruptionBudget"
     await asker.create(PODS, "default", pod("pending"))
-    await post(asker, f"{PODS}/eviction", "pending", {"metadata": {"name": "pending"}})
+    old = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "pending"}}
+    await post(asker, f"{PODS}/eviction", "pending", {**old, "deleteOptions": {"dryRun": ["All"]}})
+    await asker.get(PODS, "default", "pending")
+    await post(asker, f"{PODS}/eviction", "pending", old)
+    await refused(404, "", asker.get(PODS, "default", "pending"))
     await refused(404, "", post(asker, f"{PODS}/eviction", "none", {"metadata": {"name": "none"}}))
 
 

@@ -72,7 +72,7 @@ class PodRequests:
         return Answer(201, DONE)
 
     async def evict(self, request: Request) -> Answer:
-        eviction = await self._read(request, "policy", "v1", "Eviction")
+        eviction = await self._read(request, "policy", "v1", "Eviction", ("policy/v1beta1",))
         name = eviction["metadata"].get("name") or request.name
         if name != request.name:
             raise bad_request(f"name in URL does not match name in Eviction object: {request.name} {name}")
@@ -82,7 +82,7 @@ class PodRequests:
         if pod is None:
             raise not_found(pods, name)
         if not _may_always_go(pod):
-            await self._ask_budget(request, pods, pod)
+            await self._ask_budget(msgspec.structs.replace(request, options=options), pods, pod)
         delete = msgspec.structs.replace(request, verb="delete", subresource="", body=None, options=options)
         await self._deleting.delete_object(delete, self._catalog.definition(pods))
         return Answer(201, DONE)
@@ -116,11 +116,13 @@ class PodRequests:
 
         await self._writing.change(charge, definition, build, status(definition), admitted=False)
 
-    async def _read(self, request: Request, group: str, version: str, kind: str) -> Object:
-        """The object that was posted, checked and admitted."""
+    async def _read(self, request: Request, group: str, version: str, kind: str, older: Sequence[str] = ()) -> Object:
+        """The object that was posted, checked and admitted. `older` apiVersions of the same fields are taken, too."""
         assert request.body is not None
         value, twice = read_object(request.body, self._catalog.schemas, (group, version, kind))
         expected = f"{group}/{version}" if group else version
+        if value.get("apiVersion") in older:
+            value["apiVersion"] = expected
         if (value.get("apiVersion") or expected, value.get("kind") or kind) != (expected, kind):
             raise bad_request(f"the object provided is unrecognized (must be of type {kind})")
         type_ = self._catalog.schemas.type_of(group, version, kind)

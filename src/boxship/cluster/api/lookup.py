@@ -11,7 +11,7 @@ from boxship.cluster.api.storage import Storage, decode, prefix_of
 from boxship.cluster.objects import Object
 from boxship.store import Entry
 
-DECODED_LIMIT = 2_000  # objects that are kept decoded
+DECODED_BYTES = 1 << 20  # of stored values that are kept decoded, which takes ten times as much
 
 
 class StoredObjects:
@@ -20,7 +20,8 @@ class StoredObjects:
     def __init__(self, storage: Storage, catalog: Catalog) -> None:
         self._storage = storage
         self._catalog = catalog
-        self._decoded: dict[str, tuple[int, Object]] = {}
+        self._decoded: dict[str, tuple[int, Object, int]] = {}
+        self._bytes = 0
 
     async def get(self, resource: str, namespace: str, name: str) -> Object | None:
         found = self._catalog.at(resource)
@@ -42,12 +43,15 @@ class StoredObjects:
 
     def _object(self, entry: Entry) -> Object:
         known = self._decoded.get(entry.key)
-        if known is not None and known[0] == entry.modified:
-            return known[1]
-        object = decode(entry.value, entry.modified)
-        if len(self._decoded) >= DECODED_LIMIT:
-            for key in [key for key, _ in zip(self._decoded, range(DECODED_LIMIT // 4), strict=False)]:
-                del self._decoded[key]
-        self._decoded.pop(entry.key, None)
-        self._decoded[entry.key] = (entry.modified, object)
+        if known is not None:
+            if known[0] == entry.modified:
+                return known[1]
+            del self._decoded[entry.key]
+            self._bytes -= known[2]
+        object, size = decode(entry.value, entry.modified), len(entry.value)
+        self._decoded[entry.key] = (entry.modified, object, size)
+        self._bytes += size
+        while self._bytes > DECODED_BYTES:
+            oldest = next(iter(self._decoded))
+            self._bytes -= self._decoded.pop(oldest)[2]
         return object
