@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import apply_kit as kit
+import msgspec
 import pytest
 from apply_kit import applied, owners, thing, updated
 
@@ -375,3 +376,17 @@ def test_what_is_always_there_is_not_owned_for_being_empty() -> None:
     assert owned["f:spec"]["f:template"] == {
         "f:spec": {"f:containers": {'k:{"name":"a"}': {".": {}, "f:name": {}}}},
     }
+
+
+def test_what_becomes_atomic_is_owned_as_a_whole() -> None:
+    live = applied(None, {"struct": {"a": "1"}, "items": [{"key": "k"}]})
+    spec = kit.THING.fields["spec"]
+    whole = msgspec.structs.replace(spec.fields["struct"], atomic=True)
+    listed = msgspec.structs.replace(spec.fields["items"], list_type="atomic")
+    later = msgspec.structs.replace(spec, fields={**spec.fields, "struct": whole, "items": listed})
+    type_ = msgspec.structs.replace(kit.THING, fields={**kit.THING.fields, "spec": later})
+    with pytest.raises(Failure, match=r"2 conflicts: conflicts with .one.:\n- \.spec\.items\n- \.spec\.struct"):
+        applied(live, {"struct": {"b": "2"}, "items": []}, "two", type_=type_)
+    again = applied(live, {"struct": {"b": "2"}, "items": []}, at=1, type_=type_)
+    assert again["spec"] == {"struct": {"b": "2"}, "items": []}
+    assert owners(again) == {"one": {"f:items": {}, "f:struct": {}}}

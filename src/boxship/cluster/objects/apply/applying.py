@@ -37,7 +37,7 @@ def apply(
     An apply that changes nothing gives back an object equal to the live one."""
     _check(live, applied, type_, api_version)
     before = (live or {}).get("metadata", {}).get("managedFields") or []
-    managed = entries.read(before, trusted=True)
+    managed = entries.refitted(entries.read(before, trusted=True), type_)
     live_value = _without_managed(live) if live else {}
     moment = entries.stamp(now)
     if not managed and live:

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from boxship.cluster.objects.apply import fields
+from boxship.cluster.objects.apply import extent, fields
 from boxship.cluster.objects.apply.fields import Fields
+from boxship.cluster.objects.schema.types import Type
 from boxship.errors import Invalid
 
 APPLY, UPDATE = "Apply", "Update"
@@ -110,6 +111,13 @@ def _written(entry: Entry) -> dict[str, Any]:
     if entry.subresource:
         item["subresource"] = entry.subresource
     return item
+
+
+def refitted(managed: Managed, type_: Type | None) -> Managed:
+    """Entries after the schema of a custom kind may have changed."""
+    if type_ is None or type_.name:
+        return managed
+    return {name: with_fields(entry, extent.fitted(entry.fields, type_)) for name, entry in managed.items()}
 
 
 def with_fields(entry: Entry, owned: Fields) -> Entry:

@@ -78,15 +78,37 @@ def with_named(node: Fields, type_: Type | None) -> Fields:
         if not below:
             result[key] = below
             continue
-        if key.startswith("f:"):
-            name = key[2:]
-            inner = with_named(below, child_type(type_, name))
-            if is_named(type_, name) and fields.SELF not in inner:
-                inner = {fields.SELF: {}, **inner}
-        else:
-            inner = with_named(below, type_.items if type_ is not None else None)
+        inner = with_named(below, _below(type_, key))
+        if key.startswith("f:") and is_named(type_, key[2:]) and fields.SELF not in inner:
+            inner = {fields.SELF: {}, **inner}
         result[key] = inner
     return result
+
+
+def fitted(owned: Fields, type_: Type | None) -> Fields:
+    """The set as the schema is now: what has become atomic since is owned as a whole by who owned a part of it."""
+    changed: Fields = {}
+    for key, node in owned.items():
+        if not node:
+            continue
+        below = _below(type_, key)
+        if below is None:
+            continue
+        inner = {} if _is_atomic(below) else fitted(node, below)
+        if inner is not node:
+            changed[key] = inner
+    return {**owned, **changed} if changed else owned
+
+
+def _below(type_: Type | None, element: str) -> Type | None:
+    """The type of what a path element leads to."""
+    if element.startswith("f:"):
+        return child_type(type_, element[2:])
+    return type_.items if type_ is not None else None
+
+
+def _is_atomic(type_: Type) -> bool:
+    return type_.atomic or (type_.form is Form.LIST and type_.list_type == "atomic")
 
 
 def problems(value: Any, type_: Type | None, path: str = "") -> Iterator[str]:

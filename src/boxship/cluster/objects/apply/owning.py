@@ -57,6 +57,7 @@ def update_managed(
     metadata = new.setdefault("metadata", {})
     before = (old or {}).get("metadata", {}).get("managedFields")
     managed = _managed_of(before, metadata.get("managedFields"), subresource)
+    managed = entries.refitted(managed, type_)
     if managed or old is None:
         changes = compared(old or {}, new, type_).excluding(ignored)
         entry = Entry(manager or "unknown", operation, api_version, subresource, entries.stamp(now))
