@@ -1,0 +1,213 @@
+"""Rights over stored roles: granted ones hold at once, nobody gives away what he has not, nodes see what is theirs."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from world_kit import World, running_world
+
+from boxship.cluster.api.authorization.nodes import Nodes
+from boxship.cluster.api.request import Ask, User
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+
+together = pytest.mark.asyncio(loop_scope="module")  # on the loop of the module's world
+RBAC = "rbac.authorization.k8s.io"
+ROLES, BINDINGS = f"{RBAC}/v1/roles", f"{RBAC}/v1/rolebindings"
+NODE = User("system:node:one", ("system:nodes", "system:authenticated"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with running_world(tmp_path_factory.mktemp("world"), with_controllers=False) as running:
+        yield running
+
+
+def user(name: str, *groups: str) -> User:
+    return User(name, (*groups, "system:authenticated"))
+
+
+def role(name: str, *rules: tuple[str, str, str]) -> Object:
+    made = [
+        {"verbs": verbs.split(), "apiGroups": [group], "resources": resources.split()}
+        for verbs, group, resources in rules
+    ]
+    return {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": name}, "rules": made}
+
+
+def binding(name: str, kind: str, target: str, who: str) -> Object:
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": kind, "name": target},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": who}],
+    }
+
+
+@together
+async def test_a_granted_right_holds_at_once(world: World) -> None:
+    ask = Ask(user("grete"), "get", resource="pods", namespace="default")
+    await world.client.create(ROLES, "default", role("reading", ("get", "", "pods")))
+    assert not (await world.authorizer.authorize(ask)).allowed
+    await world.client.create(BINDINGS, "default", binding("grete", "Role", "reading", "grete"))
+    assert (await world.authorizer.authorize(ask)).allowed
+    await world.client.delete(BINDINGS, "default", "grete")
+    await world.authorizer._mirror.refresh()
+    with pytest.raises(Failure) as refused:
+        await world.authorizer.check(ask)
+    assert 'the Role "reading" or the ClusterRole "' in str(refused.value)
+
+
+@together
+async def test_nobody_gives_away_what_he_has_not(world: World) -> None:
+    joe = world.client_of(user("joe"))
+    await world.client.create(BINDINGS, "default", binding("joe", "ClusterRole", "system:aggregate-to-admin", "joe"))
+    await world.client.create(BINDINGS, "default", binding("joe2", "Role", "reading", "joe"))
+    await joe.create(ROLES, "default", role("same", ("get", "", "pods")))
+    with pytest.raises(Failure) as refused:
+        await joe.create(ROLES, "default", role("more", ("get list", "", "pods"), ("get", "", "secrets")))
+    assert str(refused.value) == (
+        'roles.rbac.authorization.k8s.io "more" is forbidden: user "joe" (groups=["system:authenticated"]) is '
+        "attempting to grant RBAC permissions not currently held:\n"
+        '{APIGroups:[""], Resources:["pods"], Verbs:["list"]}\n'
+        '{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}'
+    )
+    with pytest.raises(Failure, match="not currently held"):
+        await joe.create(BINDINGS, "default", binding("x", "ClusterRole", "cluster-admin", "joe"))
+    with pytest.raises(Failure, match=r'clusterroles\.rbac\.authorization\.k8s\.io "nobody" not found'):
+        await joe.create(BINDINGS, "default", binding("x", "ClusterRole", "nobody", "joe"))
+    await joe.create(BINDINGS, "default", binding("y", "Role", "same", "jack"))
+    with pytest.raises(Failure, match="not currently held"):
+        await joe.patch(ROLES, "default", "same", {"rules": role("", ("*", "*", "*"))["rules"]})
+
+
+@together
+async def test_bind_and_escalate_are_rights_of_their_own(world: World) -> None:
+    rules = [
+        {"verbs": ["bind"], "apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": ["edit"]},
+        {"verbs": ["escalate"], "apiGroups": [RBAC], "resources": ["roles"]},
+    ]
+    made = {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": "granting"}, "rules": rules}
+    await world.client.create(ROLES, "default", made)
+    await world.client.create(BINDINGS, "default", binding("anna", "Role", "granting", "anna"))
+    anna = world.client_of(user("anna"))
+    await anna.create(BINDINGS, "default", binding("by-anna", "ClusterRole", "edit", "jack"))
+    with pytest.raises(Failure, match="not currently held"):
+        await anna.create(BINDINGS, "default", binding("by-anna2", "ClusterRole", "system:aggregate-to-edit", "jack"))
+    await anna.create(ROLES, "default", role("by-anna", ("*", "*", "*")))
+
+
+@together
+async def test_only_masters_gather_cluster_roles(world: World) -> None:
+    made = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "gathering"},
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
+    }
+    with pytest.raises(Failure, match="must have cluster-admin privileges to use the aggregationRule"):
+        await world.client_of(user("joe")).create(f"{RBAC}/v1/clusterroles", "", made)
+    await world.client.create(f"{RBAC}/v1/clusterroles", "", made)
+
+
+def pod(name: str, node: str, secret: str) -> Object:
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "nodeName": node,
+            "serviceAccountName": "default",
+            "containers": [],
+            "volumes": [
+                {"name": "a", "secret": {"secretName": secret}},
+                {"name": "b", "persistentVolumeClaim": {"claimName": "c"}},
+            ],
+        },
+    }
+
+
+def told(nodes: Nodes, resource: Any, namespace: str, name: str, object: Object | None) -> None:
+    nodes._told(resource, namespace, name, object)
+
+
+@together
+async def test_a_node_sees_what_its_pods_need(world: World) -> None:
+    nodes = Nodes(world.storage)
+    pods, volumes = world.catalog.at("v1/pods"), world.catalog.at("v1/persistentvolumes")
+    told(nodes, pods, "default", "web", pod("web", "one", "key"))
+    told(nodes, pods, "default", "other", pod("other", "two", "theirs"))
+    claim = {"namespace": "default", "name": "c"}
+    csi = {"nodeStageSecretRef": {"namespace": "kube-system", "name": "disk"}}
+    told(nodes, volumes, "", "v", {"spec": {"claimRef": claim, "csi": csi}})
+
+    def allowed(verb: str, resource: str, namespace: str, name: str, **more: str) -> bool:
+        return nodes.decide("one", Ask(NODE, verb, resource=resource, namespace=namespace, name=name, **more)).allowed
+
+    assert allowed("get", "secrets", "default", "key")
+    assert allowed("watch", "secrets", "default", "key")
+    assert not allowed("get", "secrets", "default", "theirs")
+    assert not allowed("list", "secrets", "default", "")
+    assert not allowed("update", "secrets", "default", "key")
+    assert allowed("get", "secrets", "kube-system", "disk")
+    assert allowed("get", "persistentvolumes", "", "v")
+    assert allowed("create", "serviceaccounts", "default", "default", subresource="token")
+    assert not allowed("create", "serviceaccounts", "other", "default", subresource="token")
+    assert allowed("get", "pods", "default", "web")
+    assert not allowed("get", "pods", "default", "other")
+    assert allowed("list", "pods", "", "", field_selector="spec.nodeName=one")
+    assert not allowed("list", "pods", "", "")
+    assert allowed("patch", "nodes", "", "one", subresource="status")
+    assert allowed("update", "leases", "kube-node-lease", "one", group="coordination.k8s.io")
+    assert not allowed("update", "leases", "kube-node-lease", "two", group="coordination.k8s.io")
+    told(nodes, pods, "default", "web", None)
+    assert not allowed("get", "secrets", "default", "key")
+    assert not allowed("get", "secrets", "kube-system", "disk")
+
+
+@together
+async def test_a_nodes_first_question_is_answered_from_the_store(world: World) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}}
+    await world.client.create("v1/secrets", "default", secret)
+    ask = Ask(NODE, "get", resource="secrets", namespace="default", name="key")
+    assert not (await world.authorizer.authorize(ask)).allowed
+    with pytest.raises(Failure, match='no relationship found between node "one" and this object'):
+        await world.authorizer.check(ask)
+    made = {**pod("p", "one", "key"), "apiVersion": "v1"}
+    made["spec"] = {**made["spec"], "containers": [{"name": "a", "image": "x"}]}
+    await world.itself.create("v1/pods", "default", made)
+    assert (await world.authorizer.authorize(ask)).allowed
+    assert (await world.authorizer.authorize(Ask(NODE, "get", resource="nodes", name="one"))).allowed
+
+
+@together
+async def test_reviews_say_the_same(world: World) -> None:
+    spec = {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}, "user": "joe"}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    answer = await world.client.create("authorization.k8s.io/v1/subjectaccessreviews", "", review)
+    assert answer["status"] == {
+        "allowed": True,
+        "reason": 'RBAC: allowed by RoleBinding "joe2/default" of Role "reading" to User "joe"',
+    }
+    own = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}}
+    path = "authorization.k8s.io/v1/selfsubjectrulesreviews"
+    rules = (await world.client_of(user("joe")).create(path, "", own))["status"]
+    assert {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]} in rules["resourceRules"]
+    assert rules["incomplete"] is False
+    who = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = await world.client_of(user("joe", "team")).create("authentication.k8s.io/v1/selfsubjectreviews", "", who)
+    assert answer["status"]["userInfo"] == {"username": "joe", "groups": ["team", "system:authenticated"]}
+
+
+@together
+async def test_the_anonymous_may_look_at_our_health_alone(world: World) -> None:
+    nobody = User("system:anonymous", ("system:unauthenticated",))
+    admin = {**binding("anybody", "ClusterRole", "cluster-admin", "system:anonymous"), "kind": "ClusterRoleBinding"}
+    await world.client.create(f"{RBAC}/v1/clusterrolebindings", "", admin)
+    await world.authorizer._mirror.refresh()
+    assert world.authorizer.decide(Ask(nobody, "get", path="/readyz")).allowed
+    refused = Ask(nobody, "get", resource="pods")
+    decision = await world.authorizer.authorize(refused)
+    assert not decision.allowed
+    assert world.authorizer.refusal(refused, decision).code == 401
