@@ -255,3 +255,37 @@ async def test_index_version_and_metrics() -> None:
         shown = (await text(place, "/metrics"))[1]
         assert 'apiserver_request_total{code="404",group="",resource="configmaps",scope="resource",' in shown
         assert 'apiserver_request_duration_seconds_bucket{group="",resource="configmaps"' in shown
+
+
+async def test_nobody_unknown_makes_us_read_his_body() -> None:
+    read: list[int] = []
+
+    async def endless() -> Any:
+        while True:
+            read.append(1)
+            yield b"x" * 1024
+
+    async with running_door() as place:
+        for user, code in (("wrong", 401), ("nobody", 403)):
+            headers = {"X-User": user, "Content-Type": "application/json"}
+            assert (await place.call("POST", MAPS, endless(), headers)).status == code
+        assert not read
+        headers = {"Content-Type": "application/json"}
+        assert (await place.call("POST", MAPS, endless(), headers)).status == 413
+        assert len(read) == 3 * 1024 + 1
+
+
+async def test_long_yaml_is_read_like_short_yaml() -> None:
+    async with running_door() as place:
+        lines = "".join(f"  k{number}: 'v{number}'\n" for number in range(2000))
+        text = f"kind: ConfigMap\napiVersion: v1\nmetadata: {{name: long}}\ndata:\n{lines}  k0: 'twice'\n".encode()
+        status, refused = await place.ask(
+            "POST", f"{MAPS}?fieldValidation=Strict", text, Content_Type="application/yaml"
+        )
+        assert status == 400 and 'line 2005: key "k0" already set in map' in refused["message"]
+        answer = await place.call("POST", MAPS, text, {"Content-Type": "application/yaml"})
+        assert answer.status == 201 and "already set in map" in answer.headers["Warning"]
+        text = text.replace(b"name: long", b"name: other")
+        target = f"{MAPS}/other?fieldManager=me"
+        status, made = await place.ask("PATCH", target, text, Content_Type="application/apply-patch+yaml")
+        assert status == 201 and made["data"]["k0"] == "twice"
