@@ -13,6 +13,8 @@ from boxship.cluster.api.drafts import PlainChain
 from boxship.cluster.api.request import Answer, Body
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
+from boxship.store import Entry
+from boxship.store.memory import MemoryStore
 
 PATH = "v1/configmaps"
 
@@ -230,3 +232,41 @@ async def test_verbs_that_a_resource_has_not(asker: Asker) -> None:
     request = asker.request("get", PATH, "default", "a")
     unknown = msgspec.structs.replace(request, subresource="nothing")
     await refused(404, "the server could not find the requested resource", asker.api.perform(unknown))
+
+
+class Behind(MemoryStore):
+    """A store whose quick looks are answered from what was there before the last `keep`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copy: dict[str, Entry | None] = {}
+
+    async def keep(self, key: str) -> None:
+        self.copy[key] = await super().get(key)
+
+    async def get(self, key: str, *, fresh: bool = True) -> Entry | None:
+        return self.copy[key] if not fresh and key in self.copy else await super().get(key)
+
+
+async def test_a_copy_that_is_behind_decides_nothing() -> None:
+    store = Behind()
+    async with running(store) as asker:
+        key = "/registry/configmaps/default/a"
+        await store.keep(key)
+        first = await asker.create(PATH, "default", config_map("a", {"k": "1"}))
+        assert (await asker.patch(PATH, "default", "a", {"data": {"n": "1"}}))["data"] == {"k": "1", "n": "1"}
+        await asker.delete(PATH, "default", "a")
+        await asker.create(PATH, "default", config_map("a", {"k": "1"}))
+        await store.keep(key)
+        second = await asker.update(PATH, "default", config_map("a", {"k": "2"}))
+        assert (await asker.update(PATH, "default", config_map("a", {"k": "1"})))["data"] == {"k": "1"}
+        await refused(409, "has been modified", asker.update(PATH, "default", second))
+        await store.keep(key)
+        held = await asker.patch(PATH, "default", "a", {"metadata": {"finalizers": ["example.com/x"]}})
+        await asker.delete(PATH, "default", "a")
+        going = await asker.get(PATH, "default", "a")
+        assert going["metadata"]["deletionTimestamp"] and held["metadata"]["uid"] != first["metadata"]["uid"]
+        await store.keep(key)
+        await asker.patch(PATH, "default", "a", {"metadata": {"finalizers": None}})
+        await refused(404, "not found", asker.delete(PATH, "default", "a"))
+        await refused(404, "not found", asker.patch(PATH, "default", "a", {"data": {"k": "3"}}))

@@ -103,12 +103,26 @@ class Deleting:
         for attempt in range(ATTEMPTS):
             lock = self._locks.hold(key) if attempt else contextlib.nullcontext()
             async with lock:
-                entry = await self._storage.get(resource, request.namespace, request.name)
-                if entry is None:
-                    raise not_found(resource, request.name)
-                with contextlib.suppress(Lost):
-                    return await self._delete(request, definition, entry)
+                certain = attempt > 0  # as in Writing.change
+                entry = await self._storage.get(resource, request.namespace, request.name, fresh=certain)
+                try:
+                    if entry is None:
+                        raise not_found(resource, request.name)
+                    made = await self._delete(request, definition, entry)
+                except Lost:
+                    continue
+                except Failure:
+                    if certain or await self._is_newest(key, entry):
+                        raise
+                    continue
+                if certain or made[0] is not entry or await self._is_newest(key, entry):
+                    return made
         raise conflict(resource, request.name)
+
+    async def _is_newest(self, key: str, entry: Entry | None) -> bool:
+        """Whether nobody has written since the entry was looked at."""
+        now = await self._storage.store.get(key)
+        return (now.modified if now else 0) == (entry.modified if entry else 0)
 
     async def _delete(self, request: Request, definition: Definition, entry: Entry) -> tuple[Entry, bool]:
         """One try on one state. Raises Lost."""

@@ -122,6 +122,7 @@ class Writing:
 
     async def _apply(self, request: Request, definition: Definition, way: Way) -> Answer:
         value, twice = patching.read_applied(request)
+        apply.check_applied(value, definition.request_type)
         applied = await self._steps.read(request, definition, value, twice, defaults=False)
         entry, code = await self._merge(request, definition, applied, way)
         return await self._reading.answer(definition, request, entry, code)
@@ -166,14 +167,29 @@ class Writing:
         for attempt in range(ATTEMPTS):
             lock = self._locks.hold(key) if attempt else contextlib.nullcontext()
             async with lock:
-                entry = await self._storage.get(request.resource, request.namespace, request.name)
+                # The first look may be at a copy that is a moment behind; nothing is decided by that but a commit,
+                # which compares, until it is known that the copy was the truth.
+                certain = attempt > 0
+                entry = await self._storage.get(request.resource, request.namespace, request.name, fresh=certain)
                 try:
                     if entry is None:
-                        return await self._change_nothing(request, definition, build, creates, managed), 201
-                    return await self._change(request, definition, build, way, entry, managed, admitted), 200
+                        made = await self._change_nothing(request, definition, build, creates, managed), 201
+                    else:
+                        made = await self._change(request, definition, build, way, entry, managed, admitted), 200
                 except Lost:
                     continue
+                except Failure:
+                    if certain or await self._is_newest(key, entry):
+                        raise
+                    continue
+                if certain or made[0] is not entry or await self._is_newest(key, entry):
+                    return made
         raise conflict(definition.resource, request.name)
+
+    async def _is_newest(self, key: str, entry: Entry | None) -> bool:
+        """Whether nobody has written since the entry was looked at."""
+        now = await self._storage.store.get(key)
+        return (now.modified if now else 0) == (entry.modified if entry else 0)
 
     async def _change_nothing(
         self, request: Request, definition: Definition, build: Build, creates: bool, managed: bool
