@@ -1,0 +1,97 @@
+"""What a new cluster consists of: made once, completed at each start, left alone where people took it over."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from world_kit import running_world
+
+from boxship.cluster.api.bootstrap import flows, roles
+from boxship.cluster.api.bootstrap.objects import addresses_of
+from boxship.cluster.api.bootstrap.start import announce, begin, complete_binding, complete_flow, complete_role, holds
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.kinds.flowcontrol import MANDATORY_LEVELS, MANDATORY_SCHEMAS
+
+RBAC = "rbac.authorization.k8s.io/v1"
+
+
+async def test_a_start_makes_all_and_a_second_one_nothing(tmp_path: Path) -> None:
+    async with running_world(tmp_path, with_controllers=False) as world:
+        service = await world.client.get("v1/services", "default", "kubernetes")
+        assert service["spec"]["clusterIP"] == "10.96.0.1" and service["spec"]["ports"][0]["targetPort"] == 6443
+        slice_path = "discovery.k8s.io/v1/endpointslices"
+        endpoints = await world.client.get(slice_path, "default", "kubernetes")
+        assert addresses_of(endpoints) == ["192.0.2.1"]
+        assert {"default", "kube-system", "kube-public", "kube-node-lease"} <= await world.names("v1/namespaces", "")
+        cidr = await world.client.get("networking.k8s.io/v1/servicecidrs", "", "kubernetes")
+        assert cidr["status"]["conditions"][0]["status"] == "True"
+        info = await world.client.get("v1/configmaps", "kube-public", "cluster-info")
+        assert "https://192.0.2.1:6443" in info["data"]["kubeconfig"]
+        before = await world.store.revision()
+        await begin(world.itself, world.site)
+        assert await world.store.revision() == before
+
+
+async def test_what_was_taken_away_is_back_and_what_was_added_stays(tmp_path: Path) -> None:
+    async with running_world(tmp_path, with_controllers=False) as world:
+        client = world.client
+        extra = {"verbs": ["get"], "apiGroups": ["example.test"], "resources": ["widgets"]}
+        await client.delete(f"{RBAC}/clusterroles", "", "system:discovery")
+        await client.patch(f"{RBAC}/clusterroles", "", "system:basic-user", {"rules": [extra]})
+        await client.patch(f"{RBAC}/clusterrolebindings", "", "system:discovery", {"subjects": []})
+        frozen = {
+            "metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}},
+            "rules": [extra],
+        }
+        await client.patch(f"{RBAC}/clusterroles", "", "system:monitoring", frozen)
+        level = "flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations"
+        await client.patch(level, "", "system", {"spec": {"limited": {"nominalConcurrencyShares": 1}}})
+        await begin(world.itself, world.site)
+        assert (await client.get(f"{RBAC}/clusterroles", "", "system:discovery"))["rules"]
+        basic = (await client.get(f"{RBAC}/clusterroles", "", "system:basic-user"))["rules"]
+        assert extra in basic and len(basic) > 1
+        assert (await client.get(f"{RBAC}/clusterrolebindings", "", "system:discovery"))["subjects"]
+        assert (await client.get(f"{RBAC}/clusterroles", "", "system:monitoring"))["rules"] == [extra]
+        system = await client.get(level, "", "system")
+        assert system["spec"]["limited"]["nominalConcurrencyShares"] == 30
+
+
+async def test_servers_add_and_take_their_addresses(tmp_path: Path) -> None:
+    async with running_world(tmp_path, with_controllers=False) as world:
+        second = msgspec.structs.replace(world.site, address="192.0.2.2")
+
+        async def addresses() -> list[str]:
+            found = await world.client.get("discovery.k8s.io/v1/endpointslices", "default", "kubernetes")
+            return addresses_of(found)
+
+        await announce(world.itself, second, present=True)
+        assert await addresses() == ["192.0.2.1", "192.0.2.2"]
+        await announce(world.itself, world.site, present=False)
+        assert await addresses() == ["192.0.2.2"]
+        endpoints = await world.client.get("v1/endpoints", "default", "kubernetes")
+        assert [one["ip"] for one in endpoints["subsets"][0]["addresses"]] == ["192.0.2.2"]
+
+
+def test_completions_are_none_where_nothing_lacks() -> None:
+    role, binding = roles.PEOPLE[0], roles.CLUSTER_BINDINGS[0]
+    assert complete_role(role, role) is None and complete_binding(binding, binding) is None
+    fewer = {**role, "rules": role["rules"][:1]}
+    assert (complete_role(fewer, role) or {})["rules"] == role["rules"]
+    other = {**binding, "roleRef": {**binding["roleRef"], "name": "view"}}
+    assert complete_binding(other, binding) is None
+    taken: Object = {**flows.LEVELS[1], "metadata": {"name": "system", "annotations": {flows.AUTOUPDATE: "false"}}}
+    assert complete_flow({**taken, "spec": {}}, flows.LEVELS[1]) is None
+
+
+def test_what_the_api_fills_in_is_no_difference() -> None:
+    wanted: dict[str, Any] = {"a": [{"b": 1}], "c": {"d": 2}}
+    assert holds({"a": [{"b": 1, "x": 0}], "c": {"d": 2}, "e": 3}, wanted)
+    assert not holds({"a": [{"b": 1}, {"b": 2}], "c": {"d": 2}}, wanted)
+    assert not holds({"a": [{"b": 1}]}, wanted)
+
+
+def test_the_fixed_flows_are_those_that_validation_demands() -> None:
+    for known, ours in ((MANDATORY_LEVELS, flows.LEVELS), (MANDATORY_SCHEMAS, flows.SCHEMAS)):
+        made = {one["metadata"]["name"]: one["spec"] for one in ours}
+        for name, spec in known.items():
+            assert holds(spec, made[name]), name
