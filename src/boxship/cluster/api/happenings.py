@@ -6,6 +6,7 @@ cut, and finds the rest in the store's history when it comes again.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -20,6 +21,7 @@ WINDOW_EVENTS = 1024
 WINDOW_BYTES = 8 << 20
 BATCH_EVENTS = 256  # written at once
 RENDERED_EVENTS = 128  # the newest ones are kept as they were rendered; who is further behind renders again
+WOKEN_AT_ONCE = 32  # readers, before the loop looks for other work
 TURN = 50e-6  # seconds that telling one reader costs; many readers are told less often, of several events at once
 TURN_LIMIT = 0.1  # seconds that news wait at most for that
 
@@ -108,16 +110,16 @@ class Topic:
             self._bytes -= sum(len(event.entry.value) for event in gone)
         return True
 
-    def wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+    def sleepers(self) -> "set[asyncio.Future[None]]":
+        """Those who wait for news, to be woken by the caller."""
+        sleepers, self._waiters = self._waiters, set()
+        return sleepers
 
     def end_all(self) -> None:
         """Nothing more will come: the readers shall ask anew."""
         self.broken = True
-        self.wake()
+        for waiter in self.sleepers():
+            _expire(waiter)
 
     async def wait(self, place: int, until: float) -> None:
         """Until there is something at this place, or the loop's time `until`."""
@@ -192,8 +194,10 @@ class Channel:
     def __init__(self) -> None:
         self._topics: dict[object, Topic] = {}
         self._news: list[Happening] = []
+        self._waking: deque[asyncio.Future[None]] = deque()
         self._told = 0.0  # the loop's time
         self._planned = False
+        self._rousing = False
         self.readers = 0
 
     @property
@@ -244,4 +248,17 @@ class Channel:
         if news:
             for topic in self._topics.values():
                 if topic.hear(news):
-                    topic.wake()
+                    self._waking += topic.sleepers()
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        """A few at a time, so that others on the loop have their turn between them."""
+        for _ in range(min(WOKEN_AT_ONCE, len(self._waking))):
+            _expire(self._waking.popleft())
+        if self._waking and not self._rousing:
+            self._rousing = True
+            asyncio.get_running_loop().call_soon(self._wake_more)
+
+    def _wake_more(self) -> None:
+        self._rousing = False
+        self._wake_some()
