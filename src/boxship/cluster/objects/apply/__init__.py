@@ -7,7 +7,7 @@ Apply"; sigs.k8s.io/structured-merge-diff. Nothing here changes what it is given
 writes the new object's managedFields.
 """
 
-from boxship.cluster.objects.apply.applying import apply
+from boxship.cluster.objects.apply.applying import apply, check_applied
 from boxship.cluster.objects.apply.owning import ignored_fields, update_managed
 
-__all__ = ["apply", "ignored_fields", "update_managed"]
+__all__ = ["apply", "check_applied", "ignored_fields", "update_managed"]

@@ -78,13 +78,20 @@ def _check(live: Object | None, applied: Object, type_: Type | None, api_version
     metadata = applied.get("metadata") or {}
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
+    check_applied(applied, type_)
+
+
+def check_applied(applied: Object, type_: Type | None) -> None:
+    """Refuse a configuration with unknown fields, wrong types or doubled items, as it was sent: what reads objects
+    for other writes would drop the first and let the last pass."""
     found = list(extent.problems(applied, type_))
     if found:
+        metadata = applied.get("metadata")
+        named = metadata if isinstance(metadata, dict) else {}
         listed = found[0] if len(found) == 1 else "\n".join(["errors:", *(f"  {text}" for text in found)])
-        place = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}" if isinstance(metadata, dict) else "/"
-        raise bad_request(
-            f"failed to create typed patch object ({place}; {_shown_version(version)}, Kind={kind}): {listed}"
-        )
+        place = f"{named.get('namespace', '')}/{named.get('name', '')}"
+        shown = f"{_shown_version(str(applied.get('apiVersion', '')))}, Kind={applied.get('kind', '')}"
+        raise bad_request(f"failed to create typed patch object ({place}; {shown}): {listed}")
 
 
 def _shown_version(version: str) -> str:
