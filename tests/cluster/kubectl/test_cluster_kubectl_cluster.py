@@ -18,6 +18,11 @@ def node(k: Kubectl) -> str:
     return name
 
 
+def without_user(k: Kubectl) -> str:
+    """Flags by which kubectl reaches the server as nobody."""
+    return f"--kubeconfig=/dev/null --server={k.control.url} --certificate-authority={k.control.data}/pki/ca.crt"
+
+
 def test_nodes(k: Kubectl, node: str) -> None:
     assert rows(k(f"get node {node}"))[0][:2] == [node, "Unknown"]
     assert k(f"cordon {node}") == f"node/{node} cordoned\n"
@@ -63,7 +68,7 @@ def test_certificates(k: Kubectl, tmp_path: Path) -> None:
     k(f"wait csr/{k.namespace}-yes --for=jsonpath='{{.status.certificate}}' --timeout=20s")
     certificate = tmp_path / "cert.pem"
     certificate.write_bytes(base64.b64decode(k(f"get csr {k.namespace}-yes -o jsonpath={{.status.certificate}}")))
-    shown = k(f"auth whoami --client-certificate={certificate} --client-key={key}")
+    shown = k(f"{without_user(k)} auth whoami --client-certificate={certificate} --client-key={key}")
     assert "ann" in shown and "team" in shown
     assert "Subject" in k(f"describe csr {k.namespace}-yes")
 
@@ -78,7 +83,7 @@ def test_rights(k: Kubectl) -> None:
     assert k.run(f"auth can-i create pods --as={user}").stdout.startswith("no")
     assert "pods" in k(f"auth can-i --list --as={user}")
     token = k("create token bot").strip()
-    anonymous = f"--kubeconfig=/dev/null --server={k.control.url} --certificate-authority={k.control.data}/pki/ca.crt"
+    anonymous = without_user(k)
     assert k(f"{anonymous} --token={token} get pods -o name") == ""
     refused = k.fails(f"{anonymous} --token={token} get secrets")
     assert f'secrets is forbidden: User "{user}" cannot list resource "secrets" in API group ""' in refused

@@ -125,7 +125,7 @@ def test_descriptions(maps: Kubectl) -> None:
     assert k("describe cm -l odd=0").count("Name:  ") == 2
     k("create quota limits --hard=pods=3,configmaps=10")
     k("create service clusterip front --tcp=80:8080")
-    assert "pods" in k("describe quota limits") and "TargetPort:        8080/TCP" in k("describe service front")
+    assert "pods" in k("describe quota limits") and "8080/TCP" in k("describe service front")
     assert "Status:       Active" in k(f"describe namespace {k.namespace}")
     assert "Resource Quotas" in k(f"describe namespace {k.namespace}")
     k("create ingress site --rule=a.example/x*=front:80 --class=none")
