@@ -34,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True):
     """How much one message may become."""
 
     depth: int = 64  # messages inside messages
-    values: int = 200_000  # fields, items and entries, all together
+    values: int = 100_000  # fields, items and entries, all together
 
 
 DEFAULT_LIMITS = Limits()

@@ -258,9 +258,14 @@ def test_completed_objects_show_what_the_original_shows() -> None:
 
 def test_hostile_objects_are_refused_soon() -> None:
     began = time.monotonic()
-    wide = pod("spec", {f"field{index}": index for index in range(200_000)})
+    wide = pod("spec", {f"field{index}": index for index in range(90_000)})
     with pytest.raises(Failure, match=r'unknown field "spec\.field0"'):
         read(wide, POD)
+    with pytest.raises(Failure, match="Request entity too large") as refused:
+        decode_json(b'{"spec":{"containers":[%b]}}' % b",".join([b"{}"] * 700_000))
+    assert refused.value.code == 413
+    managed = b'{"metadata":{"managedFields":[{"fieldsV1":{%b}}]}}' % b",".join(b'"%d":{}' % i for i in range(150_000))
+    assert decode_json(managed)
     with pytest.raises(Failure, match="json parse error"):
         decode_json(b"[" * 100_000)
     with pytest.raises(Failure, match="json parse error"):

@@ -9,7 +9,7 @@ from typing import Any
 from boxship.cluster.api.request import Body
 from boxship.cluster.objects import Object, protobuf
 from boxship.cluster.objects.failure import Failure, bad_request, unsupported_media_type
-from boxship.cluster.objects.json_text import decode_json, duplicate_fields
+from boxship.cluster.objects.json_text import check_size, decode_json, duplicate_fields
 from boxship.cluster.objects.schema.builtin import Schemas
 from boxship.errors import Invalid
 from boxship.wire import yaml_text
@@ -67,6 +67,7 @@ def read_yaml(data: bytes) -> tuple[Any, list[str]]:
         value, twice = yaml_text.read(data)
     except Invalid as error:
         raise bad_request(f"error converting YAML to JSON: {error}") from None
+    check_size(value, len(data))
     return value, told_twice(twice)
 
 

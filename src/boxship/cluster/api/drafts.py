@@ -21,6 +21,7 @@ from boxship.cluster.api.storage import key_of
 from boxship.cluster.api.views import META_VERSION, Views
 from boxship.cluster.objects import Object, validation
 from boxship.cluster.objects.failure import Cause, conflict, internal, invalid
+from boxship.cluster.objects.kinds.checking import Enough
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
 from boxship.cluster.objects.schema.types import Type
 from boxship.store import Entry, Operation
@@ -183,13 +184,16 @@ class Steps:
         definition = draft.definition
         resource = definition.resource
         rules = definition.rules
-        causes = [
-            *validate_metadata(
-                draft.new, namespaced=resource.namespaced, validate_name=rules.validate_name, custom=resource.custom
-            ),
-            *rules.validate(draft.new),
-            *rules.validate_create(draft.new),
-        ]
+        try:
+            causes: Sequence[Cause] = [
+                *validate_metadata(
+                    draft.new, namespaced=resource.namespaced, validate_name=rules.validate_name, custom=resource.custom
+                ),
+                *rules.validate(draft.new),
+                *rules.validate_create(draft.new),
+            ]
+        except Enough as enough:
+            causes = enough.causes
         self._refuse(draft, causes)
 
     def prepare_update(self, draft: Draft, way: Way) -> None:
@@ -215,10 +219,13 @@ class Steps:
 
     def validate_update(self, draft: Draft, way: Way) -> None:
         assert draft.old is not None
-        causes = [
-            *validate_metadata_update(draft.new, draft.old, custom=draft.definition.resource.custom),
-            *way.validate(draft.new, draft.old),
-        ]
+        try:
+            causes: Sequence[Cause] = [
+                *validate_metadata_update(draft.new, draft.old, custom=draft.definition.resource.custom),
+                *way.validate(draft.new, draft.old),
+            ]
+        except Enough as enough:
+            causes = enough.causes
         self._refuse(draft, causes)
 
     def warn(self, draft: Draft) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from boxship.cluster.objects.failure import bad_request
+from boxship.cluster.objects.failure import Failure, bad_request
 
+VALUES_LIMIT = 100_000  # fields, items and entries of one object, but for its managed fields
 PROBLEMS_LIMIT = 100  # unknown and duplicate fields that are told of
 _SPACED_KEY = re.compile(rb'"\s+:')
 
@@ -19,14 +20,35 @@ def join_path(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def check_size(value: Any, size: int) -> None:
+    """Texts of a few megabytes can hold very many values, and everything walks them. `size` is the text's, in bytes.
+    Raises Failure 413."""
+    if size < VALUES_LIMIT * 2:
+        return  # a value has at least a digit and a comma
+    left, count = [value], 0
+    while left:
+        value = left.pop()
+        if type(value) is dict:
+            count += len(value)
+            left += [item for key, item in value.items() if type(item) in (dict, list) and key != "managedFields"]
+        elif type(value) is list:
+            count += len(value)
+            left += [item for item in value if type(item) in (dict, list)]
+        if count > VALUES_LIMIT:
+            why = f"Request entity too large: limit is {VALUES_LIMIT} fields and items"
+            raise Failure(413, "RequestEntityTooLarge", why)
+
+
 def decode_json(data: bytes) -> Any:
-    """Raises Failure 400."""
+    """Raises Failure 400 or 413."""
     try:
-        return msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     except RecursionError:
         raise bad_request("couldn't get version/kind; json parse error: exceeded max depth") from None
+    check_size(value, len(data))
+    return value
 
 
 def duplicate_fields(data: bytes, value: Any) -> list[str]:

@@ -12,12 +12,14 @@ from typing import Any
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause
+from boxship.errors import Invalid
 
 NOT_NEGATIVE = "must be greater than or equal to 0"
 NOT_POSITIVE = "must be greater than zero"
 IMMUTABLE = "field is immutable"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 NO_VALUES: Sequence[str] = ()
+CAUSES_LIMIT = 1000  # wrong fields that are told of; a body of a few megabytes can have many more
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
@@ -52,6 +54,14 @@ def show(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True, default=str)
 
 
+class Enough(Invalid):
+    """So much is wrong that nobody has to look on."""
+
+    def __init__(self, causes: Sequence[Cause]) -> None:
+        super().__init__("too much is wrong")
+        self.causes = causes
+
+
 class Found:
     """The wrong fields of one object, in the order in which they were seen."""
 
@@ -61,6 +71,9 @@ class Found:
         self.causes: list[Cause] = []
 
     def add(self, reason: str, path: str, message: str) -> None:
+        """Raises Enough."""
+        if len(self.causes) >= CAUSES_LIMIT:
+            raise Enough(self.causes)
         self.causes.append(Cause(reason=reason, field=path, message=message))
 
     def required(self, path: str, detail: str = "") -> None:
