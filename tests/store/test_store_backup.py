@@ -204,6 +204,13 @@ async def test_status_and_space_given_back(store: Store) -> None:
     assert await store.commit(Put("more", b"")) == last + 1
 
 
+async def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "state.db", tmp_path):
+        with pytest.raises(Unavailable, match="cannot open"):
+            await open_store(f"sqlite:{place}")
+
+
 @pytest.mark.parametrize("text", ["", "sqlite", "sqlite:", "etcd:", "memory:x", "redis:x", "etcd:ftp://x"])
 async def test_names_of_no_store(text: str) -> None:
     with pytest.raises(Invalid):

@@ -13,7 +13,7 @@ from boxship.store.feed import Feed
 from boxship.store.tree import Tree
 
 KEPT_LIMIT = 8  # revisions whose undone keys are kept
-KEYS_LIMIT = 200_000  # undone keys that are kept, over all of them
+KEYS_LIMIT = 20_000  # undone keys that are kept over all of them, but for the newest's
 
 
 class _Undone:

@@ -7,6 +7,7 @@ is refused with the name of its backup; it is never replaced silently.
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from boxship.errors import Unavailable
+from boxship.errors import Exhausted, Unavailable
 from boxship.store import Change, Compacted, Entry, Operation, Snapshot
 from boxship.store.database import Damaged, Database, refusal, translate
 from boxship.store.feed import Commit, Feed
@@ -75,8 +76,11 @@ class SqliteStore:
 
     @classmethod
     def _open(cls, path: Path, reserve: bool, first: int) -> "SqliteStore":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = _lock(path)
+        except OSError as error:
+            raise _refused(error, path) from error
         try:
             try:
                 database = Database(path, reserve=reserve, first=first)
@@ -91,6 +95,8 @@ class SqliteStore:
                 if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                     raise refusal(path, error) from error
                 raise translate(error, path) from error
+            except OSError as error:
+                raise _refused(error, path) from error
         except BaseException:
             os.close(lock)
             raise
@@ -203,6 +209,11 @@ class SqliteStore:
         # A backup that cannot be written (disk full) leaves the last one in place; the store itself works on.
         with contextlib.suppress(sqlite3.Error, OSError):
             await asyncio.to_thread(self._database.back_up)
+
+
+def _refused(error: OSError, path: Path) -> Exhausted | Unavailable:
+    kind = Exhausted if error.errno == errno.ENOSPC else Unavailable
+    return kind(f"cannot open {path}: {error.strerror}")
 
 
 def _lock(path: Path) -> int:
