@@ -114,13 +114,13 @@ def with_parents(node: fields.Fields) -> fields.Fields:
     return {key: {fields.SELF: {}, **with_parents(below)} if below else below for key, below in node.items()}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_ownership_holds_after_any_writes(steps: list[tuple[str, str, dict[str, Any]]]) -> None:
     run(steps)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(STEPS, MANAGERS, SPECS)
 def test_a_forced_apply_is_in_force_and_idempotent(steps: Any, manager: str, spec: dict[str, Any]) -> None:
     live = run(steps)
@@ -137,7 +137,7 @@ def test_a_forced_apply_is_in_force_and_idempotent(steps: Any, manager: str, spe
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(SPECS, min_size=1, max_size=4))
 def test_a_single_manager_gets_what_it_applied_last(specs: list[dict[str, Any]]) -> None:
     live = None
@@ -148,7 +148,7 @@ def test_a_single_manager_gets_what_it_applied_last(specs: list[dict[str, Any]])
     assert json.dumps(live.get("spec", {}).get("set")) == json.dumps(specs[-1].get("set"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(SPECS, SPECS)
 def test_two_managers_may_apply_in_any_order(one: dict[str, Any], two: dict[str, Any]) -> None:
     results = []
@@ -164,7 +164,7 @@ def test_two_managers_may_apply_in_any_order(one: dict[str, Any], two: dict[str,
     assert results[0] == results[1]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(SPECS, SPECS)
 def test_leaving_gives_back_what_the_other_has(one: dict[str, Any], two: dict[str, Any]) -> None:
     try:
@@ -189,6 +189,7 @@ def listed(node: fields.Fields) -> set[str]:
     return set(fields.paths({key: below for key, below in node.items() if key != "."}))
 
 
+@settings(deadline=None)
 @given(SETS_OF_FIELDS, SETS_OF_FIELDS)
 def test_sets_of_fields_are_sets_of_paths(one: fields.Fields, other: fields.Fields) -> None:
     one, other = ({key: below for key, below in node.items() if key != "."} for node in (one, other))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxship.cluster.objects.failure import Failure
@@ -47,6 +47,7 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
+@settings(deadline=None)
 @given(OBJECTS, OBJECTS)
 def test_a_merge_patch_leads_from_any_object_to_any_other(before: dict[str, Any], after: dict[str, Any]) -> None:
     kept = json.dumps(before)
@@ -55,6 +56,7 @@ def test_a_merge_patch_leads_from_any_object_to_any_other(before: dict[str, Any]
     assert json.dumps(before) == kept
 
 
+@settings(deadline=None)
 @given(OBJECTS, OBJECTS)
 def test_merging_twice_is_merging_once(before: dict[str, Any], patch: dict[str, Any]) -> None:
     once = merge(before, patch)
@@ -136,6 +138,7 @@ def test_operations_have_limits() -> None:
         json_patch({}, {})
 
 
+@settings(deadline=None)
 @given(
     OBJECTS,
     st.lists(
@@ -317,6 +320,7 @@ PATCHES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(PATCHES)
 def test_any_patch_ends_in_an_object_without_directives_or_a_refusal(patch: Any) -> None:
     before = {

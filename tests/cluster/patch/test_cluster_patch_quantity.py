@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxship.cluster.objects import quantity
@@ -105,6 +105,7 @@ def exact(parts: tuple[str, str, str, str]) -> Fraction:
     return (-1 if sign == "-" else 1) * Fraction(-(-nanos.numerator // nanos.denominator), 10**9)
 
 
+@settings(deadline=None)
 @given(WRITTEN)
 def test_parsing_is_exact_and_the_canonical_text_means_the_same(parts: tuple[str, str, str, str]) -> None:
     found = quantity.parse("".join(parts))
@@ -116,6 +117,7 @@ def test_parsing_is_exact_and_the_canonical_text_means_the_same(parts: tuple[str
     assert quantity.canonical(found.text) == found.text
 
 
+@settings(deadline=None)
 @given(WRITTEN, WRITTEN)
 def test_comparison_and_sums_agree_with_fractions(
     one: tuple[str, str, str, str], other: tuple[str, str, str, str]

@@ -1,7 +1,7 @@
 """Selectors: what matches, and the original's words for what is wrong."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxship.cluster.objects import selectors
@@ -83,6 +83,7 @@ def test_selectors_of_objects() -> None:
         selectors.of_object({"matchExpressions": [{"key": "a", "operator": "Like"}]})
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["x", "y", ""])),
     st.lists(st.sampled_from(["a=x", "b!=y", "c", "!d", "a in (x,y)", "b notin (x)", "d in ()"]), max_size=4),
@@ -94,6 +95,7 @@ def test_text_and_parsing_agree(labels: dict[str, str], parts: list[str]) -> Non
     assert found.matches(labels) == all(selectors.parse_labels(part).matches(labels) for part in parts)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_parses_or_is_a_bad_request(text: str) -> None:
     for parse in (selectors.parse_labels, selectors.parse_fields):

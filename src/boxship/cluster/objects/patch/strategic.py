@@ -84,6 +84,8 @@ def _fresh(item: Any, type_: Type | None) -> Any:
     """An item of a list that is replaced as a whole, without the nulls and directives that it may hold."""
     if isinstance(item, dict):
         return _merged({}, item, type_)
+    if isinstance(item, list):
+        return [_fresh(part, None if type_ is None else type_.items) for part in item]
     return item
 
 
