@@ -88,6 +88,13 @@ async def test_bodies_for_other_places_are_refused(asker: Asker) -> None:
     body = Body(JSON, msgspec.json.encode(made))
     text = "the name of the object (a) does not match the name on the URL (b)"
     await refused(400, text, asker.ask("update", PATH, "default", "b", body=body))
+    text = 'Secret in version "v1" cannot be handled as a ConfigMap'
+    await refused(400, text, asker.create(PATH, "default", {**config_map("c"), "kind": "Secret"}))
+    nameless = Body(JSON, b'{"metadata":{}}')
+    text = "the name of the object (a based on URL) was undeterminable: name must be provided"
+    await refused(400, text, asker.ask("update", PATH, "default", "a", body=nameless))
+    node = await asker.create("v1/nodes", "", {"metadata": {"name": "n", "namespace": "default"}})
+    assert "namespace" not in node["metadata"]
     for data in (b"{", b"[]", b"null", b'"x"', b"", b"[" * 100_000, b"\xff"):
         await refused(400, "", asker.ask("create", PATH, "default", body=Body(JSON, data)))
 

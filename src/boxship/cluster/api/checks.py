@@ -27,7 +27,8 @@ def check_kind(value: Object, request: Request) -> None:
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
         )
     if kind and kind != resource.kind:
-        raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource.kind})")
+        why = f"converting (v1.{kind}) to (core.{resource.kind}): unknown conversion"
+        raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}')
 
 
 def check_place(metadata: dict[str, Any], request: Request) -> None:
@@ -35,11 +36,15 @@ def check_place(metadata: dict[str, Any], request: Request) -> None:
     resource = request.resource
     name = metadata.get("name")
     if request.name:
+        if not name and request.verb == "update":
+            why = "name must be provided"
+            raise bad_request(f"the name of the object ({request.name} based on URL) was undeterminable: {why}")
         if not name and request.verb != "create":
             metadata["name"] = request.name
         elif name != request.name:
             raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
     if not resource.namespaced:
+        metadata.pop("namespace", None)
         return
     namespace = metadata.get("namespace")
     if not namespace:

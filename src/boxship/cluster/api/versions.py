@@ -81,7 +81,7 @@ async def wait_until_known(store: Store, revision: int) -> int:
 
 
 def too_large(asked: int, newest: int) -> Failure:
-    message = f"Too large resource version: {asked}, current: {newest}"
+    message = f"Timeout: Too large resource version: {asked}, current: {newest}"
     cause = Cause("ResourceVersionTooLarge", "", "Too large resource version")
     return Failure(504, "Timeout", message, causes=(cause,), retry_after=1)
 
