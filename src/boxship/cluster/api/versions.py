@@ -56,8 +56,6 @@ def check_watch(options: Options) -> None:
             wrong.append(
                 _forbidden("resourceVersionMatch", why) if not options.match else _not_supported(options.match)
             )
-        if not options.bookmarks:
-            wrong.append(_forbidden("allowWatchBookmarks", "sendInitialEvents requires allowWatchBookmarks"))
     elif options.match:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         wrong.append(_forbidden("resourceVersionMatch", why))

@@ -156,7 +156,7 @@ class Watching:
                 parts, size = [], 0
             elif pace.due:
                 await pace.rest()
-        if request.options.initial_events:
+        if request.options.initial_events and request.options.bookmarks:
             parts.append(reader.bookmark(page.revision, {"k8s.io/initial-events-end": "true"}))
         if parts:
             yield b"".join(parts)
