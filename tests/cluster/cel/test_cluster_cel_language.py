@@ -156,6 +156,9 @@ def test_errors_while_running(text: str, why: str) -> None:
 
 
 HUNGRY = [
+    "lists.range(300).all(a, lists.range(2000).all(b, b in lists.range(2000)))",
+    "cel.bind(l, lists.range(1000).map(x, lists.range(100)), lists.range(1000).all(i, l == l))",
+    "cel.bind(l, lists.range(300).map(x, lists.range(100)), l.distinct().size() > 0 && l.indexOf(l[0]) == 0)",
     "lists.range(1000).all(a, lists.range(1000).all(b, lists.range(1000).all(c, a + b + c >= 0)))",
     "lists.range(100000).map(a, lists.range(100000))",
     "lists.range(100000).map(a, string(a)).join('xxxxxxxxxx').replace('x', 'yyyyyyyyyyyyyyyyyyyyyyyyyy').size() > 0",

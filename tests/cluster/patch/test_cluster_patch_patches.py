@@ -1,6 +1,7 @@
 """The three patches: documented examples, the original's refusals, and properties."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -335,3 +336,18 @@ def test_any_patch_ends_in_an_object_without_directives_or_a_refusal(patch: Any)
     else:
         assert "$" not in json.dumps(after)
     assert json.dumps([before, patch]) == kept
+
+
+def test_long_lists_take_no_longer_than_they_are() -> None:
+    many = [{"name": f"c{number}", "image": "a"} for number in range(20_000)]
+    before = {"metadata": {"finalizers": [f"f{number}" for number in range(20_000)]}, "spec": {"containers": many}}
+    patch = {
+        "metadata": {"$deleteFromPrimitiveList/finalizers": before["metadata"]["finalizers"][1:]},  # type: ignore[index]
+        "spec": {"containers": [{**item, "image": "b"} for item in reversed(many)]},
+    }
+    patch["spec"]["containers"] += [{"name": f"c{number}", "$patch": "delete"} for number in range(0, 20_000, 2)]
+    started = time.monotonic()
+    after = strategic(before, patch, pod_type())
+    assert time.monotonic() - started < 3
+    assert after["metadata"]["finalizers"] == ["f0"]
+    assert {item["image"] for item in after["spec"]["containers"]} == {"b"}

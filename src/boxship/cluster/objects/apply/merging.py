@@ -43,6 +43,7 @@ def _merged_list(live: list[Any], applied: list[Any], type_: Type) -> list[Any]:
     single = {name: item for name, item in old if counted[name] == 1}
     order = [*wanted]
     shared = [name for name in order if name in counted]
+    first = 0  # of those that both have, the first that is not taken yet
     result: list[Any] = []
     done: set[str] = set()
 
@@ -56,14 +57,14 @@ def _merged_list(live: list[Any], applied: list[Any], type_: Type) -> list[Any]:
         if name is None or name not in wanted:
             result.append(copied(item))
             continue
-        if name in done or not shared or name != shared[0]:
+        if name in done or first == len(shared) or name != shared[first]:
             continue  # stands elsewhere in what is applied
         while at < len(order) and order[at] != name:
             take(order[at])
             at += 1
         take(name)
         at += 1
-        shared = [other for other in shared if other not in done]
+        first += 1
     for name in order[at:]:
         take(name)
     return result

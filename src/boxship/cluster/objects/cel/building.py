@@ -4,6 +4,7 @@ A frame holds the variables of one evaluation and what is left of its budget. No
 where the types are known before.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,20 +17,29 @@ from boxship.cluster.objects.cel.syntax import Call, Index, Literal, Many, Mappi
 from boxship.cluster.objects.cel.values import Exhausted, Failed, Optional
 from boxship.errors import Invalid
 
+SECONDS_LIMIT = 5.0
+
 
 class Frame:
-    """One evaluation."""
+    """One evaluation. Besides the budget, which is the same on every machine, its loops end after some seconds."""
 
-    __slots__ = ("budget", "variables")
+    __slots__ = ("budget", "ends", "variables")
 
     def __init__(self, variables: dict[str, Any], budget: int) -> None:
         self.variables = variables
         self.budget = budget
+        self.ends = time.monotonic() + SECONDS_LIMIT
 
     def spend(self, amount: int) -> None:
         self.budget -= amount
         if self.budget < 0:
             raise Exhausted("operation cancelled: actual cost limit exceeded")
+
+    def turn(self) -> None:
+        """One more turn of a loop."""
+        if time.monotonic() > self.ends:
+            self.budget = -1
+        self.spend(1)
 
 
 Run = Callable[[Frame], Any]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from boxship.cluster.objects.cel import functions, kinds, macros, operators, values
+from boxship.cluster.objects.cel import functions, functions_lists, kinds, macros, operators, values
 from boxship.cluster.objects.cel.building import BROKEN, Builder, Built, Frame, Run
 from boxship.cluster.objects.cel.functions import Overload
 from boxship.cluster.objects.cel.kinds import BOOL, DYN
@@ -11,7 +11,9 @@ from boxship.cluster.objects.cel.syntax import Call
 from boxship.cluster.objects.cel.values import Exhausted, Failed
 from boxship.errors import BoxshipError
 
-SIZE_OF_A_STEP = 64  # characters or items that cost as much as one step
+SIZE_OF_A_STEP = 64  # characters that cost as much as one step
+ITEMS_OF_A_STEP = 8
+COMPARED_IN_A_STEP = 4
 
 
 def build(builder: Builder, node: Call) -> Built:
@@ -82,8 +84,13 @@ def _dispatched(overloads: list[Overload], runs: list[Run]) -> Run:
 def _invoke(function: Callable[..., Any], frame: Frame, args: list[Any]) -> Any:
     cost = 1
     for arg in args:
-        if isinstance(arg, str | list | bytes):
+        if isinstance(arg, str | bytes):
             cost += len(arg) // SIZE_OF_A_STEP
+        elif isinstance(arg, list):
+            cost += len(arg) // ITEMS_OF_A_STEP
+    compares = functions_lists.COMPARISONS.get(function)
+    if compares is not None:
+        cost += compares(args) // COMPARED_IN_A_STEP
     frame.spend(cost)
     try:
         result = function(*args)
@@ -165,11 +172,8 @@ def _equality(builder: Builder, node: Call) -> Built:
 
     def run(frame: Frame) -> bool:
         first, second = one(frame), other(frame)
-        cost = 1
-        for value in (first, second):
-            if isinstance(value, str | list | dict):
-                cost += len(value) // SIZE_OF_A_STEP
-        frame.spend(cost)
+        cost = len(first) // SIZE_OF_A_STEP if isinstance(first, str) else values.weight(first) // COMPARED_IN_A_STEP
+        frame.spend(1 + cost)
         if schema is not None and isinstance(first, list) and isinstance(second, list):
             return values.equal_lists(first, second, schema) is wanted
         return values.equal(first, second) is wanted

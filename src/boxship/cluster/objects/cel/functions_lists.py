@@ -5,11 +5,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from boxship.cluster.objects.cel import operators
+from boxship.cluster.objects.cel import operators, values
 from boxship.cluster.objects.cel.values import Duration, Failed, equal
 
 ITEMS_LIMIT = 100_000  # that a function may make
-COMPARISONS_LIMIT = 4_000_000
 
 
 def _is_sorted(items: list[Any]) -> bool:
@@ -30,11 +29,6 @@ def _extreme(better: Callable[[Any, Any], bool], name: str) -> Callable[[list[An
         return functools.reduce(lambda one, other: other if better(other, one) else one, items)
 
     return run
-
-
-def _bounded(one: list[Any], other: list[Any]) -> None:
-    if len(one) * len(other) > COMPARISONS_LIMIT:
-        raise Failed("operation cancelled: actual cost limit exceeded")
 
 
 def _index_of(items: list[Any], item: Any) -> int:
@@ -65,7 +59,6 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
 
 
 def _distinct(items: list[Any]) -> list[Any]:
-    _bounded(items, items)
     result: list[Any] = []
     for item in items:
         if not any(equal(item, other) for other in result):
@@ -80,7 +73,6 @@ def _range(size: int) -> list[int]:
 
 
 def _contains(group: list[Any], part: list[Any]) -> bool:
-    _bounded(group, part)
     return all(operators.contained(item, group) for item in part)
 
 
@@ -89,7 +81,6 @@ def _equivalent(one: list[Any], other: list[Any]) -> bool:
 
 
 def _intersects(one: list[Any], other: list[Any]) -> bool:
-    _bounded(one, other)
     return any(operators.contained(item, other) for item in one)
 
 
@@ -115,3 +106,30 @@ LISTS: list[tuple[str, Callable[..., Any]]] = [
     ("!sets.equivalent(list(A),list(A)) -> bool", _equivalent),
     ("!sets.intersects(list(A),list(A)) -> bool", _intersects),
 ]
+
+
+def _each(args: list[Any]) -> int:
+    """Every item is compared with one value."""
+    return len(args[0]) * values.weight(args[1])
+
+
+def _pairs(args: list[Any]) -> int:
+    """Every item of one list is compared with every one of the other."""
+    one, other = args[0], args[-1]
+    return max(len(one) * values.weight(other), values.weight(one) * len(other))
+
+
+def _membership(args: list[Any]) -> int:
+    return len(args[1]) * values.weight(args[0]) if isinstance(args[1], list) else 1
+
+
+# How many comparisons a call may take, of functions that take more than they have items.
+COMPARISONS: dict[Callable[..., Any], Callable[[list[Any]], int]] = {
+    _index_of: _each,
+    _last_index_of: _each,
+    _distinct: _pairs,
+    _contains: _pairs,
+    _equivalent: _pairs,
+    _intersects: _pairs,
+    operators.contained: _membership,
+}

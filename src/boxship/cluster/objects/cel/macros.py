@@ -109,7 +109,7 @@ class _Loop:
 
     def body(self, frame: Frame, step: Any, number: int = 0) -> Any:
         """The value of one of the bodies for one step."""
-        frame.spend(1)
+        frame.turn()
         slots = self.slots[number]
         if self.two:
             frame.variables[slots[0]], frame.variables[slots[1]] = step

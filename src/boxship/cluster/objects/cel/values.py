@@ -180,6 +180,23 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+WEIGHT_LIMIT = 1_000_000
+
+
+def weight(value: Any) -> int:
+    """How many parts a comparison of the value may look at."""
+    if not isinstance(value, dict | list):
+        return 1
+    total, waiting = 0, [value]
+    while waiting and total < WEIGHT_LIMIT:
+        part = waiting.pop()
+        total += len(part)
+        waiting += [
+            below for below in (part.values() if isinstance(part, dict) else part) if type(below) in (dict, list)
+        ]
+    return total + 1
+
+
 def named(items: list[Any], type_: Type) -> dict[Any, Any]:
     """Items of a list that is a set or a map, by what names them."""
     if type_.list_type == "set":

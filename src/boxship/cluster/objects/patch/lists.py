@@ -27,8 +27,16 @@ def merged_list(before: list[Any], patch: list[Any], type_: Type, merge: Merge) 
             raise unusable("cannot merge lists without merge key for type struct")
         places, changes = _directed(before, patch, key)
         after = list(places)
+        known: dict[Any, int] = {}  # the first item of each key
+        for index, item in enumerate(after):
+            known.setdefault(_hashable(item.get(key, MISSING)), index)
         for item in changes:
-            _merge_item(after, item, key, type_.items, merge)
+            name = _hashable(_key_of(item, key))
+            if name in known:
+                after[known[name]] = merge(after[known[name]], item, type_.items)
+            else:
+                known[name] = len(after)
+                after.append(merge({}, item, type_.items))
     return in_order(after, changes, places, key if kind is dict else "")
 
 
@@ -48,29 +56,22 @@ def _one_kind(*items: list[Any]) -> type | None:
 def _directed(before: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
     """Carry out `$patch: delete` and `$patch: replace` items; the list and the patch without them."""
     changes, replaced = [], False
+    gone: set[Any] = set()
     for item in patch:
         directive = item.get(DIRECTIVE, MISSING)
         if directive is MISSING:
             changes.append(item)
         elif directive == "delete":
-            value = _key_of(item, key)
-            before = [other for other in before if other.get(key, MISSING) != value]
+            gone.add(_hashable(_key_of(item, key)))
         elif directive == "replace":
             replaced = True
         elif directive == "merge":
             raise unusable("merging lists cannot yet be specified in the patch")
         else:
             raise unusable(f"unknown patch type: {directive} in map: {item}")
-    return ([], changes) if replaced else (before, changes)
-
-
-def _merge_item(items: list[Any], item: dict[str, Any], key: str, type_: Type | None, merge: Merge) -> None:
-    value = _key_of(item, key)
-    for index, other in enumerate(items):
-        if other.get(key, MISSING) == value:
-            items[index] = merge(other, item, type_)
-            return
-    items.append(merge({}, item, type_))
+    if replaced:
+        return [], changes
+    return [item for item in before if _hashable(item.get(key, MISSING)) not in gone] if gone else before, changes
 
 
 def _key_of(item: Any, key: str) -> Any:

@@ -96,6 +96,7 @@ def _retain(original: dict[str, Any], patch: dict[str, Any]) -> None:
     retained = patch.pop(RETAIN)
     if not isinstance(retained, list):
         raise malformed("invalid patch format of retainKeys")
+    retained = {key for key in retained if isinstance(key, str)}
     for key, value in patch.items():
         if value is not None and not key.startswith((DELETE_PREFIX, ORDER_PREFIX)) and key not in retained:
             raise malformed("invalid patch format of retainKeys")
@@ -107,9 +108,9 @@ def _delete_from(original: dict[str, Any], key: str, values: Any) -> None:
     """`$deleteFromPrimitiveList`."""
     if not isinstance(values, list) or any(isinstance(value, dict | list) for value in values):
         raise malformed("invalid patch format of primitive list")
-    before = original.get(key)
+    before, gone = original.get(key), set(values)
     if isinstance(before, list):
-        original[key] = [value for value in before if value not in values]
+        original[key] = [value for value in before if isinstance(value, dict | list) or value not in gone]
 
 
 def _order(original: dict[str, Any], patch: dict[str, Any], type_: Type | None) -> None:
