@@ -3,12 +3,13 @@
 import asyncio
 import datetime
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from etcd_kit import Etcd, eventually, running_etcd
+from etcd_kit import Etcd, etcd_program, eventually, running_etcd
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -81,6 +82,23 @@ async def test_keys_are_as_given_and_the_own_ones_are_hidden(session_etcd: Etcd,
     await asyncio.to_thread(session_etcd.control, "put", "/registry/by/hand", "1")
     entry = await store.get("/registry/by/hand")
     assert entry is not None and entry.value == b"1"
+
+
+async def test_what_others_keep_in_etcd(session_etcd: Etcd, stores: list[EtcdStore]) -> None:
+    def put(key: str, value: bytes) -> None:
+        command = [etcd_program("etcdctl"), "--endpoints", session_etcd.url, "put", key]
+        subprocess.run(command, input=value, check=True, capture_output=True, env={**os.environ, "ETCDCTL_API": "3"})
+
+    await asyncio.to_thread(put, "\udcff\udcfe", b"no text")  # surrogates: bytes that are no text
+    await asyncio.to_thread(put, "/boxship/store/clock", b"soon")
+    assert (await stores[0].list("")).entries == ()
+    with pytest.raises(Unavailable, match="somebody has written"):
+        await stores[0].revision_at(time.time())
+    await (await EtcdStore.open(session_etcd.url)).close()
+    await asyncio.to_thread(put, "/registry/pods/default/web", b"k8s\0\n\x09")
+    with pytest.raises(Unavailable, match="of another Kubernetes"):
+        await EtcdStore.open(session_etcd.url)
+    await stores[0].commit(Delete("/registry/pods/default/web"))
 
 
 async def test_what_etcd_cannot_take_is_refused(stores: list[EtcdStore]) -> None:

@@ -22,6 +22,7 @@ from boxship.store.feed import Commit, Feed
 from boxship.store.tree import Tree
 
 OWN = "/boxship/store/"  # keys below are the store's own, and not shown
+FOREIGN = b"k8s\0"  # how the original's values begin
 RECENT_LIMIT = 1024  # commits kept in memory for watchers
 OLDER_LIMIT = 1000  # commits read from etcd's history at once; etcd sends as many at once
 PAGE = 250  # entries in one answer
@@ -61,6 +62,10 @@ class Mirror:
                     if key is not None and key.startswith(OWN):
                         own[key] = found
                     elif key is not None:
+                        if found.value.startswith(FOREIGN):
+                            raise Unavailable(
+                                f"cannot use etcd: {key} is of another Kubernetes; take an etcd of its own"
+                            )
                         entries.append(Entry(key, found.value, found.created, found.modified))
         except Gone as error:
             raise Unavailable(f"cannot read etcd: {error}") from error

@@ -149,7 +149,9 @@ class EtcdStore:
             answer = await self._connection.ask(RANGE, request, messages.read_range, "read etcd")
         except Gone:
             raise _too_old(revision, await self._mirror.oldest()) from None
-        return float(answer.entries[0].value) if answer.entries else 0.0
+        with contextlib.suppress(ValueError):
+            return float(answer.entries[0].value) if answer.entries else 0.0
+        raise Unavailable(f"cannot read etcd: somebody has written {CLOCK.decode()}")
 
     # Writing.
 
