@@ -7,7 +7,7 @@ import pytest
 
 from boxship.cluster.api.bootstrap import flows
 from boxship.cluster.api.fairness.fairness import Fairness
-from boxship.cluster.api.fairness.levels import Levels, Setting, setting_of
+from boxship.cluster.api.fairness.levels import AT_ONCE, Levels, Setting, setting_of
 from boxship.cluster.api.fairness.rules import find, in_order, schema_of
 from boxship.cluster.api.request import Ask, User
 from boxship.cluster.api.storage import Storage, Unsealed, encode, key_of
@@ -118,6 +118,36 @@ async def test_flows_share_the_time_and_not_the_number() -> None:
     made.leave(level, "other", 0.0)
     await asyncio.gather(*tasks)
     assert order.index("slow") < 2 and order[:12].count("fast") == 10
+
+
+async def test_a_burst_does_not_keep_a_newcomer_waiting() -> None:
+    """Requests that never wait for anything: a few begin in each turn, so who comes later comes soon."""
+    made = levels(limited("a", 1), seats=100)
+    level, order = made.levels["a"], []
+
+    async def request(flow: str) -> None:
+        await made.enter(level, flow)
+        order.append(flow)
+        made.leave(level, flow, 0.01)
+
+    tasks = [asyncio.create_task(request("greedy")) for _ in range(40)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(request("modest")))
+    await asyncio.gather(*tasks)
+    assert order.index("modest") <= 3 * AT_ONCE
+
+
+async def test_levels_share_the_time_by_their_size() -> None:
+    made = levels(limited("large", 90), limited("small", 10), seats=100)
+    order: list[str] = []
+
+    async def request(name: str) -> None:
+        await made.enter(made.levels[name], "x")
+        order.append(name)
+        made.leave(made.levels[name], "x", 0.01)
+
+    await asyncio.gather(*(request(name) for _ in range(50) for name in ("small", "large")))
+    assert order[:50].count("large") > 35
 
 
 async def test_what_does_not_fit_is_sent_away() -> None:

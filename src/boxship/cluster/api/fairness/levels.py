@@ -2,7 +2,11 @@
 
 Each level has a number of seats, in proportion to its shares. It may use more while others leave theirs empty, down to
 what these do not lend. Who finds no seat waits in the queue of its flow; a free seat goes to the flow that has had the
-least time. Nothing here reads the store or a clock of its own.
+least time.
+
+Most requests need the processor alone and would be over before the next has begun, so seats alone would not hold back
+who sends many at once. Therefore only a few begin in one turn of the event loop: the others wait for the next turn, in
+which newcomers are heard before it is decided again. Nothing here reads the store.
 """
 
 import asyncio
@@ -17,6 +21,7 @@ from boxship.cluster.objects.failure import too_many_requests
 
 SENT_AWAY = "too many requests, please try again later."
 IDLE_FLOWS = 1000  # remembered of a level
+AT_ONCE = 4  # requests that begin in one turn of the event loop
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -52,6 +57,7 @@ class Level:
         self.rejected = 0
         self.dispatched = 0
         self.flows: dict[str, _Flow] = {}
+        self.spent = 0.0  # time that it has had, in seconds
         self._spent = 0.0  # what the flow had that came last to a seat: newcomers begin there
 
     @property
@@ -96,6 +102,9 @@ class Levels:
         self.levels: dict[str, Level] = {}
         self._executing = 0
         self._waiting = 0
+        self._spent = 0.0  # for its size, by the level that came last to a seat from its queue
+        self._begun = 0  # in this turn of the event loop
+        self._turning = False
 
     def configure(self, settings: Iterable[Setting]) -> None:
         """These are the levels now. One that is gone stays until its requests are."""
@@ -117,7 +126,8 @@ class Levels:
         """Wait for a seat. Raises Failure TooManyRequests."""
         setting = level.setting
         flow = level.flow(flow_name)
-        if not level.waiting and self._has_seat(level):
+        has_turn = self._begun < AT_ONCE or not setting.queued
+        if has_turn and not level.waiting and self._has_seat(level):
             self._seat(level, flow)
             return
         if level.waiting >= setting.queued or len(flow.waiting) >= setting.queued_flow:
@@ -125,6 +135,8 @@ class Levels:
             raise too_many_requests(SENT_AWAY)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         flow.waiting.append(turn)
+        if not level.waiting and not level.executing:
+            level.spent = max(level.spent, self._spent * level.seats)  # idle time is not saved up
         level.waiting += 1
         self._waiting += 1
         self._dispatch()
@@ -149,6 +161,7 @@ class Levels:
         flow.executing -= 1
         flow.spent += seconds
         level.executing -= 1
+        level.spent += seconds
         self._executing -= 1
         if self._waiting:
             self._dispatch()
@@ -169,14 +182,26 @@ class Levels:
         level.executing += 1
         level.dispatched += 1
         self._executing += 1
+        self._begun += 1
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """The event loop comes round: others may begin."""
+        self._turning = False
+        self._begun = 0
+        self._dispatch()
 
     def _dispatch(self) -> None:
-        """Give free seats to those who wait: first to levels that have the smallest part of theirs."""
-        while self._waiting:
+        """Give free seats to those who wait: first to levels that have the smallest part of theirs, or have had the
+        least time for their size."""
+        while self._waiting and self._begun < AT_ONCE:
             able = [level for level in self.levels.values() if level.waiting and self._has_seat(level)]
             if not able:
                 return
-            level = min(able, key=lambda level: level.executing / level.seats)
+            level = min(able, key=lambda level: (level.executing / level.seats, level.spent / level.seats))
+            self._spent = max(self._spent, level.spent / level.seats)
             flow = level.next_flow()
             if flow is None:
                 return
