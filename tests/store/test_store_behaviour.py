@@ -248,9 +248,16 @@ async def test_the_revision_of_a_time(store: Store) -> None:
         times.append(time.time())
     assert [await store.revision_at(moment) for moment in times] == list(range(before, before + 6))
     assert await store.revision_at(times[-1] + 1000) == before + 5
+    for index in range(1, 6):
+        made = await store.time_at(before + index)
+        assert times[index - 1] - 1e-5 <= made <= times[index] + 1e-5
+    with pytest.raises(Invalid):
+        await store.time_at(before + 6)
     await store.compact(before + 3)
     with pytest.raises(Compacted):
         await store.revision_at(times[1])
+    with pytest.raises(Compacted):
+        await store.time_at(before + 2)
     assert await store.revision_at(times[4]) == before + 4
 
 

@@ -94,6 +94,9 @@ class Store(Protocol):
         """The newest revision that was made at or before `time` (seconds since 1970, by the clock of who wrote); 0
         where that is before the first. Raises Compacted where it is before the oldest that is kept."""
 
+    async def time_at(self, revision: int) -> float:
+        """When that commit was made, as `revision_at` has it; 0 where that was not kept. Raises Compacted."""
+
     async def commit(self, *operations: Operation) -> int:
         """Make all of the operations or none; the new revision, durable when this returns."""
 

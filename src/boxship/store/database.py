@@ -220,6 +220,11 @@ class Database:
         (found,) = self._reader.execute(query, (mark, following or (1 << 62), wall)).fetchone()
         return int(found or 0)
 
+    def time_at(self, revision: int) -> float:
+        """When that commit was made; 0 where it is not there or of version 1. May run beside the writer."""
+        row = self._reader.execute("SELECT time FROM history WHERE revision = ?", (revision,)).fetchone()
+        return float(row[0] or 0) if row else 0.0
+
     def back_up(self) -> None:
         """Write a copy beside the file, whole or not at all; its own connection, so that nothing waits for it."""
         target = backup_of(self.path)

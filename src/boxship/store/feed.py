@@ -114,8 +114,7 @@ class Feed:
 
     async def between(self, after: int, until: int) -> AsyncIterator[Commit]:
         """The commits above `after` up to `until`, in order. Raises Compacted, or Invalid for what has not come yet."""
-        if until > self.revision:
-            raise Invalid(f"cannot read revision {until}: the newest is {self.revision}")
+        self._demand_come(until)
         while after < until:
             self._demand(after)
             for commit in await self._after(after):
@@ -123,6 +122,15 @@ class Feed:
                     return
                 after = commit.revision
                 yield commit
+
+    def demand(self, revision: int) -> None:
+        """Raises Compacted where that commit is forgotten, Invalid where it has not come yet."""
+        self._demand_come(revision)
+        self._demand(revision - 1)
+
+    def _demand_come(self, revision: int) -> None:
+        if revision > self.revision:
+            raise Invalid(f"cannot read revision {revision}: the newest is {self.revision}")
 
     def _demand(self, position: int) -> None:
         """Raises Compacted where what follows `position` is no longer known in full."""

@@ -46,6 +46,10 @@ class MemoryStore:
             raise Compacted(f"cannot look back to {time}: that history is gone", self._feed.oldest)
         return 0
 
+    async def time_at(self, revision: int) -> float:
+        self._feed.demand(revision)
+        return self._times[revision - 1]
+
     async def commit(self, *operations: Operation) -> int:
         validate(operations)
         if self._closed:

@@ -121,6 +121,10 @@ class SqliteStore:
             raise Compacted(f"cannot look back to {time}: that history is gone", self._feed.oldest)
         return found
 
+    async def time_at(self, revision: int) -> float:
+        self._feed.demand(revision)
+        return await self._read(lambda: self._database.time_at(revision))
+
     async def commit(self, *operations: Operation) -> int:
         validate(operations)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()

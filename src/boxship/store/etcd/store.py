@@ -142,6 +142,12 @@ class EtcdStore:
                 newest = middle - 1
         return oldest
 
+    async def time_at(self, revision: int) -> float:
+        if revision > self._mirror.tree.revision:
+            await self._refresh()
+        self._mirror.feed.demand(revision)
+        return await self._time_of(revision)
+
     async def _time_of(self, revision: int) -> float:
         """When the last commit up to the revision was made; 0 where none of ours was made yet."""
         request = messages.range_request(CLOCK, revision=revision)
