@@ -109,10 +109,11 @@ class Inside:
         subresource: str = "",
         body: Body | None = None,
         options: Options | None = None,
-    ) -> Any:
+    ) -> Object:
         reply = await self._api.perform(self._request(verb, resource, namespace, name, subresource, body, options))
         assert isinstance(reply, Answer)
-        return _decode(reply.document())
+        answered: Object = _decode(reply.document())
+        return answered
 
     def _request(
         self,
