@@ -5,9 +5,7 @@ Every part gets what it needs by its constructor. The listener comes last: who c
 
 import asyncio
 import contextlib
-import datetime
 import logging
-import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
@@ -50,15 +48,17 @@ from boxship.errors import BoxshipError
 from boxship.main.control_admission import admission
 from boxship.main.control_aggregation import Aggregation, aggregation, passing_client
 from boxship.main.control_audit import auditor
+from boxship.main.control_certificates import Certificates
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_options import ControlOptions, history_seconds
 from boxship.main.control_store import files_of, handlers
-from boxship.pki.cluster import ClusterAuthority, open_authority
+from boxship.pki.cluster import ClusterAuthority
 from boxship.store import Store
 from boxship.store.opening import open_store
 from boxship.transport.client import HttpClient
+from boxship.transport.exchange import Limits
 from boxship.transport.listen import TlsAddress, outgoing_address
 from boxship.transport.server import Server
 from boxship.wire import yaml_text
@@ -66,7 +66,13 @@ from boxship.wire import yaml_text
 log = logging.getLogger("boxship-control")
 
 SERVER = User("system:apiserver", (SYSTEM_MASTERS,))
-KUBECONFIG = "admin.kubeconfig"
+LIMITS = Limits(
+    head_bytes=64 * 1024,
+    connections=10_000,  # a watch has one to itself
+    idle_seconds=300.0,
+    first_seconds=15.0,
+    body_stall_seconds=30.0,
+)
 
 
 class Plane(msgspec.Struct, frozen=True):
@@ -92,14 +98,7 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
     data = Path(options.data_root)
     opening = asyncio.create_task(_open_store(options))  # its thread works while we make keys
     try:
-        authority = open_authority(
-            data / "pki",
-            hosts_of(options),
-            datetime.datetime.now(datetime.UTC),
-            service_cidr=options.service_cidr,
-            domain=options.cluster_domain,
-        )
-        write_kubeconfig(data / KUBECONFIG, authority, options)
+        certificates = Certificates(options)
         schemas = load(data / "cache")
     finally:
         store = await opening
@@ -109,16 +108,16 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         stack.push_async_callback(client.close)
         passing = passing_client()
         stack.push_async_callback(passing.close)
-        plane = build(options, store, authority, schemas, client, passing)
+        plane = build(options, store, certificates.authority, schemas, client, passing)
         await begin(plane.itself, plane.place)
         await plane.authorizer.prepare()
         await plane.fairness.prepare()
         await plane.customs.prepare()
         await plane.others.services.prepare()
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part) for part in followers(options, plane)]
-            server = Server(plane.door.handle)
-            await server.start([TlsAddress(options.host, options.port, LiveContext(authority), clients=False)])
+            running = [tasks.create_task(part) for part in (*followers(options, plane), certificates.keep())]
+            server = Server(plane.door.handle, LIMITS)
+            await server.start([TlsAddress(options.host, options.port, certificates, clients=False)])
             try:
                 yield plane
             finally:
@@ -159,7 +158,7 @@ def build(
     metrics = Metrics(gauges(store))
     documents = Documents(data / "cache")
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
-    history = History(storage, catalog, clock)
+    history = History(storage, catalog)
     others = aggregation(storage, lookup, catalog, itself, clock, authority, passing)
     site = Site(
         catalog,
@@ -191,21 +190,6 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
 
 
-class LiveContext:
-    """Implements transport's TlsSource over the authority's server certificate."""
-
-    version = 1
-
-    def __init__(self, authority: ClusterAuthority) -> None:
-        self._context = authority.server_context()
-
-    def context(self) -> ssl.SSLContext:
-        return self._context
-
-    def revoked(self, serial: int) -> bool:
-        return False
-
-
 async def _open_store(options: ControlOptions) -> Store:
     return await open_store(options.store, history_seconds=history_seconds(options), files=files_of(options))
 
@@ -220,12 +204,6 @@ def sealer_by(options: ControlOptions, data: Path) -> Sealer:
     return sealer_of(document)
 
 
-def hosts_of(options: ControlOptions) -> list[str]:
-    """Names and addresses that the server's certificate is for, besides those that it always is for."""
-    own = [options.host, options.advertise.rpartition(":")[0].strip("[]"), *options.name]
-    return [host for host in dict.fromkeys(own) if host not in ("", "0.0.0.0", "::")]
-
-
 def site_of(options: ControlOptions, authority: ClusterAuthority) -> objects.Site:
     """Where this server stands. Pods cannot reach a loopback address: they get the machine's own."""
     host = options.advertise.rpartition(":")[0].strip("[]")
@@ -238,15 +216,3 @@ def site_of(options: ControlOptions, authority: ClusterAuthority) -> objects.Sit
         authority=authority.ca_pem,
         front_proxy_authority=authority.front_proxy_ca_pem,
     )
-
-
-def write_kubeconfig(path: Path, authority: ClusterAuthority, options: ControlOptions) -> None:
-    """The administrator's kubeconfig, for its owner alone; written anew where it changed."""
-    text = authority.kubeconfig("admin", f"https://{options.advertise}", options.cluster)
-    if path.exists() and path.read_bytes() == text:
-        return
-    half = path.with_suffix(".new")
-    half.unlink(missing_ok=True)
-    half.touch(mode=0o600)
-    half.write_bytes(text)
-    half.replace(path)

@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(self, asker: Asker, store: MemoryStore) -> None:
         self.asker = asker
-        self.history = History(Storage(store, Unsealed()), asker.api.catalog, asker.clock)
+        self.history = History(Storage(store, Unsealed()), asker.api.catalog)
         self.undoing = Undoing(self.history, asker.api.perform)
 
     def scope(self, path: str = "", namespace: str = "default", name: str = "") -> Scope:

@@ -61,10 +61,9 @@ class Turn(msgspec.Struct, frozen=True):
 class History:
     """Looks back. Values are opened; who may see them is decided before."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, storage: Storage, catalog: Catalog) -> None:
         self._storage = storage
         self._catalog = catalog
-        self._clock = clock
 
     async def steps(self, scope: Scope, since: datetime) -> list[Step]:
         """The changes since a time, the oldest first. Raises Failure."""
@@ -80,7 +79,7 @@ class History:
                 del found[0]
             if pace.due:
                 await pace.rest()
-        return [step if step.time else await self._timed(step, since) for step in found]
+        return [step if step.time else await self._timed(step) for step in found]
 
     async def turns(self, scope: Scope, since: datetime) -> list[Turn]:
         """What has become of each object that was changed since a time. Raises Failure."""
@@ -144,19 +143,13 @@ class History:
             operations=tuple(operations(told(before), told(after))) if action == "changed" else (),
         )
 
-    async def _timed(self, step: Step, since: datetime) -> Step:
-        """The step with the time at which the store made it, to the second."""
-        low, high = since.timestamp(), self._clock.now().timestamp()
+    async def _timed(self, step: Step) -> Step:
+        """The step with the time at which the store made it."""
         try:
-            while high - low > 1:
-                middle = (low + high) / 2
-                if await self._storage.store.revision_at(middle) >= step.revision:
-                    high = middle
-                else:
-                    low = middle
+            made = await self._storage.store.time_at(step.revision)
         except Compacted:
             return step
-        return msgspec.structs.replace(step, time=stamp(datetime.fromtimestamp(high, UTC)))
+        return msgspec.structs.replace(step, time=stamp(datetime.fromtimestamp(made, UTC))) if made else step
 
     def _resources(self) -> Mapping[str, Resource]:
         """By storage, each in the version in which it is stored."""

@@ -5,7 +5,6 @@ It is given to controllers by whoever composes the process; they know the Protoc
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import msgspec
 
