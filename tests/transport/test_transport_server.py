@@ -370,6 +370,25 @@ def test_a_client_that_does_not_read_its_stream_is_cut_off_where_that_was_asked(
     on_loop(scenario)
 
 
+def test_a_connection_that_asks_nothing_ends_where_that_was_asked(on_loop: Callable[[Scenario], None]) -> None:
+    async def scenario(path: Path) -> None:
+        async def handler(request: Request) -> Reply:
+            await asyncio.sleep(0)
+            return Reply(200, {}, b"yes")
+
+        async with serving(path, handler, Limits(first_seconds=0.15)):
+            silent, dribbling, busy = [await connect(path) for _ in range(3)]
+            dribbling[1].write(b"GET / HT")
+            assert (await exchange(busy, b"GET / HTTP/1.1\r\nHost: d\r\n\r\n"))[0] == 200
+            for reader, writer in (silent, dribbling):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+                writer.close()
+            assert (await exchange(busy, b"GET / HTTP/1.1\r\nHost: d\r\n\r\n"))[0] == 200
+            busy[1].close()
+
+    on_loop(scenario)
+
+
 def test_a_thousand_idle_connections_do_not_disturb(on_loop: Callable[[Scenario], None]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2200:

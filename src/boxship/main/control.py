@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ def run() -> None:
             level=options.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         data, run_root = Path(options.data_root), Path(options.run_root)
+        _allow_many_files()
         for folder, mode in ((data, 0o700), (run_root, 0o711)):
             folder.mkdir(parents=True, exist_ok=True, mode=mode)
         with _alone(data), _alone(run_root), _process_id(run_root / PID_FILE):
@@ -52,6 +54,14 @@ def run() -> None:
         if rest is not None:
             raise
         raise SystemExit(1) from None
+
+
+def _allow_many_files() -> None:
+    """As many connections as the machine lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _flat(group: BaseException | None) -> Iterator[BaseException]:

@@ -19,7 +19,7 @@ HEAD_END = b"\r\n\r\n"
 class Connection(web.RequestHandler):
     """aiohttp's connection, fed one request at a time."""
 
-    __slots__ = ("_body_left", "_end", "_held", "_limits", "_payload", "_stalled", "gone")
+    __slots__ = ("_body_left", "_end", "_first", "_held", "_limits", "_payload", "_stalled", "gone")
 
     def __init__(self, manager: web.Server, *, limits: Limits, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -30,11 +30,14 @@ class Connection(web.RequestHandler):
         self._stalled = False
         self._body_left: int | None = 0  # of the request being read; None: chunked, or a head that came in pieces
         self._end: Callable[[], None] | None = None
+        self._first: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self._manager is not None and len(self._manager.connections) > self._limits.connections:
             self.force_close()
+        elif self._limits.first_seconds is not None:
+            self._first = asyncio.get_running_loop().call_later(self._limits.first_seconds, self.force_close)
 
     def data_received(self, data: bytes) -> None:
         if self._upgraded or self._payload_parser is not None:  # a WebSocket
@@ -55,6 +58,7 @@ class Connection(web.RequestHandler):
                 if self._payload is not None and not self._payload.is_eof():  # the parser gave up within the body
                     self._payload.set_exception(ClientPayloadError("it is not chunked as it should be"))
                 self._payload = self._messages[-1][1]
+                self._is_used()
                 self._body_left = self._declared_length()
             view = view[size:]
 
@@ -135,6 +139,12 @@ class Connection(web.RequestHandler):
         self.close()  # after the reply that is on its way
         return True
 
+    def _is_used(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            self._first = None
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._is_used()
         self._client_gone()
         super().connection_lost(exc)

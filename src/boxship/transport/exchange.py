@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True):
     header_fields: int = 128
     connections: int = 8192  # open at once, idle ones included
     idle_seconds: float = 3600.0  # a connection without a request
+    first_seconds: float | None = None  # a new connection until its first request is whole, but for the body
     body_stall_seconds: float = 60.0  # a small (JSON) body has to be whole by then
     send_stall_seconds: float = 120.0  # a client that takes nothing of a file for so long is cut off
     discard_seconds: float = 2.0  # an unread body is thrown away for so long before the connection is closed
