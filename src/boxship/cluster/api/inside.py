@@ -4,6 +4,7 @@ stands in what is written down and in the fields that writers leave.
 It is given to controllers by whoever composes the process; they know the Protocol alone.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from boxship.cluster.api.request import Answer, Body, Options, Request, Stream, 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, of_status
 
+PAGE = 250  # objects
 JSON = "application/json"
 MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -36,15 +38,21 @@ class Inside:
         return await self._answer("get", resource, namespace, name)
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        options = Options(label_selector=labels, field_selector=fields)
-        found = await self._answer("list", resource, namespace, options=options)
-        api_version, kind = found["apiVersion"], found["kind"].removesuffix("List")
-        items = []
-        for item in found.get("items") or ():
-            item.setdefault("apiVersion", api_version)
-            item.setdefault("kind", kind)
-            items.append(item)
-        return Listing(tuple(items), found["metadata"]["resourceVersion"])
+        """In pages of one moment, so that a long list keeps no request waiting while it is decoded."""
+        items: list[Object] = []
+        token = ""
+        while True:
+            options = Options(label_selector=labels, field_selector=fields, limit=PAGE, token=token)
+            found = await self._answer("list", resource, namespace, options=options)
+            api_version, kind = found["apiVersion"], found["kind"].removesuffix("List")
+            for item in found.get("items") or ():
+                item.setdefault("apiVersion", api_version)
+                item.setdefault("kind", kind)
+                items.append(item)
+            token = found["metadata"].get("continue", "")
+            if not token:
+                return Listing(tuple(items), found["metadata"]["resourceVersion"])
+            await asyncio.sleep(0)
 
     async def watch(
         self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""

@@ -120,24 +120,25 @@ class Namespaces:
 
     async def _delete_all(self, name: str, resource: Resource) -> bool:
         """Whether there was anything."""
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def delete(item: Object) -> None:
-            metadata = item["metadata"]
-            if metadata.get("deletionTimestamp"):
-                return
-            async with room:
-                try:
-                    await self._client.delete(
-                        resource.path, name, metadata["name"], uid=metadata["uid"], propagation="Background"
-                    )
-                except Failure as failure:
-                    if failure.reason not in ("NotFound", "Conflict"):
-                        raise
-
         items = (await self._client.list(resource.path, name)).items
-        await asyncio.gather(*map(delete, items))
+        going = [item["metadata"] for item in items if not item["metadata"].get("deletionTimestamp")]
+        for begin in range(0, len(going), AT_ONCE):
+            await asyncio.gather(*(self._delete_one(resource, one) for one in going[begin : begin + AT_ONCE]))
+            await asyncio.sleep(0)  # a large namespace must not keep requests waiting
         return bool(items)
+
+    async def _delete_one(self, resource: Resource, metadata: Object) -> None:
+        try:
+            await self._client.delete(
+                resource.path,
+                metadata["namespace"],
+                metadata["name"],
+                uid=metadata["uid"],
+                propagation="Background",
+            )
+        except Failure as failure:
+            if failure.reason not in ("NotFound", "Conflict"):
+                raise
 
     async def _finish(self, name: str) -> None:
         """Nothing keeps it any more."""

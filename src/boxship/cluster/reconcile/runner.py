@@ -84,6 +84,7 @@ class Runner:
                 await self._reconcile(controller, key)
             finally:
                 controller.queue.done(key)
+            await asyncio.sleep(0)  # what needed no waiting must not keep requests waiting
 
     async def _reconcile(self, controller: Controller, key: Any) -> None:
         try:
