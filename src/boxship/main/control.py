@@ -26,8 +26,13 @@ PID_FILE = "boxship-control.pid"
 
 
 def run() -> None:
-    """Serve until SIGTERM or SIGINT; or, with `store` as the first argument, look after a store. Ends with status 1 and
-    one line for a bad start."""
+    """Serve until SIGTERM or SIGINT; or, with `store` or `audit` as the first argument, look after a store or an audit
+    log. Ends with status 1 and one line for a bad start."""
+    if sys.argv[1:2] == ["audit"]:
+        from boxship.main import control_audit_program
+
+        control_audit_program.run(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["store"]:
         from boxship.main import control_store_program
 

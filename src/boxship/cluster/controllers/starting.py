@@ -13,6 +13,7 @@ from boxship.cluster.controllers.certificates import RESOURCE as REQUESTS
 from boxship.cluster.controllers.certificates import CertificateRequests
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
 from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
+from boxship.cluster.controllers.flows import LEVELS, SCHEMAS, FlowSchemas
 from boxship.cluster.controllers.garbage.collector import GarbageCollector
 from boxship.cluster.controllers.namespaces import Namespaces
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
@@ -58,6 +59,7 @@ def make_runner(means: Means) -> Runner:
         TokenSecrets(own, accounts, Cache(own, "v1/secrets", fields=f"type={TYPE}"), means.sign, means.authority),
         CertificateRequests(client_of(CertificateRequests.name), Cache(own, REQUESTS), means.issuer, now),
         TokenAges(client_of(TokenAges.name), Cache(own, "v1/secrets", fields=f"type={TOKEN_TYPE}"), now),
+        FlowSchemas(client_of(FlowSchemas.name), Cache(own, SCHEMAS), Cache(own, LEVELS, keep=bool), stamp_now),
         events,
         quotas,
         collector,

@@ -84,6 +84,9 @@ RULES: dict[str, tuple[RuleObject, ...]] = {
         may(READ, "storage.k8s.io", "storageclasses"),
         EVENTS,
     ),
+    "flowschema-status-controller": (  # the original does it as its API server
+        may("patch update", "flowcontrol.apiserver.k8s.io", "flowschemas/status"),
+    ),
     "generic-garbage-collector": (may("delete get list patch update watch", "*", "*"), EVENTS),
     "horizontal-pod-autoscaler": (
         may(READ, "autoscaling", "horizontalpodautoscalers"),
