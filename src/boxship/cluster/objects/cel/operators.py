@@ -1,5 +1,6 @@
 """The operators of CEL on values: checked arithmetic, comparison, membership, access by index."""
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -80,7 +81,9 @@ def divide(one: Any, other: Any) -> Any:
     kinds = (type(one), type(other))
     if kinds == (float, float):
         if other == 0:
-            return float("nan") if one == 0 or one != one else float("inf") * (1 if one > 0 else -1)
+            if one == 0 or math.isnan(one):
+                return math.nan
+            return math.inf * math.copysign(1, one) * math.copysign(1, other)
         return one / other
     if kinds not in ((int, int), (UInt, UInt)):
         raise Failed(NO_OVERLOAD)

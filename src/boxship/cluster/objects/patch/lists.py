@@ -84,6 +84,19 @@ def _key_of(item: Any, key: str) -> Any:
     return item[key]
 
 
+def places_after(before: list[Any], changes: list[Any], key: str) -> list[Any]:
+    """The order that items which only the list has are put by. As in the original, new items take the places of those
+    that the same patch deletes: there it is the memory of the list that they are written into."""
+    directed = [item for item in changes if isinstance(item, dict) and DIRECTIVE in item]
+    if not key or not directed or any(item[DIRECTIVE] == "replace" for item in directed):
+        return list(before)
+    gone = {_hashable(_key_of(item, key)) for item in directed}
+    had = {_hashable(_key_of(item, key)) for item in before}
+    left = [item for item in before if _hashable(_key_of(item, key)) not in gone]
+    new = [item for item in changes if DIRECTIVE not in item and _hashable(_key_of(item, key)) not in had - gone]
+    return left + new[: len(before) - len(left)]
+
+
 def in_order(items: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
     """Items that `order` has, in its order; the others in that of `before`, each in front of the first one that
     stood behind it there."""

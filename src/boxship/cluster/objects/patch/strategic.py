@@ -132,7 +132,7 @@ def _order(original: dict[str, Any], patch: dict[str, Any], type_: Type | None) 
         lists.check_order(changes, order, found.patch_key)
         patch.pop(key, None)
         deletion = patch.pop(f"{DELETE_PREFIX}{key}", None)
-        places = list(before)
+        places = lists.places_after(before, changes, found.patch_key)
         if deletion is not None:
             _delete_from(original, key, deletion)
             before = original.get(key, [])
