@@ -32,9 +32,9 @@ from boxship.cluster.api.history import History
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
-from boxship.cluster.api.sealing.settings import default_sealer, sealer_of
+from boxship.cluster.api.sealing.sealer import ConfiguredSealer
 from boxship.cluster.api.services import ServiceAddresses
-from boxship.cluster.api.storage import Sealer, Storage, Unsealed
+from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.undoing import Undoing
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
@@ -53,6 +53,7 @@ from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_options import ControlOptions, history_seconds
+from boxship.main.control_sealing import seal_again, sealer_by
 from boxship.main.control_store import files_of, handlers
 from boxship.pki.cluster import ClusterAuthority
 from boxship.store import Store
@@ -61,7 +62,6 @@ from boxship.transport.client import HttpClient
 from boxship.transport.exchange import Limits
 from boxship.transport.listen import TlsAddress, outgoing_address
 from boxship.transport.server import Server
-from boxship.wire import yaml_text
 
 log = logging.getLogger("boxship-control")
 
@@ -78,6 +78,8 @@ LIMITS = Limits(
 class Plane(msgspec.Struct, frozen=True):
     """The parts of one control plane. `itself` is the client of the API that passes no admission."""
 
+    store: Store
+    sealer: ConfiguredSealer
     api: Api
     itself: Inside
     catalog: Catalog
@@ -139,7 +141,8 @@ def build(
     """All parts, from the store up to the door. Nothing runs yet."""
     data = Path(options.data_root)
     clock = SystemClock()
-    storage = Storage(store, sealer_by(options, data))
+    sealer = sealer_by(options, data)
+    storage = Storage(store, sealer)
     catalog = Catalog(schemas)
     lookup = StoredObjects(storage, catalog)
     companions = {"services/specs": ServiceAddresses(store, options.service_cidr, clock)}
@@ -173,7 +176,22 @@ def build(
     read = partial(protobuf.read, schemas=schemas)
     door = Door(gate, catalog, site, metrics, read, Passing(others.services, others.forwarding, gate))
     place = site_of(options, authority)
-    return Plane(api, itself, catalog, authorizer, fairness, audit, customs, others, door, authority, tokens, place)
+    return Plane(
+        store,
+        sealer,
+        api,
+        itself,
+        catalog,
+        authorizer,
+        fairness,
+        audit,
+        customs,
+        others,
+        door,
+        authority,
+        tokens,
+        place,
+    )
 
 
 def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, Any, None]]:
@@ -182,6 +200,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.authorizer.follow()
     yield plane.fairness.follow()
     yield plane.customs.follow()
+    yield seal_again(plane.store, plane.sealer, plane.catalog)
     yield plane.others.availability.run()
     if plane.audit is not None:
         yield plane.audit.run()
@@ -192,16 +211,6 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
 
 async def _open_store(options: ControlOptions) -> Store:
     return await open_store(options.store, history_seconds=history_seconds(options), files=files_of(options))
-
-
-def sealer_by(options: ControlOptions, data: Path) -> Sealer:
-    """What seals secrets at rest: a key of our own, unless a file says otherwise."""
-    if options.encryption == "none":
-        return Unsealed()
-    if options.encryption == "auto":
-        return default_sealer(data / "encryption.key")
-    document, _ = yaml_text.read(Path(options.encryption).read_bytes())
-    return sealer_of(document)
 
 
 def site_of(options: ControlOptions, authority: ClusterAuthority) -> objects.Site:

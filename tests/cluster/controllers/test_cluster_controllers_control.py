@@ -80,7 +80,7 @@ def test_a_service_account_acts_by_its_token(control: Control) -> None:
 def test_secrets_are_sealed_on_the_disk(control: Control) -> None:
     control.kubectl("create", "secret", "generic", "sealed", "--from-literal=word=xylophone-7391")
     stored = b"".join(path.read_bytes() for path in control.data.iterdir() if path.name.startswith("state.db"))
-    assert b"k8s:enc:aesgcm:v1:key1:" in stored
+    assert b"k8s:enc:aesgcm:v1:boxship:" in stored
     for form in (b"xylophone-7391", base64.b64encode(b"xylophone-7391")):
         assert form not in stored
     found = control.request("GET", "/api/v1/namespaces/default/secrets/sealed").object

@@ -9,7 +9,7 @@ import pytest
 
 from boxship.cluster.api.sealing.rotation import reseal
 from boxship.cluster.api.sealing.sealer import ConfiguredSealer
-from boxship.cluster.api.sealing.settings import default_sealer, sealer_of
+from boxship.cluster.api.sealing.settings import default_sealer, no_sealer, own_key, sealer_of
 from boxship.cluster.objects.catalog import built_in
 from boxship.errors import Denied, Internal, Invalid, Unsupported
 from boxship.store import Put
@@ -99,6 +99,9 @@ def test_a_cluster_makes_its_own_key(tmp_path: Path) -> None:
     sealed = default_sealer(path).seal(KEY, "secrets", VALUE)
     assert path.stat().st_mode & 0o777 == 0o600
     assert default_sealer(path).open(KEY, sealed) == VALUE
+    later = sealer_of(configuration((["secrets"], [BOX])), [own_key(path)])  # a configuration is introduced
+    assert later.open(KEY, sealed) == VALUE and later.is_stale("secrets", sealed)
+    assert no_sealer(path).open(KEY, sealed) == VALUE == no_sealer(path).seal(KEY, "secrets", VALUE)
     os.chmod(path, 0o644)
     with pytest.raises(Denied):
         default_sealer(path)

@@ -19,7 +19,8 @@ AT_ONCE = 500  # entries looked at
 async def reseal(store: Store, sealer: ConfiguredSealer, resources: Iterable[Resource]) -> int:
     """Seal again what is stale among the stored objects of the resources; how many there were."""
     count = 0
-    for resource in {resource.storage: resource for resource in resources if resource.stored}.values():
+    named = [resource for resource in resources if resource.stored and sealer.names(resource.qualified)]
+    for resource in {resource.storage: resource for resource in named}.values():
         after, prefix = "", prefix_of(resource)
         while True:
             entries = (await store.list(prefix, after=after, limit=AT_ONCE)).entries

@@ -28,9 +28,10 @@ class ConfiguredSealer:
         self._providers = {resource: tuple(known) for resource, known in providers.items()}
         self._marks = {one.mark: one for known in self._providers.values() for one in known if one.mark}
 
-    @property
-    def resources(self) -> tuple[str, ...]:
-        return tuple(self._providers)
+    def names(self, resource: str) -> bool:
+        """Whether anything is said of a resource."""
+        group = resource.partition(".")[2]
+        return any(name in self._providers for name in (resource, f"*.{group}", "*.*"))
 
     def seal(self, key: str, resource: str, value: bytes) -> bytes:
         provider = self.provider(resource)

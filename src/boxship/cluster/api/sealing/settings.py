@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,34 @@ API_VERSIONS = ("apiserver.config.k8s.io/v1",)
 BOXES: dict[str, type[AesBox] | type[SecretBox]] = {"aesgcm": AesBox, "secretbox": SecretBox}
 UNSUPPORTED = ("aescbc", "kms")
 KEY_BYTES = 32
+OWN_MARK = b"k8s:enc:aesgcm:v1:boxship:"
 _RESOURCE = re.compile(r"\*\.\*?|(\*|[a-z0-9-]+)(\.[a-z0-9.*-]+)?")
 
 
-def default_sealer(path: Path) -> ConfiguredSealer:
-    """Secrets are sealed by the key in the file `path`, which is made where it is missing."""
+def own_key(path: Path) -> Provider:
+    """The key of a cluster that names none: in the file `path`, which is made where it is missing."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
     if not is_private(path):
         raise Denied(f"cannot use the key file {path}: others may read it (chmod 600 {path})")
     key = _key(read_file(path).strip().decode(errors="replace"), str(path))
-    return ConfiguredSealer({"secrets": (Provider(b"k8s:enc:aesgcm:v1:key1:", AesBox(key)), IDENTITY)})
+    return Provider(OWN_MARK, AesBox(key))
 
 
-def sealer_of(document: Any) -> ConfiguredSealer:
-    """The sealer that an EncryptionConfiguration (decoded) describes. Raises Invalid, Unsupported."""
+def default_sealer(path: Path) -> ConfiguredSealer:
+    """Secrets are sealed by the cluster's own key."""
+    return ConfiguredSealer({"secrets": (own_key(path), IDENTITY)})
+
+
+def no_sealer(path: Path) -> ConfiguredSealer:
+    """Nothing is sealed any more; what the cluster's own key has sealed can still be read."""
+    return ConfiguredSealer({"secrets": (IDENTITY, *([own_key(path)] if path.exists() else ()))})
+
+
+def sealer_of(document: Any, also: Sequence[Provider] = ()) -> ConfiguredSealer:
+    """The sealer that an EncryptionConfiguration (decoded) describes; `also` opens, but never seals. Raises Invalid,
+    Unsupported."""
     if not isinstance(document, dict) or document.get("kind") != "EncryptionConfiguration":
         raise Invalid("cannot read the encryption configuration: its kind is not EncryptionConfiguration")
     if document.get("apiVersion") not in API_VERSIONS:
@@ -50,7 +63,7 @@ def sealer_of(document: Any) -> ConfiguredSealer:
         made = [one for part in entry["providers"] for one in _providers(part, place)]
         for resource in _resources(entry, place):
             providers.setdefault(resource, made)  # the first that names a resource counts
-    return ConfiguredSealer(providers)
+    return ConfiguredSealer({resource: (*known, *also) for resource, known in providers.items()})
 
 
 def _resources(entry: dict[str, Any], place: str) -> list[str]:
