@@ -89,6 +89,8 @@ class Views:
                 yield await self._rows(definition, view, part)
             elif view.form == "whole" and cut and not definition.resource.custom:
                 yield await self._cut(definition, head, part)
+            elif view.form == "whole" and definition.convert is not None:
+                yield [to_json(object) for object in await self.all_decoded(definition, part)]
             else:
                 yield [await self.item(definition, view, entry) for entry in part]
 
@@ -108,6 +110,20 @@ class Views:
         definition.rules.hides(object)
         return object
 
+    async def all_decoded(self, definition: Definition, entries: Sequence[Entry]) -> list[Object]:
+        """The same for many: what has to be converted goes together, for that may be a question to a webhook."""
+        objects = [decode(entry.value, entry.modified) for entry in entries]
+        api_version = definition.resource.api_version
+        strange = [index for index, object in enumerate(objects) if object["apiVersion"] != api_version]
+        if strange and definition.convert is not None:
+            converted = await definition.convert([objects[index] for index in strange], api_version)
+            for index, object in zip(strange, converted, strict=True):
+                object["metadata"]["resourceVersion"] = str(entries[index].modified)
+                objects[index] = object
+        for object in objects:
+            definition.rules.hides(object)
+        return objects
+
     async def versioned(self, definition: Definition, object: Object, api_version: str) -> Object:
         """The object in this version of its kind."""
         if object["apiVersion"] == api_version:
@@ -125,7 +141,7 @@ class Views:
         return encode(await self.versioned(definition, object, definition.resource.storage_version))
 
     async def _rows(self, definition: Definition, view: View, entries: Sequence[Entry]) -> list[bytes]:
-        objects = [await self.decoded(definition, entry) for entry in entries]
+        objects = await self.all_decoded(definition, entries)
         shown = definition.columns
         _, rows = table_of(definition.resource, objects, self._clock.now().timestamp(), shown)
         for row in rows:

@@ -36,6 +36,7 @@ PREFIX = f"{ROOT}apiextensions.k8s.io/customresourcedefinitions/"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 RETRY_SECONDS = 1.0
 DIGEST_SIZE = 16  # bytes
+UNFIT = (LookupError, TypeError, ValueError, AttributeError)  # what our API did not write
 ANNOTATION_LIMIT = 1024  # characters; longer ones hold a copy of the definition
 
 
@@ -103,8 +104,13 @@ class Customs:
             self._publish()
 
     async def _learn(self, name: str, entry: Entry) -> None:
-        definition = decode(entry.value, entry.modified)
-        before, light = self._seen.get(name), _light(definition)
+        try:
+            definition = decode(entry.value, entry.modified)
+            before, light = self._seen.get(name), _light(definition)
+        except (msgspec.DecodeError, *UNFIT) as error:
+            log.warning("the custom resource %s cannot be read: %r", name, error)
+            self._forget(name)
+            return
         self._seen[name] = light
         self._unsettle(light)
         if not is_established(definition):
@@ -112,8 +118,8 @@ class Customs:
         elif before is None or _differs(light, before) or name not in self._served:
             try:
                 self._served[name] = await asyncio.to_thread(serve, definition, self._metadata, self._converting)
-            except (Failure, BoxshipError, LookupError, TypeError, ValueError, StopIteration) as error:
-                log.warning("the custom resource %s cannot be served: %s", name, error)
+            except (BoxshipError, *UNFIT) as error:
+                log.warning("the custom resource %s cannot be served: %r", name, error)
                 self._served.pop(name, None)
 
     def _forget(self, name: str) -> None:
@@ -153,7 +159,10 @@ class Customs:
                     if running is None or running.done():
                         ending[name] = tasks.create_task(self._remove(name))
                 else:
-                    await self._accept(definition)
+                    try:
+                        await self._accept(definition)
+                    except UNFIT as error:
+                        log.warning("the status of %s cannot be written: %r", name, error)
             ending = {name: task for name, task in ending.items() if not task.done()}
 
     async def _accept(self, definition: Object) -> None:
@@ -174,8 +183,8 @@ class Customs:
         while True:
             try:
                 return await self._remover.remove(name)
-            except BoxshipError as error:
-                log.warning("the objects of %s cannot be deleted: %s", name, error)
+            except (BoxshipError, *UNFIT) as error:
+                log.warning("the objects of %s cannot be deleted: %r", name, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
 

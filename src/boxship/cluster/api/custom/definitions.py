@@ -71,7 +71,7 @@ def _schema(version: Object) -> Object:
 def _resource(definition: Object, version: Object) -> Resource:
     spec, metadata = definition["spec"], definition["metadata"]
     names = (definition.get("status") or {}).get("acceptedNames") or spec["names"]
-    stored = next(each["name"] for each in spec["versions"] if each.get("storage"))
+    (stored,) = [each["name"] for each in spec["versions"] if each.get("storage")]
     parts = version.get("subresources") or {}
     subresources: dict[str, Subresource] = {}
     if "status" in parts:
