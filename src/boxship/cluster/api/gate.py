@@ -14,6 +14,7 @@ import msgspec
 
 from boxship.cluster.api.request import Answer, Ask, Decision, Reply, Request, Stream, User, of_request
 from boxship.cluster.objects.failure import Failure
+from boxship.errors import BoxshipError
 
 
 class Authentication(Protocol):
@@ -82,6 +83,7 @@ class Performs(Protocol):
     async def perform(self, request: Request) -> Reply: ...
 
 
+UNKNOWN = User("")
 Completes = Callable[[Request], Awaitable[Request]]
 
 
@@ -111,29 +113,22 @@ class Gate:
 
     async def pass_path(self, visit: Visit, path: str) -> None:
         """A request outside resources, such as "/version". Raises Failure."""
-        verb = {"GET": "get", "HEAD": "head"}.get(visit.method, visit.method.lower())
-        ask = Ask(user=await self.identify(visit), verb="get" if verb == "head" else verb, path=path)
-        record = self._begin(visit, ask, None)
-        try:
-            await self._allow(visit, ask)
-        except Failure as refusal:
-            _complete(record, refusal.code, None, refusal)
-            raise
-        _complete(record, 200, None, None)
+        verb = {"GET": "get", "HEAD": "get"}.get(visit.method, visit.method.lower())
+        ask = await self._enter(visit, Ask(user=UNKNOWN, verb=verb, path=path))
+        _complete(self._begin(visit, ask, None), 200, None, None)
 
     async def pass_unknown(self, visit: Visit, ask: Ask) -> None:
         """A request for a resource that does not exist: whether it would be allowed decides what is told."""
-        ask = msgspec.structs.replace(ask, user=await self.identify(visit))
-        await self._allow(visit, ask)
+        ask = await self._enter(visit, ask)
+        _complete(self._begin(visit, ask, None), 404, None, None)
 
     @asynccontextmanager
     async def let_in(self, visit: Visit, ask: Ask) -> AsyncIterator[User]:
         """A request for what another server serves: inside the block it may be passed on for the user."""
-        ask = msgspec.structs.replace(ask, user=await self.identify(visit))
+        ask = await self._enter(visit, ask)
         record = self._begin(visit, ask, None)
         code = 500
         try:
-            await self._allow(visit, ask)
             async with self._fair.slot(ask.user, ask) if self._fair is not None else nullcontext():
                 yield ask.user
             code = 200
@@ -143,17 +138,29 @@ class Gate:
         finally:
             _complete(record, code, None, None)
 
+    async def _enter(self, visit: Visit, ask: Ask) -> Ask:
+        """The question with who asks it, for who may. Raises Failure, which is written down."""
+        try:
+            ask = msgspec.structs.replace(ask, user=await self.identify(visit))
+            visit.decision = await self._authorization.authorize(ask)
+            if not visit.decision.allowed:
+                raise self._authorization.refusal(ask, visit.decision)
+        except Failure as refusal:
+            _complete(self._begin(visit, ask, None), refusal.code, None, refusal)
+            raise
+        return ask
+
     async def perform(self, visit: Visit, request: Request, verb: str, complete: Completes) -> Reply:
         """The request, done as the user that the visit shows. `verb` is the one that authorisers know (a connect is a
         get or a create). `complete` reads its body; that is only done for who may do what he asks. Raises Failure and
         what the API raises."""
-        request = msgspec.structs.replace(request, user=await self.identify(visit))
-        ask = asked(request, verb)
+        ask = await self._enter(visit, asked(request, verb))
+        request = msgspec.structs.replace(request, user=ask.user)
         try:
-            await self._allow(visit, ask)
             request = await complete(request)
-        except Failure as refusal:
-            _complete(self._begin(visit, ask, request), refusal.code, None, refusal)
+        except BoxshipError as error:
+            refusal = error if isinstance(error, Failure) else None
+            _complete(self._begin(visit, ask, request), refusal.code if refusal else 400, None, refusal)
             raise
         record = self._begin(visit, ask, request)
         try:
@@ -180,11 +187,6 @@ class Gate:
             return reply
         record.started(200)
         return Stream(_Noted(reply.events, record))
-
-    async def _allow(self, visit: Visit, ask: Ask) -> None:
-        visit.decision = await self._authorization.authorize(ask)
-        if not visit.decision.allowed:
-            raise self._authorization.refusal(ask, visit.decision)
 
     def _begin(self, visit: Visit, ask: Ask, request: Request | None) -> Record | None:
         record = self._audit.begin(visit, ask, request) if self._audit is not None else None
