@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 from boxship.errors import Conflict, Exhausted, Invalid, Unavailable
 from boxship.pki import authority
 from boxship.pki.names import Subject
-from boxship.store import Change, Compacted, Delete, Put
+from boxship.store import Change, Compacted, Delete, Entry, Put
 from boxship.store.etcd import messages
 from boxship.store.etcd.connection import parse_endpoints
 from boxship.store.etcd.store import EtcdStore
@@ -161,6 +161,22 @@ async def test_large_lists_come_whole(session_etcd: Etcd, stores: list[EtcdStore
     assert page.entries == snapshot.entries[:600] and page.remaining == 600
     await late.close()
     await other.close()
+
+
+async def test_history_that_etcd_sends_in_fragments(session_etcd: Etcd, stores: list[EtcdStore]) -> None:
+    """More than a message holds: a commit of several keys may then be cut in the middle."""
+    start = await stores[0].revision()
+    for index in range(12):
+        await stores[0].commit(Put("k", b"%d" % index), *(Put(f"{part}", os.urandom(400_000)) for part in range(3)))
+    changes = await take(stores[1].watch("", after=start), 48)
+    late = await EtcdStore.open(session_etcd.url)
+    assert await take(late.watch("", after=start), 48) == changes
+    assert [change.previous for change in changes[4:]] == [
+        Entry(change.key, change.value or b"", start + 1, change.revision) for change in changes[:-4]
+    ]
+    await late.close()
+    for part in range(3):
+        await stores[0].commit(Delete(f"{part}"))
 
 
 async def test_many_fresh_reads_share_a_question(stores: list[EtcdStore], monkeypatch: pytest.MonkeyPatch) -> None:
