@@ -1,5 +1,6 @@
 """Schemas of custom kinds: which are structural, and what types they become."""
 
+import time
 from typing import Any
 
 import pytest
@@ -220,6 +221,12 @@ def test_what_is_published_names_the_kind() -> None:
 def test_patterns_are_read_as_go_reads_them(pattern: str, fits: str, does_not: str) -> None:
     assert compiled(pattern).search(fits)
     assert not compiled(pattern).search(does_not)
+
+
+def test_no_pattern_takes_long() -> None:
+    began = time.monotonic()
+    assert not compiled("^(a|aa|a*)*$").search("a" * 50_000 + "b")
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", r"\p{Wrong}", "a**", "x" * 20_000, "(" * 5000])
