@@ -32,4 +32,13 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
                 part = target[key] = {}
             _merge(part, value)
         else:
-            target[key] = copied(value)
+            target[key] = _listed(value)
+
+
+def _listed(value: Any) -> Any:
+    """A copy of what replaces something; objects in lists lose their nulls too, as in the original."""
+    if type(value) is list:
+        return [_listed(item) for item in value]
+    if type(value) is dict:
+        return {key: _listed(part) for key, part in value.items() if part is not None}
+    return value

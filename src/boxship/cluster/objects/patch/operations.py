@@ -134,9 +134,7 @@ class _Document:
             raise unusable(f"replace operation does not apply: doc is missing path: {path}: missing value") from None
         missing = f"replace operation does not apply: doc is missing key: {path}"
         if isinstance(place, dict):
-            if key not in place:
-                raise unusable(f"{missing}: missing value")
-            place[key] = value
+            place[key] = value  # also where there was none: the original allows it, and clients rely on it
         else:
             place[_position(key, len(place), missing)] = value
 
