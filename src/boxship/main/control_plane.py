@@ -22,6 +22,7 @@ from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.authorization.plugins import guards
 from boxship.cluster.api.authorization.reviews import Reviews
 from boxship.cluster.api.bootstrap import objects
+from boxship.cluster.api.bootstrap.presence import attend, leave
 from boxship.cluster.api.bootstrap.start import announce, begin
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import SystemClock
@@ -126,6 +127,8 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
                 await server.stop()
                 with contextlib.suppress(BoxshipError):
                     await announce(plane.itself, plane.place, present=False)
+                    if is_shared(options):
+                        await leave(plane.itself, plane.place)
                 for task in running:
                     task.cancel()
 
@@ -204,9 +207,16 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.others.availability.run()
     if plane.audit is not None:
         yield plane.audit.run()
+    if is_shared(options):
+        yield attend(plane.itself, plane.place, SystemClock())
     if "controllers" in options.role:
         yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
+
+
+def is_shared(options: ControlOptions) -> bool:
+    """Whether other API servers may stand over the same store."""
+    return options.store.startswith("etcd:")
 
 
 async def _open_store(options: ControlOptions) -> Store:

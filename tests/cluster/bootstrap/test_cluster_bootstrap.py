@@ -1,12 +1,13 @@
 """What a new cluster consists of: made once, completed at each start, left alone where people took it over."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from world_kit import running_world
 
-from boxship.cluster.api.bootstrap import flows, roles
+from boxship.cluster.api.bootstrap import flows, presence, roles
 from boxship.cluster.api.bootstrap.objects import addresses_of
 from boxship.cluster.api.bootstrap.start import announce, begin, complete_binding, complete_flow, complete_role, holds
 from boxship.cluster.objects import Object
@@ -70,6 +71,28 @@ async def test_servers_add_and_take_their_addresses(tmp_path: Path) -> None:
         assert await addresses() == ["192.0.2.2"]
         endpoints = await world.client.get("v1/endpoints", "default", "kubernetes")
         assert [one["ip"] for one in endpoints["subsets"][0]["addresses"]] == ["192.0.2.2"]
+
+
+async def test_servers_that_are_silent_are_taken_out(tmp_path: Path) -> None:
+    async with running_world(tmp_path, with_controllers=False) as world:
+        second = msgspec.structs.replace(world.site, address="192.0.2.2")
+        now = datetime.now(UTC)
+
+        async def addresses() -> list[str]:
+            found = await world.client.get("discovery.k8s.io/v1/endpointslices", "default", "kubernetes")
+            return addresses_of(found)
+
+        for site in (world.site, second):
+            await presence.say(world.itself, site, now)
+        await presence.settle(world.itself, second, now)
+        assert await addresses() == ["192.0.2.1", "192.0.2.2"]
+        later = now + timedelta(seconds=presence.LIFE + 1)
+        await presence.say(world.itself, second, later)
+        await presence.settle(world.itself, second, later)
+        assert await addresses() == ["192.0.2.2"]
+        assert await world.names(presence.LEASES, "kube-system") == {presence.name_of(second)}
+        await presence.leave(world.itself, second)
+        assert await world.names(presence.LEASES, "kube-system") == set()
 
 
 def test_completions_are_none_where_nothing_lacks() -> None:

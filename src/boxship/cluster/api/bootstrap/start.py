@@ -19,6 +19,7 @@ from boxship.cluster.api.clock import stamp
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 
+SLICES = "discovery.k8s.io/v1/endpointslices"
 AT_ONCE = 16  # writes
 TRIES = 5
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -51,25 +52,26 @@ async def begin(client: Client, site: Site) -> None:
 
 async def announce(client: Client, site: Site, *, present: bool) -> None:
     """This server's address is among those of the `kubernetes` Service, or, when it ends, is not."""
-    if ipaddress.ip_address(site.address).is_loopback:
-        return  # nobody but this machine's own programs could go there
-    path = "discovery.k8s.io/v1/endpointslices"
-    for _ in range(TRIES):
-        current = await _found(client, path, "default", objects.SERVICE)
-        known = [address for address in objects.addresses_of(current or {}) if address != site.address]
-        addresses = sorted([*known, site.address] if present else known)
-        if not addresses or (current is not None and addresses == objects.addresses_of(current)):
-            return
-        try:
-            for resource, wanted in (
-                (path, objects.endpoint_slice(addresses, site.port)),
-                ("v1/endpoints", objects.endpoints(addresses, site.port)),
-            ):
-                await _put(client, resource, wanted)
-            return
-        except Failure as failure:
-            if failure.reason not in ("Conflict", "AlreadyExists"):
-                raise
+    current = await _found(client, SLICES, "default", objects.SERVICE)
+    known = [address for address in objects.addresses_of(current or {}) if address != site.address]
+    await set_addresses(client, site, sorted([*known, site.address] if present else known))
+
+
+async def set_addresses(client: Client, site: Site, addresses: Sequence[str]) -> None:
+    """The `kubernetes` Service leads to these addresses. Without any it stays as it is: the last server has ended, and
+    the next one will say so itself."""
+    if not addresses or ipaddress.ip_address(site.address).is_loopback:
+        return  # to a loopback address nobody but this machine's own programs could go
+    await _settle_one(client, SLICES, objects.endpoint_slice(addresses, site.port), replace_endpoints)
+    await _settle_one(client, "v1/endpoints", objects.endpoints(addresses, site.port), replace_endpoints)
+
+
+def replace_endpoints(current: Object, wanted: Object) -> Object | None:
+    """The endpoints as they are wanted."""
+    parts = [key for key in wanted if key in ("subsets", "endpoints", "ports")]
+    if all(holds(current.get(part), wanted[part]) for part in parts):
+        return None
+    return {**wanted, "metadata": {**current["metadata"], **wanted["metadata"]}}
 
 
 def leave(_: Object, __: Object) -> Object | None:
@@ -169,15 +171,6 @@ async def _settle(client: Client, resource: str, wanted: Sequence[Object], compl
 async def _settle_one(client: Client, resource: str, wanted: Object, complete: Completes) -> None:
     namespace, name = _place(wanted)
     await _write(client, resource, await _found(client, resource, namespace, name), wanted, complete)
-
-
-async def _put(client: Client, resource: str, wanted: Object) -> None:
-    """Like `_settle_one`, but as it is wanted whatever was there."""
-
-    def replace(current: Object, wanted: Object) -> Object:
-        return {**wanted, "metadata": {**current["metadata"], **wanted["metadata"]}}
-
-    await _settle_one(client, resource, wanted, replace)
 
 
 async def _write(client: Client, resource: str, current: Object | None, wanted: Object, complete: Completes) -> None:
