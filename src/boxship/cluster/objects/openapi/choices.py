@@ -17,6 +17,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "DNSPolicy": ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
     "DaemonSetUpdateStrategyType": ("OnDelete", "RollingUpdate"),
     "DeploymentStrategyType": ("Recreate", "RollingUpdate"),
+    "DeviceTaintEffect": ("NoExecute", "NoSchedule", "None"),
+    "DeviceTolerationOperator": ("Equal", "Exists"),
     "FSGroupPolicy": ("File", "None", "ReadWriteOnceWithFSType"),
     "FailurePolicyType": ("Fail", "Ignore"),
     "HostPathType": (

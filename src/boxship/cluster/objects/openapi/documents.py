@@ -23,7 +23,7 @@ from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.schema.builtin import data_key
 from boxship.cluster.objects.schema.keeping import read_kept, write_kept
 
-FORMAT_VERSION = 2  # raised when documents change for the same data
+FORMAT_VERSION = 3  # raised when documents change for the same data
 DIGEST_SIZE = 16  # bytes
 PACKING = 3  # of zlib
 

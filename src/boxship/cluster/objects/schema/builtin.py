@@ -19,7 +19,7 @@ from boxship.cluster.objects.schema.types import Form, Type
 from boxship.errors import NotFound, Unavailable
 
 DATA_VERSION = "v1.36.0"
-FORMAT_VERSION = 2  # raised when what is in the file changes its meaning
+FORMAT_VERSION = 3  # raised when what is in the file changes its meaning
 FILE_NAME = "schemas.cache"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
