@@ -19,6 +19,7 @@ from boxship.cluster.controllers.namespaces import Namespaces
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
 from boxship.cluster.controllers.quotas import ResourceQuotas
 from boxship.cluster.controllers.tokens import TYPE, Sign, TokenSecrets, uid_only
+from boxship.cluster.controllers.workloads.starting import make_workloads
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller, Runner
 from boxship.pki.certificates import Issuer
@@ -64,7 +65,9 @@ def make_runner(means: Means) -> Runner:
         quotas,
         collector,
     ]
-    return Runner(controllers, [collector.run, events.run])
+    workloads = make_workloads(client_of, own)
+    controllers += workloads.controllers
+    return Runner(controllers, [collector.run, events.run, *workloads.parts])
 
 
 def now() -> datetime:

@@ -1,0 +1,92 @@
+"""Adoption and release: an owner takes orphans that its selector matches and lets go of children that it no longer
+matches. Pure decision first, then the patches; a child that changed meanwhile is looked at again later."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.controllers.workloads.family import Child, Family, is_deleted, labels_of, owner_of
+from boxship.cluster.controllers.workloads.pods import Pod
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.selectors import LabelSelector
+
+GONE = ("NotFound", "Invalid")
+
+
+class Claim(msgspec.Struct, frozen=True):
+    mine: tuple[Any, ...]
+    adopt: tuple[Any, ...] = ()
+    release: tuple[Any, ...] = ()
+
+
+def reference(owner: Object) -> Object:
+    """The controller's reference to put into its children."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def decide(owner: Object, selector: LabelSelector, children: Sequence[Child], orphans: Sequence[Child]) -> Claim:
+    """`children` have the owner as their controller, `orphans` have none."""
+    ends = bool(owner["metadata"].get("deletionTimestamp"))
+    uid = owner["metadata"]["uid"]
+    mine, release = [], []
+    for child in children:
+        known = owner_of(child)
+        if known is None or known.uid != uid:
+            continue
+        if selector.matches(labels_of(child)):
+            mine.append(child)
+        elif not ends:
+            release.append(child)
+    if ends:
+        return Claim(tuple(mine))
+    adopt = [child for child in orphans if selector.matches(labels_of(child)) and not is_deleted(child)]
+    return Claim(tuple(mine), tuple(adopt), tuple(release))
+
+
+async def claim(
+    client: Client, owner_resource: str, resource: str, owner: Object, selector: LabelSelector, family: Family
+) -> list[Any]:
+    """The children of the owner, as they are known; adopted ones come with the next change that is seen."""
+    metadata = owner["metadata"]
+    namespace = metadata.get("namespace", "")
+    decided = decide(owner, selector, family.children(metadata["uid"]), family.orphans(namespace))
+    if decided.adopt:
+        current = await client.get(owner_resource, namespace, metadata["name"])
+        if current["metadata"]["uid"] != metadata["uid"] or current["metadata"].get("deletionTimestamp"):
+            return list(decided.mine)  # our memory of the owner is old: adopt nothing in its name
+    for child in decided.adopt:
+        await _own(client, resource, child, [*_owners(child), reference(owner)])
+    for child in decided.release:
+        kept = [one for one in _owners(child) if one.get("uid") != metadata["uid"]]
+        await _own(client, resource, child, kept)
+    return [*decided.mine, *decided.adopt]
+
+
+def _owners(child: Child) -> list[Object]:
+    owners = child.owners if isinstance(child, Pod) else child["metadata"].get("ownerReferences")
+    return list(owners or ())
+
+
+async def _own(client: Client, resource: str, child: Child, owners: list[Object]) -> None:
+    if isinstance(child, Pod):
+        namespace, name, uid, version = child.namespace, child.name, child.uid, child.version
+    else:
+        metadata = child["metadata"]
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        uid, version = metadata["uid"], metadata.get("resourceVersion", "")
+    patch = {"metadata": {"uid": uid, "resourceVersion": version, "ownerReferences": owners or None}}
+    try:
+        await client.patch(resource, namespace, name, patch)
+    except Failure as failure:
+        if failure.reason not in GONE:
+            raise

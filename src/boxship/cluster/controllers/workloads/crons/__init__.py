@@ -1,0 +1,1 @@
+"""CronJob: jobs by the clock."""

@@ -1,0 +1,135 @@
+"""ReplicaSet and ReplicationController at work: the same controller for both kinds."""
+
+import functools
+from collections.abc import Sequence
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.controllers.workloads.claiming import claim
+from boxship.cluster.controllers.workloads.expecting import Expectations
+from boxship.cluster.controllers.workloads.family import Family, Parents, owner_of
+from boxship.cluster.controllers.workloads.making import pod_of
+from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
+from boxship.cluster.controllers.workloads.pods import Pod
+from boxship.cluster.controllers.workloads.recording import Events
+from boxship.cluster.controllers.workloads.replicas import deciding
+from boxship.cluster.controllers.workloads.times import Now
+from boxship.cluster.controllers.workloads.writing import (
+    Newest,
+    in_batches,
+    is_namespace_ending,
+    together,
+    write_status,
+)
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.runner import Again
+from boxship.errors import BoxshipError
+
+
+class Kind(msgspec.Struct, frozen=True):
+    kind: str
+    resource: str
+    controller: str
+
+
+REPLICA_SET = Kind("ReplicaSet", "apps/v1/replicasets", "replicaset-controller")
+REPLICATION_CONTROLLER = Kind("ReplicationController", "v1/replicationcontrollers", "replication-controller")
+
+
+class Replicas:
+    workers = 5
+
+    def __init__(
+        self, kind: Kind, client: Client, owners: Cache, sets: Family | None, pods: Family, events: Events, now: Now
+    ) -> None:
+        """`sets`: the replica sets of each deployment, for siblings; None: there are none."""
+        self.name = kind.controller
+        self._kind = kind
+        self._client = client
+        self._owners = owners
+        self._sets = sets
+        self._pods = pods
+        self._events = events
+        self._now = now
+        self._newest = Newest()
+        self._expected = Expectations(pods.cache, now)
+        self.caches = (owners, pods.cache)
+        self.queue: Queue[Key] = Queue()
+        parents = Parents(kind.kind, owners, deciding.selector_of, self.queue.add)
+        pods.cache.subscribe(parents.child_changed)
+
+    async def reconcile(self, key: Key) -> Again | None:
+        owner = self._newest.of(key, self._owners.get(key))
+        if owner is None:
+            self._expected.forget(key)
+            return None
+        selector = deciding.selector_of(owner)
+        if selector.everything:
+            return None
+        pods: list[Pod] = await claim(self._client, self._kind.resource, PODS, owner, selector, self._pods)
+        failure, surplus, waits = None, False, self._expected.remaining(key)
+        if not waits and not owner["metadata"].get("deletionTimestamp"):
+            active = [pod for pod in pods if pod.is_active]
+            plan = deciding.plan(owner, active, self._siblings(owner, active), self._now())
+            surplus = bool(plan.delete)
+            failure = await (
+                self._delete(key, owner, plan.delete) if surplus else self._create(key, owner, plan.create)
+            )
+        now = self._now()
+        status = deciding.status_of(owner, pods, str(failure or ""), surplus, now)
+        written = await write_status(self._client, self._kind.resource, owner, status)
+        if written is not None:
+            self._newest.wrote(written)
+        if failure is not None:
+            raise failure
+        waits = deciding.next_look(owner, [pod for pod in pods if pod.is_active], now) or waits
+        return Again(waits) if waits else None
+
+    def _siblings(self, owner: Object, active: Sequence[Pod]) -> list[Pod]:
+        deployment = owner_of(owner)
+        if self._sets is None or deployment is None:
+            return list(active)
+        found = []
+        for one in self._sets.children(deployment.uid):
+            found += [pod for pod in self._pods.children(one["metadata"]["uid"]) if pod.is_active]
+        return found
+
+    async def _create(self, key: Key, owner: Object, count: int) -> BoxshipError | None:
+        if not count:
+            return None
+        pod = pod_of(owner["spec"]["template"], owner)
+
+        async def create(_: int) -> None:
+            try:
+                made = await self._client.create(PODS, key[0], pod)
+            except BoxshipError as error:
+                if not is_namespace_ending(error):
+                    self._events.tell(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+                raise
+            self._expected.created(key, made["metadata"]["uid"])
+            name = made["metadata"]["name"]
+            self._events.tell(owner, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+
+        with self._expected.creating():
+            _, failure = await in_batches(count, create)
+        return None if failure is not None and is_namespace_ending(failure) else failure
+
+    async def _delete(self, key: Key, owner: Object, pods: Sequence[Pod]) -> BoxshipError | None:
+        async def delete(pod: Pod) -> None:
+            self._expected.deleting(key, pod.uid)
+            try:
+                await self._client.delete(PODS, pod.namespace, pod.name, uid=pod.uid)
+            except BoxshipError as error:
+                self._expected.not_deleted(pod.uid)
+                if isinstance(error, Failure) and error.reason in ("NotFound", "Conflict"):
+                    return  # it is gone
+                self._events.tell(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+                raise
+            self._events.tell(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.name}")
+
+        failures = await together([functools.partial(delete, pod) for pod in pods])
+        return failures[0] if failures else None

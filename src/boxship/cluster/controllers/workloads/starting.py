@@ -1,0 +1,45 @@
+"""All controllers of workloads with their caches: one list."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.controllers.workloads.deployments.controller import Deployments
+from boxship.cluster.controllers.workloads.family import Family
+from boxship.cluster.controllers.workloads.pods import facts_of
+from boxship.cluster.controllers.workloads.recording import Events, Recorder
+from boxship.cluster.controllers.workloads.replicas.controller import REPLICA_SET, REPLICATION_CONTROLLER, Replicas
+from boxship.cluster.controllers.workloads.times import Now
+from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.runner import Controller
+
+
+class Workloads(msgspec.Struct, frozen=True):
+    controllers: tuple[Controller, ...]
+    parts: tuple[Callable[[], Awaitable[None]], ...]
+
+
+def make_workloads(client_of: Callable[[str], Client], own: Client, now: Now = time.time) -> Workloads:
+    """`own` fills the caches; each controller writes as its own account."""
+    recorder = Recorder(now)
+
+    def voice(name: str) -> tuple[Client, Events]:
+        client = client_of(name)
+        return client, recorder.events_of(client, name)
+
+    pods = Family(Cache(own, "v1/pods", keep=facts_of))
+    deployments, sets = Cache(own, "apps/v1/deployments"), Family(Cache(own, REPLICA_SET.resource))
+    replication = Cache(own, REPLICATION_CONTROLLER.resource)
+    client, events = voice(REPLICA_SET.controller)
+    replica_sets = Replicas(REPLICA_SET, client, sets.cache, sets, pods, events, now)
+    client, events = voice(REPLICATION_CONTROLLER.controller)
+    replication_controllers = Replicas(REPLICATION_CONTROLLER, client, replication, None, pods, events, now)
+    client, events = voice(Deployments.name)
+    controllers: list[Controller] = [
+        Deployments(client, deployments, sets, pods, events, now),
+        replica_sets,
+        replication_controllers,
+    ]
+    return Workloads(tuple(controllers), (recorder.run,))

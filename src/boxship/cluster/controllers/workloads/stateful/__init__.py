@@ -1,0 +1,1 @@
+"""StatefulSet: pods with ordinals, names and claims that stay, never two of one ordinal."""
