@@ -188,6 +188,11 @@ def test_wrong_values_are_refused_with_the_originals_texts(schema: Any, value: A
             ["a[2]"],
         ),
         ({**TEXT, "oneOf": [{"enum": ["x"]}, {"pattern": "^z"}]}, "y", ["<nil>", "a"]),
+        (
+            {"type": "object", "x-kubernetes-embedded-resource": True, PRESERVE: True},
+            {"kind": "X"},
+            ["a.apiVersion"],
+        ),
     ],
 )
 def test_places_are_named(schema: Any, value: Any, places: list[str]) -> None:

@@ -84,6 +84,10 @@ def _object(found: Found, value: dict[str, Any], type_: Type, path: str) -> None
     for name in type_.required:
         if name not in value:
             found.required(_join(path, name))
+    if type_.embedded:
+        for name in ("apiVersion", "kind"):
+            if not value.get(name):
+                found.required(_join(path, name), "must not be empty")
     inner = type_.items if type_.form is Form.MAP else None
     for name, item in value.items():
         field = type_.fields.get(name, inner)
