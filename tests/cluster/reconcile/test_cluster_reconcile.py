@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+import uvloop
 
 from boxship.cluster.access import Event, Listing
 from boxship.cluster.objects import Object
@@ -188,3 +189,18 @@ async def test_many_keys_share_the_workers() -> None:
     while len(set(worker.seen)) < 20 or not worker.queue.is_idle:
         await asyncio.sleep(0)
     task.cancel()
+
+
+def test_what_is_due_almost_at_once_on_the_daemons_event_loop() -> None:
+    """There, a timer of less than half a millisecond is no timer that knows its time."""
+
+    async def scenario() -> list[str]:
+        queue: Queue[str] = Queue()
+        for key, seconds in (("a", 0.0001), ("b", 0.00005), ("c", 0.01), ("d", 0.0002)):
+            queue.add_later(key, seconds)
+        taken = [await asyncio.wait_for(queue.take(), 5) for _ in range(4)]
+        assert taken[-1] == "c"
+        return sorted(taken)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(scenario()) == ["a", "b", "c", "d"]

@@ -22,7 +22,8 @@ class Queue(Generic[K]):
         self._due: dict[K, float] = {}
         self._count = 0
         self._takers: deque[asyncio.Future[None]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # uvloop's handles of what is due at once do not know it
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._later)
@@ -87,10 +88,10 @@ class Queue(Generic[K]):
         loop = asyncio.get_running_loop()
         due = self._later[0][0]
         if self._timer is not None:
-            if self._timer.when() <= due and not self._timer.cancelled():
+            if self._rings_at <= due and not self._timer.cancelled():
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._ring)
+        self._timer, self._rings_at = loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
         self._timer = None
