@@ -14,7 +14,7 @@ from boxship.main.options import LOG_LEVELS, read_file
 from boxship.spec.duration import SECOND, parse_duration
 
 DEFAULT_CONFIG = Path("/etc/boxship/boxship-control.toml")
-ROLES = ("api", "controllers")
+ROLES = ("api", "controllers", "scheduler")
 SERVICE_PREFIX_BITS = (12, 30)  # how large the services' network may be: its addresses are counted one by one
 
 

@@ -54,6 +54,7 @@ from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_options import ControlOptions, history_seconds
+from boxship.main.control_scheduler import scheduler
 from boxship.main.control_sealing import seal_again, sealer_by
 from boxship.main.control_store import files_of, handlers
 from boxship.pki.cluster import ClusterAuthority
@@ -212,6 +213,8 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     if "controllers" in options.role:
         yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
+    if "scheduler" in options.role:
+        yield scheduler(plane.api, plane.catalog, plane.authorizer).run()
 
 
 def is_shared(options: ControlOptions) -> bool:

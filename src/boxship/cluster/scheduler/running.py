@@ -1,0 +1,270 @@
+"""The scheduler at work: pods that wait are taken one after the other, a node is decided on, and the API is told. The
+snapshot has each decision at once; what the API refuses is taken back.
+
+Nothing is kept but what the API can tell again. It must never wait for the API between two decisions, nor decide for
+longer than others can wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.objects.failure import Failure
+from boxship.cluster.scheduler import claiming
+from boxship.cluster.scheduler.claiming import Claiming
+from boxship.cluster.scheduler.deciding import Decision, Profile, decide
+from boxship.cluster.scheduler.feeding import PODS, Feed
+from boxship.cluster.scheduler.preemption import Preemption, preempt
+from boxship.cluster.scheduler.reporting import Reports
+from boxship.cluster.scheduler.shapes import Key, Pod, Shape
+from boxship.cluster.scheduler.waiting import FORGOTTEN, Waiting
+from boxship.cluster.scheduler.world import World
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 32  # requests
+AHEAD = 256  # decisions that the API has not heard of yet
+SLICE_SECONDS = 0.002  # of deciding, before others have their turn
+TELL_AGAIN = 300.0  # seconds after which the same failure is told once more
+TOLD = 10_000  # pods whose last failure is remembered
+DECIDED = 64  # shapes whose last failure is remembered
+
+PROFILES = {Profile().name: Profile()}
+
+
+class Scheduler:
+    """For all pods that name one of the profiles."""
+
+    def __init__(
+        self,
+        client: Client,
+        profiles: Mapping[str, Profile] = PROFILES,
+        *,
+        instance: str = "boxship",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.world = World()
+        self.waiting = Waiting()
+        self._client = client
+        self._profiles = profiles
+        self._reports = Reports(client, instance, now)
+        self._claiming = Claiming(client, self.world)
+        self._feed = Feed(client, self.world, self._hinted, self._told)
+        self._wake = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._open = 0  # decisions that the API has not heard of yet
+        self._noted: dict[str, tuple[str, float]] = {}
+        self._failures: dict[tuple[Shape, str], tuple[int, Decision, Preemption]] = {}
+
+    async def run(self) -> None:
+        """Without end."""
+        async with asyncio.TaskGroup() as tasks:
+            for cache in self._feed.caches:
+                tasks.create_task(cache.run())
+            for cache in self._feed.caches:
+                await cache.ready()
+            await self._work(tasks)
+
+    # Pods that come, change and go.
+
+    def _told(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and (new is None or new.uid != old.uid):
+            self._drop(old.uid)
+        if new is None:
+            return
+        if not new.is_waiting or new.gates or new.shape.profile not in self._profiles:
+            self._drop(new.uid)
+        elif not self._feed.is_assumed(new.uid):
+            self.waiting.put(new, self._time())
+            self._wake.set()
+
+    def _drop(self, uid: str) -> None:
+        self.waiting.remove(uid)
+        self._noted.pop(uid, None)
+
+    def _hinted(self, plugins: frozenset[str] | None) -> None:
+        self.waiting.hint(plugins, self._time())
+        self._claiming.heard()
+        self._wake.set()
+
+    # Decisions.
+
+    async def _work(self, tasks: asyncio.TaskGroup) -> None:
+        tasks.create_task(self._look_again())
+        while True:
+            self._wake.clear()
+            began = self._time()
+            while self._open < AHEAD and (pod := self.waiting.take(self._time())) is not None:
+                self._settle(pod, tasks)
+                if self._time() - began > SLICE_SECONDS:
+                    await asyncio.sleep(0)
+                    began = self._time()
+            due = self.waiting.next_due()
+            try:
+                async with asyncio.timeout(None if due is None else max(due - self._time(), 0.001)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _look_again(self) -> None:
+        """Whatever was overlooked: at last now."""
+        while True:
+            await asyncio.sleep(FORGOTTEN / 2)
+            if len(self.waiting):
+                self.waiting.look_again(self._time())
+                self._wake.set()
+
+    def _settle(self, pod: Pod, tasks: asyncio.TaskGroup) -> None:
+        profile = self._profiles[pod.shape.profile]
+        try:
+            decision, preemption = self._decided(pod, profile)
+        except Exception:
+            log.exception("cannot decide on pod %s/%s", *pod.key)
+            self.waiting.pause(pod.uid, self._time())
+            return
+        if decision.node:
+            wanted = self._wanted(pod, decision.node)
+            self._feed.assume(msgspec.structs.replace(pod, node=decision.node))
+            self._start(tasks, self._bind(pod, decision.node, wanted))
+            return
+        self.waiting.stick(pod.uid, decision.plugins, self._time())
+        if preemption.node:
+            for other in self._outranked(pod, preemption.node):
+                self._start(tasks, self._reports.not_nominated(other))
+            self.world.nominate(msgspec.structs.replace(pod, nominated=preemption.node), pod.uid)
+        self._start(tasks, self._report(pod, decision, preemption))
+
+    def _decided(self, pod: Pod, profile: Profile) -> tuple[Decision, Preemption]:
+        """Pods that are alike get the same answer as long as nothing has changed."""
+        key = (pod.shape, pod.nominated)
+        known = self._failures.get(key)
+        if known is not None and known[0] == self.world.version:
+            return msgspec.structs.replace(known[1], pod=pod), known[2]
+        decision = decide(self.world, pod, profile)
+        preemption = Preemption()
+        if decision.node:
+            return decision, preemption
+        if profile.preempts and decision.verdicts:
+            budgets = [budget for _, budget in self._feed.budgets.items()]
+            preemption = preempt(self.world, decision, profile, budgets)
+        if not preemption.node:
+            if len(self._failures) >= DECIDED:
+                self._failures.clear()
+            self._failures[key] = (self.world.version, decision, preemption)
+        return decision, preemption
+
+    def _wanted(self, pod: Pod, node: str) -> dict[Key, str]:
+        """What the pod's claims need there; taken in the snapshot at once."""
+        claims = claiming.unbound(self.world, pod)
+        if not claims:
+            return {}
+        found = self.world.storage.wanted_volumes(claims, self.world.node_at(self.world.places[node])) or {}
+        claiming.assume(self.world, found, node)
+        return found
+
+    def _outranked(self, pod: Pod, node: str) -> list[Pod]:
+        """Pods that the node was kept free for, and which this one goes before."""
+        found = [
+            each
+            for each in self.world.nominated.values()
+            if each.nominated == node and each.shape.priority < pod.shape.priority
+        ]
+        for each in found:
+            self.world.nominate(None, each.uid)
+        return found
+
+    # What the API is told.
+
+    def _start(self, tasks: asyncio.TaskGroup, part: Coroutine[Any, Any, None]) -> None:
+        self._open += 1
+        tasks.create_task(self._tell(part))
+
+    async def _tell(self, part: Coroutine[Any, Any, None]) -> None:
+        try:
+            await part
+        except BoxshipError as error:
+            log.warning("cannot tell the API: %s", error)
+        finally:
+            self._open -= 1
+            if self._open == AHEAD - 1:
+                self._wake.set()
+
+    async def _bind(self, pod: Pod, node: str, wanted: Mapping[Key, str]) -> None:
+        namespace, name = pod.key
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            if wanted:
+                await self._waiting_apart(self._claiming.provide(pod, node, wanted))
+            async with self._room:
+                await self._client.create(PODS, namespace, binding, subresource="binding")
+        except BoxshipError as error:
+            self._not_bound(pod, error)
+            return
+        self._drop(pod.uid)
+        async with self._room:
+            note = f"Successfully assigned {namespace}/{name} to {node}"
+            await self._reports.event(pod, "Normal", "Scheduled", "Binding", note, pod.shape.profile)
+
+    async def _waiting_apart(self, part: Coroutine[Any, Any, None]) -> None:
+        """What waits for others keeps nobody from deciding."""
+        self._open -= 1
+        try:
+            await part
+        finally:
+            self._open += 1
+
+    def _not_bound(self, pod: Pod, error: BoxshipError) -> None:
+        """Another time, unless somebody was faster."""
+        self._feed.forget(pod.uid)
+        known = self._feed.pods.get(pod.key)
+        if (isinstance(error, Failure) and error.reason == "NotFound") or known is None or known.uid != pod.uid:
+            self._drop(pod.uid)
+            return
+        if known.is_waiting:
+            log.warning("cannot bind pod %s/%s: %s", *pod.key, error)
+            self.waiting.pause(pod.uid, self._time())
+            self._wake.set()
+
+    async def _report(self, pod: Pod, decision: Decision, preemption: Preemption) -> None:
+        message = " ".join(part for part in (decision.message, preemption.message) if part)
+        nominated = preemption.node or None
+        async with self._room:
+            if nominated or pod.condition != ("False", "Unschedulable", message):
+                await self._reports.unscheduled(pod, "Unschedulable", message, nominated)
+            for victim in preemption.victims:
+                await self._evict(victim, pod, preemption.node)
+            told, when = self._noted.get(pod.uid, ("", 0.0))
+            if told != message or self._time() - when > TELL_AGAIN:
+                if len(self._noted) >= TOLD:
+                    self._noted.clear()
+                self._noted[pod.uid] = (message, self._time())
+                by = pod.shape.profile
+                await self._reports.event(pod, "Warning", "FailedScheduling", "Scheduling", message, by)
+
+    async def _evict(self, victim: Pod, pod: Pod, node: str) -> None:
+        if victim.deleting:
+            return
+        try:
+            await self._reports.disrupted(victim, pod.shape.profile)
+            await self._client.delete(PODS, *victim.key, uid=victim.uid)
+        except Failure as failure:
+            if failure.reason not in ("NotFound", "Conflict"):
+                raise
+            return
+        note = f"Preempted by pod {pod.uid} on node {node}"
+        await self._reports.event(victim, "Normal", "Preempted", "Preempting", note, pod.shape.profile)
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,145 @@
+"""Pods that wait for a node: those that are next, those that pause after a failure, those that wait for something to
+change. Knows no clock: who asks says what time it is (seconds).
+
+Source: kubernetes.io, "Scheduling Framework" (queue sort, queueing hints), "Pod Priority and Preemption".
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Collection
+
+import msgspec
+
+from boxship.cluster.scheduler.shapes import Pod
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds
+FORGOTTEN = 300.0  # seconds after which a pod is looked at again, whatever happened
+
+
+class Seat(msgspec.Struct):
+    """One pod that waits."""
+
+    pod: Pod
+    since: float  # when it came; who came first goes first
+    tries: int = 0
+    failed: float = 0.0
+    plugins: frozenset[str] = frozenset()
+    state: str = "ready"  # or "pausing", "stuck", "taken"
+    due: float = 0.0  # when its pause ends
+
+
+class Waiting:
+    def __init__(self) -> None:
+        self._seats: dict[str, Seat] = {}
+        self._ready: list[tuple[int, float, int, str]] = []
+        self._pausing: list[tuple[float, int, str]] = []
+        self._early: deque[str] = deque()  # whose pause may be cut short when nothing else is to be done
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def pods(self) -> list[Pod]:
+        return [seat.pod for seat in self._seats.values()]
+
+    def counts(self) -> dict[str, int]:
+        """How many are in each state."""
+        found = dict.fromkeys(("ready", "pausing", "stuck", "taken"), 0)
+        for seat in self._seats.values():
+            found[seat.state] += 1
+        return found
+
+    def put(self, pod: Pod, now: float) -> None:
+        """A pod that is new, or has changed. Only what decides where it may go brings it forward."""
+        seat = self._seats.get(pod.uid)
+        if seat is None:
+            seat = self._seats[pod.uid] = Seat(pod, now)
+            self._make_ready(seat)
+            return
+        changed = seat.pod.shape is not pod.shape or seat.pod.gates != pod.gates
+        seat.pod = pod
+        if changed and seat.state == "stuck":
+            self._pause_out(seat, now)
+
+    def remove(self, uid: str) -> None:
+        self._seats.pop(uid, None)
+
+    def take(self, now: float) -> Pod | None:
+        """The next pod, by priority, then by how long it has waited. It stays known until it is removed."""
+        while self._pausing and self._pausing[0][0] <= now:
+            due, _, uid = heapq.heappop(self._pausing)
+            seat = self._seats.get(uid)
+            if seat is not None and seat.state == "pausing" and seat.due == due:
+                self._make_ready(seat)
+        while self._ready:
+            uid = heapq.heappop(self._ready)[3]
+            seat = self._seats.get(uid)
+            if seat is not None and seat.state == "ready":
+                seat.state = "taken"
+                return seat.pod
+        return self._take_early()
+
+    def stick(self, uid: str, plugins: Collection[str], now: float) -> None:
+        """No node for it, because of these plugins: until something changes that they look at."""
+        seat = self._seats.get(uid)
+        if seat is not None:
+            self._failed(seat, now)
+            seat.plugins = frozenset(plugins)
+            seat.state = "stuck"
+
+    def pause(self, uid: str, now: float) -> None:
+        """Something went wrong: after a pause, again."""
+        seat = self._seats.get(uid)
+        if seat is not None:
+            self._failed(seat, now)
+            self._push_pausing(seat, now + pause_of(seat.tries))
+
+    def hint(self, plugins: Collection[str] | None, now: float) -> None:
+        """What these plugins look at has changed (None: all)."""
+        for seat in list(self._seats.values()):
+            if seat.state == "stuck" and (plugins is None or not seat.plugins or not seat.plugins.isdisjoint(plugins)):
+                self._pause_out(seat, now)
+
+    def look_again(self, now: float) -> None:
+        """At those that have been stuck for long."""
+        for seat in list(self._seats.values()):
+            if seat.state == "stuck" and seat.failed + FORGOTTEN <= now:
+                self._pause_out(seat, now)
+
+    def next_due(self) -> float | None:
+        """When a pause ends; None: none does."""
+        return self._pausing[0][0] if self._pausing else None
+
+    def _take_early(self) -> Pod | None:
+        while self._early:
+            seat = self._seats.get(self._early.popleft())
+            if seat is not None and seat.state == "pausing":
+                seat.state = "taken"
+                return seat.pod
+        return None
+
+    def _failed(self, seat: Seat, now: float) -> None:
+        seat.tries += 1
+        seat.failed = now
+
+    def _pause_out(self, seat: Seat, now: float) -> None:
+        due = seat.failed + pause_of(seat.tries)
+        if due <= now:
+            self._make_ready(seat)
+        else:
+            self._early.append(seat.pod.uid)
+            self._push_pausing(seat, due)
+
+    def _make_ready(self, seat: Seat) -> None:
+        seat.state = "ready"
+        heapq.heappush(self._ready, (-seat.pod.shape.priority, seat.since, next(self._numbers), seat.pod.uid))
+
+    def _push_pausing(self, seat: Seat, due: float) -> None:
+        seat.state, seat.due = "pausing", due
+        heapq.heappush(self._pausing, (due, next(self._numbers), seat.pod.uid))
+
+
+def pause_of(tries: int) -> float:
+    """Seconds after so many failures."""
+    return float(min(FIRST_PAUSE * 2 ** min(max(tries - 1, 0), 10), LONGEST_PAUSE))
