@@ -54,9 +54,16 @@ def decide(owner: Object, selector: LabelSelector, children: Sequence[Child], or
 
 
 async def claim(
-    client: Client, owner_resource: str, resource: str, owner: Object, selector: LabelSelector, family: Family
+    client: Client,
+    owner_resource: str,
+    resource: str,
+    owner: Object,
+    selector: LabelSelector,
+    family: Family,
+    *,
+    finalizer: str = "",
 ) -> list[Any]:
-    """The children of the owner, as they are known; adopted ones come with the next change that is seen."""
+    """The children of the owner, as they are known; pods that are adopted get the finalizer, too."""
     metadata = owner["metadata"]
     namespace = metadata.get("namespace", "")
     decided = decide(owner, selector, family.children(metadata["uid"]), family.orphans(namespace))
@@ -65,7 +72,7 @@ async def claim(
         if current["metadata"]["uid"] != metadata["uid"] or current["metadata"].get("deletionTimestamp"):
             return list(decided.mine)  # our memory of the owner is old: adopt nothing in its name
     for child in decided.adopt:
-        await _own(client, resource, child, [*_owners(child), reference(owner)])
+        await _own(client, resource, child, [*_owners(child), reference(owner)], finalizer)
     for child in decided.release:
         kept = [one for one in _owners(child) if one.get("uid") != metadata["uid"]]
         await _own(client, resource, child, kept)
@@ -77,14 +84,16 @@ def _owners(child: Child) -> list[Object]:
     return list(owners or ())
 
 
-async def _own(client: Client, resource: str, child: Child, owners: list[Object]) -> None:
+async def _own(client: Client, resource: str, child: Child, owners: list[Object], finalizer: str = "") -> None:
+    more: Object = {}
     if isinstance(child, Pod):
         namespace, name, uid, version = child.namespace, child.name, child.uid, child.version
+        more = {"finalizers": [*child.finalizers, finalizer]} if finalizer else {}
     else:
         metadata = child["metadata"]
         namespace, name = metadata.get("namespace", ""), metadata["name"]
         uid, version = metadata["uid"], metadata.get("resourceVersion", "")
-    patch = {"metadata": {"uid": uid, "resourceVersion": version, "ownerReferences": owners or None}}
+    patch = {"metadata": {"uid": uid, "resourceVersion": version, "ownerReferences": owners or None, **more}}
     try:
         await client.patch(resource, namespace, name, patch)
     except Failure as failure:

@@ -6,8 +6,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from boxship.cluster.access import Client
+from boxship.cluster.controllers.workloads.crons.controller import RESOURCE as CRONS
+from boxship.cluster.controllers.workloads.crons.controller import CronJobs
 from boxship.cluster.controllers.workloads.deployments.controller import Deployments
 from boxship.cluster.controllers.workloads.family import Family
+from boxship.cluster.controllers.workloads.jobs.ages import JobAges
+from boxship.cluster.controllers.workloads.jobs.controller import RESOURCE as JOBS
+from boxship.cluster.controllers.workloads.jobs.controller import Jobs
+from boxship.cluster.controllers.workloads.jobs.leftovers import Leftovers
 from boxship.cluster.controllers.workloads.pods import facts_of
 from boxship.cluster.controllers.workloads.recording import Events, Recorder
 from boxship.cluster.controllers.workloads.replicas.controller import REPLICA_SET, REPLICATION_CONTROLLER, Replicas
@@ -41,5 +47,21 @@ def make_workloads(client_of: Callable[[str], Client], own: Client, now: Now = t
         Deployments(client, deployments, sets, pods, events, now),
         replica_sets,
         replication_controllers,
+        *_make_jobs(voice, client_of, own, pods, now),
     ]
     return Workloads(tuple(controllers), (recorder.run,))
+
+
+def _make_jobs(
+    voice: Callable[[str], tuple[Client, Events]],
+    client_of: Callable[[str], Client],
+    own: Client,
+    pods: Family,
+    now: Now,
+) -> list[Controller]:
+    jobs = Family(Cache(own, JOBS))
+    client, events = voice(Jobs.name)
+    controllers: list[Controller] = [Jobs(client, jobs.cache, pods, events, now)]
+    controllers += [Leftovers(client, jobs.cache, pods.cache), JobAges(client_of(JobAges.name), jobs.cache, now)]
+    client, events = voice(CronJobs.name)
+    return [*controllers, CronJobs(client, Cache(own, CRONS), jobs, events, now)]

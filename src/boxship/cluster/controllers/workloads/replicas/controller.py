@@ -1,6 +1,5 @@
 """ReplicaSet and ReplicationController at work: the same controller for both kinds."""
 
-import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -15,19 +14,12 @@ from boxship.cluster.controllers.workloads.pods import Pod
 from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.replicas import deciding
 from boxship.cluster.controllers.workloads.times import Now
-from boxship.cluster.controllers.workloads.writing import (
-    Newest,
-    in_batches,
-    is_namespace_ending,
-    together,
-    write_status,
-)
+from boxship.cluster.controllers.workloads.working import PodWork
+from boxship.cluster.controllers.workloads.writing import Newest, write_status
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.runner import Again
-from boxship.errors import BoxshipError
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -53,10 +45,10 @@ class Replicas:
         self._owners = owners
         self._sets = sets
         self._pods = pods
-        self._events = events
         self._now = now
         self._newest = Newest()
         self._expected = Expectations(pods.cache, now)
+        self._work = PodWork(client, self._expected, events)
         self.caches = (owners, pods.cache)
         self.queue: Queue[Key] = Queue()
         parents = Parents(kind.kind, owners, deciding.selector_of, self.queue.add)
@@ -76,9 +68,11 @@ class Replicas:
             active = [pod for pod in pods if pod.is_active]
             plan = deciding.plan(owner, active, self._siblings(owner, active), self._now())
             surplus = bool(plan.delete)
-            failure = await (
-                self._delete(key, owner, plan.delete) if surplus else self._create(key, owner, plan.create)
-            )
+            if surplus:
+                failure = await self._work.delete(key, owner, plan.delete)
+            elif plan.create:
+                made = pod_of(owner["spec"]["template"], owner)
+                failure = await self._work.create(key, owner, [made] * plan.create)
         now = self._now()
         status = deciding.status_of(owner, pods, str(failure or ""), surplus, now)
         written = await write_status(self._client, self._kind.resource, owner, status)
@@ -97,39 +91,3 @@ class Replicas:
         for one in self._sets.children(deployment.uid):
             found += [pod for pod in self._pods.children(one["metadata"]["uid"]) if pod.is_active]
         return found
-
-    async def _create(self, key: Key, owner: Object, count: int) -> BoxshipError | None:
-        if not count:
-            return None
-        pod = pod_of(owner["spec"]["template"], owner)
-
-        async def create(_: int) -> None:
-            try:
-                made = await self._client.create(PODS, key[0], pod)
-            except BoxshipError as error:
-                if not is_namespace_ending(error):
-                    self._events.tell(owner, "Warning", "FailedCreate", f"Error creating: {error}")
-                raise
-            self._expected.created(key, made["metadata"]["uid"])
-            name = made["metadata"]["name"]
-            self._events.tell(owner, "Normal", "SuccessfulCreate", f"Created pod: {name}")
-
-        with self._expected.creating():
-            _, failure = await in_batches(count, create)
-        return None if failure is not None and is_namespace_ending(failure) else failure
-
-    async def _delete(self, key: Key, owner: Object, pods: Sequence[Pod]) -> BoxshipError | None:
-        async def delete(pod: Pod) -> None:
-            self._expected.deleting(key, pod.uid)
-            try:
-                await self._client.delete(PODS, pod.namespace, pod.name, uid=pod.uid)
-            except BoxshipError as error:
-                self._expected.not_deleted(pod.uid)
-                if isinstance(error, Failure) and error.reason in ("NotFound", "Conflict"):
-                    return  # it is gone
-                self._events.tell(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
-                raise
-            self._events.tell(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.name}")
-
-        failures = await together([functools.partial(delete, pod) for pod in pods])
-        return failures[0] if failures else None
