@@ -31,6 +31,7 @@ POD = {
             }
         ],
         "terminationGracePeriodSeconds": 0,
+        "schedulerName": "nobody",  # who else would change it under our hands
     },
 }
 

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from control_kit import Control
 from kubectl_kit import Kubectl
+
+from daemons import until
 
 POD = """
 apiVersion: v1
@@ -119,8 +120,10 @@ def test_patches(k: Kubectl, tmp_path: Path) -> None:
     operations = '[{"op":"test","path":"/spec/replicas","value":1},{"op":"replace","path":"/spec/replicas","value":4}]'
     assert k(f"patch deployment w --type=json -p '{operations}'") == "deployment.apps/w patched\n"
     assert "testing value /spec/replicas failed" in k.fails(f"patch deployment w --type=json -p '{operations}'")
-    assert k("""patch deployment w --subresource=status --type=merge -p '{"status":{"observedGeneration":9}}'""")
-    assert k.json("get deployment w --subresource=status")["status"]["observedGeneration"] == 9
+    k("create ingress site --rule=a.example/x=front:80")
+    address = '{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.9"}]}}}'
+    assert k(f"patch ingress site --subresource=status --type=merge -p '{address}'").endswith("patched\n")
+    assert "192.0.2.9" in k("get ingress site --subresource=status -o yaml")
     assert k("""patch deployment w --subresource=scale --type=merge -p '{"spec":{"replicas":2}}'""")
     assert k.json("get deployment w --subresource=scale")["spec"]["replicas"] == 2
     file = tmp_path / "patch.yaml"
@@ -184,26 +187,25 @@ def test_setting(k: Kubectl) -> None:
     assert [each["image"] for each in spec["containers"]] == ["busybox:9", "busybox:9"]
 
 
-def test_rollouts(k: Kubectl, plane: Control) -> None:
+def test_rollouts(k: Kubectl) -> None:
     k("create -f -", DEPLOYMENT)
     assert k("rollout restart deployment/w") == "deployment.apps/w restarted\n"
     assert k("rollout pause deployment/w") == "deployment.apps/w paused\n"
     assert "can't restart paused deployment" in k.fails("rollout restart deployment/w")
     assert k("rollout resume deployment/w") == "deployment.apps/w resumed\n"
-    assert "deployment.apps/w" in k("rollout history deployment/w")
-    assert "no rollout history found" in k.fails("rollout undo deployment/w")
+    until(lambda: "2 " in k("rollout history deployment/w"), 20, "both revisions are there")
+    assert k("rollout undo deployment/w") == "deployment.apps/w rolled back\n"
+    assert "Image" in k("rollout history deployment/w --revision=2")
     assert "Waiting for deployment" in k.run("rollout status deployment/w --timeout=500ms").stdout
-    generation = k.json("get deployment w")["metadata"]["generation"]
-    status = {
-        "observedGeneration": generation,
-        "replicas": 1,
-        "updatedReplicas": 1,
-        "readyReplicas": 1,
-        "availableReplicas": 1,
-        "conditions": [{"type": "Available", "status": "True"}],
-    }
-    k(f"patch deployment w --subresource=status --type=merge -p '{json.dumps({'status': status})}'")
-    assert "successfully rolled out" in k("rollout status deployment/w")
+    ready = json.dumps({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+
+    def is_rolled_out() -> bool:
+        """What a kubelet would say of the pods is said by us."""
+        for pod in k("get pods -l app=w -o name").split():
+            k.run(f"patch {pod} --subresource=status --type=merge -p '{ready}'")
+        return "successfully rolled out" in k("rollout status deployment/w --watch=false")
+
+    until(is_rolled_out, 20, "the deployment is rolled out")
     assert "condition met" in k("wait deployment/w --for=condition=Available")
     assert "condition met" in k("wait deployment/w --for=jsonpath={.status.readyReplicas}=1")
     assert "timed out waiting" in k.fails("wait deployment/w --for=condition=None --timeout=300ms")
