@@ -32,7 +32,7 @@ def assume(world: World, wanted: Mapping[Key, str], node: str) -> None:
             storage.put_volume(name, msgspec.structs.replace(volume, claim=(*key, claim.uid)))
         elif not name:
             storage.put_claim(key, msgspec.structs.replace(claim, selected_node=node))
-    world.changed()
+    world.touch()
 
 
 class Claiming:

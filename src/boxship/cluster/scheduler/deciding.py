@@ -123,7 +123,7 @@ def kept_before(world: World, pod: Pod) -> list[Pod]:
     return [
         msgspec.structs.replace(each, node=each.nominated)
         for each in world.nominated.values()
-        if each.uid != pod.uid and each.shape.priority >= pod.shape.priority and world.pod(each.uid) is None
+        if each.uid != pod.uid and each.shape.priority >= pod.shape.priority and each.uid not in world.pods
     ]
 
 

@@ -110,7 +110,7 @@ class Feed:
     def _stored(self, put: Callable[[Key, Any], None]) -> Callable[[Key, Any, Any], None]:
         def told(key: Key, old: Any, new: Any) -> None:
             put(key, new)
-            self._world.changed()
+            self._world.touch()
             if new != old:
                 self._hinted(hints.BY_STORAGE)
 
@@ -124,7 +124,7 @@ class Feed:
             else:
                 there[kind, key[1]] = new
             if old != new:
-                self._world.changed()
+                self._world.touch()
 
         return told
 

@@ -54,7 +54,7 @@ def preempt(world: World, decision: Decision, profile: Profile, budgets: Sequenc
     verdicts: list[Verdict] = []
     candidates: list[Candidate] = []
     limit = max(CANDIDATES, len(world.places) // 10)
-    lowest = min((each.shape.priority for each in world.pods()), default=pod.shape.priority)
+    lowest = min((each.shape.priority for each in world.pods.values()), default=pod.shape.priority)
     for name, verdict in decision.verdicts.items():
         place = world.places.get(name)
         if place is None:

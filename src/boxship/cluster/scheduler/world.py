@@ -10,37 +10,16 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from boxship.cluster.objects.selectors import LabelSelector
+from boxship.cluster.scheduler.columns import Columns, Sums
 from boxship.cluster.scheduler.nodes import Node
 from boxship.cluster.scheduler.shapes import Key, Pod, PodTerm, Shape
 from boxship.cluster.scheduler.storage import Storage
 from boxship.cluster.scheduler.tallies import TALLIES, Crowd, Kept, Tally
+from boxship.cluster.scheduler.terms import Holding, Holdings
 from boxship.cluster.scheduler.vectors import WIDE, Arrays, Kernel, Lists, Vector
 
-COLUMNS = 1024  # that are kept
 PODS = "pods"  # the resource that every pod takes one of
-Holding = tuple[str, PodTerm]  # "near", "apart" or "wishes", and the term
-
-
-class Column:
-    """One number for each node, of the node alone."""
-
-    def __init__(self, compute: Callable[[Node], Any], empty: Any) -> None:
-        self.compute = compute
-        self.empty = empty
-        self.seen = -1
-        self.vector: Vector = None
-
-
-class Domains:
-    """The values of one label as small numbers; 0: the node has no such label."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.codes: dict[str, int] = {}
-
-    def code(self, node: Node) -> int:
-        value = node.labels.get(self.key)
-        return 0 if value is None else self.codes.setdefault(value, len(self.codes) + 1)
+ONE = {PODS: 1}
 
 
 class World:
@@ -58,18 +37,13 @@ class World:
         self.nominated: dict[str, Pod] = {}
         self.sets: dict[str, dict[Key, LabelSelector]] = {}  # namespace → (kind, name) → its pods
         self.crowd = Crowd()
-        self._pods: dict[str, Pod] = {}
+        self.pods: dict[str, Pod] = {}  # with a node, by uid
         self._stray: dict[str, dict[str, Pod]] = {}  # pods on nodes that are not known
         self._free: list[int] = []
-        self._changed: list[int] = []  # places whose node changed, in order
-        self._columns = Kept(COLUMNS)
+        self._columns = Columns(self.nodes)
         self._tallies = Kept(TALLIES)
-        self._domains: dict[str, Domains] = {}
-        self._used: dict[str, Vector] = {}
-        self._scoring: dict[str, Vector] = {}
-        self._holding: dict[Holding, int] = {}
-        self._holding_version = 0
-        self._meant: dict[Shape, tuple[int, tuple[Holding, ...]]] = {}
+        self._used, self._scoring = Sums(), Sums()
+        self._holdings = Holdings()
         self.ports: dict[int, dict[str, dict[tuple[str, str], int]]] = {}  # port → uid → (protocol, address) → place
 
     # What there is.
@@ -84,38 +58,27 @@ class World:
         assert node is not None
         return node
 
-    def pod(self, uid: str) -> Pod | None:
-        return self._pods.get(uid)
-
-    def pods(self) -> Iterable[Pod]:
-        return self._pods.values()
-
     @property
     def present(self) -> Vector:
         return self.column("present", _there, False)
 
     def column(self, key: Hashable, compute: Callable[[Node], Any], empty: Any = 0) -> Vector:
         """Not to be changed. `key` stands for what `compute` does."""
-        column = self._columns.found(key, lambda: Column(compute, empty))
-        if column.seen != len(self._changed):
-            self._refresh(column)
-        return column.vector
+        return self._columns.get(self.kernel, key, compute, empty)
 
     def domains(self, key: str) -> tuple[Vector, int]:
         """Of a label: each node's value as a number (0: it has none), and one more than the greatest number."""
-        domains = self._domains.setdefault(key, Domains(key))
-        codes = self.column(("label", key), domains.code)
-        return codes, len(domains.codes) + 1
+        return self._columns.domains(self.kernel, key)
 
     def allocatable(self, resource: str) -> Vector:
         return self.column(("allocatable", resource), lambda node: node.allocatable.get(resource, 0))
 
     def used(self, resource: str) -> Vector:
-        return self._sums(self._used, resource)
+        return self._used.get(self.kernel, resource, self.size)
 
     def scoring(self, resource: str) -> Vector:
         """As `used`, with what is assumed of pods that ask for nothing."""
-        return self._sums(self._scoring, resource)
+        return self._scoring.get(self.kernel, resource, self.size)
 
     def tally(self, terms: tuple[PodTerm, ...], *, overlook: bool = False) -> Vector:
         """On each node the pods that all the terms mean."""
@@ -137,13 +100,7 @@ class World:
 
     def held_against(self, shape: Shape) -> tuple[Holding, ...]:
         """The terms of pods on nodes that mean pods of this shape."""
-        version, found = self._meant.get(shape, (-1, ()))
-        if version != self._holding_version:
-            if len(self._meant) > TALLIES:
-                self._meant.clear()
-            found = tuple(holding for holding in self._holding if self.means(holding[1], shape))
-            self._meant[shape] = (self._holding_version, found)
-        return found
+        return self._holdings.about(shape, self.means)
 
     def means(self, term: PodTerm, shape: Shape) -> bool:
         """Whether the term is about pods of this shape."""
@@ -166,7 +123,8 @@ class World:
         elif self.nodes[place] == node:
             return
         self.nodes[place] = node
-        self._node_changed(place)
+        self._columns.changed(place)
+        self.touch()
 
     def remove_node(self, name: str) -> None:
         place = self.places.pop(name, None)
@@ -177,30 +135,31 @@ class World:
             self._stray.setdefault(name, {})[pod.uid] = pod
         self.nodes[place] = None
         self._free.append(place)
-        self._node_changed(place)
+        self._columns.changed(place)
+        self.touch()
 
     def put_pod(self, pod: Pod) -> None:
         """A pod with a node; in place of what was known of it."""
-        known = self._pods.get(pod.uid)
+        known = self.pods.get(pod.uid)
         if known is not None:
             alike = known.node == pod.node and known.shape is pod.shape and known.deleting == pod.deleting
             if alike and not pod.ended:
-                self._pods[pod.uid] = pod
+                self.pods[pod.uid] = pod
                 self._rack(pod)[pod.uid] = pod
                 return
             self.remove_pod(pod.uid)
         if pod.ended or not pod.node:
             return
-        self._pods[pod.uid] = pod
+        self.pods[pod.uid] = pod
         place = self.places.get(pod.node)
         if place is None:
             self._stray.setdefault(pod.node, {})[pod.uid] = pod
         else:
             self._seat(place, pod, 1)
-        self._touch()
+        self.touch()
 
     def remove_pod(self, uid: str) -> None:
-        pod = self._pods.pop(uid, None)
+        pod = self.pods.pop(uid, None)
         if pod is None:
             return
         place = self.places.get(pod.node)
@@ -208,12 +167,12 @@ class World:
             self._stray.get(pod.node, {}).pop(uid, None)
         else:
             self._seat(place, pod, -1)
-        self._touch()
+        self.touch()
 
     def nominate(self, pod: Pod | None, uid: str) -> None:
         """A node is kept free for the pod; None: no more."""
         if self.nominated.get(uid) != pod:
-            self._touch()
+            self.touch()
         if pod is None:
             self.nominated.pop(uid, None)
         else:
@@ -227,8 +186,8 @@ class World:
         else:
             self.namespaces[name] = labels
         self._tallies.clear()
-        self._holding_version += 1
-        self._touch()
+        self._holdings.forget()
+        self.touch()
 
     @contextlib.contextmanager
     def without(self, pods: Iterable[Pod]) -> Iterator[None]:
@@ -256,15 +215,12 @@ class World:
                 self.remove_pod(pod.uid)
             self.version = version
 
-    def changed(self) -> None:
-        """Something that decides was changed beside: storage, sets."""
-        self._touch()
-
-    # How it is kept.
-
-    def _touch(self) -> None:
+    def touch(self) -> None:
+        """Something has changed; also what is beside: storage, sets."""
         self.version += 1
         self.moment += 1
+
+    # How it is kept.
 
     def _rack(self, pod: Pod) -> dict[str, Pod]:
         place = self.places.get(pod.node)
@@ -283,38 +239,8 @@ class World:
         self.kernel = Arrays()
         self._columns.clear()
         self._tallies.clear()
-        for sums in (self._used, self._scoring):
-            for resource, vector in sums.items():
-                sums[resource] = self.kernel.of(vector)
-
-    def _node_changed(self, place: int) -> None:
-        self._touch()
-        self._changed.append(place)
-        if len(self._changed) > 2 * self.size + 1000:
-            self._changed.clear()
-            self._columns.clear()
-
-    def _refresh(self, column: Column) -> None:
-        size = self.size
-        if column.seen < 0 or column.vector is None or len(self._changed) - column.seen > size:
-            column.vector = self.kernel.of(
-                column.empty if node is None else column.compute(node) for node in self.nodes
-            )
-        else:
-            if len(column.vector) < size:
-                column.vector = self.kernel.longer(column.vector, size - len(column.vector), column.empty)
-            for place in set(self._changed[column.seen :]):
-                node = self.nodes[place]
-                column.vector[place] = column.empty if node is None else column.compute(node)
-        column.seen = len(self._changed)
-
-    def _sums(self, sums: dict[str, Vector], resource: str) -> Vector:
-        vector = sums.get(resource)
-        if vector is None:
-            vector = sums[resource] = self.kernel.full(self.size, 0)
-        elif len(vector) < self.size:
-            vector = sums[resource] = self.kernel.longer(vector, self.size - len(vector), 0)
-        return vector
+        self._used.convert(self.kernel)
+        self._scoring.convert(self.kernel)
 
     def _seat(self, place: int, pod: Pod, change: int) -> None:
         """A pod comes to a place (1) or leaves it (-1)."""
@@ -323,11 +249,9 @@ class World:
             self.pods_at[place][pod.uid] = pod
         else:
             self.pods_at[place].pop(pod.uid, None)
-        self._sums(self._used, PODS)[place] += change
-        for resource, amount in shape.requests.items():
-            self._sums(self._used, resource)[place] += change * amount
-        for resource, amount in shape.scoring.items():
-            self._sums(self._scoring, resource)[place] += change * amount
+        self._used.add(self.kernel, place, self.size, ONE, change)
+        self._used.add(self.kernel, place, self.size, shape.requests, change)
+        self._scoring.add(self.kernel, place, self.size, shape.scoring, change)
         self.crowd.move(place, shape, pod.deleting, change)
         for protocol, address, port in shape.ports:
             if change > 0:
@@ -335,19 +259,8 @@ class World:
             else:
                 self.ports.get(port, {}).pop(pod.uid, None)
         if shape.has_affinity:
-            for part in ("near", "apart", "wishes"):
-                for term in getattr(shape, part):
-                    self._hold((part, term), change)
+            self._holdings.add(shape, change)
         self.storage.seat(place, pod, change)
-
-    def _hold(self, holding: Holding, change: int) -> None:
-        left = self._holding.get(holding, 0) + change
-        if left == change == 1 or not left:
-            self._holding_version += 1
-        if left:
-            self._holding[holding] = left
-        else:
-            del self._holding[holding]
 
 
 def _there(node: Node) -> bool:
