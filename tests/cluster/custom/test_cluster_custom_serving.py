@@ -69,6 +69,21 @@ def create(control: Control, plural: str, kind: str, name: str, version: str = "
     return control.request("POST", objects(plural, version=version), body)
 
 
+def test_kinds_that_are_named_like_ours_are_no_others(control: Control) -> None:
+    schema = version("v1", {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}})
+    made(control, definition("certificatesigningrequests", "CertificateSigningRequest", schema))
+    answer = create(control, "certificatesigningrequests", "CertificateSigningRequest", "a", spec={"size": 1})
+    assert (answer.status, answer.object["spec"]) == (201, {"size": 1})
+    made(control, definition("services", "Service", schema), definition("namespaces", "Namespace", schema))
+    assert create(control, "services", "Service", "a", spec={}).status == 201
+    assert control.request("DELETE", objects("services", "a")).object["kind"] == "Status"
+    held = {"finalizers": ["example.com/x"]}
+    assert create(control, "namespaces", "Namespace", "a", metadata=held, spec={"finalizers": ["y"]}).status == 201
+    assert control.request("DELETE", objects("namespaces", "a")).status == 200
+    control.request("PATCH", objects("namespaces", "a"), {"metadata": {"finalizers": None}}, MERGE)
+    assert control.request("GET", objects("namespaces", "a")).status == 404
+
+
 def test_a_kind_is_all_there(control: Control) -> None:
     served = version("v1", {"spec": SPEC, "status": STATUS}, subresources=PARTS, additionalPrinterColumns=COLUMNS)
     served["selectableFields"] = [{"jsonPath": ".spec.color"}]

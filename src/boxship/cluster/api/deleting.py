@@ -57,7 +57,7 @@ class Deleting:
         definition = self._catalog.definition(request.resource)
         entry, gone = await self.delete_object(request, definition)
         asked = request.options.propagation
-        if gone and request.resource.plural not in ANSWERED:
+        if gone and request.resource.qualified not in ANSWERED:
             return Answer(200, _success(request.resource, request.name, decode(entry.value, entry.modified)))
         shown = await self._views.item(definition, View(), entry)
         return Answer(202 if not gone and asked in ("Foreground", "Background") else 200, shown)

@@ -20,7 +20,7 @@ from boxship.cluster.objects.rules import Rules
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 PROPAGATION = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
-# Kinds of which a deletion answers the object and not a Status.
+# Resources of which a deletion answers the object and not a Status.
 ANSWERED = {
     "pods",
     "podtemplates",
@@ -29,10 +29,10 @@ ANSWERED = {
     "persistentvolumes",
     "persistentvolumeclaims",
     "resourcequotas",
-    "storageclasses",
-    "csinodes",
-    "csidrivers",
-    "volumeattachments",
+    "storageclasses.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "csidrivers.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
 }
 
 
@@ -70,7 +70,7 @@ def check_preconditions(resource: Resource, name: str, options: Options, old: Ob
 
 def decide(resource: Resource, rules: Rules, old: Object, options: Options, now: datetime) -> Outcome:
     """What the deletion of `old` comes to. Does not change `old`."""
-    if resource.kind == "Namespace" and not resource.group:
+    if resource.qualified == "namespaces":
         return _namespace(old, now)
     new = copy_of(old)
     metadata = new["metadata"]

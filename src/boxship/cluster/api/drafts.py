@@ -27,6 +27,7 @@ from boxship.cluster.objects.schema.types import Type
 from boxship.store import Entry, Operation
 
 MANAGER_LIMIT = 128  # characters of a field manager's name
+CERTIFICATE_REQUESTS = "certificatesigningrequests.certificates.k8s.io"
 KEPT = ("creationTimestamp", "deletionTimestamp", "generation")
 NOT_SETTABLE = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
 
@@ -175,7 +176,7 @@ class Steps:
         if draft.name:
             metadata["name"] = draft.name
         draft.definition.rules.prepare_create(draft.new)  # a Job's selector is made of its uid and name
-        if draft.new["kind"] == "CertificateSigningRequest":
+        if draft.definition.resource.qualified == CERTIFICATE_REQUESTS:
             _name_requester(draft)
         if not draft.definition.resource.custom:
             validation.complete(draft.new, draft.definition.type)

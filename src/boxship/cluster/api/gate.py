@@ -198,7 +198,7 @@ class Gate:
 def asked(request: Request, verb: str) -> Ask:
     """The question to the authorisers. A namespace itself lies, for them, in itself."""
     ask = of_request(request)
-    is_namespace = request.resource.plural == "namespaces" and not request.resource.group
+    is_namespace = request.resource.qualified == "namespaces"
     return msgspec.structs.replace(ask, verb=verb, namespace=request.name if is_namespace else request.namespace)
 
 

@@ -21,14 +21,14 @@ JOB_LABELS = ("controller-uid", "batch.kubernetes.io/controller-uid", "job-name"
 # What others stand on comes first, and goes last.
 ORDER = (
     "namespaces",
-    "customresourcedefinitions",
+    "customresourcedefinitions.apiextensions.k8s.io",
     "serviceaccounts",
     "secrets",
     "configmaps",
     "persistentvolumes",
     "persistentvolumeclaims",
-    "roles",
-    "rolebindings",
+    "roles.rbac.authorization.k8s.io",
+    "rolebindings.rbac.authorization.k8s.io",
     "services",
 )
 
@@ -107,7 +107,7 @@ def plan(turn: Turn, alone: bool) -> tuple[str, str]:
     if before is not None and before["metadata"].get("deletionTimestamp"):
         return "leave", "it was being deleted then"
     if before is None:
-        if turn.resource.plural == "namespaces" and not alone:
+        if turn.resource.qualified == "namespaces" and not alone:
             return "leave", "a namespace is deleted only by its own name"
         return "delete", ""
     return ("update" if after is not None else "create"), ""
@@ -136,12 +136,12 @@ def renewed(turn: Turn) -> Object:
     spec = object.get("spec")
     if not isinstance(spec, dict):
         return object
-    if turn.resource.kind == "Pod":
+    if turn.resource.qualified == "pods":
         spec.pop("nodeName", None)
-    if turn.resource.kind == "PersistentVolume" and isinstance(spec.get("claimRef"), dict):
+    if turn.resource.qualified == "persistentvolumes" and isinstance(spec.get("claimRef"), dict):
         for field in ("uid", "resourceVersion"):
             spec["claimRef"].pop(field, None)
-    if turn.resource.kind == "Job" and not spec.get("manualSelector"):
+    if turn.resource.qualified == "jobs.batch" and not spec.get("manualSelector"):
         spec.pop("selector", None)
         _without(metadata.get("labels"), JOB_LABELS)
         _without(spec.get("template", {}).get("metadata", {}).get("labels"), JOB_LABELS)
@@ -160,5 +160,5 @@ def _controlled(object: Object | None) -> bool:
 
 
 def _rank(turn: Turn) -> tuple[int, str, str]:
-    place = ORDER.index(turn.resource.plural) if turn.resource.plural in ORDER else len(ORDER)
+    place = ORDER.index(turn.resource.qualified) if turn.resource.qualified in ORDER else len(ORDER)
     return (-place if turn.before is None else place, turn.namespace, turn.name)

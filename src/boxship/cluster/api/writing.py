@@ -242,7 +242,7 @@ class Writing:
         if admitted:
             await self._steps.validate_admission(draft)
         self._steps.warn(draft)
-        if _is_over(draft.new, old):
+        if _is_over(draft, old):
             return await self._finish(draft)
         if same(draft.new, old):
             return entry
@@ -293,11 +293,12 @@ def _generated(base: str) -> str:
     return base[:NAME_BASE_LIMIT] + "".join(_random.choices(NAME_LETTERS, k=NAME_RANDOM))
 
 
-def _is_over(new: Object, old: Object) -> bool:
+def _is_over(draft: Draft, old: Object) -> bool:
     """Whether an object that is being deleted waits for nobody any more."""
+    new = draft.new
     metadata, before = new["metadata"], old["metadata"]
     if not before.get("deletionTimestamp") or metadata.get("finalizers"):
         return False
-    if new.get("kind") == "Namespace" and new.get("spec", {}).get("finalizers"):
+    if draft.definition.resource.qualified == "namespaces" and new.get("spec", {}).get("finalizers"):
         return False
     return not metadata.get("deletionGracePeriodSeconds")
