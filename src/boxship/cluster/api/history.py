@@ -4,7 +4,8 @@ they come to. Read from the store's history, which is kept for a configurable ti
 Who made a change is what its managed fields say; who asked for a deletion is in the audit only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,25 +69,28 @@ class History:
     async def steps(self, scope: Scope, since: datetime) -> list[Step]:
         """The changes since a time, the oldest first. Raises Failure."""
         resources = self._resources()
-        found: list[Step] = []
+        newest: deque[tuple[Resource, Change]] = deque(maxlen=CHANGES_LIMIT)
         pace = Pace()
-        async for change in _collected(self._past(scope, since)):
+        async for change in self._past(scope, since):
             resource = self._of_key(resources, change.key)
-            if resource is None or not _about(scope, resource, change.key):
-                continue
-            found.append(self._step(resource, change))
-            if len(found) > CHANGES_LIMIT:
-                del found[0]
+            if resource is not None and _about(scope, resource, change.key):
+                newest.append((resource, change))
             if pace.due:
                 await pace.rest()
-        return [step if step.time else await self._timed(step) for step in found]
+        found = []
+        for resource, change in newest:
+            step = self._step(resource, change)
+            found.append(step if step.time else await self._timed(step))
+            if pace.due:
+                await pace.rest()
+        return found
 
     async def turns(self, scope: Scope, since: datetime) -> list[Turn]:
         """What has become of each object that was changed since a time. Raises Failure."""
         resources = self._resources()
         firsts: dict[str, tuple[Resource, Entry | None]] = {}
         pace = Pace()
-        async for change in _collected(self._past(scope, since)):
+        async for change in self._past(scope, since):
             if change.key not in firsts:
                 resource = self._of_key(resources, change.key)
                 if resource is not None and _about(scope, resource, change.key):
@@ -103,8 +107,8 @@ class History:
                 turns.append(Turn(resource, namespace, name, before, after, version))
         return turns
 
-    async def _past(self, scope: Scope, since: datetime) -> Sequence[Change]:
-        """The changes that may be about the scope, opened."""
+    async def _past(self, scope: Scope, since: datetime) -> AsyncIterator[Change]:
+        """The changes that may be about the scope, opened. Raises Failure."""
         store = self._storage.store
         if scope.resource is None:
             if not scope.namespace:
@@ -117,11 +121,9 @@ class History:
         try:
             after = await store.revision_at(since.timestamp())
             until = await store.revision()
-            return [
-                self._storage.opened_change(change)
-                async for change in store.past(prefix, after=after, until=until)
-                if _in_namespace(scope, change.key)
-            ]
+            async for change in store.past(prefix, after=after, until=until):
+                if _in_namespace(scope, change.key):
+                    yield self._storage.opened_change(change)
         except Compacted:
             raise expired(f"what has been before {stamp(since)} is not kept any more; ask for a shorter time") from None
 
@@ -164,11 +166,6 @@ class History:
         return resources.get(first) or resources.get(f"{first}/{rest.partition('/')[0]}")
 
 
-async def _collected(past: Any) -> Any:
-    for change in await past:
-        yield change
-
-
 def since(clock: Clock, seconds: float) -> datetime:
     """The time so many seconds ago."""
     return clock.now() - timedelta(seconds=seconds)
@@ -186,7 +183,7 @@ def _about(scope: Scope, resource: Resource, key: str) -> bool:
     if scope.resource is not None:
         return True
     namespace, name = place_of(resource, key)
-    if resource.kind == "Namespace" and not resource.group:
+    if resource.qualified == "namespaces":
         return name == scope.namespace
     return resource.namespaced and namespace == scope.namespace and resource.storage not in RESTLESS
 
