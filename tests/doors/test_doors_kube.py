@@ -252,7 +252,9 @@ async def test_index_version_and_metrics() -> None:
         assert {"/apis/apps/v1", "/readyz/etcd", "/openapi/v3"} <= set((await place.ask("GET", "/"))[1]["paths"])
         assert (await place.ask("GET", "/version"))[1] == {"major": "1"}
         await place.ask("GET", f"{MAPS}/none")
+        await place.ask("GET", '/api/v1/namespaces/a/strange"%0Aword/b')
         shown = (await text(place, "/metrics"))[1]
+        assert "strange" not in shown and "word" not in shown
         assert 'apiserver_request_total{code="404",group="",resource="configmaps",scope="resource",' in shown
         assert 'apiserver_request_duration_seconds_bucket{group="",resource="configmaps"' in shown
 

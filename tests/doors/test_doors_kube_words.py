@@ -47,11 +47,11 @@ from boxship.doors.kube.site import wanted_form
             {"group": "apps", "verb": "delete", "plural": "deployments", "namespace": "a", "name": "b"},
         ),
         ("GET", "/apis/apps/v1/deployments", {"group": "apps", "verb": "list", "plural": "deployments"}),
-        ("GET", "/api/v1/watch/pods", {"verb": "watch", "plural": "pods", "watched": True}),
+        ("GET", "/api/v1/watch/pods", {"verb": "watch", "plural": "pods"}),
         (
             "GET",
             "/api/v1/watch/namespaces/a/pods/b",
-            {"verb": "watch", "plural": "pods", "namespace": "a", "name": "b", "watched": True},
+            {"verb": "watch", "plural": "pods", "namespace": "a", "name": "b"},
         ),
         (
             "GET",
@@ -71,7 +71,7 @@ from boxship.doors.kube.site import wanted_form
 def test_paths_of_resources(method: str, path: str, want: dict[str, Any]) -> None:
     target = read_path(method, path)
     assert target is not None
-    empty = {"group": "", "namespace": "", "name": "", "subresource": "", "rest": "", "watched": False}
+    empty = {"group": "", "namespace": "", "name": "", "subresource": "", "rest": ""}
     found = {name: getattr(target, name) for name in (*empty, "verb", "plural")}
     assert found == {**empty, **want} and target.version == "v1"
 

@@ -17,7 +17,7 @@ from boxship.cluster.api.listing import Lister
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.parts_of_objects import ObjectParts
 from boxship.cluster.api.reading import Reading
-from boxship.cluster.api.request import Answer, Reply, Request
+from boxship.cluster.api.request import Reply, Request
 from boxship.cluster.api.selection import Facts
 from boxship.cluster.api.special import Reviews, Special, Tokens
 from boxship.cluster.api.storage import Storage
@@ -94,10 +94,6 @@ class Api:
             return await self._handler(request)(request)
         except Failure:
             raise
-        except KeyError as error:
-            if request.resource.custom and not self._known(request):
-                raise not_served() from error
-            raise
         except Unavailable as error:
             raise unavailable(str(error)) from error
         except Timeout as error:
@@ -119,14 +115,3 @@ class Api:
         if handler is None:
             raise method_not_supported(resource, request.verb)
         return handler
-
-    def _known(self, request: Request) -> bool:
-        resource = request.resource
-        return self.catalog.find(resource.group, resource.version, resource.plural) is not None
-
-
-def not_served() -> Failure:
-    return Failure(404, "NotFound", "the server could not find the requested resource")
-
-
-__all__ = ["Answer", "Api", "Parts", "not_served"]

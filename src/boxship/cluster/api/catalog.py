@@ -12,7 +12,7 @@ import msgspec
 
 from boxship.cluster.objects import Object, catalog, validation
 from boxship.cluster.objects.conversion import convert
-from boxship.cluster.objects.failure import Cause
+from boxship.cluster.objects.failure import Cause, no_such_path
 from boxship.cluster.objects.kinds import rules_of
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.rules import Rules
@@ -85,10 +85,12 @@ class Catalog:
         return tuple(self._custom.values())
 
     def definition(self, resource: Resource) -> Definition:
-        """Of a resource that `find` gave; one that has gone meanwhile keeps its last definition for no one:
-        LookupError."""
+        """Of a resource that `find` gave. Raises Failure NotFound for one that has gone meanwhile."""
         if resource.custom:
-            return self._custom[resource.group, resource.version, resource.plural]
+            custom = self._custom.get((resource.group, resource.version, resource.plural))
+            if custom is None:
+                raise no_such_path()
+            return custom
         known = self._built_in.get(resource.path)
         if known is None:
             known = self._built_in[resource.path] = self._define(resource)

@@ -14,7 +14,7 @@ from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs
 from boxship.cluster.api.request import Answer, Body, Options, Request, Stream, User
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure, of_status
+from boxship.cluster.objects.failure import no_such_path, of_status
 
 PAGE = 250  # objects
 JSON = "application/json"
@@ -134,7 +134,7 @@ class Inside:
     ) -> Request:
         found = self._catalog.at(resource)
         if found is None:
-            raise Failure(404, "NotFound", "the server could not find the requested resource")
+            raise no_such_path()
         return Request(
             user=self._user,
             verb=verb,

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from boxship.cluster.api import documents, patching
 from boxship.cluster.api.catalog import Catalog, Definition
 from boxship.cluster.api.clock import stamp
-from boxship.cluster.api.drafts import Steps, Way, status, whole
+from boxship.cluster.api.drafts import CERTIFICATE_REQUESTS, Steps, Way, status, whole
 from boxship.cluster.api.reading import Reading
 from boxship.cluster.api.request import Answer, Request
 from boxship.cluster.api.storage import decode
 from boxship.cluster.api.views import Views, to_json
 from boxship.cluster.api.writing import Build, Writing
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure, bad_request, invalid
+from boxship.cluster.objects.failure import bad_request, invalid, no_such_path
 from boxship.cluster.objects.kinds.certificates import validate_approval
 from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES as OF_PODS
@@ -122,16 +122,16 @@ def way_of(definition: Definition, subresource: str, steps: Steps) -> Way:
     resource = definition.resource
     rules = definition.rules
     if subresource == "status":
-        if resource.kind == "CertificateSigningRequest":
+        if resource.qualified == CERTIFICATE_REQUESTS:
             return Way(lambda new, old: _take_status(new, old, steps), rules.validate_status, counts=False)
         return status(definition)
     if subresource == "approval":
         return Way(lambda new, old: _take_decision(new, old, steps), validate_approval, counts=False)
     if subresource == "finalize":
         return Way(_take_finalizers, accept_both, counts=False)
-    own = OF_PODS.get(subresource) if resource.plural == "pods" else None
+    own = OF_PODS.get(subresource) if resource.qualified == "pods" else None
     if own is None:
-        raise Failure(404, "NotFound", "the server could not find the requested resource")
+        raise no_such_path()
     checks = own.validate
     return Way(own.prepare, lambda new, old: (*rules.validate(new), *checks(new, old)))
 

@@ -5,38 +5,18 @@ again.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from boxship.cluster.api import documents
 from boxship.cluster.api.request import Request
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid
-from boxship.cluster.objects.kinds.checking import copy_of
+from boxship.cluster.objects.failure import Cause, bad_request, invalid, unsupported_media_type
 from boxship.cluster.objects.patch import json_patch, merge, strategic
 from boxship.cluster.objects.schema.types import Type
 
-WRONG = "error decoding patch: json: "
-
-
-class Patch(Protocol):
-    """Makes the object that a request wants of the one that is there."""
-
-    def on(self, object: Object) -> Object: ...
-
-
-class Replacement:
-    """The Patch of a PUT: what was sent."""
-
-    def __init__(self, object: Object) -> None:
-        self._object = object
-
-    def on(self, object: Object) -> Object:
-        copied: Object = copy_of(self._object)
-        return copied
-
 
 class SentPatch:
-    """A JSON, merge or strategic merge patch."""
+    """A JSON, merge or strategic merge patch: makes the object that a request wants of the one that is there."""
 
     def __init__(self, media_type: str, patch: Any, type_: Type) -> None:
         self._media_type = media_type
@@ -56,12 +36,7 @@ def read(request: Request, type_: Type) -> tuple[SentPatch, Sequence[str]]:
     assert request.body is not None
     media_type = request.body.media_type
     if media_type == documents.STRATEGIC_PATCH and request.resource.custom:
-        raise Failure(
-            415,
-            "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: "
-            + ", ".join(each for each in documents.PATCHES if each != documents.STRATEGIC_PATCH),
-        )
+        raise unsupported_media_type(each for each in documents.PATCHES if each != documents.STRATEGIC_PATCH)
     patch, twice = documents.read_patch(request.body)
     if request.options.force:
         cause = Cause("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch")

@@ -19,7 +19,14 @@ from boxship.cluster.api.request import Answer, Reply, Request, User
 from boxship.cluster.api.storage import decode
 from boxship.cluster.api.views import to_json
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure, bad_request, invalid, method_not_supported, unavailable
+from boxship.cluster.objects.failure import (
+    Failure,
+    bad_request,
+    invalid,
+    method_not_supported,
+    no_such_path,
+    unavailable,
+)
 
 Handler = Callable[[Request], Awaitable[Reply]]
 PARTS = {"status", "scale", "approval", "finalize", "ephemeralcontainers", "resize"}
@@ -74,7 +81,7 @@ class Special:
             return self._unstored(request)
         part = resource.subresources.get(request.subresource)
         if part is None:
-            raise Failure(404, "NotFound", "the server could not find the requested resource")
+            raise no_such_path()
         if request.subresource in CONNECTS:
             return self._connect
         if request.verb not in part.verbs:

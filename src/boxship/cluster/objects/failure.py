@@ -83,6 +83,11 @@ def not_found(resource: Resource, name: str) -> Failure:
     return Failure(404, "NotFound", message, name=name, group=resource.group, kind=resource.plural)
 
 
+def no_such_path() -> Failure:
+    """For a path, a resource or a part of one that nobody serves."""
+    return Failure(404, "NotFound", "the server could not find the requested resource")
+
+
 def already_exists(resource: Resource, name: str) -> Failure:
     message = f'{resource.qualified} "{name}" already exists'
     return Failure(409, "AlreadyExists", message, name=name, group=resource.group, kind=resource.plural)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import msgspec
@@ -12,15 +12,16 @@ from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Gate, Visit
 from boxship.cluster.api.request import Answer, Ask, Options, Stream, User
 from boxship.cluster.api.request import Request as ApiRequest
-from boxship.cluster.objects.failure import Failure, timed_out
+from boxship.cluster.objects.failure import Failure, no_such_path, timed_out
 from boxship.cluster.objects.resource import Resource
 from boxship.doors.kube.bodies import FromProtobuf, read_body, read_delete_options
-from boxship.doors.kube.errors import failure_of, no_such_path, wrong_method
+from boxship.doors.kube.errors import failure_of, wrong_method
 from boxship.doors.kube.metrics import Key, Metrics
 from boxship.doors.kube.negotiation import JSON, YAML, Wanted, negotiate, parse_accept
 from boxship.doors.kube.passing import Passing
 from boxship.doors.kube.paths import Target, read_path
 from boxship.doors.kube.query import deadline, is_true, read_options
+from boxship.doors.kube.shaping import pretty_pieces, yaml_of, yaml_pieces
 from boxship.doors.kube.site import OWN, Site
 from boxship.doors.kube.streams import STALL_SECONDS, Watching, send_messages
 from boxship.transport.exchange import Reply, Request
@@ -70,7 +71,7 @@ class Door:
         target = read_path(request.method, request.path)
         visit = visit_of(request)
         warnings: list[str] = []
-        key = key_of(target, request)
+        key = self._key_of(target, request)
         try:
             if target is None:
                 reply: Reply | None = await self._answer_path(visit, request)
@@ -85,6 +86,17 @@ class Door:
         streams = not isinstance(reply.body, bytes) and key.verb == "WATCH"
         self._metrics.answered(key, reply.status, None if streams else time.monotonic() - began)
         return _shaped(request, reply, visit, warnings)
+
+    def _key_of(self, target: Target | None, request: Request) -> Key:
+        """What metrics count it as. Names that we do not serve are the client's own words: they count as one."""
+        if target is None:
+            return Key(request.method if request.method in ("GET", "HEAD") else "OTHER")
+        verb = "watch" if target.verb == "list" and is_true(request.query, "watch") else target.verb
+        resource = self._catalog.find(target.group, target.version, target.plural)
+        if resource is None or (target.subresource and target.subresource not in resource.subresources):
+            return Key(verb.upper() or "OTHER")
+        scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
+        return Key(verb.upper() or "OTHER", target.group, target.version, target.plural, target.subresource, scope)
 
     async def _answer_path(self, visit: Visit, request: Request) -> Reply:
         path = request.path.rstrip("/") or "/"
@@ -131,7 +143,7 @@ class Door:
         finally:
             self._metrics.inflight[kind] -= 1
         assert isinstance(reply, Answer)
-        return answered(reply, wanted)
+        return await answered(reply, wanted)
 
     def _read(
         self,
@@ -222,15 +234,6 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def key_of(target: Target | None, request: Request) -> Key:
-    """What metrics count it as."""
-    if target is None:
-        return Key(request.method if request.method in ("GET", "HEAD") else "OTHER")
-    verb = "watch" if target.verb == "list" and is_true(request.query, "watch") else target.verb
-    scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
-    return Key(verb.upper() or "OTHER", target.group, target.version, target.plural, target.subresource, scope)
-
-
 def ask_of(target: Target, *, watched: bool = False) -> Ask:
     """The question about a resource that is not here; with `watched` a list is a watch."""
     return Ask(
@@ -291,21 +294,22 @@ def _only(options: Options, name: str) -> Options:
     return msgspec.structs.replace(options, field_selector=",".join(terms))
 
 
-def answered(answer: Answer, wanted: Wanted) -> Reply:
+async def answered(answer: Answer, wanted: Wanted) -> Reply:
     """The API's document in the form that the client wants."""
     headers = {"Content-Type": wanted.content_type}
-    if wanted.yaml:
-        return Reply(answer.code, headers, from_json(answer.document()))
-    if wanted.pretty:
-        return Reply(answer.code, headers, msgspec.json.format(answer.document(), indent=2) + b"\n")
     if answer.more:
-        return Reply(answer.code, headers, _pieces(answer), STALL_SECONDS)
+        pieces = (answer.body, *answer.more)
+        shaped = yaml_pieces(pieces) if wanted.yaml else pretty_pieces(pieces) if wanted.pretty else _sent(pieces)
+        return Reply(answer.code, headers, shaped, STALL_SECONDS)
+    if wanted.yaml:
+        return Reply(answer.code, headers, await yaml_of(answer.body))
+    if wanted.pretty:
+        return Reply(answer.code, headers, msgspec.json.format(answer.body, indent=2) + b"\n")
     return Reply(answer.code, headers, answer.body)
 
 
-async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
-    yield answer.body
-    for piece in answer.more:
+async def _sent(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
         yield piece
 
 

@@ -43,9 +43,5 @@ def failure_of(error: Exception, request: Request) -> Failure:
     return failure.internal("an unexpected error; the log of boxship-control has it")
 
 
-def no_such_path() -> Failure:
-    return Failure(404, "NotFound", "the server could not find the requested resource")
-
-
 def wrong_method() -> Failure:
     return Failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")

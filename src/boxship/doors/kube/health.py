@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from boxship.errors import BoxshipError, NotFound
+from boxship.cluster.objects.failure import no_such_path
+from boxship.errors import BoxshipError
 from boxship.transport.exchange import Reply
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
@@ -42,13 +43,13 @@ class Health:
         return [each for each in self._checks if endpoint in each.endpoints]
 
     async def answer(self, path: str, query: Mapping[str, list[str]]) -> Reply:
-        """Of "/readyz", "/livez/ping" … Raises NotFound for a check that does not exist."""
+        """Of "/readyz", "/livez/ping" … Raises Failure for a check that does not exist."""
         endpoint, _, name = path.strip("/").partition("/")
         checks = self._of(endpoint)
         if name:
             checks = [each for each in checks if each.name == name]
             if not checks:
-                raise NotFound("the server could not find the requested resource")
+                raise no_such_path()
         excluded = {word for value in query.get("exclude", ()) for word in value.split(",") if word}
         lines, failed = [], []
         for check in checks:

@@ -4,8 +4,8 @@ document's hash and may be kept for ever."""
 from typing import Protocol
 from urllib.parse import quote
 
-from boxship.cluster.objects.failure import not_acceptable
-from boxship.doors.kube.errors import no_such_path, wrong_method
+from boxship.cluster.objects.failure import no_such_path, not_acceptable
+from boxship.doors.kube.errors import wrong_method
 from boxship.doors.kube.negotiation import JSON, parse_accept
 from boxship.transport.exchange import Reply, Request
 

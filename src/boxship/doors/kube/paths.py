@@ -11,8 +11,7 @@ PATH_CHARACTERS = 8192
 
 class Target(msgspec.Struct, frozen=True):
     """What a path names. `verb` is the one that authorisers are asked for ("get" for a GET with a name); `rest` is what
-    lies behind a subresource, as the client wrote it; `watched` says that the path itself asks for a watch (legacy
-    "/watch/")."""
+    lies behind a subresource, as the client wrote it."""
 
     group: str
     version: str
@@ -22,7 +21,6 @@ class Target(msgspec.Struct, frozen=True):
     name: str = ""
     subresource: str = ""
     rest: str = ""
-    watched: bool = False
 
 
 def read_path(method: str, path: str) -> Target | None:
@@ -37,8 +35,7 @@ def read_path(method: str, path: str) -> Target | None:
     else:
         return None
     verb = VERBS.get(method, "")
-    watched = rest[0] == "watch" and len(rest) > 1
-    if watched:
+    if rest[0] == "watch" and len(rest) > 1:  # legacy
         rest = rest[1:]
         verb = "watch"
     namespace = ""
@@ -58,5 +55,4 @@ def read_path(method: str, path: str) -> Target | None:
         name=name,
         subresource=rest[2] if len(rest) > 2 else "",
         rest="/".join(rest[3:]),
-        watched=watched,
     )

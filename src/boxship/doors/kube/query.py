@@ -11,6 +11,7 @@ from typing import Any
 
 from boxship.cluster.api.request import Options
 from boxship.cluster.objects.failure import Cause, bad_request, invalid
+from boxship.errors import Invalid
 from boxship.spec.duration import SECOND, parse_duration
 
 MANAGER_BYTES = 128
@@ -63,7 +64,7 @@ def deadline(query: Query, longest: float) -> float:
         return longest
     try:
         seconds = parse_duration(text) / SECOND
-    except Exception:
+    except (Invalid, OverflowError):
         raise bad_request(f"invalid timeout specified in the request URL: {text[:100]}") from None
     return min(seconds, longest) if seconds > 0 else longest
 

@@ -11,10 +11,10 @@ import msgspec
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import GROUP_VERSIONS
-from boxship.cluster.objects.failure import not_acceptable
+from boxship.cluster.objects.failure import no_such_path, not_acceptable
 from boxship.doors.kube import discovery
 from boxship.doors.kube.discovery import Groups, tag_of
-from boxship.doors.kube.errors import no_such_path, wrong_method
+from boxship.doors.kube.errors import wrong_method
 from boxship.doors.kube.health import ENDPOINTS, Health
 from boxship.doors.kube.metrics import Metrics
 from boxship.doors.kube.negotiation import JSON, parse_accept
