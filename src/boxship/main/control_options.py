@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from boxship import __version__
-from boxship.errors import Invalid
+from boxship.errors import Invalid, Unsupported
 from boxship.main.options import LOG_LEVELS, read_file
 from boxship.spec.duration import SECOND, parse_duration
 
@@ -106,6 +106,8 @@ def check(options: ControlOptions) -> ControlOptions:
     for role in options.role:
         if role not in ROLES:
             raise Invalid(f"cannot use role {role}: it is one of {', '.join(ROLES)}")
+    if "api" not in options.role:
+        raise Unsupported("unsupported: role without api: all others run beside it")
     if options.log_level not in LOG_LEVELS:
         raise Invalid(f"cannot use log-level {options.log_level}: it is one of {', '.join(LOG_LEVELS)}")
     if options.audit_log and not options.audit_policy:
