@@ -40,6 +40,7 @@ class ControlOptions(
     encryption: str = "auto"
     audit_policy: str = ""
     audit_log: str = ""
+    scheduler_config: str = ""
     role: tuple[str, ...] = ROLES
     log_level: str = "info"
 
@@ -70,6 +71,7 @@ SINGLE: dict[str, tuple[str, str]] = {
     "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
     "audit-policy": ("FILE", "which requests are written down: an audit Policy (default: none)"),
     "audit-log": ("FILE", "where (default: DATA-ROOT/audit.log)"),
+    "scheduler-config": ("FILE", "a KubeSchedulerConfiguration: rules and weights (default: all rules)"),
     "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
 }
 REPEATED: dict[str, tuple[str, str]] = {

@@ -214,7 +214,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
         yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
     if "scheduler" in options.role:
-        yield scheduler(plane.api, plane.catalog, plane.authorizer).run()
+        yield scheduler(plane.api, plane.catalog, plane.authorizer, options.scheduler_config).run()
 
 
 def is_shared(options: ControlOptions) -> bool:

@@ -18,12 +18,14 @@ NO_NODES = "no nodes available to schedule pods"
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """The rules for pods that name this scheduler."""
+    """The rules for pods that name this scheduler. `candidates`: nodes that preemption tries, in percent of all and at
+    least so many."""
 
     name: str = "default-scheduler"
     filters: tuple[Filter, ...] = FILTERS
     scores: tuple[tuple[Score, int], ...] = SCORES
     preempts: bool = True
+    candidates: tuple[int, int] = (10, 100)
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -15,7 +15,6 @@ from boxship.cluster.scheduler.stages import Rejected, Task, Verdict
 from boxship.cluster.scheduler.world import World
 
 PLUGIN = "DefaultPreemption"
-CANDIDATES = 100  # nodes that are tried, at least; or a tenth of all
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 
@@ -53,7 +52,8 @@ def preempt(world: World, decision: Decision, profile: Profile, budgets: Sequenc
     task = Task(world, pod)
     verdicts: list[Verdict] = []
     candidates: list[Candidate] = []
-    limit = max(CANDIDATES, len(world.places) // 10)
+    percent, least = profile.candidates
+    limit = max(least, len(world.places) * percent // 100)
     lowest = min((each.shape.priority for each in world.pods.values()), default=pod.shape.priority)
     for name, verdict in decision.verdicts.items():
         place = world.places.get(name)

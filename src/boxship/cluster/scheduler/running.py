@@ -20,6 +20,7 @@ from boxship.cluster.scheduler.claiming import Claiming
 from boxship.cluster.scheduler.deciding import Decision, Profile, decide
 from boxship.cluster.scheduler.feeding import PODS, Feed
 from boxship.cluster.scheduler.preemption import Preemption, preempt
+from boxship.cluster.scheduler.profiles import DEFAULT, Settings
 from boxship.cluster.scheduler.reporting import Reports
 from boxship.cluster.scheduler.shapes import Key, Pod, Shape
 from boxship.cluster.scheduler.waiting import FORGOTTEN, Waiting
@@ -35,24 +36,22 @@ TELL_AGAIN = 300.0  # seconds after which the same failure is told once more
 TOLD = 10_000  # pods whose last failure is remembered
 DECIDED = 64  # shapes whose last failure is remembered
 
-PROFILES = {Profile().name: Profile()}
-
 
 class Scheduler:
-    """For all pods that name one of the profiles."""
+    """For all pods that name one of the settings' profiles."""
 
     def __init__(
         self,
         client: Client,
-        profiles: Mapping[str, Profile] = PROFILES,
+        settings: Settings = DEFAULT,
         *,
         instance: str = "boxship",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.world = World()
-        self.waiting = Waiting()
+        self.waiting = Waiting(settings.first_pause, settings.longest_pause)
         self._client = client
-        self._profiles = profiles
+        self._profiles = settings.profiles
         self._reports = Reports(client, instance, now)
         self._claiming = Claiming(client, self.world)
         self._feed = Feed(client, self.world, self._hinted, self._told)

@@ -30,7 +30,8 @@ class Seat(msgspec.Struct):
 
 
 class Waiting:
-    def __init__(self) -> None:
+    def __init__(self, first_pause: float = FIRST_PAUSE, longest_pause: float = LONGEST_PAUSE) -> None:
+        self._first_pause, self._longest_pause = first_pause, longest_pause
         self._seats: dict[str, Seat] = {}
         self._ready: list[tuple[int, float, int, str]] = []
         self._pausing: list[tuple[float, int, str]] = []
@@ -93,7 +94,7 @@ class Waiting:
         seat = self._seats.get(uid)
         if seat is not None:
             self._failed(seat, now)
-            self._push_pausing(seat, now + pause_of(seat.tries))
+            self._push_pausing(seat, now + self._pause_of(seat))
 
     def hint(self, plugins: Collection[str] | None, now: float) -> None:
         """What these plugins look at has changed (None: all)."""
@@ -124,7 +125,7 @@ class Waiting:
         seat.failed = now
 
     def _pause_out(self, seat: Seat, now: float) -> None:
-        due = seat.failed + pause_of(seat.tries)
+        due = seat.failed + self._pause_of(seat)
         if due <= now:
             self._make_ready(seat)
         else:
@@ -139,7 +140,5 @@ class Waiting:
         seat.state, seat.due = "pausing", due
         heapq.heappush(self._pausing, (due, next(self._numbers), seat.pod.uid))
 
-
-def pause_of(tries: int) -> float:
-    """Seconds after so many failures."""
-    return float(min(FIRST_PAUSE * 2 ** min(max(tries - 1, 0), 10), LONGEST_PAUSE))
+    def _pause_of(self, seat: Seat) -> float:
+        return min(self._first_pause * 2.0 ** min(max(seat.tries - 1, 0), 10), self._longest_pause)
