@@ -58,21 +58,16 @@ def drop_double_owners(metadata: dict[str, Any], request: Request) -> None:
     owners = metadata.get("ownerReferences")
     if not owners or len(owners) < 2:
         return
-    kept: list[Object] = []
+    kept: dict[str, Object] = {}
+    twice: dict[str, None] = {}  # their names
     for owner in owners:
-        if owner not in kept:
-            kept.append(owner)
-    if len(kept) < len(owners):
-        metadata["ownerReferences"] = kept
-        text = DOUBLE_OWNERS.format("; ".join(_twice(owners)))
+        if kept.setdefault(repr(sorted(owner.items())), owner) is not owner:
+            twice[str(owner.get("uid", ""))] = None
+    if twice:
+        metadata["ownerReferences"] = list(kept.values())
+        text = DOUBLE_OWNERS.format("; ".join(twice))
         if text not in request.warn:
             request.warn.append(text)
-
-
-def _twice(owners: Sequence[Object]) -> list[str]:
-    """The names of owners that stand more than once, each once."""
-    names = [str(owner.get("uid", "")) for place, owner in enumerate(owners) if owner in owners[:place]]
-    return list(dict.fromkeys(names))
 
 
 def same(new: Object, old: Object) -> bool:

@@ -113,6 +113,8 @@ class Site:
         if path.startswith("/openapi/") and self._openapi is not None:
             return self._openapi.answer
         words = path.split("/", 3)
+        if words[0]:
+            return None  # "*", or HOST:PORT of a CONNECT
         if words[1] in ENDPOINTS:
             return self._check
         if path.startswith(OWN):

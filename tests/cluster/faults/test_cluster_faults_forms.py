@@ -1,0 +1,97 @@
+"""Large answers in the forms that people read: YAML, and JSON with line breaks, piece by piece; and objects whose parts
+are very many."""
+
+import json
+import random
+import time
+
+import msgspec
+import yaml
+
+from boxship.cluster.api.checks import drop_double_owners
+from boxship.cluster.api.request import Request
+from boxship.cluster.objects.catalog import RESOURCES
+from boxship.doors.kube.door import NOBODY
+from boxship.doors.kube.shaping import pretty_pieces, yaml_of, yaml_pieces
+from boxship.wire.yaml_quick import write_quickly
+from boxship.wire.yaml_text import read
+
+TEXTS = (
+    "",
+    "yes",
+    "no",
+    "0x10",
+    "1e3",
+    "-",
+    "a: b",
+    "a #b",
+    "line\nline\n",
+    "\u2028x\x85\ufeff\x7f",
+    "tab\t",
+    "\U0001f600",
+    "~",
+    "<<",
+    "2026-11-22",
+    "a/b.c=d",
+    "null",
+    ".inf",
+    " x ",
+    "'",
+    '"',
+    "\\",
+    "\0",
+    "k" * 2000,
+    "é",
+    "@",
+)
+
+
+def a_value(source: random.Random, depth: int = 0) -> object:
+    kind = source.randrange(9 if depth < 5 else 6)
+    if kind < 3:
+        return source.choice(TEXTS)
+    if kind < 6:
+        return source.choice((None, True, False, 0, -5, 2**63, 1.5, 1e22, 1e-7, -0.0))
+    if kind < 7:
+        return [a_value(source, depth + 1) for _ in range(source.randrange(4))]
+    return {source.choice(TEXTS): a_value(source, depth + 1) for _ in range(source.randrange(5))}
+
+
+def test_quick_yaml_is_read_as_what_was_written() -> None:
+    source = random.Random(5)
+    for _ in range(1500):
+        value = a_value(source)
+        text = write_quickly(value)
+        assert yaml.load(text, Loader=yaml.CSafeLoader) == value, text
+        assert read(text)[0] == value, text
+
+
+def a_list(count: int) -> tuple[dict[str, object], list[bytes]]:
+    items = [{"metadata": {"name": f"n{number}", "labels": {"a": "[1]\n  ]\n}"}}} for number in range(count)]
+    whole = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": items}
+    head = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":['
+    encoded = [msgspec.json.encode(item) for item in items]
+    middle = count // 3
+    pieces = [head + b",".join(encoded[:middle]), b"," + b",".join(encoded[middle : 2 * middle])]
+    return whole, [*pieces, b"," + b",".join(encoded[2 * middle :]) + b"]}"]
+
+
+async def test_a_list_in_pieces_is_one_document() -> None:
+    whole, pieces = a_list(30)
+    assert json.loads(b"".join([part async for part in pretty_pieces(pieces)])) == whole
+    assert read(b"".join([part async for part in yaml_pieces(pieces)]))[0] == whole
+    ended = [*pieces[:-1], pieces[-1].removesuffix(b"]}"), b"]}"]  # its last piece has no items
+    text = b"".join([part async for part in pretty_pieces(ended)])
+    assert json.loads(text) == whole and text == msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+    assert read(b"".join([part async for part in yaml_pieces(ended)]))[0] == whole
+    assert read(await yaml_of(msgspec.json.encode(whole)))[0] == whole
+
+
+def test_very_many_owners_are_compared_at_once() -> None:
+    owners = [{"uid": str(number % 19_000), "name": "a", "kind": "B"} for number in range(19_001)]
+    metadata = {"ownerReferences": owners}
+    request = Request(NOBODY, "create", RESOURCES[0], warn=[])
+    began = time.process_time()
+    drop_double_owners(metadata, request)
+    assert time.process_time() - began < 2
+    assert metadata["ownerReferences"] == owners[:-1] and len(request.warn) == 1
