@@ -1,7 +1,7 @@
 """Adoption and release: an owner takes orphans that its selector matches and lets go of children that it no longer
 matches. Pure decision first, then the patches; a child that changed meanwhile is looked at again later."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -62,11 +62,13 @@ async def claim(
     family: Family,
     *,
     finalizer: str = "",
+    adoptable: Callable[[Any], bool] = lambda child: True,
 ) -> list[Any]:
     """The children of the owner, as they are known; pods that are adopted get the finalizer, too."""
     metadata = owner["metadata"]
     namespace = metadata.get("namespace", "")
-    decided = decide(owner, selector, family.children(metadata["uid"]), family.orphans(namespace))
+    orphans = [child for child in family.orphans(namespace) if adoptable(child)]
+    decided = decide(owner, selector, family.children(metadata["uid"]), orphans)
     if decided.adopt:
         current = await client.get(owner_resource, namespace, metadata["name"])
         if current["metadata"]["uid"] != metadata["uid"] or current["metadata"].get("deletionTimestamp"):

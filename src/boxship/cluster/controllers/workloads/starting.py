@@ -8,6 +8,9 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.workloads.crons.controller import RESOURCE as CRONS
 from boxship.cluster.controllers.workloads.crons.controller import CronJobs
+from boxship.cluster.controllers.workloads.daemons import places
+from boxship.cluster.controllers.workloads.daemons.controller import RESOURCE as DAEMONS
+from boxship.cluster.controllers.workloads.daemons.controller import DaemonSets
 from boxship.cluster.controllers.workloads.deployments.controller import Deployments
 from boxship.cluster.controllers.workloads.family import Family
 from boxship.cluster.controllers.workloads.jobs.ages import JobAges
@@ -17,6 +20,10 @@ from boxship.cluster.controllers.workloads.jobs.leftovers import Leftovers
 from boxship.cluster.controllers.workloads.pods import facts_of
 from boxship.cluster.controllers.workloads.recording import Events, Recorder
 from boxship.cluster.controllers.workloads.replicas.controller import REPLICA_SET, REPLICATION_CONTROLLER, Replicas
+from boxship.cluster.controllers.workloads.revisions import RESOURCE as REVISIONS
+from boxship.cluster.controllers.workloads.stateful import claims
+from boxship.cluster.controllers.workloads.stateful.controller import RESOURCE as STATEFUL
+from boxship.cluster.controllers.workloads.stateful.controller import StatefulSets
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller
@@ -48,6 +55,7 @@ def make_workloads(client_of: Callable[[str], Client], own: Client, now: Now = t
         replica_sets,
         replication_controllers,
         *_make_jobs(voice, client_of, own, pods, now),
+        *_make_with_history(voice, own, pods, now),
     ]
     return Workloads(tuple(controllers), (recorder.run,))
 
@@ -65,3 +73,15 @@ def _make_jobs(
     controllers += [Leftovers(client, jobs.cache, pods.cache), JobAges(client_of(JobAges.name), jobs.cache, now)]
     client, events = voice(CronJobs.name)
     return [*controllers, CronJobs(client, Cache(own, CRONS), jobs, events, now)]
+
+
+def _make_with_history(
+    voice: Callable[[str], tuple[Client, Events]], own: Client, pods: Family, now: Now
+) -> list[Controller]:
+    history = Family(Cache(own, REVISIONS))
+    client, events = voice(StatefulSets.name)
+    owned = claims.Claims(client, Cache(own, claims.RESOURCE, keep=claims.facts_of), events)
+    stateful = StatefulSets(client, Cache(own, STATEFUL), history, pods, owned, events, now)
+    client, events = voice(DaemonSets.name)
+    nodes = Cache(own, "v1/nodes", keep=places.facts_of)
+    return [stateful, DaemonSets(client, Cache(own, DAEMONS), history, pods, nodes, events, now)]
