@@ -1,7 +1,8 @@
 """Which pods of a stateful set to create and to delete now, and what its status is. Pure.
 
 Ordered: one at a time, upwards, each when all before it are ready; downwards, each when the one above is gone.
-Parallel: all at once, but updates go on one at a time. No pod is created while one of its ordinal is there, in whatever state.
+Parallel: all at once, but updates go on one at a time. No pod is created while one of its ordinal is there, in
+whatever state.
 """
 
 from collections.abc import Mapping, Sequence
