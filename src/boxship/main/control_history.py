@@ -15,6 +15,7 @@ from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.differences import operations, told
 from boxship.cluster.api.history import History, Scope, since
+from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.undoing import Undoing
 from boxship.cluster.objects.failure import bad_request
@@ -42,7 +43,10 @@ def history_handlers(history: History, undoing: Undoing, catalog: Catalog, clock
     async def compare(request: Request) -> Reply:
         scope, from_then = _asked(request, "GET", catalog, clock)
         found = []
+        pace = Pace()
         for turn in await history.turns(scope, from_then):
+            if pace.due:
+                await pace.rest()
             action = "deleted" if turn.after is None else "created" if turn.before is None else "changed"
             found.append(
                 {

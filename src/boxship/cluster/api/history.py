@@ -102,6 +102,8 @@ class History:
             namespace, name = place_of(resource, key)
             entry = await self._storage.get(resource, namespace, name)
             before, after = _object(first), _object(entry)
+            if pace.due:
+                await pace.rest()
             if told(before) != told(after):
                 version = entry.modified if entry is not None else 0
                 turns.append(Turn(resource, namespace, name, before, after, version))
