@@ -43,6 +43,7 @@ def test_labels_match(text: str, matches: bool) -> None:
     ("text", "message"),
     [
         ("app=web,", "found '', expected: identifier after ','"),
+        ("app in (web", "unable to parse requirement: found '', expected: ',' or ')'"),
         (",app", "found ',', expected: !, identifier, or 'end of string'"),
         ("app in web", "unable to parse requirement: found 'web' expected: '('"),
         ("app web", "unable to parse requirement: found 'web', expected: in, notin, =, ==, !=, gt, lt"),

@@ -145,7 +145,21 @@ def test_claims_of_a_stateful_set() -> None:
 
 
 BROKEN: list[tuple[str, str, Any, list[str]]] = [
-    ("Deployment", "spec.selector", None, ["spec.selector: Required value"]),
+    (
+        "Deployment",
+        "spec.selector",
+        None,
+        [
+            "spec.selector: Required value",
+            'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`',
+        ],
+    ),
+    (
+        "Deployment",
+        "spec.template.metadata",
+        {},
+        ["spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`"],
+    ),
     ("Deployment", "spec.selector", {}, ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"]),
     (
         "Deployment",

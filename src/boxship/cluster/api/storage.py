@@ -71,7 +71,9 @@ def encode(object: Object) -> bytes:
 
 
 def with_version(value: bytes, revision: int) -> bytes:
-    """The answered form of a stored value."""
+    """The answered form of a stored value; revision 0 is of what a dry run did not store, and is not told."""
+    if not revision:
+        return value
     place = value.index(METADATA) + len(METADATA)
     return b'%b"resourceVersion":"%d",%b' % (value[:place], revision, value[place:])
 
@@ -79,7 +81,8 @@ def with_version(value: bytes, revision: int) -> bytes:
 def decode(value: bytes, revision: int) -> Object:
     """A stored value as an object with its resourceVersion."""
     object = _decoder.decode(value)
-    object["metadata"]["resourceVersion"] = str(revision)
+    if revision:
+        object["metadata"]["resourceVersion"] = str(revision)
     return object
 
 

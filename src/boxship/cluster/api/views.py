@@ -39,6 +39,8 @@ _meta_decoder = msgspec.json.Decoder(_Meta)
 def metadata_of(value: bytes, revision: int) -> bytes:
     """An object's metadata as it is answered, as JSON."""
     raw = bytes(_meta_decoder.decode(value).metadata)
+    if not revision:
+        return raw
     return b'{"resourceVersion":"%d",%b' % (revision, raw[1:])
 
 
@@ -70,7 +72,8 @@ class Views:
             return quick
         if view.form == "table":
             rows = await self._rows(definition, view, [entry])
-            return self.table(b"null", rows, b'{"resourceVersion":"%d"}' % entry.modified)
+            told = b'{"resourceVersion":"%d"}' % entry.modified if entry.modified else b"{}"
+            return self.table(b"null", rows, told)
         return to_json(await self.decoded(definition, entry))
 
     async def items(self, definition: Definition, view: View, entries: Sequence[Entry]) -> AsyncIterator[list[bytes]]:

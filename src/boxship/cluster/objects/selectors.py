@@ -214,7 +214,7 @@ class _LabelParser:
                 value = ""
                 if token == ")":
                     return values
-            elif not token or token in _SPECIAL:
+            elif not value and (not token or token in _SPECIAL):
                 raise bad_request(f"found '{token}', expected: ',', or identifier")
             elif value:
                 raise bad_request(f"found '{token}', expected: ',' or ')'")

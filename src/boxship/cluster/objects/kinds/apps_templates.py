@@ -49,10 +49,9 @@ def validate_selected(found: Found, spec: Item, kind: str, *, strict: bool = Tru
         validate_label_selector(found, selector, "spec.selector")
         if selects_nothing(selector):
             found.invalid("spec.selector", selector, f"empty selector is invalid for {kind}")
-    labels = path_of(spec, "template", "metadata", "labels") or {}
-    # An absent selector selects nothing at all.
-    wrong = not selector_matches(selector, labels) if selector is not None else not strict
-    if wrong and (selector is None or not selects_nothing(selector)):
+    labels = path_of(spec, "template", "metadata", "labels") or None
+    # An absent selector selects nothing at all, an empty one everything.
+    if selector is None or not (selects_nothing(selector) or selector_matches(selector, labels or {})):
         found.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 
