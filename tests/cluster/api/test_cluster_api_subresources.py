@@ -169,6 +169,8 @@ async def test_reviews_and_tokens(asker: Asker) -> None:
     await asker.create("v1/serviceaccounts", "default", {"metadata": {"name": "sa"}})
     token = await post(asker, "v1/serviceaccounts/token", "sa", {"spec": {"expirationSeconds": 3600}})
     assert token["status"]["token"] == "default/sa" and token["kind"] == "TokenRequest"
+    short = post(asker, "v1/serviceaccounts/token", "sa", {"spec": {"expirationSeconds": 60}})
+    await refused(422, "may not specify a duration less than 10 minutes", short)
 
 
 async def test_what_a_node_would_answer(asker: Asker) -> None:

@@ -27,6 +27,7 @@ from boxship.cluster.objects.failure import (
     no_such_path,
     unavailable,
 )
+from boxship.cluster.objects.kinds import rules_of
 
 Handler = Callable[[Request], Awaitable[Reply]]
 PARTS = {"status", "scale", "approval", "finalize", "ephemeralcontainers", "resize"}
@@ -126,6 +127,10 @@ class Special:
         name = asked["metadata"].get("name") or request.name
         if name != request.name:
             raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
+        rules = rules_of("authentication.k8s.io", "TokenRequest")
+        rules.default(asked)
+        if causes := rules.validate(asked):
+            raise invalid("authentication.k8s.io", "TokenRequest", "", causes)
         attributes = Attributes(request, "CREATE", request.name, asked, None, dry_run=request.options.dry_run)
         await self._chain.admit(attributes)
         await self._chain.validate(attributes)
