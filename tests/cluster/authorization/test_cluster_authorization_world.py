@@ -1,5 +1,6 @@
 """Rights over stored roles: granted ones hold at once, nobody gives away what he has not, nodes see what is theirs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,10 +8,16 @@ import pytest
 import pytest_asyncio
 from world_kit import World, running_world
 
+from boxship.cluster.api.authorization import mirror as mirroring
+from boxship.cluster.api.authorization.mirror import Mirror
 from boxship.cluster.api.authorization.nodes import Nodes
 from boxship.cluster.api.request import Ask, User
+from boxship.cluster.api.storage import Storage, Unsealed, encode, key_of, prefix_of
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.catalog import built_in
 from boxship.cluster.objects.failure import Failure
+from boxship.store import Delete, Put
+from boxship.store.memory import MemoryStore
 
 together = pytest.mark.asyncio(loop_scope="module")  # on the loop of the module's world
 RBAC = "rbac.authorization.k8s.io"
@@ -21,6 +28,10 @@ NODE = User("system:node:one", ("system:nodes", "system:authenticated"))
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with running_world(tmp_path_factory.mktemp("world"), with_controllers=False) as running:
+        create = running.client.create
+        await create(ROLES, "default", role("reading", ("get", "", "pods")))
+        await create(BINDINGS, "default", binding("joe", "ClusterRole", "system:aggregate-to-admin", "joe"))
+        await create(BINDINGS, "default", binding("joe2", "Role", "reading", "joe"))
         yield running
 
 
@@ -46,10 +57,32 @@ def binding(name: str, kind: str, target: str, who: str) -> Object:
     }
 
 
+async def test_what_is_gone_is_forgotten_also_where_only_one_kind_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirroring, "GONE_LIMIT", 3)
+    store = MemoryStore()
+    storage = Storage(store, Unsealed())
+    told: list[tuple[str, bool]] = []
+    resources = [resource for plural in ("pods", "nodes") if (resource := built_in("", "v1", plural))]
+    mirror = Mirror(storage, resources, lambda _, __, name, object: told.append((name, object is not None)))
+    names = [f"p{number}" for number in range(12)]
+    await mirror.load()
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(mirror.follow())
+        for name in names:
+            key = key_of(resources[0], "n", name)
+            await store.commit(Put(key, encode({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name}})))
+            await store.commit(Delete(key))
+        async with asyncio.timeout(5.0):
+            while len(told) < 2 * len(names):
+                await asyncio.sleep(0)
+        following.cancel()
+    assert told == [(name, there) for name in names for there in (True, False)]
+    assert len(mirror._gone[prefix_of(resources[0])]) <= 4
+
+
 @together
 async def test_a_granted_right_holds_at_once(world: World) -> None:
     ask = Ask(user("grete"), "get", resource="pods", namespace="default")
-    await world.client.create(ROLES, "default", role("reading", ("get", "", "pods")))
     assert not (await world.authorizer.authorize(ask)).allowed
     await world.client.create(BINDINGS, "default", binding("grete", "Role", "reading", "grete"))
     assert (await world.authorizer.authorize(ask)).allowed
@@ -63,8 +96,6 @@ async def test_a_granted_right_holds_at_once(world: World) -> None:
 @together
 async def test_nobody_gives_away_what_he_has_not(world: World) -> None:
     joe = world.client_of(user("joe"))
-    await world.client.create(BINDINGS, "default", binding("joe", "ClusterRole", "system:aggregate-to-admin", "joe"))
-    await world.client.create(BINDINGS, "default", binding("joe2", "Role", "reading", "joe"))
     await joe.create(ROLES, "default", role("same", ("get", "", "pods")))
     with pytest.raises(Failure) as refused:
         await joe.create(ROLES, "default", role("more", ("get list", "", "pods"), ("get", "", "secrets")))

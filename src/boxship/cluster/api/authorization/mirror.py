@@ -5,7 +5,8 @@ has not told yet. So a right that was granted holds at once, on whichever server
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 from boxship.cluster.api.storage import Storage, decode, place_of, prefix_of
 from boxship.cluster.objects import Object
@@ -14,7 +15,7 @@ from boxship.store import Compacted, Entry
 
 Told = Callable[[Resource, str, str, Object | None], None]  # resource, namespace, name, the object or None: it is gone
 SLICE = 200  # objects decoded before others have their turn
-GONE_LIMIT = 1000  # keys
+GONE_LIMIT = 1000  # keys of one resource
 
 
 class Mirror:
@@ -27,7 +28,9 @@ class Mirror:
         self._told = told
         self._read = dict.fromkeys(self._resources, 0)  # prefix → revision up to which all is told
         self._known: dict[str, int] = {}  # key → revision of what was told of it
-        self._gone: dict[str, int] = {}  # key → revision of its deletion, while something older may still be told
+        # For each prefix: key → revision of its deletion, while something older may still be told.
+        self._gone: dict[str, dict[str, int]] = {prefix: {} for prefix in self._resources}
+        self._reads = 0  # at work: what they began with may be older than what was told since
         self._loading = asyncio.Lock()
         self.is_loaded = False
 
@@ -55,13 +58,22 @@ class Mirror:
             if known >= newest:
                 continue
             try:
-                async for change in self._storage.store.past(prefix, after=known, until=newest):
-                    changed |= self._tell(prefix, change.key, change.value, change.revision)
+                with self._reading():
+                    async for change in self._storage.store.past(prefix, after=known, until=newest):
+                        changed |= self._tell(prefix, change.key, change.value, change.revision)
             except Compacted:
                 await self._list(prefix)
                 changed = True
             self._read[prefix] = max(self._read[prefix], newest)
         return changed
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        self._reads += 1
+        try:
+            yield
+        finally:
+            self._reads -= 1
 
     async def _follow(self, prefix: str) -> None:
         while True:
@@ -74,6 +86,10 @@ class Mirror:
                 await self._list(prefix)
 
     async def _list(self, prefix: str) -> None:
+        with self._reading():
+            await self._tell_all(prefix)
+
+    async def _tell_all(self, prefix: str) -> None:
         snapshot = await self._storage.list(prefix)
         keys = set()
         for count, entry in enumerate(snapshot.entries, 1):
@@ -86,26 +102,27 @@ class Mirror:
         self._read[prefix] = max(self._read[prefix], snapshot.revision)
 
     def _tell(self, prefix: str, key: str, value: bytes | None, revision: int) -> bool:
-        if revision <= max(self._known.get(key, 0), self._gone.get(key, 0)):
+        gone = self._gone[prefix]
+        if revision <= max(self._known.get(key, 0), gone.get(key, 0)):
             return False
         resource = self._resources[prefix]
         namespace, name = place_of(resource, key)
         if value is None:
-            self._gone[key] = revision
+            gone[key] = revision
             if self._known.pop(key, None) is None:
                 return False
             self._told(resource, namespace, name, None)
-            if len(self._gone) > GONE_LIMIT:
-                self._forget()
+            if len(gone) > GONE_LIMIT:
+                self._forget(prefix)
             return True
         self._known[key] = revision
-        self._gone.pop(key, None)
+        gone.pop(key, None)
         entry = self._storage.opened(Entry(key, value, revision, revision))
         self._told(resource, namespace, name, decode(entry.value, revision))
         return True
 
-    def _forget(self) -> None:
+    def _forget(self, prefix: str) -> None:
         """What is gone for so long that nothing older can be told of it any more."""
-        oldest = min(self._read.values())
-        for key in [key for key, revision in self._gone.items() if revision <= oldest]:
-            del self._gone[key]
+        if not self._reads:
+            gone, read = self._gone[prefix], self._read[prefix]
+            self._gone[prefix] = {key: revision for key, revision in gone.items() if revision > read}
