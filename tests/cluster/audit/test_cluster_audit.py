@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -207,11 +207,11 @@ async def test_a_request_becomes_lines(tmp_path: Path) -> None:
     assert second["objectRef"] == {"resource": "configmaps", "namespace": "prod", "name": "x", "apiVersion": "v1"}
     assert third["responseStatus"]["reason"] == "NotFound" and third["responseStatus"]["code"] == 404
     assert datetime.fromisoformat(first["requestReceivedTimestamp"]).tzinfo is not None
-    assert FIELD in first and datetime.now(UTC)
+    assert FIELD in first
 
 
 async def test_what_does_not_fit_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditing, "QUEUE_LIMIT", 3)
+    monkeypatch.setattr(auditing, "QUEUE_LINES", 3)
     maker = Auditor(policy({"level": "Metadata"}), Journal(tmp_path / "audit.log"), SystemClock())
     trail = maker.begin(visit(), Ask(JANE, "get", "", "v1", "pods"), None)
     assert trail is not None

@@ -20,7 +20,9 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 GATHER = 0.05  # seconds in which lines are gathered before they are written
-QUEUE_LIMIT = 20_000  # lines; what does not fit any more is counted, and the count is written down
+# What does not fit into the queue any more is counted, and the count is written down.
+QUEUE_LINES = 20_000
+QUEUE_BYTES = 64 << 20  # of bodies and answers
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 
 
@@ -33,6 +35,7 @@ class Auditor:
         self._clock = clock
         self._read = read
         self._queue: list[tuple[Facts, str, Any]] = []
+        self._bytes = 0  # of the queue
         self._lost = 0
         self._wake = asyncio.Event()
 
@@ -53,7 +56,7 @@ class Auditor:
             decided=decided,
             received=self._clock.now(),
             acting=visit.acting,
-            body=request.body if request is not None else None,
+            body=request.body if request is not None and decided.level >= Level.REQUEST else None,
         )
         return Trail(self, facts, visit, request)
 
@@ -61,9 +64,11 @@ class Auditor:
         """For trails: one line."""
         if stage in facts.decided.omitted:
             return
-        if len(self._queue) >= QUEUE_LIMIT:
+        size = (len(facts.body.data) if facts.body is not None else 0) + len(facts.answer or b"")
+        if len(self._queue) >= QUEUE_LINES or self._bytes + size > QUEUE_BYTES:
             self._lost += 1
             return
+        self._bytes += size
         self._queue.append((facts, stage, self._clock.now()))
         self._wake.set()
 
@@ -80,7 +85,7 @@ class Auditor:
 
     async def _flush(self) -> None:
         self._wake.clear()
-        lines, self._queue = self._queue, []
+        lines, self._queue, self._bytes = self._queue, [], 0
         lost, self._lost = self._lost, 0
         if not lines and not lost:
             return
