@@ -166,7 +166,8 @@ async def test_patches(asker: Asker) -> None:
     await refused(415, "", asker.ask("patch", PATH, "default", "a", body=Body("text/plain", b"")))
     wrong = asker.patch("apps/v1/deployments", "default", "a", {"spec": {"replicas": "x"}})
     await refused(400, "", wrong)
-    strange = asker.patch(PATH, "default", "a", [{"op": "remove", "path": "/data", "to": 1}], JSON_PATCH)
+    operations = [{"op": "replace", "path": "/spec/replicas", "value": 4, "to": 1}]
+    strange = asker.patch("apps/v1/deployments", "default", "a", operations, JSON_PATCH, field_validation="Strict")
     await refused(400, 'json patch unknown field "[0].to"', strange)
 
 

@@ -12,6 +12,7 @@ from boxship.cluster.api.request import Request
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, bad_request, invalid, unsupported_media_type
 from boxship.cluster.objects.patch import json_patch, merge, strategic
+from boxship.cluster.objects.patch.operations import unknown_fields
 from boxship.cluster.objects.schema.types import Type
 
 
@@ -32,7 +33,8 @@ class SentPatch:
 
 
 def read(request: Request, type_: Type) -> tuple[SentPatch, Sequence[str]]:
-    """The patch of a request that is no apply; and the fields that it names twice. Raises Failure."""
+    """The patch of a request that is no apply, and what strict decoding has to say of its own fields. Raises
+    Failure."""
     assert request.body is not None
     media_type = request.body.media_type
     if media_type == documents.STRATEGIC_PATCH and request.resource.custom:
@@ -46,6 +48,7 @@ def read(request: Request, type_: Type) -> tuple[SentPatch, Sequence[str]]:
             raise bad_request(
                 "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
             )
+        twice = [*(f"json patch {text}" for text in twice), *unknown_fields(patch)]
     elif not isinstance(patch, dict):
         raise bad_request(
             "error decoding patch: json: cannot unmarshal non-object into Go value of type map[string]any"
