@@ -187,7 +187,7 @@ def test_what_is_told_of_a_user_and_what_goes_on() -> None:
 
 
 def test_old_discovery_becomes_new() -> None:
-    place = Elsewhere("n", "things.example", "v1", "d", "s", 443, "", False, 1, 1, True, "")
+    place = Elsewhere("n", "things.example", "v1", "d", "s", 443, "", False, 1, 1, True)
     kind = {"group": "things.example", "version": "v1", "kind": "Thing"}
     assert converted(RESOURCES, place) == [
         {

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from boxship.cluster.access import Client
+from boxship.cluster.api.admission.webhooks.calling import NoEndpoints, NoService
 from boxship.cluster.api.aggregation.discovery import Joined
 from boxship.cluster.api.aggregation.forwarding import Forwarding
 from boxship.cluster.api.aggregation.services import AUTOMANAGED, GROUP, RESOURCE, Elsewhere, Services
@@ -124,11 +125,11 @@ class Availability:
             return _condition("False", "FailedDiscoveryCheck", f"failing or missing response from {path}: timeout")
         except Failure as error:
             where = f"{elsewhere.namespace}/{elsewhere.service}"
-            if "not found" in str(error):
+            if isinstance(error.__cause__, NoService):
                 return _condition(
                     "False", "ServiceNotFound", f'service/{elsewhere.service} in "{elsewhere.namespace}" is not present'
                 )
-            if "no endpoints" in str(error):
+            if isinstance(error.__cause__, NoEndpoints):
                 return _condition("False", "MissingEndpoints", f"endpoints for service/{where} have no addresses")
             return _condition("False", "FailedDiscoveryCheck", f"failing or missing response from {path}: {error}")
         if status < 200 or (status >= 300 and status not in (401, 403)):

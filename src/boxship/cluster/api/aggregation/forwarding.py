@@ -16,6 +16,7 @@ from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.objects.failure import Failure, unavailable
 from boxship.errors import BoxshipError, Internal, Unavailable
 from boxship.transport.client import HttpClient, Trust
+from boxship.transport.exchange import close_stream
 
 ANSWER_BYTES = 64 << 20  # of a document that is read whole
 AGGREGATOR = User("system:kube-aggregator", (SYSTEM_MASTERS,))
@@ -91,7 +92,7 @@ class Forwarding:
                 raise
             raise unavailable(f"error trying to reach service: {error}") from error
         finally:
-            await forwarded.body.aclose()  # type: ignore[attr-defined]
+            await close_stream(forwarded.body)
         return forwarded.status, b"".join(parts)
 
     async def _reach(self, elsewhere: Elsewhere, target: str) -> tuple[str, str, Trust]:

@@ -29,7 +29,6 @@ class Elsewhere(msgspec.Struct, frozen=True):
     group_priority: int
     version_priority: int
     available: bool
-    why: str  # it is not
 
     @property
     def place(self) -> tuple[str, str]:
@@ -45,7 +44,6 @@ class Services:
         self._mirror = Mirror(storage, [resource], self._told)
         self._services: dict[str, Elsewhere] = {}
         self._places: dict[tuple[str, str], Elsewhere] = {}
-        self.local: set[str] = set()  # names of APIServices of this server
         self.version = 1
         self.changed = asyncio.Event()
 
@@ -68,12 +66,9 @@ class Services:
 
     def _told(self, resource: Resource, namespace: str, name: str, object: Object | None) -> None:
         self._services.pop(name, None)
-        self.local.discard(name)
         if object is not None:
             found = read(object)
-            if found is None:
-                self.local.add(name)
-            elif not _is_ours(found.group, found.version):
+            if found is not None and not _is_ours(found.group, found.version):
                 self._services[name] = found
         self._places = {each.place: each for each in self._services.values()}
         self.version += 1
@@ -105,5 +100,4 @@ def read(object: Object) -> Elsewhere | None:
         group_priority=int(spec.get("groupPriorityMinimum") or 0),
         version_priority=int(spec.get("versionPriority") or 0),
         available=available.get("status") == "True",
-        why=available.get("message") or "",
     )

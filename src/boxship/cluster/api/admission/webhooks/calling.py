@@ -17,6 +17,14 @@ from boxship.transport.client import HttpClient, Trust
 _turn = itertools.count()
 
 
+class NoService(Unavailable):
+    """The Service does not exist."""
+
+
+class NoEndpoints(Unavailable):
+    """Nothing stands behind the Service."""
+
+
 class Target(msgspec.Struct, frozen=True):
     """Where a clientConfig or APIService leads: an address, and how the server there is known."""
 
@@ -49,10 +57,10 @@ def _authority(bundle: str | None) -> str:
 
 async def endpoint_of(lookup: Lookup, namespace: str, name: str, port: int) -> tuple[str, int]:
     """One ready address behind a Service's port, in turn: the API needs no proxy of its own in between. Raises
-    Unavailable."""
+    NoService, NoEndpoints, and Unavailable for a port that the Service does not have."""
     service = await lookup.get("v1/services", namespace, name)
     if service is None:
-        raise Unavailable(f'service "{name}" not found')
+        raise NoService(f'service "{name}" not found')
     entry = next((each for each in service["spec"].get("ports") or () if each["port"] == port), None)
     if entry is None:
         raise Unavailable(f'no service port {port} found for service "{name}"')
@@ -63,7 +71,7 @@ async def endpoint_of(lookup: Lookup, namespace: str, name: str, port: int) -> t
         if (part["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == name:
             places += _places(part, entry.get("name", ""))
     if not places:
-        raise Unavailable(f'no endpoints available for service "{name}"')
+        raise NoEndpoints(f'no endpoints available for service "{name}"')
     return sorted(places)[next(_turn) % len(places)]
 
 
