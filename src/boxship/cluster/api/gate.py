@@ -15,6 +15,7 @@ import msgspec
 from boxship.cluster.api.request import Answer, Ask, Decision, Reply, Request, Stream, User, of_request
 from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
+from boxship.transport.exchange import close_stream
 
 
 class Authentication(Protocol):
@@ -218,9 +219,7 @@ class _Noted:
     async def aclose(self) -> None:
         record, self._record = self._record, None
         if record is not None:
-            close = getattr(self._events, "aclose", None)
-            if close is not None:
-                await close()
+            await close_stream(self._events)
             record.completed(200, None, None)
 
 

@@ -15,6 +15,7 @@ from boxship.cluster.api.gate import Performs
 from boxship.cluster.api.request import Answer, Body, Options, Request, Stream, User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import no_such_path, of_status
+from boxship.transport.exchange import close_stream
 
 PAGE = 250  # objects
 JSON = "application/json"
@@ -65,9 +66,7 @@ class Inside:
                 for line in lines.splitlines():
                     yield _event(_decode(line))
         finally:
-            close = getattr(reply.events, "aclose", None)
-            if close is not None:
-                await close()
+            await close_stream(reply.events)
 
     async def create(self, resource: str, namespace: str, object: Object, *, subresource: str = "") -> Object:
         name = (object.get("metadata") or {}).get("name") or "" if subresource else ""

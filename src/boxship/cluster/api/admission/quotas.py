@@ -4,10 +4,9 @@ The charge is a compare-and-swap of each quota's status, so that of many writes 
 write that fails after its charge leaves it too high until the quota controller counts again; never too low.
 """
 
-import asyncio
-
 from boxship.cluster.access import Writer
 from boxship.cluster.api.admission import Attributes, Lookup
+from boxship.cluster.api.locks import KeyLocks
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, forbidden
 from boxship.cluster.objects.pod_resources import Amounts
@@ -28,7 +27,7 @@ class ResourceQuota:
     def __init__(self, lookup: Lookup, writer: Writer) -> None:
         self._lookup = lookup
         self._writer = writer
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = KeyLocks()
 
     async def admit(self, attributes: Attributes) -> None:
         return None
@@ -41,11 +40,8 @@ class ResourceQuota:
             return
         if not await self._lookup.list(PATH, request.namespace):
             return
-        lock = self._locks.setdefault(request.namespace, asyncio.Lock())
-        async with lock:  # one at a time saves conflicts with ourselves
+        async with self._locks.hold(request.namespace):  # one at a time saves conflicts with ourselves
             await self._charge(attributes)
-        if not lock.locked():
-            self._locks.pop(request.namespace, None)
 
     async def _charge(self, attributes: Attributes) -> None:
         for attempt in range(TRIES):
