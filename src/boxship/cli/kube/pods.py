@@ -16,11 +16,6 @@ else:
     Object = dict
 
 
-def is_of_cluster(word: str) -> bool:
-    """Whether a name is TYPE/NAME: containers' names have no slash."""
-    return "/" in word
-
-
 def find_pod(server: Server, word: str) -> str:
     """The pod's name. Raises Failure."""
     (wanted,) = named(server, [word])

@@ -23,7 +23,6 @@ from boxship.errors import Invalid
 from boxship.wire.protobuf import DEFAULT_LIMITS, Limits, Shape, Table, decode, encode
 
 MAGIC = b"k8s\0"
-MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 RUNTIME = "io.k8s.apimachinery.pkg.runtime."
 EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -148,10 +147,6 @@ def _full(name: str) -> str:
 
 def _field(number: int, kind: str) -> tuple[int, str]:
     return number, _full(kind)
-
-
-def is_protobuf(data: bytes) -> bool:
-    return data.startswith(MAGIC)
 
 
 def read(

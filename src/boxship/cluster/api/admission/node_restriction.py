@@ -16,7 +16,6 @@ OWN_LABELS = {
     "failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
     "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "node.kubernetes.io/windows-build",
 }  # fmt: skip
-OWN_DOMAINS = (".kubelet.kubernetes.io", ".node.kubernetes.io")
 OWN_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
 POD_WRITES = {("UPDATE", "status"): "update pod status for", ("CREATE", "eviction"): "evict"}
 RESTRICTED_PREFIX = "node-restriction.kubernetes.io/"

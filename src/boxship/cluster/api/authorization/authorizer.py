@@ -20,7 +20,6 @@ from boxship.cluster.objects.failure import Failure, unauthorized
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.selectors import parse_fields
 
-NO_OPINION = Decision(False)
 MASTER = Decision(True)
 NAMED_BY_FIELD = ("list", "watch", "deletecollection")
 SUGGESTED = 2  # roles

@@ -7,7 +7,6 @@ from boxship.cluster.objects import Object
 
 API_VERSION = "flowcontrol.apiserver.k8s.io/v1"
 AUTOUPDATE = "apf.kubernetes.io/autoupdate-spec"
-GROUP_NAMES = {"masters": "system:masters", "nodes": "system:nodes", "accounts": "system:serviceaccounts"}
 USER, NAMESPACE = "ByUser", "ByNamespace"
 
 

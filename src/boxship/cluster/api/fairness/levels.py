@@ -55,7 +55,6 @@ class Level:
         self.executing = 0
         self.waiting = 0
         self.rejected = 0
-        self.dispatched = 0
         self.flows: dict[str, _Flow] = {}
         self.spent = 0.0  # time that it has had, in seconds
         self._spent = 0.0  # what the flow had that came last to a seat: newcomers begin there
@@ -180,7 +179,6 @@ class Levels:
     def _seat(self, level: Level, flow: _Flow) -> None:
         flow.executing += 1
         level.executing += 1
-        level.dispatched += 1
         self._executing += 1
         self._begun += 1
         if not self._turning:

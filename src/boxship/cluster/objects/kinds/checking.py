@@ -18,7 +18,6 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 NOT_POSITIVE = "must be greater than zero"
 IMMUTABLE = "field is immutable"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
-NO_VALUES: Sequence[str] = ()
 CAUSES_LIMIT = 1000  # wrong fields that are told of; a body of a few megabytes can have many more
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 

@@ -84,10 +84,6 @@ def keep_status(new: Object, old: Object) -> None:
         new.pop("status", None)
 
 
-def drop_status(object: Object) -> None:
-    object.pop("status", None)
-
-
 def empty_status(object: Object) -> None:
     object["status"] = {}
 

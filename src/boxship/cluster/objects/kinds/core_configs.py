@@ -72,11 +72,6 @@ def _validate_namespace_status(new: Object, _: Object) -> Sequence[Cause]:
     return found.causes
 
 
-def prepare_finalize(new: Object, old: Object) -> None:
-    """A write to a namespace's `finalize`: only the spec's finalizers are taken."""
-    keep_status(new, old)
-
-
 def _validate_map(config: Object) -> Sequence[Cause]:
     found = Found()
     data, binary = config.get("data") or {}, config.get("binaryData") or {}
