@@ -12,7 +12,7 @@ from boxship.cluster.objects.custom.reading import read
 from boxship.cluster.objects.custom.rules import deprecation, rules_for
 from boxship.cluster.objects.custom.types import root_type
 from boxship.cluster.objects.custom.values import judge
-from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.failure import Cause, Failure
 from boxship.cluster.objects.schema import builtin
 from boxship.cluster.objects.schema.types import Type
 from boxship.cluster.objects.validation import IGNORE, WARN
@@ -304,3 +304,17 @@ def test_expressions_judge_objects() -> None:
     assert "m never falls" in message
     assert has_rules(type_of(schema))
     assert not has_rules(type_of(PLAIN))
+
+
+def test_rules_are_left_out_only_where_they_could_not_be_evaluated() -> None:
+    broken = Cause("FieldValueInvalid", "", "Invalid value: rule")
+    schema = {"type": "object", "properties": {"a": {**COUNT, "maximum": 3}}, "required": ["a"]}
+    type_ = root_type(schema, METADATA)
+    rules = rules_for({"name": "v1"}, type_, lambda new, old: [broken])
+    assert rules.validate_create({"a": 1}) == [broken]
+    larger, said = rules.validate_create({"a": 4})
+    assert (larger.field, said) == ("a", broken)
+    for wrong in ({"a": "x"}, {}):
+        first, last = rules.validate_create(wrong)
+        assert first.field == "a" and last.field == "<nil>"
+        assert "some validation rules were not checked because the object was invalid" in last.message

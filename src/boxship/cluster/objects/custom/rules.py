@@ -16,6 +16,20 @@ from boxship.cluster.objects.schema.types import Type
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 NOT_A_COUNT = "should be a non-negative integer"
 COUNT_LIMIT = 2**31 - 1
+# Wrong values with which rules could not be evaluated.
+BLOCKING = {
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+}
+NOT_CHECKED = Cause(
+    "FieldValueInvalid",
+    "<nil>",
+    "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
+    "errors to complete validation",
+)
 
 Judge = Callable[[Object, Object | None], Sequence[Cause]]  # (new, old or None) → what is wrong
 
@@ -34,10 +48,12 @@ def rules_for(
         put_defaults(object, type_)
 
     def wrong(new: Object, old: Object | None) -> Sequence[Cause]:
-        causes = [*judge(new, type_).causes, *_counts(new, scale)]
-        if expressions is not None and not causes:
-            causes += expressions(new, old)
-        return causes if old is None else [cause for cause in causes if not _as_before(cause, new, old)]
+        causes = _touched([*judge(new, type_).causes, *_counts(new, scale)], new, old)
+        if expressions is None:
+            return causes
+        if any(cause.reason in BLOCKING for cause in causes):
+            return [*causes, NOT_CHECKED]
+        return [*causes, *_touched(expressions(new, old), new, old)]
 
     def wrong_change(new: Object, old: Object) -> Sequence[Cause]:
         return wrong(new, old)
@@ -90,6 +106,10 @@ def _counts(object: Object, scale: Mapping[str, Any]) -> Sequence[Cause]:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= COUNT_LIMIT:
             found.invalid(path.lstrip("."), value, NOT_A_COUNT)
     return found.causes
+
+
+def _touched(causes: Sequence[Cause], new: Object, old: Object | None) -> Sequence[Cause]:
+    return causes if old is None else [cause for cause in causes if not _as_before(cause, new, old)]
 
 
 def _as_before(cause: Cause, new: Object, old: Object) -> bool:
