@@ -1,5 +1,5 @@
-"""The same rules once more, node by node in plain loops over the objects, slow and simple: what the scheduler is held to.
-Written after the documentation, without the scheduler's own parts."""
+"""The same rules once more, node by node in plain loops over the objects, slow and simple: what the scheduler is held
+to. Written after the documentation, without the scheduler's own parts."""
 
 import math
 from typing import Any

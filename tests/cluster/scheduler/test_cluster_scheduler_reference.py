@@ -1,5 +1,5 @@
-"""On random small clusters the scheduler decides as the slow reference does, with lists as with arrays, and never breaks
-what is required."""
+"""On random small clusters the scheduler decides as the slow reference does, with lists as with arrays, and never
+breaks what is required."""
 
 import random
 from typing import Any
@@ -63,7 +63,7 @@ class Dice:
             labels=labels,
             taints=taints,
             unschedulable=self.maybe(0.1),
-            images=images,
+            images=images if self.maybe() else [],
             extra={"example.com/gpu": "2"} if self.maybe() else {},
         )
 

@@ -44,16 +44,18 @@ class PodTopologySpread(msgspec.Struct, frozen=True):
         return found
 
     def why(self, task: Task, place: int) -> Verdict:
-        for spread in self._constraints(task):
-            if not spread.hard:
-                continue
+        hard = [each for each in self._constraints(task) if each.hard]
+        for spread in hard:
             if spread.key not in task.world.node_at(place).labels:
                 return Verdict(self.name, (f"{MISMATCH} (missing required label)",), final=True)
-            hard = [each for each in self._constraints(task) if each.hard]
-            _, around, least = self._around(task, spread, hard)
-            if around[place] + int(matches(spread, task.shape)) - least > spread.max_skew:
+            if self.skew(task, spread, hard, place) > spread.max_skew:
                 break
         return Verdict(self.name, (MISMATCH,))
+
+    def skew(self, task: Task, spread: Spread, hard: Sequence[Spread], place: int) -> int:
+        """How much more there would be in this place's domain than in the one with the fewest."""
+        _, around, least = self._around(task, spread, hard)
+        return int(around[place]) + int(matches(spread, task.shape)) - least
 
     def rate(self, task: Task, feasible: Vector) -> Vector | None:
         soft = [each for each in self._constraints(task) if not each.hard]
