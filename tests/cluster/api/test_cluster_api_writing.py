@@ -153,6 +153,16 @@ async def test_dry_runs_write_nothing(asker: Asker) -> None:
     assert await asker.store.revision() == 1
 
 
+async def test_what_patches_make_must_fit_the_schema(asker: Asker) -> None:
+    path = "apps/v1/deployments"
+    await asker.create(path, "default", deployment("a"))
+    wrong = {"spec": {"replicas": "x", "paused": True}}
+    text = 'patch: Invalid value: "map[spec:map[paused:true replicas:x]]": json: cannot unmarshal string into Go struct'
+    await refused(422, text, asker.patch(path, "default", "a", wrong, STRATEGIC))
+    misspelt = asker.patch(path, "default", "a", {"spec": {"replicaz": 1}}, field_validation="Strict")
+    await refused(422, r'patch: Invalid value: "{\"spec\":{\"replicaz\":1}}": strict decoding error: unknown', misspelt)
+
+
 async def test_patches(asker: Asker) -> None:
     await asker.create("apps/v1/deployments", "default", deployment("a"))
     two = {"spec": {"template": {"spec": {"containers": [{"name": "b", "image": "b:1"}]}}}}
@@ -165,10 +175,10 @@ async def test_patches(asker: Asker) -> None:
     await refused(400, "", asker.patch(PATH, "default", "none", {}, JSON_PATCH))
     await refused(415, "", asker.ask("patch", PATH, "default", "a", body=Body("text/plain", b"")))
     wrong = asker.patch("apps/v1/deployments", "default", "a", {"spec": {"replicas": "x"}})
-    await refused(400, "", wrong)
+    await refused(422, "", wrong)
     operations = [{"op": "replace", "path": "/spec/replicas", "value": 4, "to": 1}]
     strange = asker.patch("apps/v1/deployments", "default", "a", operations, JSON_PATCH, field_validation="Strict")
-    await refused(400, 'json patch unknown field "[0].to"', strange)
+    await refused(422, 'json patch unknown field "[0].to"', strange)
 
 
 async def test_applies(asker: Asker) -> None:

@@ -9,11 +9,15 @@ from typing import Any
 
 from boxship.cluster.api import documents
 from boxship.cluster.api.request import Request
+from boxship.cluster.api.views import to_json
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Cause, bad_request, invalid, unsupported_media_type
+from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid, unsupported_media_type
+from boxship.cluster.objects.kinds.checking import quote
 from boxship.cluster.objects.patch import json_patch, merge, strategic
 from boxship.cluster.objects.patch.operations import unknown_fields
 from boxship.cluster.objects.schema.types import Type
+
+SHOWN_LIMIT = 2_000  # characters of a patch that an error tells
 
 
 class SentPatch:
@@ -30,6 +34,24 @@ class SentPatch:
         if self._media_type == documents.MERGE_PATCH:
             return merge(object, self._patch)
         return strategic(object, self._patch, self._type)
+
+    def refusal(self, why: str) -> Failure:
+        """422: what the patch makes of the object does not fit its schema."""
+        go = self._media_type == documents.STRATEGIC_PATCH
+        shown = _go_text(self._patch) if go else to_json(self._patch).decode()
+        cut = shown if len(shown) <= SHOWN_LIMIT else f"{shown[:SHOWN_LIMIT]}…"
+        return invalid("", "", "", [Cause("FieldValueInvalid", "patch", f"Invalid value: {quote(cut)}: {why}")])
+
+
+def _go_text(value: Any) -> str:
+    """A value as the original's texts show one that it has decoded."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_go_text(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_go_text, value))}]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read(request: Request, type_: Type) -> tuple[SentPatch, Sequence[str]]:
@@ -65,9 +87,9 @@ def read_applied(request: Request) -> tuple[Object, Sequence[str]]:
     value, twice = documents.read_patch(request.body)
     if not isinstance(value, dict):
         raise bad_request("error decoding YAML: the applied configuration is not an object")
-    for field in ("apiVersion", "kind"):
+    for field, called in (("apiVersion", "apiVersion"), ("kind", "Kind")):
         if not value.get(field):
-            raise bad_request(f"error decoding YAML: Object '{field.title()}' is missing in the applied configuration")
+            raise bad_request(f"error decoding YAML: Object '{called}' is missing in the applied configuration")
     metadata = value.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")

@@ -20,7 +20,7 @@ from boxship.cluster.api.request import Answer, Request
 from boxship.cluster.api.storage import Storage, decode, key_of
 from boxship.cluster.api.views import Views
 from boxship.cluster.objects import Object, apply
-from boxship.cluster.objects.failure import Failure, already_exists, conflict, not_found
+from boxship.cluster.objects.failure import Failure, Unreadable, already_exists, conflict, not_found
 from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.store import Entry, Operation
 
@@ -58,7 +58,7 @@ class Writing:
     async def create_object(self, request: Request, definition: Definition, new: Object) -> Entry:
         """Create an object that has been read."""
         metadata = new["metadata"]
-        if metadata.get("resourceVersion"):
+        if (metadata.get("resourceVersion") or "0") != "0":
             raise Failure(500, "", "resourceVersion should not be set on objects to be created")
         self._manage(request, definition, new, None)
         draft = Draft(request, definition, metadata.get("name") or "", new)
@@ -115,7 +115,10 @@ class Writing:
         async def build(old: Object | None) -> Object:
             assert old is not None
             live = await self._views.versioned(definition, old, request.resource.api_version)
-            return await self._steps.read(request, definition, patch.on(live), twice)
+            try:
+                return await self._steps.read(request, definition, patch.on(live), twice)
+            except Unreadable as unreadable:
+                raise patch.refusal(unreadable.why) from None
 
         entry, code = await self.change(request, definition, build, way)
         return await self._reading.answer(definition, request, entry, code)

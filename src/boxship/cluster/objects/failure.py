@@ -115,6 +115,14 @@ def forbidden(resource: Resource, name: str, why: str, causes: Iterable[Cause] =
     return Failure(403, "Forbidden", message, name=name, group=resource.group, kind=resource.plural, causes=causes)
 
 
+class Unreadable(Failure):
+    """400: a body that does not fit its schema. `why` leaves out what body it is: a patch tells that otherwise."""
+
+    def __init__(self, body: str, why: str) -> None:
+        super().__init__(400, "BadRequest", f"{body}: {why}")
+        self.why = why
+
+
 def bad_request(why: str) -> Failure:
     return Failure(400, "BadRequest", why)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Cause, Failure, bad_request
+from boxship.cluster.objects.failure import Cause, Failure, Unreadable
 from boxship.cluster.objects.json_text import PROBLEMS_LIMIT, join_path
 from boxship.cluster.objects.quantity import canonical
 from boxship.cluster.objects.schema.scalars import (
@@ -65,9 +65,9 @@ def refusal(object: Object, type_: Type, why: str) -> Failure:
     expected = type_.name.rpartition(".")[2]
     kind = object.get("kind")
     if not isinstance(kind, str) or not kind:
-        return bad_request(f"the object provided is unrecognized (must be of type {expected}): {why}")
+        return Unreadable(f"the object provided is unrecognized (must be of type {expected})", why)
     version = str(object.get("apiVersion", "")).rpartition("/")[2]
-    return bad_request(f'{kind} in version "{version}" cannot be handled as a {expected}: {why}')
+    return Unreadable(f'{kind} in version "{version}" cannot be handled as a {expected}', why)
 
 
 def take(object: Any, type_: Type, path: str = "") -> list[str]:

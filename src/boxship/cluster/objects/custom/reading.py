@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Cause, Failure, bad_request
+from boxship.cluster.objects.failure import Cause, Failure, Unreadable
 from boxship.cluster.objects.json_text import PROBLEMS_LIMIT, join_path
 from boxship.cluster.objects.schema.types import Form, Type
 from boxship.cluster.objects.validation import (
@@ -45,8 +45,8 @@ def _refusal(object: Object, why: str) -> Failure:
     kind = object.get("kind")
     version = str(object.get("apiVersion", "")).rpartition("/")[2]
     if not isinstance(kind, str) or not kind:
-        return bad_request(f"the object provided is unrecognized: {why}")
-    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+        return Unreadable("the object provided is unrecognized", why)
+    return Unreadable(f'{kind} in version "{version}" cannot be handled as a {kind}', why)
 
 
 def prune(value: Any, type_: Type, path: str = "") -> list[str]:
