@@ -24,7 +24,7 @@ class Expectations:
         self._deletes: dict[str, Key] = {}
         self._owners: dict[Key, dict[str, float]] = defaultdict(dict)  # owner → uid → since
         self._open = 0
-        self._seen: set[str] = set()  # new ones that came while creations were under way
+        self._seen: set[str] = set()  # what came and went while creations were under way
         children.subscribe(self._changed)
 
     def remaining(self, owner: Key) -> float:
@@ -64,6 +64,9 @@ class Expectations:
         self._deletes[uid] = owner
         self._owners[owner][uid] = self._now()
 
+    def deletes_of(self, owner: Key) -> list[str]:
+        return [uid for uid in self._owners.get(owner, ()) if uid in self._deletes]
+
     def not_deleted(self, uid: str) -> None:
         """It could not be deleted, or was gone."""
         self._settle(self._deletes, uid)
@@ -78,6 +81,8 @@ class Expectations:
     def _changed(self, key: Key, old: Child | None, new: Child | None) -> None:
         was, now = _uid(old), _uid(new)
         if was and was != now:
+            if self._open:
+                self._seen.add(was)
             self._settle(self._creates, was)
             self._settle(self._deletes, was)
         if now:

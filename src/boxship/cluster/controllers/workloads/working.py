@@ -5,22 +5,51 @@ from collections.abc import Sequence
 
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.workloads.expecting import Expectations
-from boxship.cluster.controllers.workloads.pods import RESOURCE, Pod
+from boxship.cluster.controllers.workloads.pods import RESOURCE, Pod, controller_of
 from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.writing import in_batches, is_namespace_ending, together
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
-from boxship.cluster.reconcile.cache import Key
+from boxship.cluster.objects.selectors import LabelSelector
+from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.errors import BoxshipError
 
 
 class PodWork:
-    """For one controller."""
+    """For one controller. Where an answer was lost, the pods themselves are asked before anything more is done."""
 
-    def __init__(self, client: Client, expected: Expectations, events: Events) -> None:
+    def __init__(self, client: Client, expected: Expectations, events: Events, pods: Cache) -> None:
         self._client = client
         self._expected = expected
         self._events = events
+        self._pods = pods
+        self._unsure: set[Key] = set()
+
+    async def waits(self, key: Key, owner: Object, selector: LabelSelector) -> float:
+        """Seconds for which nothing may be created or deleted, because what was done is not seen yet; 0.0: none."""
+        if key in self._unsure:
+            with self._expected.creating():
+                await self._ask(key, owner, selector)
+            self._unsure.discard(key)
+        return self._expected.remaining(key)
+
+    def forget(self, key: Key) -> None:
+        self._unsure.discard(key)
+        self._expected.forget(key)
+
+    async def _ask(self, key: Key, owner: Object, selector: LabelSelector) -> None:
+        found = {}
+        for pod in (await self._client.list(RESOURCE, key[0], labels=selector.text)).items:
+            has = controller_of(pod["metadata"].get("ownerReferences") or ())
+            if has is not None and has.uid == owner["metadata"]["uid"]:
+                found[pod["metadata"]["uid"]] = pod
+        for uid in self._expected.deletes_of(key):
+            if uid in found and not found[uid]["metadata"].get("deletionTimestamp"):
+                self._expected.not_deleted(uid)
+        for uid, pod in found.items():
+            known = self._pods.get((key[0], pod["metadata"]["name"]))
+            if known is None or known.uid != uid:
+                self._expected.created(key, uid)
 
     async def create(self, key: Key, owner: Object, pods: Sequence[Object]) -> BoxshipError | None:
         """The first failure; that the namespace ends is none."""
@@ -29,6 +58,7 @@ class PodWork:
             try:
                 made = await self._client.create(RESOURCE, key[0], pods[index])
             except BoxshipError as error:
+                self._doubt(key, error)
                 if not is_namespace_ending(error):
                     self._events.tell(owner, "Warning", "FailedCreate", f"Error creating: {error}")
                 raise
@@ -49,7 +79,8 @@ class PodWork:
                     await take_off(self._client, pod, release)
                 await self._client.delete(RESOURCE, pod.namespace, pod.name, uid=pod.uid)
             except BoxshipError as error:
-                self._expected.not_deleted(pod.uid)
+                if not self._doubt(key, error):
+                    self._expected.not_deleted(pod.uid)
                 if isinstance(error, Failure) and error.reason in ("NotFound", "Conflict"):
                     return  # it is gone, or another one
                 self._events.tell(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
@@ -58,6 +89,13 @@ class PodWork:
 
         failures = await together([functools.partial(delete, pod) for pod in pods])
         return failures[0] if failures else None
+
+    def _doubt(self, key: Key, error: BoxshipError) -> bool:
+        """Whether it may have been done all the same."""
+        if isinstance(error, Failure) and error.code < 500:
+            return False
+        self._unsure.add(key)
+        return True
 
 
 async def take_off(client: Client, pod: Pod, finalizer: str) -> None:

@@ -62,8 +62,7 @@ class DaemonSets:
         self._now = now
         self._newest = Newest()
         self._failing = Failing()
-        self._expected = Expectations(pods.cache, now)
-        self._work = PodWork(client, self._expected, events)
+        self._work = PodWork(client, Expectations(pods.cache, now), events, pods.cache)
         self.caches = (owners, history.cache, pods.cache, nodes)
         self.queue: Queue[Key] = Queue()
         parents = Parents("DaemonSet", owners, selector_of, self.queue.add)
@@ -73,7 +72,7 @@ class DaemonSets:
     async def reconcile(self, key: Key) -> Again | None:
         daemons = self._newest.of(key, self._owners.get(key))
         if daemons is None:
-            self._expected.forget(key)
+            self._work.forget(key)
             self._failing.forget(key)
             return None
         selector = selector_of(daemons)
@@ -100,7 +99,8 @@ class DaemonSets:
         now = self._now()
         where = {name: places.place(daemons, node) for (_, name), node in self._nodes.items()}
         pods = by_node(found)
-        waits, failure, again = self._expected.remaining(key), None, 0.0
+        waits = await self._work.waits(key, daemons, selector_of(daemons))
+        failure, again = None, 0.0
         if not waits:
             plan = deciding.place_pods(daemons, where, pods, revision, now, self._failing.pauses(key))
             again = plan.again

@@ -40,8 +40,7 @@ class Jobs:
         self._events = events
         self._now = now
         self._newest = Newest()
-        self._expected = Expectations(pods.cache, now)
-        self._work = PodWork(client, self._expected, events)
+        self._work = PodWork(client, Expectations(pods.cache, now), events, pods.cache)
         self.caches = (jobs, pods.cache)
         self.queue: Queue[Key] = Queue()
         parents = Parents("Job", jobs, selector_of, self.queue.add)
@@ -50,12 +49,12 @@ class Jobs:
     async def reconcile(self, key: Key) -> Again | None:
         job = self._newest.of(key, self._jobs.get(key))
         if job is None:
-            self._expected.forget(key)
+            self._work.forget(key)
             return None
         if job["spec"].get("managedBy") not in (None, CONTROLLER):
             return None
         if ending.is_finished(job):
-            self._expected.forget(key)
+            self._work.forget(key)
             return None
         pods: list[Pod] = await claim(
             self._client, RESOURCE, PODS, job, selector_of(job), self._pods, finalizer=FINALIZER
@@ -67,7 +66,8 @@ class Jobs:
         deleted = bool(job["metadata"].get("deletionTimestamp"))
         counts = counting.count(job, pods, finishing=deleted or ending.begun(job) is not None)
         end = ending.decide(job, counts, now)
-        waits, failure, created, plan = self._expected.remaining(key), None, 0, deciding.Plan()
+        waits = await self._work.waits(key, job, selector_of(job))
+        failure, created, plan = None, 0, deciding.Plan()
         if not deleted and (not waits or end is not None):
             plan = deciding.plan(job, pods, counts, end, now)
             failure = await self._delete(key, job, plan)

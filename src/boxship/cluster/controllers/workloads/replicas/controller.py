@@ -47,8 +47,7 @@ class Replicas:
         self._pods = pods
         self._now = now
         self._newest = Newest()
-        self._expected = Expectations(pods.cache, now)
-        self._work = PodWork(client, self._expected, events)
+        self._work = PodWork(client, Expectations(pods.cache, now), events, pods.cache)
         self.caches = (owners, pods.cache)
         self.queue: Queue[Key] = Queue()
         parents = Parents(kind.kind, owners, deciding.selector_of, self.queue.add)
@@ -57,13 +56,13 @@ class Replicas:
     async def reconcile(self, key: Key) -> Again | None:
         owner = self._newest.of(key, self._owners.get(key))
         if owner is None:
-            self._expected.forget(key)
+            self._work.forget(key)
             return None
         selector = deciding.selector_of(owner)
         if selector.everything:
             return None
         pods: list[Pod] = await claim(self._client, self._kind.resource, PODS, owner, selector, self._pods)
-        failure, surplus, waits = None, False, self._expected.remaining(key)
+        failure, surplus, waits = None, False, await self._work.waits(key, owner, selector)
         if not waits and not owner["metadata"].get("deletionTimestamp"):
             active = [pod for pod in pods if pod.is_active]
             plan = deciding.plan(owner, active, self._siblings(owner, active), self._now())
