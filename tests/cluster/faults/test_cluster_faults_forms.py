@@ -6,11 +6,15 @@ import random
 import time
 
 import msgspec
+import pytest
 import yaml
 
-from boxship.cluster.api.checks import drop_double_owners
+from boxship.cluster.api.checks import check_same_place, drop_double_owners
 from boxship.cluster.api.request import Request
 from boxship.cluster.objects.catalog import RESOURCES
+from boxship.cluster.objects.custom.defaulting import put_defaults
+from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.schema.types import Form, Type
 from boxship.doors.kube.door import NOBODY
 from boxship.doors.kube.shaping import pretty_pieces, yaml_of, yaml_pieces
 from boxship.wire.yaml_quick import write_quickly
@@ -95,3 +99,26 @@ def test_very_many_owners_are_compared_at_once() -> None:
     drop_double_owners(metadata, request)
     assert time.process_time() - began < 2
     assert metadata["ownerReferences"] == owners[:-1] and len(request.warn) == 1
+
+
+def test_defaults_do_not_grow_beyond_what_clients_may_send() -> None:
+    big = Type(Form.OBJECT, fields={"b": Type(Form.STRING, default="x" * 100_000)})
+    some: list[dict[str, str]] = [{} for _ in range(30)]
+    put_defaults(some, Type(Form.LIST, items=big))
+    assert all(len(item["b"]) == 100_000 for item in some)
+    with pytest.raises(Failure, match="the defaults of its schema"):
+        put_defaults([{} for _ in range(30_000)], Type(Form.LIST, items=big))
+
+
+def test_admission_moves_nothing() -> None:
+    given = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default"}}
+    check_same_place({**given, "data": {"a": "b"}}, given)
+    for changed in (
+        {**given, "kind": "Secret"},
+        {**given, "apiVersion": "v2"},
+        {**given, "metadata": {"name": "a", "namespace": "kube-system"}},
+        {**given, "metadata": {"name": "b", "namespace": "default"}},
+        {**given, "metadata": {"name": "a"}},
+    ):
+        with pytest.raises(Failure):
+            check_same_place(changed, given)

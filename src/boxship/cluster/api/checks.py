@@ -53,6 +53,20 @@ def check_place(metadata: dict[str, Any], request: Request) -> None:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
 
+def check_same_place(object: Object, given: Object | None) -> None:
+    """What admission has made of an object must be what the path names still: the key that it is kept under was found
+    before."""
+    before, after = (given or {}).get("metadata") or {}, object.get("metadata") or {}
+    for field in ("kind", "apiVersion"):
+        if object.get(field) != (given or {}).get(field):
+            raise bad_request(f"admission changed the {field} of the object to {str(object.get(field))[:100]}")
+    if before.get("name") and after.get("name") != before["name"]:
+        shown, name = str(after.get("name"))[:100], before["name"]
+        raise bad_request(f"the name of the object ({shown}) does not match the name on the URL ({name})")
+    if after.get("namespace") != before.get("namespace"):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
 def drop_double_owners(metadata: dict[str, Any], request: Request) -> None:
     """An owner is named once."""
     owners = metadata.get("ownerReferences")

@@ -14,13 +14,14 @@ import msgspec
 
 from boxship.cluster.api.admission import Attributes, Plugin
 from boxship.cluster.api.catalog import Catalog, Definition, Read
-from boxship.cluster.api.checks import check_kind, check_place, differ, drop_double_owners, name_in
+from boxship.cluster.api.checks import check_kind, check_place, check_same_place, differ, drop_double_owners, name_in
 from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.documents import read_object
 from boxship.cluster.api.request import Request
 from boxship.cluster.api.storage import key_of
 from boxship.cluster.api.views import META_VERSION, Views
 from boxship.cluster.objects import Object, validation
-from boxship.cluster.objects.failure import Cause, conflict, internal, invalid
+from boxship.cluster.objects.failure import Cause, bad_request, conflict, internal, invalid
 from boxship.cluster.objects.kinds.checking import Enough
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
 from boxship.cluster.objects.schema.types import Type
@@ -139,6 +140,27 @@ class Steps:
         request.warn.extend(text for text in warnings if text not in request.warn)
         return object
 
+    def posted(
+        self, request: Request, group: str, version: str, kind: str, older: Sequence[str] = ()
+    ) -> tuple[Object, Attributes]:
+        """What is posted and not stored (a review, a Binding, an Eviction), checked by its schema; and how it goes
+        through admission. `older` are apiVersions of the same fields. Raises Failure."""
+        assert request.body is not None
+        value, twice = read_object(request.body, self._catalog.schemas, (group, version, kind))
+        expected = f"{group}/{version}" if group else version
+        if value.get("apiVersion") in older:
+            value["apiVersion"] = expected
+        if (value.get("apiVersion") or expected, value.get("kind") or kind) != (expected, kind):
+            raise bad_request(f"the object provided is unrecognized (must be of type {kind})")
+        type_ = self._catalog.schemas.type_of(group, version, kind)
+        object = self.checked(request, value, type_, twice, group, kind)
+        object.update(kind=kind, apiVersion=expected)
+        metadata = object.setdefault("metadata", {})
+        if request.namespace and metadata.setdefault("namespace", request.namespace) != request.namespace:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        dry_run = request.options.dry_run
+        return object, Attributes(request, "CREATE", request.name, object, None, dry_run=dry_run)
+
     async def admit(self, draft: Draft) -> None:
         definition = draft.definition
         attributes = await self._attributes(draft)
@@ -148,6 +170,7 @@ class Steps:
             raise internal("admission took the object away")
         replaced = attributes.object is not given
         if replaced:  # by somebody outside, who may know the schema less well
+            check_same_place(attributes.object, given)
             read: Read = definition.read
             attributes.object, _, _ = read(attributes.object, definition.request_type, validation.IGNORE, ())
         draft.new = await self._views.versioned(definition, attributes.object, definition.working)
