@@ -9,6 +9,8 @@ from boxship.cluster.api.admission import Attributes, Lookup
 from boxship.cluster.api.admission.policies.compiled import Policy, Shelf
 from boxship.cluster.api.admission.policies.conditions import namespace_of
 from boxship.cluster.api.admission.webhooks.matching import (
+    GROUP,
+    SPARED,
     Others,
     find,
     needs_namespace,
@@ -19,13 +21,6 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.selectors import of_object
 
-GROUP = "admissionregistration.k8s.io"
-# What may never be stopped by a policy: the way to take a broken policy away.
-SPARED = frozenset(
-    f"{each}{what}"
-    for each in ("validating", "mutating")
-    for what in ("webhookconfigurations", "admissionpolicies", "admissionpolicybindings")
-)
 KindOf = Callable[[str, str], Resource | None]  # (apiVersion, kind)
 
 

@@ -20,7 +20,7 @@ class Requests:
     async def of(self, attributes: Attributes, resource: Resource) -> Object:
         made, old = await self.seen(attributes, attributes.object, resource), attributes.old
         old = await self.seen(attributes, old, resource)
-        return request_of(attributes, resource, str(uuid.uuid4()), made, old, kind_of(attributes))
+        return request_of(attributes, resource, str(uuid.uuid4()), made, old)
 
     async def seen(self, attributes: Attributes, made: Object | None, resource: Resource) -> Object | None:
         if made is None or resource.path == attributes.request.resource.path:
@@ -31,13 +31,3 @@ class Requests:
         """From the version of `resource` into the request's own."""
         asked = attributes.request.resource
         return made if resource.path == asked.path else await self._convert(made, asked)
-
-
-def kind_of(attributes: Attributes) -> Object | None:
-    """The kind that a subresource takes, where it is not the object's own."""
-    request = attributes.request
-    part = request.resource.subresources.get(request.subresource)
-    if part is None or not part.kind:
-        return None
-    group, version = (part.group, part.version) if part.version else (request.resource.group, request.resource.version)
-    return {"group": group, "version": version, "kind": part.kind}

@@ -13,6 +13,13 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.selectors import of_object
 
+GROUP = "admissionregistration.k8s.io"
+# What may never be stopped by a webhook or a policy: the way to take a broken one away.
+SPARED = frozenset(
+    f"{each}{what}"
+    for each in ("validating", "mutating")
+    for what in ("webhookconfigurations", "admissionpolicies", "admissionpolicybindings")
+)
 Others = Callable[[Resource], Sequence[Resource]]  # the same objects in their other served versions
 
 

@@ -14,6 +14,8 @@ import msgspec
 from boxship.cluster.api.admission import Attributes, Lookup, fingerprint
 from boxship.cluster.api.admission.webhooks.calling import ask
 from boxship.cluster.api.admission.webhooks.matching import (
+    GROUP,
+    SPARED,
     Others,
     find,
     needs_namespace,
@@ -27,13 +29,7 @@ from boxship.cluster.objects.resource import Resource
 from boxship.errors import BoxshipError
 from boxship.transport.client import HttpClient
 
-GROUP = "admissionregistration.k8s.io"
 TIMEOUT_SECONDS = 10
-# What may never be stopped by a webhook: the way to take a broken webhook away.
-SPARED = {
-    "validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
-}  # fmt: skip
 
 Convert = Callable[[Object, Resource], Awaitable[Object]]
 Conditions = Callable[[Sequence[Object], Attributes, Object], Awaitable[bool]]  # (matchConditions, attributes, request)
@@ -124,10 +120,10 @@ class _Webhooks:
             conditions = call.webhook.get("matchConditions") or ()
             if conditions and not await self._parts.conditions(conditions, attributes, told):
                 return None
-        except Failure as failure:
+        except Failure:
             if call.ignores:
                 return None
-            raise failure
+            raise
         if attributes.dry_run and call.webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
             raise Failure(400, "BadRequest", f'admission webhook "{call.name}" does not support dry run')
         seconds = float(call.webhook.get("timeoutSeconds") or TIMEOUT_SECONDS)
@@ -154,7 +150,7 @@ class _Webhooks:
         if call.resource.path != attributes.request.resource.path:
             made = await self._parts.convert(made, call.resource) if made is not None else None
             old = await self._parts.convert(old, call.resource) if old is not None else None
-        return request_of(attributes, call.resource, uid, made, old, _kind_of(attributes))
+        return request_of(attributes, call.resource, uid, made, old)
 
     def _unanswered(self, call: Call, attributes: Attributes, why: str) -> None:
         if call.ignores:
@@ -163,16 +159,6 @@ class _Webhooks:
             )
             return
         raise internal(f'failed calling webhook "{call.name}": failed to call webhook: {why}')
-
-
-def _kind_of(attributes: Attributes) -> Object | None:
-    """The kind that a subresource takes, where it is not the object's own."""
-    request = attributes.request
-    part = request.resource.subresources.get(request.subresource)
-    if part is None or not part.kind:
-        return None
-    group, version = (part.group, part.version) if part.version else (request.resource.group, request.resource.version)
-    return {"group": group, "version": version, "kind": part.kind}
 
 
 def _refusal(call: Call, verdict: Verdict) -> Failure:

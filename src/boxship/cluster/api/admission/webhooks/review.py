@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.api.admission import Attributes
+from boxship.cluster.api.request import Request
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.resource import Resource
 
@@ -42,17 +43,25 @@ def _resource(resource: Resource) -> Object:
     return {"group": resource.group, "version": resource.version, "resource": resource.plural}
 
 
+def _kind_of_part(asked: Request) -> Object | None:
+    """The kind that a subresource takes, where it is not the object's own."""
+    part = asked.resource.subresources.get(asked.subresource)
+    if part is None or not part.kind:
+        return None
+    group, version = (part.group, part.version) if part.version else (asked.resource.group, asked.resource.version)
+    return {"group": group, "version": version, "kind": part.kind}
+
+
 def request_of(
     attributes: Attributes,
     resource: Resource,
     uid: str,
     made: Object | None,
     old: Object | None,
-    kind: Object | None = None,
 ) -> Object:
-    """The `request` part, with the objects in the version of `resource`; also what CEL sees as `request`. `kind` is
-    that of the subresource, where it has one of its own."""
+    """The `request` part, with the objects in the version of `resource`; also what CEL sees as `request`."""
     asked = attributes.request
+    kind = _kind_of_part(asked)
     user = asked.user
     told: Object = {
         "uid": uid,
