@@ -3,6 +3,7 @@
 Everybody goes this way, also controllers in this process. This file only says who answers what; it knows no HTTP.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -26,6 +27,8 @@ from boxship.cluster.api.watching import Hub, Watching
 from boxship.cluster.api.writing import Writing
 from boxship.cluster.objects.failure import Failure, internal, method_not_supported, timed_out, unavailable
 from boxship.errors import BoxshipError, Timeout, Unavailable, Unsupported
+
+log = logging.getLogger("boxship-control")
 
 Handler = Callable[[Request], Awaitable[Reply]]
 
@@ -101,6 +104,7 @@ class Api:
         except Unsupported as error:
             raise Failure(501, "NotImplemented", str(error)) from error
         except BoxshipError as error:
+            log.error("%s %s %s: %s", request.verb, request.resource.qualified, request.name, error)
             raise internal(str(error)) from error
 
     def _handler(self, request: Request) -> Handler:

@@ -7,6 +7,7 @@ detection of changes", "Watch bookmarks", "Streaming lists".
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator
 
@@ -24,6 +25,8 @@ from boxship.cluster.api.views import META_VERSION, Views, to_json
 from boxship.cluster.objects.failure import Failure, expired, internal, unavailable
 from boxship.errors import BoxshipError, Unavailable
 from boxship.store import Compacted, Entry
+
+log = logging.getLogger("boxship-control")
 
 LASTS = 1800.0  # seconds that a watch lasts at least where nothing is said; at most twice as long
 BOOKMARK_EVERY = 60.0  # seconds
@@ -59,7 +62,8 @@ class Hub:
             except Unavailable:
                 self.end_all()
                 await asyncio.sleep(RETRY)
-            except BoxshipError:  # a value that cannot be opened: whoever reads the object is told why
+            except BoxshipError as error:  # a value that cannot be opened: whoever reads the object is told why
+                log.error("a change after revision %d cannot be told: %s", self.settled, error)
                 self.end_all()
                 self.settled = self.seen
                 await asyncio.sleep(RETRY)
