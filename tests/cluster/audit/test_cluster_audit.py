@@ -179,10 +179,10 @@ async def test_a_request_becomes_lines(tmp_path: Path) -> None:
     assert resource is not None
     data = b'{"metadata":{"name":"x","managedFields":[1]}}'
     request = Request(
-        JANE, "create", resource, "prod", "x", body=Body("application/json", data), notes={"pod-security": "ok"}
+        JANE, "create", resource, "prod", "", body=Body("application/json", data), notes={"pod-security": "ok"}
     )
     coming = visit(acting=User("root"), decision=Decision(True, "RBAC"))
-    ask = Ask(User("root"), "create", "", "v1", "configmaps", namespace="prod", name="x")
+    ask = Ask(User("root"), "create", "", "v1", "configmaps", namespace="prod")
     trail = maker.begin(coming, ask, request)
     assert trail is not None
     trail.received()
@@ -205,6 +205,7 @@ async def test_a_request_becomes_lines(tmp_path: Path) -> None:
         "authorization.k8s.io/reason": "RBAC",
     }
     assert second["objectRef"] == {"resource": "configmaps", "namespace": "prod", "name": "x", "apiVersion": "v1"}
+    assert "name" not in first["objectRef"]
     assert third["responseStatus"]["reason"] == "NotFound" and third["responseStatus"]["code"] == 404
     assert datetime.fromisoformat(first["requestReceivedTimestamp"]).tzinfo is not None
     assert FIELD in first

@@ -23,6 +23,7 @@ GATHER = 0.05  # seconds in which lines are gathered before they are written
 # What does not fit into the queue any more is counted, and the count is written down.
 QUEUE_LINES = 20_000
 QUEUE_BYTES = 64 << 20  # of bodies and answers
+NAMED_LIMIT = 256 << 10  # bytes of a created object that are looked through for its name
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 
 
@@ -118,6 +119,31 @@ class Auditor:
         }
 
 
+class _Metadata(msgspec.Struct):
+    name: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata | None = None
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def _name_in(answer: Answer | None, request: Request | None) -> str:
+    """The name of what was to be created, which the path does not have; "" where it is not easily found."""
+    data = answer.body if answer is not None else b""
+    if not data and request is not None and request.body is not None and "json" in request.body.media_type:
+        data = request.body.data
+    if len(data) > NAMED_LIMIT:
+        return ""
+    try:
+        found = _named.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return found.metadata.name if found.metadata is not None else ""
+
+
 class Trail:
     """Implements gate.Record: one request's way through the audit."""
 
@@ -137,6 +163,8 @@ class Trail:
     def completed(self, code: int, answer: Answer | None, refusal: Failure | None) -> None:
         facts = self._noted(code)
         facts.refusal = refusal
+        if facts.verb == "create" and not facts.ask.name and not facts.ask.path:
+            facts.ask = msgspec.structs.replace(facts.ask, name=_name_in(answer, self._request))
         if answer is not None and facts.decided.level is Level.REQUEST_RESPONSE:
             facts.answer = answer.document()
         self._auditor.put(facts, COMPLETE)
