@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from boxship.cluster.api.admission import Attributes, Lookup
+from boxship.cluster.api.admission import Lookup
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import stamp
 from boxship.cluster.api.deleting import Deleting
-from boxship.cluster.api.documents import read_object
 from boxship.cluster.api.drafts import Chain, Steps, Way, status
 from boxship.cluster.api.request import Answer, Options, Request
 from boxship.cluster.api.writing import Writing
@@ -117,22 +116,8 @@ class PodRequests:
         await self._writing.change(charge, definition, build, status(definition), admitted=False)
 
     async def _read(self, request: Request, group: str, version: str, kind: str, older: Sequence[str] = ()) -> Object:
-        """The object that was posted, checked and admitted. `older` apiVersions of the same fields are taken, too."""
-        assert request.body is not None
-        value, twice = read_object(request.body, self._catalog.schemas, (group, version, kind))
-        expected = f"{group}/{version}" if group else version
-        if value.get("apiVersion") in older:
-            value["apiVersion"] = expected
-        if (value.get("apiVersion") or expected, value.get("kind") or kind) != (expected, kind):
-            raise bad_request(f"the object provided is unrecognized (must be of type {kind})")
-        type_ = self._catalog.schemas.type_of(group, version, kind)
-        object = self._steps.checked(request, value, type_, twice, group, kind)
-        object.update(kind=kind, apiVersion=expected)
-        metadata = object.setdefault("metadata", {})
-        if metadata.setdefault("namespace", request.namespace) != request.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        dry_run = request.options.dry_run
-        attributes = Attributes(request, "CREATE", request.name, object, None, dry_run=dry_run)
+        """The object that was posted, checked and admitted."""
+        object, attributes = self._steps.posted(request, group, version, kind, older)
         await self._chain.admit(attributes)
         await self._chain.validate(attributes)
         return attributes.object or object

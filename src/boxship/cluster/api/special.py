@@ -4,13 +4,11 @@ One visible table; a subresource that nobody stands for here is refused by name.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
-from boxship.cluster.api.admission import Attributes
 from boxship.cluster.api.catalog import Catalog
-from boxship.cluster.api.documents import read_object
 from boxship.cluster.api.drafts import Chain, Steps
 from boxship.cluster.api.evictions import PodRequests
 from boxship.cluster.api.parts_of_objects import ObjectParts
@@ -111,11 +109,10 @@ class Special:
     async def _review(self, request: Request) -> Reply:
         definition = self._catalog.definition(request.resource)
         resource = request.resource
-        review = await self._sent(request, resource.group, resource.version, resource.kind)
+        review, attributes = self._steps.posted(request, resource.group, resource.version, resource.kind)
         causes = definition.rules.validate(review)
         if causes:
             raise invalid(resource.group, resource.kind, "", causes)
-        attributes = Attributes(request, "CREATE", "", review, None, dry_run=request.options.dry_run)
         await self._chain.admit(attributes)
         await self._chain.validate(attributes)
         if self._reviews is None:
@@ -123,7 +120,7 @@ class Special:
         return Answer(201, to_json(await self._reviews.answer(request.user, review)))
 
     async def _issue(self, request: Request) -> Reply:
-        asked = await self._sent(request, "authentication.k8s.io", "v1", "TokenRequest")
+        asked, attributes = self._steps.posted(request, "authentication.k8s.io", "v1", "TokenRequest")
         name = asked["metadata"].get("name") or request.name
         if name != request.name:
             raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
@@ -131,34 +128,18 @@ class Special:
         rules.default(asked)
         if causes := rules.validate(asked):
             raise invalid("authentication.k8s.io", "TokenRequest", "", causes)
-        attributes = Attributes(request, "CREATE", request.name, asked, None, dry_run=request.options.dry_run)
         await self._chain.admit(attributes)
         await self._chain.validate(attributes)
         if self._tokens is None:
             raise unavailable("nobody issues tokens of service accounts")
         return Answer(201, to_json(await self._tokens.issue(request.namespace, request.name, asked)))
 
-    async def _sent(self, request: Request, group: str, version: str, kind: str) -> Object:
-        """The object that was posted, checked by its schema."""
-        assert request.body is not None
-        value, twice = read_object(request.body, self._catalog.schemas, (group, version, kind))
-        expected = f"{group}/{version}" if group else version
-        if (value.get("apiVersion") or expected, value.get("kind") or kind) != (expected, kind):
-            raise bad_request(f"the object provided is unrecognized (must be of type {kind})")
-        type_ = self._catalog.schemas.type_of(group, version, kind)
-        object = self._steps.checked(request, value, type_, twice, group, kind)
-        object.update(kind=kind, apiVersion=expected)
-        metadata: dict[str, Any] = object.setdefault("metadata", {})
-        if request.namespace and metadata.setdefault("namespace", request.namespace) != request.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        return object
-
     async def _connect(self, request: Request) -> Reply:
         """What a node would have to answer; there are no nodes' agents yet."""
         plain = msgspec.structs.replace(request, subresource="", verb="get")
         entry = await self._reading.entry(plain)
         object = decode(entry.value, entry.modified)
-        if request.resource.plural == "pods" and not object.get("spec", {}).get("nodeName"):
+        if request.resource.qualified == "pods" and not object.get("spec", {}).get("nodeName"):
             raise bad_request(f"pod {request.name} does not have a host assigned")
         where = object.get("spec", {}).get("nodeName") or request.name
         raise unavailable(f"no node agent answers for {request.resource.qualified}/{request.subresource} on {where}")
