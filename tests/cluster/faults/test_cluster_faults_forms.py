@@ -4,13 +4,15 @@ are very many."""
 import json
 import random
 import time
+from collections.abc import Mapping
 
 import msgspec
 import pytest
 import yaml
 
 from boxship.cluster.api.checks import check_same_place, drop_double_owners
-from boxship.cluster.api.request import Request
+from boxship.cluster.api.gate import Gate, Visit
+from boxship.cluster.api.request import Ask, Decision, Request, User
 from boxship.cluster.objects.catalog import RESOURCES
 from boxship.cluster.objects.custom.defaulting import put_defaults
 from boxship.cluster.objects.failure import Failure
@@ -122,3 +124,27 @@ def test_admission_moves_nothing() -> None:
     ):
         with pytest.raises(Failure):
             check_same_place(changed, given)
+
+
+class PathsOnly:
+    """Knows one user, who may ask for every path and for no resource. Implements Authentication and Authorization."""
+
+    async def authenticate(self, headers: Mapping[str, list[str]], certificate: bytes | None) -> User:
+        return User("bob")
+
+    async def impersonate(self, user: User, headers: Mapping[str, list[str]], authorizer: object) -> User:
+        return user
+
+    async def authorize(self, ask: Ask) -> Decision:
+        return Decision(bool(ask.path), "")
+
+    def refusal(self, ask: Ask, decision: Decision) -> Failure:
+        return Failure(403, "Forbidden", decision.reason)
+
+
+async def test_a_role_for_paths_does_not_open_the_history() -> None:
+    known = PathsOnly()
+    gate = Gate(None, known, known)  # type: ignore[arg-type]  # no resource is asked for
+    await gate.pass_path(Visit("a", "GET", "/metrics", {}), "/metrics")
+    with pytest.raises(Failure, match="all verbs of all resources"):
+        await gate.pass_path(Visit("a", "GET", "/boxship/history", {}), "/boxship/history", everything=True)

@@ -85,6 +85,7 @@ class Performs(Protocol):
 
 
 UNKNOWN = User("")
+NOT_ALL = "it takes a role for all verbs of all resources"
 Completes = Callable[[Request], Awaitable[Request]]
 
 
@@ -112,10 +113,11 @@ class Gate:
         visit.acting = await self._authentication.impersonate(user, visit.headers, self._authorization)
         return visit.acting
 
-    async def pass_path(self, visit: Visit, path: str) -> None:
-        """A request outside resources, such as "/version". Raises Failure."""
+    async def pass_path(self, visit: Visit, path: str, *, everything: bool = False) -> None:
+        """A request outside resources, such as "/version". With `everything`, what is asked for tells or changes all
+        that is kept here: a role for the path is not enough. Raises Failure."""
         verb = {"GET": "get", "HEAD": "get"}.get(visit.method, visit.method.lower())
-        ask = await self._enter(visit, Ask(user=UNKNOWN, verb=verb, path=path))
+        ask = await self._enter(visit, Ask(user=UNKNOWN, verb=verb, path=path), everything)
         _complete(self._begin(visit, ask, None), 200, None, None)
 
     async def pass_unknown(self, visit: Visit, ask: Ask) -> None:
@@ -139,11 +141,14 @@ class Gate:
         finally:
             _complete(record, code, None, None)
 
-    async def _enter(self, visit: Visit, ask: Ask) -> Ask:
+    async def _enter(self, visit: Visit, ask: Ask, everything: bool = False) -> Ask:
         """The question with who asks it, for who may. Raises Failure, which is written down."""
         try:
             ask = msgspec.structs.replace(ask, user=await self.identify(visit))
             visit.decision = await self._authorization.authorize(ask)
+            if everything and visit.decision.allowed:
+                whole = await self._authorization.authorize(Ask(user=ask.user, verb="*", group="*", resource="*"))
+                visit.decision = visit.decision if whole.allowed else Decision(False, NOT_ALL)
             if not visit.decision.allowed:
                 raise self._authorization.refusal(ask, visit.decision)
         except Failure as refusal:

@@ -104,7 +104,7 @@ class Door:
         if self._passing is not None and elsewhere is not None:
             return await self._passing.reply(elsewhere, visit, request, Ask(user=NOBODY, verb="get", path=path))
         handler = self._site.find(path)
-        await self._gate.pass_path(visit, path)
+        await self._gate.pass_path(visit, path, everything=path.startswith(OWN))
         if handler is None:
             raise no_such_path()
         if request.method not in ("GET", "HEAD") and not path.startswith(OWN):
