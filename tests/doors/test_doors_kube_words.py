@@ -149,8 +149,7 @@ def test_options() -> None:
             "create",
             {"dryRun": "None"},
             422,
-            'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: []string{"None"}: supported values:'
-            ' "All"',
+            'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["None"]: supported values: "All"',
         ),
         (
             "create",

@@ -268,6 +268,8 @@ def test_hostile_objects_are_refused_soon() -> None:
     assert decode_json(managed)
     with pytest.raises(Failure, match="json parse error"):
         decode_json(b"[" * 100_000)
+    with pytest.raises(Failure, match="json parse error: unexpected end of JSON input"):
+        decode_json(b'{"a":')
     with pytest.raises(Failure, match="json parse error"):
         decode_json(b'{"a":"\xff"}')
     assert time.monotonic() - began < 2

@@ -13,6 +13,7 @@ from boxship.cluster.objects.failure import Failure, bad_request
 
 VALUES_LIMIT = 100_000  # fields, items and entries of one object, but for its managed fields
 PROBLEMS_LIMIT = 100  # unknown and duplicate fields that are told of
+ENDS_EARLY = "unexpected end of JSON input"  # as Go says it
 _SPACED_KEY = re.compile(rb'"\s+:')
 
 
@@ -44,7 +45,8 @@ def decode_json(data: bytes) -> Any:
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+        why = ENDS_EARLY if "truncated" in str(error) else error
+        raise bad_request(f"couldn't get version/kind; json parse error: {why}") from None
     except RecursionError:
         raise bad_request("couldn't get version/kind; json parse error: exceeded max depth") from None
     check_size(value, len(data))

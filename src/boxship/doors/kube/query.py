@@ -183,8 +183,8 @@ def dry_run_causes(values: Sequence[str]) -> list[Cause]:
     """Why a dryRun list is wrong."""
     if all(value == "All" for value in values):
         return []
-    shown = ", ".join(f'"{value}"' for value in values)
-    return [_unsupported("dryRun", f"[]string{{{shown}}}", ("All",))]
+    shown = ",".join(f'"{value}"' for value in values)
+    return [_unsupported("dryRun", f"[{shown}]", ("All",))]
 
 
 def _delete(query: Query, _: str) -> Options:

@@ -98,7 +98,7 @@ async def post(client: HttpClient, target: Target, body: bytes, seconds: float, 
                 raise Unavailable(f"the server answered {reply.status}: {text}")
             return data
     except TimeoutError:
-        raise Unavailable(f"context deadline exceeded: no answer within {seconds:g} s") from None
+        raise Unavailable(f'Post "{url}": context deadline exceeded') from None
 
 
 async def ask(
