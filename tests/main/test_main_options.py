@@ -101,4 +101,4 @@ def test_a_second_daemon_on_the_same_root_is_refused(daemon: Daemon) -> None:
     second = [str(program), "--data-root", str(daemon.data), "--run-root", str(daemon.home / "other")]
     done = subprocess.run(second, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
-    assert "another daemon works there" in done.stderr
+    assert "another one works there" in done.stderr

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import json
 import logging
@@ -10,18 +9,16 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from boxship import __version__
-from boxship.errors import BoxshipError, Conflict
+from boxship.errors import BoxshipError
 from boxship.main.control_options import ControlOptions, parse_arguments
+from boxship.main.holding import alone
 
 logger = logging.getLogger("boxship-control")
 
-LOCK_SECONDS = 2.0  # that a killed process may take to be gone
-LOCK_LOOK_SECONDS = 0.01
 PID_FILE = "boxship-control.pid"
 # New objects before the collector looks at the young ones; how often that before it looks at the middle-aged, and at
 # all. The last takes a second where 10,000 pods are remembered, and finds next to nothing: cycles die young here.
@@ -50,7 +47,7 @@ def run() -> None:
         _allow_many_files()
         for folder, mode in ((data, 0o700), (run_root, 0o711)):
             folder.mkdir(parents=True, exist_ok=True, mode=mode)
-        with _alone(data), _alone(run_root), _process_id(run_root / PID_FILE):
+        with alone(data, "boxship-control"), alone(run_root, "boxship-control"), _process_id(run_root / PID_FILE):
             _serve(options)
     except BoxshipError as error:
         print(f"boxship-control: {error}", file=sys.stderr)
@@ -78,22 +75,6 @@ def _flat(group: BaseException | None) -> Iterator[BaseException]:
             yield from _flat(part)
     elif group is not None:
         yield group
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the root's lock. Raises Conflict where another process works there."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (root / "lock").open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise Conflict(f"cannot start boxship-control on {root}: another one works there") from error
-                time.sleep(LOCK_LOOK_SECONDS)
-        yield
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import grp
 import hashlib
@@ -10,8 +9,7 @@ import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvloop
@@ -25,9 +23,10 @@ from boxship.engine.clock import SystemClock
 from boxship.engine.places import Places
 from boxship.engine.system import Facts
 from boxship.engine.tasks import Tasks
-from boxship.errors import BoxshipError, Conflict, Invalid
+from boxship.errors import BoxshipError, Invalid
 from boxship.main.building import building
 from boxship.main.certificates import Certificates, tls_hosts
+from boxship.main.holding import alone
 from boxship.main.options import Options, parse_arguments, parse_pool, size_of
 from boxship.main.rooms import Rooms, make_rooms
 from boxship.runtime.driver import Driver
@@ -39,8 +38,6 @@ from boxship.transport.server import Server
 
 logger = logging.getLogger("boxshipd")
 
-LOCK_SECONDS = 2.0  # that a killed daemon may take to be gone
-LOCK_LOOK_SECONDS = 0.01
 INSTANCE_DIGITS = 8  # hexadecimal digits of the instance's name
 
 
@@ -56,7 +53,7 @@ def run() -> None:
         data, run_root = Path(options.data_root), Path(options.run_root)
         for folder in (data, run_root):
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-        with _alone(data), _alone(run_root):
+        with alone(data, "boxshipd"), alone(run_root, "boxshipd"):
             _enter_mount_namespace(run_root)
             uvloop.run(_serve(options, data, run_root))
     except BoxshipError as error:
@@ -68,25 +65,6 @@ def run() -> None:
         if not all(isinstance(failure, BoxshipError) for failure in group.exceptions):
             raise
         raise SystemExit(1) from None
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the root's lock. Raises Conflict where another daemon works there.
-
-    A daemon that was just killed may need a moment until the kernel has taken its last thread away.
-    """
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (root / "lock").open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise Conflict(f"cannot start boxshipd on {root}: another daemon works there") from error
-                time.sleep(LOCK_LOOK_SECONDS)
-        yield
 
 
 def _enter_mount_namespace(run_root: Path) -> None:
