@@ -5,10 +5,12 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from boxship import __version__
+from boxship.cluster.objects import names
 from boxship.errors import Invalid, Unsupported
 from boxship.main.options import LOG_LEVELS, read_file
 from boxship.spec.duration import SECOND, parse_duration
@@ -103,6 +105,7 @@ def check(options: ControlOptions) -> ControlOptions:
         match = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^:/\[\]]+):(\d{1,5})", place)
         if match is None or int(match[1]) > 65535:
             raise Invalid(f"cannot use {name} {place}: write HOST:PORT")
+    history_seconds(options)
     _check_network(options)
     _check_store(options)
     for role in options.role:
@@ -148,7 +151,12 @@ def _check_network(options: ControlOptions) -> None:
     smallest, largest = SERVICE_PREFIX_BITS
     if network.version != 4 or not smallest <= network.prefixlen <= largest:
         raise Invalid(f"cannot use service-cidr {options.service_cidr}: write IPv4/{smallest} to /{largest}")
-    history_seconds(options)
+    if why := names.subdomain(options.cluster_domain):
+        raise Invalid(f"cannot use cluster-domain {options.cluster_domain}: {why}")
+    # A name with a colon has to be an address at which the keys are to be had (OpenID Connect Discovery).
+    issuer = urlsplit(options.issuer)
+    if ":" in options.issuer and (issuer.scheme != "https" or not issuer.netloc or issuer.query or issuer.fragment):
+        raise Invalid(f"cannot use issuer {options.issuer}: write https://HOST/PATH")
 
 
 def _check_store(options: ControlOptions) -> None:
