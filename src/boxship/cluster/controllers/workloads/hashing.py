@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 def hash_of(template: Object, collisions: int | None = None) -> str:
     """`collisions`: how often this owner found another's object under the name that this makes."""
-    data = _encode(_bare(template)) + (b"" if collisions is None else collisions.to_bytes(8, "little"))
+    data = _encode(_bare(template)) + (b"" if not collisions else collisions.to_bytes(8, "little"))
     number = int.from_bytes(hashlib.sha256(data).digest()[:4], "big")
     return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(number))
 

@@ -80,6 +80,7 @@ class DaemonSets:
             text = "This daemon set is selecting all pods. A non-empty selector is required."
             self._events.tell(daemons, "Warning", "SelectingAll", text)
             return None
+        waits = await self._work.waits(key, daemons, selector)  # before the pods are looked at, or they may be too old
         found: list[Pod] = await claim(self._client, RESOURCE, PODS, daemons, selector, self._pods)
         if daemons["metadata"].get("deletionTimestamp"):
             return None
@@ -89,17 +90,16 @@ class DaemonSets:
             status = {**(daemons.get("status") or {}), "collisionCount": settled.collisions}
             self._newest.wrote(await self._client.update(RESOURCE, {**daemons, "status": status}, subresource="status"))
             return None
-        return await self._settle(key, daemons, found, settled)
+        return await self._settle(key, daemons, found, settled, waits)
 
     async def _settle(
-        self, key: Key, daemons: Object, found: Sequence[Pod], settled: revisions.Settled
+        self, key: Key, daemons: Object, found: Sequence[Pod], settled: revisions.Settled, waits: float
     ) -> Again | None:
         assert settled.wanted is not None
         revision = settled.wanted["metadata"]["labels"][revisions.HASH]
         now = self._now()
         where = {name: places.place(daemons, node) for (_, name), node in self._nodes.items()}
         pods = by_node(found)
-        waits = await self._work.waits(key, daemons, selector_of(daemons))
         failure, again = None, 0.0
         if not waits:
             plan = deciding.place_pods(daemons, where, pods, revision, now, self._failing.pauses(key))

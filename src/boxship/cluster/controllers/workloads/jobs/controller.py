@@ -56,17 +56,16 @@ class Jobs:
         if ending.is_finished(job):
             self._work.forget(key)
             return None
-        pods: list[Pod] = await claim(
-            self._client, RESOURCE, PODS, job, selector_of(job), self._pods, finalizer=FINALIZER
-        )
-        return await self._settle(key, job, pods)
+        selector = selector_of(job)
+        waits = await self._work.waits(key, job, selector)  # before the pods are looked at, or they may be too old
+        pods: list[Pod] = await claim(self._client, RESOURCE, PODS, job, selector, self._pods, finalizer=FINALIZER)
+        return await self._settle(key, job, pods, waits)
 
-    async def _settle(self, key: Key, job: Object, pods: Sequence[Pod]) -> Again | None:
+    async def _settle(self, key: Key, job: Object, pods: Sequence[Pod], waits: float) -> Again | None:
         now = self._now()
         deleted = bool(job["metadata"].get("deletionTimestamp"))
         counts = counting.count(job, pods, finishing=deleted or ending.begun(job) is not None)
         end = ending.decide(job, counts, now)
-        waits = await self._work.waits(key, job, selector_of(job))
         failure, created, plan = None, 0, deciding.Plan()
         if not deleted and (not waits or end is not None):
             plan = deciding.plan(job, pods, counts, end, now)

@@ -61,8 +61,9 @@ class Replicas:
         selector = deciding.selector_of(owner)
         if selector.everything:
             return None
+        waits = await self._work.waits(key, owner, selector)  # before the pods are looked at, or they may be too old
         pods: list[Pod] = await claim(self._client, self._kind.resource, PODS, owner, selector, self._pods)
-        failure, surplus, waits = None, False, await self._work.waits(key, owner, selector)
+        failure, surplus = None, False
         if not waits and not owner["metadata"].get("deletionTimestamp"):
             active = [pod for pod in pods if pod.is_active]
             plan = deciding.plan(owner, active, self._siblings(owner, active), self._now())

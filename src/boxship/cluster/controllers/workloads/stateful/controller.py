@@ -70,6 +70,7 @@ class StatefulSets:
         selector = selector_of(stateful)
         if selector.everything:
             return None
+        waits = self._expected.remaining(key)  # before the pods are looked at, or they may be too old
         found: list[Pod] = await claim(
             self._client,
             RESOURCE,
@@ -85,10 +86,10 @@ class StatefulSets:
         if settled.wanted is None:
             await self._count_collision(stateful, settled.collisions)
             return None
-        return await self._settle(key, stateful, pods, settled)
+        return await self._settle(key, stateful, pods, settled, waits)
 
     async def _settle(
-        self, key: Key, stateful: Object, pods: Mapping[int, Pod], settled: revisions.Settled
+        self, key: Key, stateful: Object, pods: Mapping[int, Pod], settled: revisions.Settled, waits: float
     ) -> Again | None:
         assert settled.wanted is not None
         update = settled.wanted["metadata"]["name"]
@@ -96,7 +97,7 @@ class StatefulSets:
         known = (stateful.get("status") or {}).get("currentRevision") or update
         current = known if known in by_name else update
         now = self._now()
-        waits, failure, blocked = self._expected.remaining(key), None, False
+        failure, blocked = None, False
         if not stateful["metadata"].get("deletionTimestamp"):
             await self._keep(stateful, pods)
         if not waits:
