@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from scheduler_kit import HOSTNAME, ZONE, node, one, pod, world_of
 
+from boxship.cluster.objects.selectors import of_set
 from boxship.cluster.scheduler import hints
 from boxship.cluster.scheduler.deciding import Profile, decide
 from boxship.cluster.scheduler.explaining import explain
@@ -98,10 +99,7 @@ def test_spreads_by_the_configured_default() -> None:
     )
     found = pod_of(new)
     assert decide(world, found, settings.profiles["default-scheduler"]).node
-    from boxship.cluster.objects.selectors import of_set
-
-    world.sets["default"] = {("ReplicaSet", "web"): of_set({"app": "a"})}
-    world.touch()
+    world.put_set(("default", "web"), "ReplicaSet", of_set({"app": "a"}))
     assert decide(world, found, settings.profiles["default-scheduler"]).node == "b"
 
 

@@ -269,7 +269,7 @@ def test_pods_of_a_service_are_spread_by_default() -> None:
         node(name, cpu="64", memory="64Gi", pods="50", zone=zone) for name, zone in zip("abcd", "xxyy", strict=True)
     ]
     world = world_of(nodes)
-    world.sets["default"] = {("Service", "web"): of_set({"app": "a"})}
+    world.put_set(("default", "web"), "Service", of_set({"app": "a"}))
     busy = [pod(f"b{i}", on="a", cpu="1m", memory="1Mi", labels={"app": "a"}) for i in range(6)]
     for each in busy:
         world.put_pod(pod_of(each))

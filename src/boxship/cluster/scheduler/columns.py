@@ -39,12 +39,13 @@ class Columns:
     def __init__(self, nodes: Sequence[Node | None]) -> None:
         self._nodes = nodes
         self._changed: list[int] = []  # places, in order
+        self.first = 0  # number of the first change in the list
         self._columns = Kept(COLUMNS)
         self._domains: dict[str, Domains] = {}
 
     def get(self, kernel: Kernel, key: Hashable, compute: Callable[[Node], Any], empty: Any) -> Vector:
         column = self._columns.found(key, lambda: Column(compute, empty))
-        if column.seen != len(self._changed):
+        if column.seen != self.changes:
             self._refresh(kernel, column)
         return column.vector
 
@@ -54,6 +55,14 @@ class Columns:
         codes = self.get(kernel, ("label", key), domains.code, 0)
         return codes, len(domains.codes) + 1
 
+    @property
+    def changes(self) -> int:
+        return self.first + len(self._changed)
+
+    def places_since(self, seen: int) -> set[int]:
+        """Whose node has changed since that number of a change."""
+        return set(self._changed[seen - self.first :])
+
     def changed(self, place: int) -> None:
         self._changed.append(place)
         if len(self._changed) > 2 * len(self._nodes) + 1000:
@@ -61,21 +70,22 @@ class Columns:
 
     def clear(self) -> None:
         """Compute all of them anew."""
+        self.first = self.changes + 1  # whoever is behind has missed something
         self._changed.clear()
         self._columns.clear()
 
     def _refresh(self, kernel: Kernel, column: Column) -> None:
         nodes = self._nodes
         size = len(nodes)
-        if column.seen < 0 or len(self._changed) - column.seen > size:
+        if column.seen < self.first or self.changes - column.seen > size:
             column.vector = kernel.of(column.empty if node is None else column.compute(node) for node in nodes)
         else:
             if len(column.vector) < size:
                 column.vector = kernel.longer(column.vector, size - len(column.vector), column.empty)
-            for place in set(self._changed[column.seen :]):
+            for place in self.places_since(column.seen):
                 node = nodes[place]
                 column.vector[place] = column.empty if node is None else column.compute(node)
-        column.seen = len(self._changed)
+        column.seen = self.changes
 
 
 class Sums:

@@ -9,7 +9,8 @@ import msgspec
 
 from boxship.cluster.scheduler.plugins import FILTERS, SCHEDULING_GATES, SCORES
 from boxship.cluster.scheduler.shapes import Pod
-from boxship.cluster.scheduler.stages import Filter, Rejected, Score, Task, Verdict
+from boxship.cluster.scheduler.sheets import Sheet, sheet_of
+from boxship.cluster.scheduler.stages import Filter, LocalScore, Rejected, Score, Task, Verdict
 from boxship.cluster.scheduler.vectors import ALL, Vector
 from boxship.cluster.scheduler.world import PODS, World
 
@@ -90,16 +91,20 @@ def place_all(world: World, pods: Sequence[Pod], profile: Profile) -> list[Decis
 
 
 def passing(task: Task, profile: Profile, failed: list[tuple[Filter, Vector]] | None = None) -> Vector:
-    """The places that pass every rule; with the pods that nodes are kept free for, and without. Raises Rejected."""
+    """The places that pass every rule; with the pods that nodes are kept free for, and without. Where there are none,
+    `failed` gets each rule with the places that broke it first. Raises Rejected."""
     world = task.world
-    found = _filtered(task, profile.filters, failed)
+    found = _filtered(task, profile)
     kept = kept_before(world, task.pod)
     if kept and world.kernel.any(found):
+        found = found & world.present  # one of its own: the sheet's changes now
         with world.including(kept):
-            more: list[tuple[Filter, Vector]] = []
-            found = found & _filtered(task, profile.filters, more)
-        if failed is not None and not world.kernel.any(found):
-            failed += more
+            found = found & _filtered(task, profile)
+            if failed is not None and not world.kernel.any(found):
+                failed += _failed(task, profile.filters)
+                return found
+    if failed is not None and not world.kernel.any(found):
+        failed += _failed(task, profile.filters)
     return found
 
 
@@ -146,20 +151,29 @@ def ratings(task: Task, profile: Profile, feasible: Vector) -> list[tuple[str, i
     return [(plugin.name, weight, plugin.rate(task, feasible)) for plugin, weight in profile.scores]
 
 
-def _filtered(task: Task, filters: Sequence[Filter], failed: list[tuple[Filter, Vector]] | None) -> Vector:
-    kernel = task.kernel
-    found = task.world.present
+def _filtered(task: Task, profile: Profile) -> Vector:
+    found = _sheet(task, profile).passed
+    for plugin in profile.filters:
+        if not plugin.local:
+            mask = plugin.check(task, ALL)
+            if mask is not None:
+                found = found & mask
+    return found
+
+
+def _failed(task: Task, filters: Sequence[Filter]) -> list[tuple[Filter, Vector]]:
+    """In order, each rule with the places that passed the ones before and not this one."""
+    left, failed = task.world.present, []
     for plugin in filters:
         mask = plugin.check(task, ALL)
-        if mask is None:
-            continue
-        left = found & mask
-        if failed is not None:
-            failed.append((plugin, found & ~mask))
-        found = left
-    if failed is not None and kernel.any(found):
-        failed.clear()
-    return found
+        if mask is not None:
+            failed.append((plugin, left & ~mask))
+            left = left & mask
+    return failed
+
+
+def _sheet(task: Task, profile: Profile) -> Sheet:
+    return sheet_of(task, profile, profile.filters, profile.scores)
 
 
 def _why(task: Task, plugin: Filter, place: int) -> Verdict:
@@ -174,11 +188,13 @@ def _why(task: Task, plugin: Filter, place: int) -> Verdict:
 def _best(task: Task, profile: Profile, feasible: Vector) -> tuple[int, int]:
     """The place with the best rating; of equals the one with the fewest pods, of these the first."""
     world, kernel = task.world, task.kernel
-    total = kernel.full(world.size, 0)
-    if len(kernel.places(feasible)) > 1:
-        for _, weight, rating in ratings(task, profile, feasible):
-            if rating is not None:
-                total = total + rating * weight
+    if kernel.count(feasible) == 1:
+        return kernel.best(feasible), 0
+    total = _sheet(task, profile).total
+    for plugin, weight in profile.scores:
+        rating = None if isinstance(plugin, LocalScore) else plugin.rate(task, feasible)
+        if rating is not None:
+            total = total + rating * weight
     order = total * MANY_PODS + (MANY_PODS - 1 - kernel.least(world.used(PODS), MANY_PODS - 1))
     place = kernel.best(kernel.choose(feasible, order, -1))
     return place, int(total[place])

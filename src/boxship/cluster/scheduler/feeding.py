@@ -118,13 +118,8 @@ class Feed:
 
     def _set_of(self, kind: str) -> Callable[[Key, Any, Any], None]:
         def told(key: Key, old: Any, new: Any) -> None:
-            there = self._world.sets.setdefault(key[0], {})
-            if new is None or new.nothing or new.everything:
-                there.pop((kind, key[1]), None)
-            else:
-                there[kind, key[1]] = new
-            if old != new:
-                self._world.touch()
+            counts = new is not None and not new.nothing and not new.everything
+            self._world.put_set(key, kind, new if counts else None)
 
         return told
 

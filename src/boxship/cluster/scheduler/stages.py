@@ -2,7 +2,7 @@
 from 0 to 100. A plugin has a file of its own below plugins/ and a line in the list there."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -59,6 +59,10 @@ class Filter(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def local(self) -> bool:
+        """Whether a place's answer hangs on that node and its pods alone."""
+
     def check(self, task: Task, rows: slice) -> Vector | None:
         """Which of these places pass; None: all. Raises Rejected."""
 
@@ -74,8 +78,18 @@ class Score(Protocol):
         """0 to 100 for each place that is feasible; None: all the same."""
 
 
+@runtime_checkable
+class LocalScore(Score, Protocol):
+    """One whose rating of a place hangs on that node and its pods alone."""
+
+    def rate_rows(self, task: Task, rows: slice) -> Vector | None:
+        """Of these places."""
+
+
 def stretched(kernel: Kernel, values: Vector, feasible: Vector, *, reverse: bool = False) -> Vector | None:
     """Values of 0 and more to the range up to 100, the greatest there; `reverse`: nothing there, and 0 at 100."""
+    if not kernel.any(values):
+        return None
     highest = kernel.max(values, feasible)
     if highest == 0:
         return None

@@ -26,6 +26,10 @@ class Crowd:
     def last(self) -> int:
         return self.first + len(self.moves)
 
+    def places_since(self, seen: int) -> set[int]:
+        """Where pods came or went since that number of a move."""
+        return {move[0] for move in self.moves[seen - self.first :]}
+
     def move(self, place: int, shape: Shape, deleting: bool, change: int) -> None:
         """One pod comes (1) or goes (-1)."""
         group = (shape, deleting)

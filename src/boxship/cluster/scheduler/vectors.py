@@ -47,6 +47,8 @@ class Kernel(Protocol):
 
     def any(self, mask: Vector) -> bool: ...
 
+    def count(self, mask: Vector) -> int: ...
+
     def places(self, mask: Vector) -> list[int]: ...
 
     def max(self, values: Vector, mask: Vector) -> int:
@@ -157,6 +159,9 @@ class Lists:
     def any(self, mask: Vector) -> bool:
         return any(mask)
 
+    def count(self, mask: Vector) -> int:
+        return sum(map(bool, mask))
+
     def places(self, mask: Vector) -> list[int]:
         return [place for place, flag in enumerate(mask) if flag]
 
@@ -214,6 +219,9 @@ class Arrays:
 
     def any(self, mask: Vector) -> bool:
         return bool(mask.any())
+
+    def count(self, mask: Vector) -> int:
+        return int(self._numpy.count_nonzero(mask))
 
     def places(self, mask: Vector) -> list[int]:
         return list(self._numpy.flatnonzero(mask).tolist())

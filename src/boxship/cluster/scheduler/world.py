@@ -20,6 +20,7 @@ from boxship.cluster.scheduler.vectors import WIDE, Arrays, Kernel, Lists, Vecto
 
 PODS = "pods"  # the resource that every pod takes one of
 ONE = {PODS: 1}
+SHEETS = 64  # shapes that are decided together
 
 
 class World:
@@ -36,6 +37,7 @@ class World:
         self.storage = Storage()
         self.nominated: dict[str, Pod] = {}
         self.sets: dict[str, dict[Key, LabelSelector]] = {}  # namespace → (kind, name) → its pods
+        self.sets_version = 0
         self.crowd = Crowd()
         self.pods: dict[str, Pod] = {}  # with a node, by uid
         self._stray: dict[str, dict[str, Pod]] = {}  # pods on nodes that are not known
@@ -44,6 +46,8 @@ class World:
         self._tallies = Kept(TALLIES)
         self._used, self._scoring = Sums(), Sums()
         self._holdings = Holdings()
+        self.sheets = Kept(SHEETS)
+        self._remembered = Kept(TALLIES)
         self.ports: dict[int, dict[str, dict[tuple[str, str], int]]] = {}  # port → uid → (protocol, address) → place
 
     # What there is.
@@ -101,6 +105,26 @@ class World:
     def held_against(self, shape: Shape) -> tuple[Holding, ...]:
         """The terms of pods on nodes that mean pods of this shape."""
         return self._holdings.about(shape, self.means)
+
+    @property
+    def seen(self) -> tuple[int, int, int]:
+        """How much has happened: to pods, to nodes; and how many places there are."""
+        return self.crowd.last, self._columns.changes, self.size
+
+    def changed_since(self, seen: tuple[int, int, int]) -> set[int] | None:
+        """The places where something happened since then; None: too much to tell."""
+        moves, changes, size = seen
+        if size != self.size or moves < self.crowd.first or changes < self._columns.first:
+            return None
+        return self.crowd.places_since(moves) | self._columns.places_since(changes)
+
+    def remembered(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What follows from the sets of pods (`sets`) alone."""
+        version, value = self._remembered.found(key, lambda: (self.sets_version, make()))
+        if version != self.sets_version:
+            value = make()
+            self._remembered[key] = (self.sets_version, value)
+        return value
 
     def means(self, term: PodTerm, shape: Shape) -> bool:
         """Whether the term is about pods of this shape."""
@@ -187,6 +211,18 @@ class World:
             self.namespaces[name] = labels
         self._tallies.clear()
         self._holdings.forget()
+        self.touch()
+
+    def put_set(self, key: Key, kind: str, selector: LabelSelector | None) -> None:
+        """A service or a set of pods, and what it selects."""
+        there = self.sets.setdefault(key[0], {})
+        if there.get((kind, key[1])) == selector:
+            return
+        if selector is None:
+            there.pop((kind, key[1]), None)
+        else:
+            there[kind, key[1]] = selector
+        self.sets_version += 1
         self.touch()
 
     @contextlib.contextmanager

@@ -24,7 +24,7 @@ class ImageLocality(msgspec.Struct, frozen=True):
         nodes = len(world.places)
         for image in images:
             sizes = world.column((self.name, image), partial(_size, image))
-            have = len(world.kernel.places(sizes > 0))
+            have = world.kernel.count(sizes > 0)
             if have:
                 part = task.kernel.truncated(sizes * (have / nodes))
                 total = part if total is None else total + part

@@ -19,6 +19,7 @@ class InterPodAffinity(msgspec.Struct, frozen=True):
     that are there do not count where the new pod has none."""
 
     name = "InterPodAffinity"
+    local = False
 
     hard_weight: int = 1
     ignores_others: bool = False

@@ -30,6 +30,7 @@ class NodeName(msgspec.Struct, frozen=True):
     """Only the node that the pod itself names."""
 
     name = "NodeName"
+    local = True
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         wanted = task.shape.node_name
@@ -45,6 +46,7 @@ class NodeUnschedulable(msgspec.Struct, frozen=True):
     """Not on cordoned nodes, unless the pod tolerates that."""
 
     name = "NodeUnschedulable"
+    local = True
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         cordoned = Taint(UNSCHEDULABLE, "", NO_SCHEDULE)
@@ -60,6 +62,7 @@ class TaintToleration(msgspec.Struct, frozen=True):
     """Only nodes whose taints are tolerated; rather those with few that should be avoided."""
 
     name = "TaintToleration"
+    local = True
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         tolerations = task.shape.tolerations
@@ -89,6 +92,7 @@ class NodeAffinity(msgspec.Struct, frozen=True):
     """`added`: what the profile requires of nodes besides."""
 
     name = "NodeAffinity"
+    local = True
 
     added: tuple[NodeTerm, ...] | None = None
     added_wishes: tuple[NodeTerm, ...] = ()

@@ -12,6 +12,7 @@ EVERY = ("0.0.0.0", "::")
 
 class NodePorts(msgspec.Struct, frozen=True):
     name = "NodePorts"
+    local = True
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         if not task.shape.ports:

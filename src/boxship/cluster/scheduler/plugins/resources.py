@@ -10,7 +10,7 @@ from itertools import pairwise
 import msgspec
 
 from boxship.cluster.scheduler.stages import HIGHEST, Task, Verdict
-from boxship.cluster.scheduler.vectors import Vector
+from boxship.cluster.scheduler.vectors import ALL, Vector
 from boxship.cluster.scheduler.world import PODS
 
 LEAST, MOST, RATIO = "LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"
@@ -22,6 +22,7 @@ class NodeResourcesFit(msgspec.Struct, frozen=True):
     utilisation in percent and the score there (0 to 10), for RequestedToCapacityRatio."""
 
     name = "NodeResourcesFit"
+    local = True
 
     ignored: tuple[str, ...] = ()
     ignored_groups: tuple[str, ...] = ()
@@ -50,11 +51,14 @@ class NodeResourcesFit(msgspec.Struct, frozen=True):
         return Verdict(self.name, tuple(reasons), final)
 
     def rate(self, task: Task, feasible: Vector) -> Vector | None:
+        return self.rate_rows(task, ALL)
+
+    def rate_rows(self, task: Task, rows: slice) -> Vector | None:
         kernel = task.kernel
-        size = task.world.size
+        size = len(task.world.present[rows])
         total, weights = kernel.full(size, 0), kernel.full(size, 0)
         for resource, weight in self.resources:
-            found = fill(task, resource)
+            found = fill(task, resource, rows)
             if found is None:
                 continue
             asked, there = found
@@ -95,10 +99,13 @@ class BalancedAllocation(msgspec.Struct, frozen=True):
     resources: tuple[tuple[str, int], ...] = BOTH
 
     def rate(self, task: Task, feasible: Vector) -> Vector | None:
+        return self.rate_rows(task, ALL)
+
+    def rate_rows(self, task: Task, rows: slice) -> Vector | None:
         kernel = task.kernel
         parts = []
         for resource, _ in self.resources:
-            found = fill(task, resource, plain=True)
+            found = fill(task, resource, rows, plain=True)
             if found is not None:
                 asked, there = found
                 parts.append((kernel.least(asked / kernel.greatest(there, 1), 1.0), there > 0))
@@ -117,17 +124,17 @@ class BalancedAllocation(msgspec.Struct, frozen=True):
         return kernel.truncated((1 - deviation) * HIGHEST)
 
 
-def fill(task: Task, resource: str, *, plain: bool = False) -> tuple[Vector, Vector] | None:
+def fill(task: Task, resource: str, rows: slice, *, plain: bool = False) -> tuple[Vector, Vector] | None:
     """How much would be taken with this pod on each node, and how much is there; None where that does not count: of a
     resource besides cpu and memory only for who asks for it. `plain`: only what was really asked for."""
     world, shape = task.world, task.shape
-    there = world.allocatable(resource)
+    there = world.allocatable(resource)[rows]
     if not plain and resource in shape.scoring:
-        return world.scoring(resource) + shape.scoring[resource], there
+        return world.scoring(resource)[rows] + shape.scoring[resource], there
     amount = shape.requests.get(resource, 0)
     if not amount and ("/" in resource or resource.startswith("hugepages-")):
         return None
-    return world.used(resource) + amount, there
+    return world.used(resource)[rows] + amount, there
 
 
 def _towards_zero(task: Task, values: Vector, divisor: int) -> Vector:

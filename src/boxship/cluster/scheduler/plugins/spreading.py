@@ -27,6 +27,7 @@ class PodTopologySpread(msgspec.Struct, frozen=True):
     """`defaults` are for pods that have no constraints of their own and belong to something: a service, a set."""
 
     name = "PodTopologySpread"
+    local = False
 
     defaults: tuple[Spread, ...] = SYSTEM_DEFAULTS
     by_system: bool = True
@@ -78,7 +79,9 @@ class PodTopologySpread(msgspec.Struct, frozen=True):
     def _constraints(self, task: Task) -> Sequence[Spread]:
         if task.shape.spreads:
             return task.shape.spreads
-        return task.once(f"{self.name} defaults", lambda: self._defaults(task.world, task.shape))
+        key = (self.name, self.defaults, task.shape)
+        found: Sequence[Spread] = task.world.remembered(key, lambda: self._defaults(task.world, task.shape))
+        return found
 
     def _defaults(self, world: World, shape: Shape) -> tuple[Spread, ...]:
         if not self.defaults:
@@ -98,7 +101,7 @@ class PodTopologySpread(msgspec.Struct, frozen=True):
         domains = kernel.sums(codes, kernel.choose(eligible, 1, 0), size) > 0
         domains[0] = False
         sums[0] = 0
-        there = len(kernel.places(domains))
+        there = kernel.count(domains)
         least = kernel.min(sums, domains) if there >= max(spread.min_domains, 1) else 0
         return codes, kernel.take(sums, codes), least
 
@@ -130,12 +133,12 @@ def _soft_part(task: Task, spread: Spread, counted: Vector, labelled: Sequence[S
     codes, size = world.domains(spread.key)
     pods = alike(task, spread)
     if spread.key == HOSTNAME:
-        weight = math.log(len(kernel.places(counted)) + 2)
+        weight = math.log(kernel.count(counted) + 2)
         around = pods
     else:
         known = kernel.sums(codes, kernel.choose(counted, 1, 0), size) > 0
         known[0] = False
-        weight = math.log(len(kernel.places(known)) + 2)
+        weight = math.log(kernel.count(known) + 2)
         eligible = _included(task, spread)
         if labelled:
             eligible = eligible & _labelled(world, labelled)

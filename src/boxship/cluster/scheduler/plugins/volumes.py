@@ -17,6 +17,7 @@ VANISHED = "node(s) unavailable due to one or more pvc(s) bound to non-existent 
 
 class VolumeBinding(msgspec.Struct, frozen=True):
     name = "VolumeBinding"
+    local = False
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         if not task.shape.claims:
@@ -65,6 +66,7 @@ class VolumeZone(msgspec.Struct, frozen=True):
     """Volumes whose labels say which zone they are in. Nodes that say nothing of zones pass."""
 
     name = "VolumeZone"
+    local = False
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         if not task.shape.claims:
@@ -86,6 +88,7 @@ class VolumeRestrictions(msgspec.Struct, frozen=True):
     """Claims for one pod only, and disks that one node's pods cannot share."""
 
     name = "VolumeRestrictions"
+    local = False
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         world, shape = task.world, task.shape
