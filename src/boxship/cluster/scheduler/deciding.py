@@ -10,7 +10,7 @@ import msgspec
 from boxship.cluster.scheduler.plugins import FILTERS, SCHEDULING_GATES, SCORES
 from boxship.cluster.scheduler.shapes import Pod
 from boxship.cluster.scheduler.sheets import Sheet, sheet_of
-from boxship.cluster.scheduler.stages import Filter, LocalScore, Rejected, Score, Task, Verdict
+from boxship.cluster.scheduler.stages import Filter, Rejected, Score, Task, Verdict
 from boxship.cluster.scheduler.vectors import ALL, Vector
 from boxship.cluster.scheduler.world import PODS, World
 
@@ -190,9 +190,10 @@ def _best(task: Task, profile: Profile, feasible: Vector) -> tuple[int, int]:
     world, kernel = task.world, task.kernel
     if kernel.count(feasible) == 1:
         return kernel.best(feasible), 0
-    total = _sheet(task, profile).total
-    for plugin, weight in profile.scores:
-        rating = None if isinstance(plugin, LocalScore) else plugin.rate(task, feasible)
+    sheet = _sheet(task, profile)
+    total = sheet.total
+    for plugin, weight in sheet.others:
+        rating = plugin.rate(task, feasible)
         if rating is not None:
             total = total + rating * weight
     order = total * MANY_PODS + (MANY_PODS - 1 - kernel.least(world.used(PODS), MANY_PODS - 1))

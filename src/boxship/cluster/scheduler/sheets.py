@@ -11,11 +11,13 @@ SHARE = 16  # with more than every so many'th node changed, all are asked again
 
 
 class Sheet:
-    """For one shape and one profile. `passed`: places that pass all local rules; `total`: the sum of local ratings."""
+    """For one shape and one profile. `passed`: places that pass all local rules; `total`: the sum of local ratings.
+    `others`: the ratings that are not."""
 
     def __init__(self, filters: Sequence[Filter], scores: Sequence[tuple[Score, int]]) -> None:
         self._filters = [each for each in filters if each.local]
         self._scores = [(each, weight) for each, weight in scores if isinstance(each, LocalScore)]
+        self.others = [(each, weight) for each, weight in scores if not isinstance(each, LocalScore)]
         self._seen: tuple[int, int, int] = (-1, -1, -1)  # moves of pods, changes of nodes, size
         self.passed: Vector = None
         self.total: Vector = None
