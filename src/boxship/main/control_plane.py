@@ -74,6 +74,7 @@ LIMITS = Limits(
     idle_seconds=300.0,
     first_seconds=15.0,
     body_stall_seconds=30.0,
+    inflates=False,  # the original does not, and a megabyte can hold a gigabyte
 )
 
 

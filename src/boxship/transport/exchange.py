@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True):
     send_stall_seconds: float = 120.0  # a client that takes nothing of a file for so long is cut off
     discard_seconds: float = 2.0  # an unread body is thrown away for so long before the connection is closed
     stop_seconds: float = 5.0  # requests may take so long to end when the server stops
+    inflates: bool = True  # bodies that come compressed (Content-Encoding) are handed on as they were before
     held_bytes: int = 256 * KIBIBYTE  # read from a raw connection ahead of its reader
 
 

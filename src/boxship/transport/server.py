@@ -344,6 +344,7 @@ class _ConnectionFactory(web.Server):
             max_field_size=limits.head_bytes,
             max_headers=limits.header_fields,
             lingering_time=limits.discard_seconds,
+            auto_decompress=limits.inflates,
             access_log=None,
         )
 

@@ -2,6 +2,7 @@
 come. Everybody else is served meanwhile."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import resource
@@ -120,4 +121,9 @@ def test_too_much(control: Control) -> None:
     bomb = b"a: &a [" + b"x," * 1000 + b"]\n" + b"".join(b"k%d: [*a,*a,*a,*a]\n" % number for number in range(1000))
     assert status_of("POST", MAPS, bomb, {"Content-Type": "application/yaml"}) == (400, "BadRequest")
     assert status_of("GET", f"{MAPS}?labelSelector={'a,' * 20_000}", b"", {})[0] in (0, 400)
+    for encoding in ("gzip", "deflate", "br", "none"):  # a bomb, where anybody opened it
+        sent = {**json_type, "Content-Encoding": encoding}
+        assert status_of("POST", MAPS, gzip.compress(b" " * 10_000_000), sent) == (415, "UnsupportedMediaType")
+    assert status_of("GET", f"{MAPS}?{'a=b&' * 5000}", b"", {}) == (400, "BadRequest")
+    assert status_of("OPTIONS", "*", b"", {}) == (404, "NotFound")
     assert served_in(control) < 5

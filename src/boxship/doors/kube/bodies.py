@@ -10,7 +10,7 @@ import msgspec
 from boxship.cluster.api.documents import told_twice
 from boxship.cluster.api.request import Body, Options
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import bad_request
+from boxship.cluster.objects.failure import Failure, bad_request
 from boxship.doors.kube.errors import BODY_BYTES
 from boxship.doors.kube.negotiation import APPLY, JSON, YAML, media_type_of
 from boxship.doors.kube.query import delete_options
@@ -48,10 +48,19 @@ _encode = msgspec.json.Encoder().encode
 async def read_body(request: Request, *, patch: bool, custom: bool) -> Body:
     """The body of a create, update or patch. Raises Failure 415, BodyTooLarge, Timeout."""
     media_type = media_type_of(request.headers.get("Content-Type", ""), patch=patch, custom=custom)
-    data = await request.body(BODY_BYTES)
+    data = await _plain_body(request)
     if media_type in (YAML, APPLY) and len(data) > SMALL_YAML_BYTES and not data.startswith(b"{"):
         return await asyncio.to_thread(_as_json, media_type, data)
     return Body(media_type, data)
+
+
+async def _plain_body(request: Request) -> bytes:
+    """The bytes as they came. Raises Failure 415 for compressed ones."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        why = f"unsupported: Content-Encoding {encoding[:100]}: send the body as it is"
+        raise Failure(415, "UnsupportedMediaType", why)
+    return await request.body(BODY_BYTES)
 
 
 def _as_json(media_type: str, data: bytes) -> Body:
@@ -65,7 +74,7 @@ def _as_json(media_type: str, data: bytes) -> Body:
 
 async def read_delete_options(request: Request, options: Options, from_protobuf: FromProtobuf) -> Options:
     """The options of a DELETE: of its body, where it has one, else of the query. Raises Failure 400, 415, 422."""
-    data = await request.body(BODY_BYTES)
+    data = await _plain_body(request)
     if not data:
         return options
     media_type = media_type_of(request.headers.get("Content-Type", ""), patch=False, custom=False)

@@ -71,8 +71,9 @@ class Door:
         target = read_path(request.method, request.path)
         visit = visit_of(request)
         warnings: list[str] = []
-        key = self._key_of(target, request)
+        key = Key("OTHER")
         try:
+            key = self._key_of(target, request)
             if target is None:
                 reply: Reply | None = await self._answer_path(visit, request)
             else:
