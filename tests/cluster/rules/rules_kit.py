@@ -4,8 +4,8 @@ import random
 from typing import Any
 
 from boxship.cluster.objects import catalog, validation
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.kinds import rules_of
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.schema.builtin import load
 from boxship.cluster.objects.schema.types import Form, Type
 
@@ -84,14 +84,14 @@ def kinds() -> list[tuple[str, str, str]]:
 
 
 def defaulted(group: str, kind: str, object: dict[str, Any]) -> dict[str, Any]:
-    object = copy_of(object)
+    object = copied(object)
     rules_of(group, kind).default(object)
     return object
 
 
 def created(group: str, kind: str, object: dict[str, Any]) -> dict[str, Any]:
     """As a create leaves it, before validation."""
-    object = copy_of(object)
+    object = copied(object)
     rules = rules_of(group, kind)
     rules.default(object)
     rules.prepare_create(object)
@@ -116,7 +116,7 @@ def updated(group: str, kind: str, old: dict[str, Any], new: dict[str, Any]) -> 
     """The causes of an update of one to the other, both as clients write them."""
     rules = rules_of(group, kind)
     before = created(group, kind, old)
-    after = copy_of(new)
+    after = copied(new)
     rules.default(after)
     rules.prepare_update(after, before)
     found = [*rules.validate(after), *rules.validate_update(after, before)]
@@ -125,13 +125,13 @@ def updated(group: str, kind: str, old: dict[str, Any], new: dict[str, Any]) -> 
 
 def read(group: str, version: str, kind: str, object: dict[str, Any]) -> dict[str, Any]:
     """As the API reads it: pruned, coerced."""
-    result, _, _ = validation.read(copy_of(object), SCHEMAS.type_of(group, version, kind), "Ignore")
+    result, _, _ = validation.read(copied(object), SCHEMAS.type_of(group, version, kind), "Ignore")
     return result
 
 
 def changed(object: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy with `value` at `path` ("spec.containers.0.image"); None takes away."""
-    copy: Any = copy_of(object)
+    copy: Any = copied(object)
     place = copy
     *keys, last = path.split(".")
     for key in keys:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rules_kit import causes, changed, created, defaulted, refused, updated
 
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.kinds import rules_of
-from boxship.cluster.objects.kinds.checking import copy_of
 
 SERVICE: dict[str, Any] = {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}}
 NO_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -197,7 +197,7 @@ def test_services_that_are_refused(path: str, value: Any, expected: list[str]) -
 def test_a_services_address_stays() -> None:
     old = changed(SERVICE, "spec.clusterIP", "10.0.0.1")
     old["spec"]["clusterIPs"] = ["10.0.0.1"]
-    new = copy_of(old)
+    new = copied(old)
     new["spec"].update({"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"]})
     assert updated("", "Service", old, old) == []
     assert updated("", "Service", old, new) == [
@@ -213,7 +213,7 @@ def test_what_a_type_had_goes_with_it() -> None:
     rules = rules_of("", "Service")
     old = created("", "Service", changed(SERVICE, "spec.type", "LoadBalancer"))
     old["status"] = {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}
-    new = copy_of(old)
+    new = copied(old)
     new["spec"]["type"] = "ClusterIP"
     rules.default(new)
     rules.prepare_update(new, old)
@@ -299,7 +299,7 @@ def test_namespaces() -> None:
         "status": {"phase": "Active"},
     }
     rules = rules_of("", "Namespace")
-    new = copy_of(made)
+    new = copied(made)
     new["spec"]["finalizers"] = []
     rules.prepare_update(new, made)
     assert new["spec"]["finalizers"] == ["kubernetes"]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from rules_kit import causes, changed, created, defaulted, refused, updated
 
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.kinds import rules_of
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES, validate_binding
 
 CONTAINER = {"name": "web", "image": "example.com/web:1.2"}
@@ -851,7 +851,7 @@ def test_a_gated_pod_can_be_narrowed() -> None:
 
 def subresource(name: str, old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     rules, part = rules_of("", "Pod"), SUBRESOURCES[name]
-    before, after = created("", "Pod", old), copy_of(new)
+    before, after = created("", "Pod", old), copied(new)
     rules.default(after)
     part.prepare(after, before)
     found = [*rules.validate(after), *part.validate(after, before)]
@@ -896,7 +896,7 @@ def test_the_status_keeps_its_class_and_what_ended() -> None:
     old = created("", "Pod", pod("spec.restartPolicy", "Never"))
     old["metadata"]["ownerReferences"] = [{"uid": "1"}]
     old["status"]["containerStatuses"] = [{"name": "web", "state": {"terminated": {"exitCode": 1}}}]
-    new = copy_of(old)
+    new = copied(old)
     new["spec"]["nodeName"] = "elsewhere"
     new["metadata"].pop("ownerReferences")
     new["status"] = {

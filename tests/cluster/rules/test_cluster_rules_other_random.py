@@ -8,9 +8,9 @@ import pytest
 from rules_kit import GROUPS, SCHEMAS, made, read
 
 from boxship.cluster.objects import catalog
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.kinds import MODULES, rules_in, rules_of
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.resource import Resource
 
 ROUNDS = 200
@@ -46,7 +46,7 @@ def test_rules_never_raise_and_defaults_settle(resource: Resource) -> None:
         object, old = (read(group, version, kind, without_schemas(made(type_, chance))) for _ in range(2))
         for each in (object, old):
             rules.default(each)
-        once = copy_of(object)
+        once = copied(object)
         rules.default(object)
         assert object == once, "a default of a default is another"
         before = json.dumps(object, sort_keys=True)
@@ -57,14 +57,14 @@ def test_rules_never_raise_and_defaults_settle(resource: Resource) -> None:
             causes = []
         causes += rules.validate_update(object, old)
         causes += rules.validate_status(object, old)
-        assert list(rules.validate_update(object, copy_of(object))) == [], "an update without a change is refused"
+        assert list(rules.validate_update(object, copied(object))) == [], "an update without a change is refused"
         for cause in causes:
             assert cause.reason.startswith("FieldValue") and cause.message and cause.field, cause
         assert all(isinstance(text, str) for text in rules.warnings(object))
         assert all(isinstance(text, str) for text in rules.fields(object).values())
         assert json.dumps(object, sort_keys=True) == before, "looking changed the object"
-        new = copy_of(object)
+        new = copied(object)
         rules.prepare_update(new, old)
-        rules.prepare_status(copy_of(object), old)
+        rules.prepare_status(copied(object), old)
         rules.prepare_create(new)
         rules.default(new)

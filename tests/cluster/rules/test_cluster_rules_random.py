@@ -6,8 +6,8 @@ import random
 import pytest
 from rules_kit import SCHEMAS, kinds, made, read
 
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.kinds import rules_of
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
 
 ROUNDS = 120
@@ -25,7 +25,7 @@ def test_rules_never_raise_and_defaults_settle(group: str, version: str, kind: s
         old = read(group, version, kind, made(type_, chance))
         for each in (object, old):
             rules.default(each)
-        once = copy_of(object)
+        once = copied(object)
         rules.default(object)
         assert object == once, "a default of a default is another"
         before = json.dumps(object, sort_keys=True)
@@ -47,8 +47,8 @@ def test_rules_never_raise_and_defaults_settle(group: str, version: str, kind: s
         assert json.dumps(object, sort_keys=True) == before, "looking changed the object"
         if rules.grace is not None:
             assert rules.grace(object, None) >= 0
-        new = copy_of(object)
+        new = copied(object)
         rules.prepare_update(new, old)
-        rules.prepare_status(copy_of(object), old)
+        rules.prepare_status(copied(object), old)
         rules.prepare_create(new)
         rules.default(new)

@@ -8,8 +8,8 @@ from rules_kit import SCHEMAS, made, read
 
 from boxship.cluster.objects import catalog
 from boxship.cluster.objects.conversion import convert
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.kinds import rules_of
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.tables import table_of
 
@@ -44,7 +44,7 @@ def test_every_object_comes_back_from_the_other_version(kind: str, new: str, old
     chance = random.Random(kind)
     for _ in range(ROUNDS):
         object = read(group, version, kind, {**made(type_, chance), "kind": kind, "apiVersion": new})
-        before = copy_of(object)
+        before = copied(object)
         there = convert(object, old)
         assert object == before and there["apiVersion"] == old
         back = convert(there, new)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from rules_kit import causes, changed, created, defaulted, refused, updated
 
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.kinds import rules_of
 from boxship.cluster.objects.kinds.batch_jobs import count_indexes
 from boxship.cluster.objects.kinds.batch_schedules import wrong_schedule
-from boxship.cluster.objects.kinds.checking import copy_of
 
 LABELS = {"app": "web"}
 TEMPLATE: dict[str, Any] = {
@@ -24,7 +24,7 @@ JOB: dict[str, Any] = {
 JOB["spec"]["template"]["metadata"] = {}
 CRON: dict[str, Any] = {
     "metadata": {"name": "often"},
-    "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": copy_of(JOB["spec"])}},
+    "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": copied(JOB["spec"])}},
 }
 SCALER: dict[str, Any] = {
     "metadata": {"name": "web"},

@@ -12,8 +12,8 @@ import msgspec
 from boxship.cluster.api.clock import moment, stamp
 from boxship.cluster.api.request import Options
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure, conflict
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.rules import Rules
 
@@ -72,7 +72,7 @@ def decide(resource: Resource, rules: Rules, old: Object, options: Options, now:
     """What the deletion of `old` comes to. Does not change `old`."""
     if resource.qualified == "namespaces":
         return _namespace(old, now)
-    new = copy_of(old)
+    new = copied(old)
     metadata = new["metadata"]
     graceful, seconds = False, 0
     if rules.grace is not None:
@@ -106,7 +106,7 @@ def decide(resource: Resource, rules: Rules, old: Object, options: Options, now:
 
 def _namespace(old: Object, now: datetime) -> Outcome:
     """A namespace is emptied by its controller first, which then takes itself out of `spec.finalizers`."""
-    new = copy_of(old)
+    new = copied(old)
     metadata = new["metadata"]
     if not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = stamp(now)

@@ -14,9 +14,9 @@ from boxship.cluster.api.storage import decode
 from boxship.cluster.api.views import Views, to_json
 from boxship.cluster.api.writing import Build, Writing
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import bad_request, invalid, no_such_path
 from boxship.cluster.objects.kinds.certificates import validate_approval
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES as OF_PODS
 from boxship.cluster.objects.rules import accept_both
 from boxship.cluster.objects.scale import BUILT_IN, apply_scale, scale_causes, scale_of
@@ -161,7 +161,7 @@ def _take_finalizers(new: Object, old: Object) -> None:
         new["spec"]["finalizers"] = finalizers
     new.pop("status", None)
     if "status" in old:
-        new["status"] = copy_of(old["status"])
+        new["status"] = copied(old["status"])
 
 
 def _conditions(object: Object) -> list[Object]:
@@ -173,7 +173,7 @@ def _take_decision(new: Object, old: Object, steps: Steps) -> None:
     conditions = _conditions(new)
     metadata = new["metadata"]
     new.clear()
-    new.update(copy_of({key: value for key, value in old.items() if key != "metadata"}))
+    new.update(copied({key: value for key, value in old.items() if key != "metadata"}))
     new["metadata"] = metadata
     new.setdefault("status", {}).pop("conditions", None)
     if conditions:
@@ -184,7 +184,7 @@ def _take_status(new: Object, old: Object, steps: Steps) -> None:
     """A write to a certificate request's `status`; that it decides nothing is checked by its rules."""
     metadata, status_ = new["metadata"], new.get("status") or {}
     new.clear()
-    new.update(copy_of({key: value for key, value in old.items() if key not in ("metadata", "status")}))
+    new.update(copied({key: value for key, value in old.items() if key not in ("metadata", "status")}))
     new["metadata"] = metadata
     new["status"] = status_
     if _conditions(new):

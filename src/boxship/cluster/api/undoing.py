@@ -12,8 +12,8 @@ import msgspec
 from boxship.cluster.api.history import History, Scope, Turn
 from boxship.cluster.api.request import Body, Options, Reply, Request, User
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure
-from boxship.cluster.objects.kinds.checking import copy_of
 
 OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields")
 DYING = ("deletionTimestamp", "deletionGracePeriodSeconds")
@@ -116,7 +116,7 @@ def plan(turn: Turn, alone: bool) -> tuple[str, str]:
 def restored(turn: Turn) -> Object:
     """What an update sends: the old state, and what the object is now."""
     assert turn.before is not None and turn.after is not None
-    object: Object = copy_of(turn.before)
+    object: Object = copied(turn.before)
     metadata = object["metadata"]
     for field in (*OWN, *DYING):
         metadata.pop(field, None)
@@ -128,7 +128,7 @@ def restored(turn: Turn) -> Object:
 def renewed(turn: Turn) -> Object:
     """What a create sends: the old state without what belonged to the object that is gone."""
     assert turn.before is not None
-    object: Object = copy_of(turn.before)
+    object: Object = copied(turn.before)
     metadata = object["metadata"]
     for field in (*OWN, *DYING):
         metadata.pop(field, None)

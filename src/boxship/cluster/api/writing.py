@@ -20,8 +20,8 @@ from boxship.cluster.api.request import Answer, Request
 from boxship.cluster.api.storage import Storage, decode, key_of
 from boxship.cluster.api.views import Views
 from boxship.cluster.objects import Object, apply
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure, Unreadable, already_exists, conflict, not_found
-from boxship.cluster.objects.kinds.checking import copy_of
 from boxship.store import Entry, Operation
 
 ATTEMPTS = 60  # times that a write is tried
@@ -70,12 +70,12 @@ class Writing:
         definition = draft.definition
         draft.name = draft.name or draft.new["metadata"].get("name") or ""
         base = "" if draft.name else draft.new["metadata"].get("generateName") or ""
-        admitted = copy_of(draft.new) if self._commits.has_companions(definition) else draft.new
+        admitted = copied(draft.new) if self._commits.has_companions(definition) else draft.new
         generated = 0
         for _ in range(ATTEMPTS):
             if base:
                 draft.name = _generated(base)
-            draft.new = copy_of(admitted) if admitted is not draft.new else admitted
+            draft.new = copied(admitted) if admitted is not draft.new else admitted
             extra = await self._commits.allot(definition, draft.new, None)
             self._steps.prepare_create(draft)
             self._steps.validate_create(draft)
@@ -97,8 +97,8 @@ class Writing:
         sent = await self._steps.read(request, definition, value, twice)
 
         async def build(old: Object | None) -> Object:
-            copied: Object = copy_of(sent)
-            return copied
+            made: Object = copied(sent)
+            return made
 
         creates = definition.rules.create_on_update and not request.subresource
         entry, code = await self.change(request, definition, build, way or whole(definition), creates)
@@ -147,7 +147,7 @@ class Writing:
                 now=stamp(self._steps.now()),
                 ignored=apply.ignored_fields(request.resource, request.subresource, applied),
             )
-            made: Object = copy_of(merged)
+            made: Object = copied(merged)
             self._steps.finish(definition, made)
             return made
 

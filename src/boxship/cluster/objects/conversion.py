@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.kinds.checking import copy_of
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.scale import BUILT_IN, ScalePaths, apply_scale, paths_of, scale_causes, scale_of
 
 __all__ = ["BUILT_IN", "ScalePaths", "apply_scale", "convert", "paths_of", "scale_causes", "scale_of"]
@@ -248,7 +248,7 @@ def convert(object: Object, to_api_version: str) -> Object:
     change = CONVERSIONS.get((kind, version, to_api_version))
     if change is None:
         return {**object, "apiVersion": to_api_version}
-    converted: Object = copy_of(object)
+    converted: Object = copied(object)
     converted["apiVersion"] = to_api_version
     change(converted)
     return converted

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause, internal
-from boxship.cluster.objects.kinds.checking import Found, copy_of, non_negative
+from boxship.cluster.objects.kinds.checking import Found, non_negative
 from boxship.cluster.objects.tables.text import selector_string
 
 TOLD = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -86,7 +87,7 @@ def scale_causes(scale: Object) -> Sequence[Cause]:
 
 def apply_scale(object: Object, scale: Object, paths: ScalePaths = BUILT_IN) -> Object:
     """The object with the number of replicas that a Scale asks for, and with the version that it names."""
-    changed: Object = copy_of(object)
+    changed: Object = copied(object)
     *above, last = _keys(paths.wanted)
     place = changed
     for key in above:

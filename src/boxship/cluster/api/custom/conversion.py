@@ -5,7 +5,6 @@ Whatever comes back is pruned and defaulted by the schema of its new version, an
 where the original allows it: never in name, namespace, uid or kind, and of the metadata only in labels and annotations.
 """
 
-import copy
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import msgspec
 from boxship.cluster.api.admission import Lookup
 from boxship.cluster.api.admission.webhooks.calling import ask
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.custom.defaulting import put_defaults
 from boxship.cluster.objects.custom.reading import prune
 from boxship.cluster.objects.failure import Failure, internal
@@ -42,7 +42,7 @@ class Converter:
     async def convert(self, objects: Sequence[Object], api_version: str) -> Sequence[Object]:
         """Raises Failure 500 where the webhook does not do what it should."""
         if self._webhook is None:
-            converted = [{**copy.deepcopy(object), "apiVersion": api_version} for object in objects]
+            converted = [{**copied(object), "apiVersion": api_version} for object in objects]
         else:
             converted = await self._by_webhook(objects, api_version)
         type_ = self._types[api_version]
@@ -55,7 +55,7 @@ class Converter:
         assert self._webhook is not None
         asked = [object for object in objects if object["apiVersion"] != api_version]
         if not asked:
-            return [copy.deepcopy(object) for object in objects]
+            return [copied(object) for object in objects]
         if not set(self._webhook.get("conversionReviewVersions") or ()) & set(KNOWN_REVIEWS):
             raise self._failed(asked, "it does not take ConversionReview v1")
         identity = str(uuid.uuid4())
@@ -67,7 +67,7 @@ class Converter:
         if not isinstance(data, bytes):
             raise self._failed(asked, data[0])
         answered = iter(self._answer(asked, data, identity, api_version))
-        return [next(answered) if object["apiVersion"] != api_version else copy.deepcopy(object) for object in objects]
+        return [next(answered) if object["apiVersion"] != api_version else copied(object) for object in objects]
 
     def _answer(self, asked: Sequence[Object], data: bytes, identity: str, api_version: str) -> list[Object]:
         try:

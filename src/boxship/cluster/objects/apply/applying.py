@@ -9,8 +9,8 @@ from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.apply import comparing, entries, extent, fields, merging, owning
 from boxship.cluster.objects.apply.entries import APPLY, Entry, Managed
 from boxship.cluster.objects.apply.fields import Fields
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause, Failure, bad_request
-from boxship.cluster.objects.patch.copies import copied
 from boxship.cluster.objects.schema.types import Type
 
 BEFORE_FIRST = "before-first-apply"

@@ -8,7 +8,7 @@ from boxship.cluster.objects.apply import fields, shapes
 from boxship.cluster.objects.apply.extent import all_fields, made_fields
 from boxship.cluster.objects.apply.fields import Fields
 from boxship.cluster.objects.apply.shapes import LEAF, MAP, child_type, shape_of
-from boxship.cluster.objects.patch.copies import same
+from boxship.cluster.objects.copies import same
 from boxship.cluster.objects.schema.types import Type
 
 

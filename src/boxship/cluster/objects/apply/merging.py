@@ -5,7 +5,7 @@ from typing import Any
 from boxship.cluster.objects.apply import fields, shapes
 from boxship.cluster.objects.apply.fields import Fields
 from boxship.cluster.objects.apply.shapes import LEAF, MAP, child_type, shape_of
-from boxship.cluster.objects.patch.copies import copied
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.schema.types import Type
 from boxship.errors import Invalid
 

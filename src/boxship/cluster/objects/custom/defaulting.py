@@ -1,11 +1,11 @@
 """Puts a schema's defaults where nothing is. A null counts as nothing where the schema does not allow one."""
 
-import copy
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.schema.types import Form, Type
 
@@ -26,7 +26,7 @@ class _Room:
         if self.left < 0:
             why = f"Request entity too large: the defaults of its schema have more than {MOST_BYTES} bytes"
             raise Failure(413, "RequestEntityTooLarge", why)
-        return copy.deepcopy(default)
+        return copied(default)
 
 
 def put_defaults(value: Any, type_: Type) -> None:

@@ -1,7 +1,6 @@
 """What is wrong in the schemas of a CustomResourceDefinition, all of them together: their structure, their defaults,
 their expressions. Called by the rules of the kind, which judge everything around the schemas."""
 
-import copy
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import msgspec
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.cel.rules import RuleError, compile_rule
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.custom.reading import prune
 from boxship.cluster.objects.custom.structural import RULES, check_schema, is_object_schema
 from boxship.cluster.objects.custom.types import ANYTHING, root_type
@@ -86,7 +86,7 @@ def _check_defaults(found: Found, schema: Mapping[str, Any], type_: Type, path: 
 
 def _check_default(found: Found, type_: Type, path: str) -> None:
     default = type_.default
-    pruned = copy.deepcopy(default)
+    pruned = copied(default)
     try:
         prune(pruned, type_)
     except Mismatch as error:

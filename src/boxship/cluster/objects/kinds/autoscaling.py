@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boxship.cluster.objects import Object, names
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
-from boxship.cluster.objects.kinds.checking import NOT_POSITIVE, Found, child, copy_of, fill, non_negative
+from boxship.cluster.objects.kinds.checking import NOT_POSITIVE, Found, child, fill, non_negative
 from boxship.cluster.objects.kinds.comparing import keep_status
 from boxship.cluster.objects.kinds.core_resources import parsed, validate_container_name
 from boxship.cluster.objects.kinds.metadata import validate_label_selector
@@ -54,7 +55,7 @@ def _default(scaler: Object) -> None:
             rules = child(behavior, key)
             for name, value in defaults.items():
                 if rules.get(name) is None:
-                    rules[name] = copy_of(value)
+                    rules[name] = copied(value)
 
 
 def _prepare_create(scaler: Object) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boxship.cluster.objects import Object, names
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.apps_templates import validate_same, warnings_of
 from boxship.cluster.objects.kinds.batch_jobs import validate_job_spec
 from boxship.cluster.objects.kinds.batch_schedules import is_zone_name, wrong_schedule, wrong_zone
 from boxship.cluster.objects.kinds.batch_status import validate_job_status
-from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, child, copy_of, fill, non_negative
+from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, child, fill, non_negative
 from boxship.cluster.objects.kinds.comparing import empty_status, keep_status, path_of, same
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
 from boxship.cluster.objects.kinds.metadata import selector_matches, validate_label_selector
@@ -60,7 +61,7 @@ def _take_labels(job: Object) -> None:
     labels = path_of(job, "spec", "template", "metadata", "labels")
     metadata = child(job, "metadata")
     if labels and not metadata.get("labels"):
-        metadata["labels"] = copy_of(labels)
+        metadata["labels"] = copied(labels)
 
 
 def _create_job(job: Object) -> None:
@@ -75,7 +76,7 @@ def _create_job(job: Object) -> None:
                 labels.setdefault(key, value or "")
         child(child(spec, "selector"), "matchLabels").setdefault(UID_LABELS[1], metadata.get("uid") or "")
         if same_labels:
-            metadata["labels"] = copy_of(labels)
+            metadata["labels"] = copied(labels)
     _take_labels(job)
 
 
@@ -142,7 +143,7 @@ def _job_update(new: Object, old: Object) -> Sequence[Cause]:
 
 def _fixed_template(spec: Object, old: Object) -> Object:
     """What may not change: while a job is suspended and never ran, where its pods may go can."""
-    template: Object = copy_of(spec.get("template") or {})
+    template: Object = copied(spec.get("template") or {})
     waiting = path_of(old, "spec", "suspend") and not path_of(old, "status", "startTime")
     if waiting:
         pod = template.get("spec") or {}

@@ -201,15 +201,6 @@ def fill(object: Object, defaults: Mapping[str, Any]) -> None:
             object[key] = value
 
 
-def copy_of(value: Any) -> Any:
-    """A deep copy of decoded JSON."""
-    if isinstance(value, dict):
-        return {key: copy_of(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_of(item) for item in value]
-    return value
-
-
 def kept(new: Object, old: Object, *keys: str) -> None:
     """What a client may not change comes back from the old object."""
     for key in keys:

@@ -7,8 +7,9 @@ apis/core.
 from collections.abc import Sequence
 
 from boxship.cluster.objects import Object, names
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
-from boxship.cluster.objects.kinds.checking import Found, child, choice, copy_of, fill, non_negative
+from boxship.cluster.objects.kinds.checking import Found, child, choice, fill, non_negative
 from boxship.cluster.objects.kinds.comparing import field_table, keep_status, path_of
 from boxship.cluster.objects.kinds.core_addresses import validate_address, validate_port_number, validate_reachable
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
@@ -70,10 +71,10 @@ def _default_controller(controller: Object) -> None:
     labels = path_of(spec, "template", "metadata", "labels")
     if labels:
         if not spec.get("selector"):
-            spec["selector"] = copy_of(labels)
+            spec["selector"] = copied(labels)
         metadata = child(controller, "metadata")
         if not metadata.get("labels"):
-            metadata["labels"] = copy_of(labels)
+            metadata["labels"] = copied(labels)
     fill(spec, {"replicas": 1})
 
 

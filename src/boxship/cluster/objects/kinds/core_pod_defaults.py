@@ -8,7 +8,8 @@ filled in only for a Pod, never in a template, stands in `default_pod`. Quantiti
 from typing import Any
 
 from boxship.cluster.objects import Object, quantity
-from boxship.cluster.objects.kinds.checking import child, copy_of, fill
+from boxship.cluster.objects.copies import copied
+from boxship.cluster.objects.kinds.checking import child, fill
 from boxship.cluster.objects.kinds.core_resources import (
     ResourceList,
     aggregate,
@@ -237,4 +238,4 @@ def _default_pod_resources(spec: Object) -> None:
                 limits[name] = amount.text
     for key, amounts in (("limits", limits), ("requests", requests)):
         if amounts:
-            resources[key] = copy_of(amounts)
+            resources[key] = copied(amounts)

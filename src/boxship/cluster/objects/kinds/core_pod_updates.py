@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
-from boxship.cluster.objects.kinds.checking import Found, copy_of
+from boxship.cluster.objects.kinds.checking import Found
 from boxship.cluster.objects.kinds.comparing import keep_status, same, shown_differences
 from boxship.cluster.objects.kinds.core_pod_annotations import APPARMOR, MIRROR
 from boxship.cluster.objects.kinds.core_pod_spec import LARGEST
@@ -183,7 +184,7 @@ def validate_ephemeral(new: Object, old: Object) -> Sequence[Cause]:
 def prepare_resize(new: Object, old: Object) -> None:
     """Of a write to `resize` only resources are taken; containers in another order are left for validation."""
     after, before = new.get("spec") or {}, old.get("spec") or {}
-    merged = copy_of(before)
+    merged = copied(before)
     for key in ("containers", "initContainers"):
         if [each.get("name") for each in after.get(key) or ()] != [each.get("name") for each in before.get(key) or ()]:
             return

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boxship.cluster.objects import Object, names
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
-from boxship.cluster.objects.kinds.checking import IMMUTABLE, NOT_POSITIVE, Found, child, copy_of, fill, immutable
+from boxship.cluster.objects.kinds.checking import IMMUTABLE, NOT_POSITIVE, Found, child, fill, immutable
 from boxship.cluster.objects.kinds.comparing import keep_status, path_of, same, shown_differences, take_spec_back
 from boxship.cluster.objects.kinds.core_claims import VOLUME_MODES, validate_access_modes, validate_claim_spec
 from boxship.cluster.objects.kinds.core_placement import validate_node_selector
@@ -186,7 +187,7 @@ def _normalise_sources(spec: Object) -> None:
     """`dataSource` and `dataSourceRef` say the same, unless the latter names another namespace."""
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
     if source and not reference:
-        spec["dataSourceRef"] = copy_of(source)
+        spec["dataSourceRef"] = copied(source)
     elif reference and not source and not reference.get("namespace"):
         group, kind = reference.get("apiGroup") or "", reference.get("kind")
         if (group, kind) in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")):
@@ -205,7 +206,7 @@ def _validate_claim(claim: Object) -> Sequence[Cause]:
 
 def _update_claim(new: Object, old: Object) -> Sequence[Cause]:
     found = Found()
-    after, before = copy_of(new.get("spec") or {}), copy_of(old.get("spec") or {})
+    after, before = copied(new.get("spec") or {}), copied(old.get("spec") or {})
     if not before.get("volumeName"):
         before["volumeName"] = after.get("volumeName")
     _compare_classes(found, new, old, after, before)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.patch.copies import copied
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.patch.refusals import DEEPEST, go_kind, malformed
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.patch.copies import copied, same
+from boxship.cluster.objects.copies import copied, same
 from boxship.cluster.objects.patch.refusals import DEEPEST, go_kind, malformed, too_many, unusable
 
 OPERATIONS_LIMIT = 10_000

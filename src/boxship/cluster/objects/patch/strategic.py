@@ -8,9 +8,9 @@ does not have yet are carried out as well, and never stored.
 from typing import Any
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import unsupported_media_type
 from boxship.cluster.objects.patch import lists
-from boxship.cluster.objects.patch.copies import copied
 from boxship.cluster.objects.patch.refusals import DEEPEST, go_kind, malformed, unusable
 from boxship.cluster.objects.schema.types import Form, Type
 
