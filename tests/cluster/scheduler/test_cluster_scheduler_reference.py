@@ -1,6 +1,7 @@
 """On random small clusters the scheduler decides as the slow reference does, with lists as with arrays, and never
 breaks what is required."""
 
+import copy
 import random
 from typing import Any
 
@@ -165,6 +166,7 @@ def test_decides_as_the_reference_does(wide: int) -> None:
         dice = Dice(seed)
         nodes = [dice.node(number) for number in range(dice.random.randint(1, 6))]
         pods: list[Object] = []
+        made: list[Object] = []
         world = world_of(nodes, wide=wide)
         reference = Reference(nodes, pods, NAMESPACES)
         for number in range(PODS):
@@ -177,6 +179,10 @@ def test_decides_as_the_reference_does(wide: int) -> None:
                 reference.nodes[f"n{place}"] = nodes[place]
                 world.put_node(node_of(nodes[place]))
             new = dice.pod(number)
+            if dice.maybe(0.4) and made:  # one more of a kind
+                kind = copy.deepcopy(dice.random.choice(made))
+                new = {**kind, "metadata": {**kind["metadata"], "name": f"p{number}", "uid": f"u{number}"}}
+            made.append(copy.deepcopy(new))
             decision = decide(world, pod_of(new), Profile())
             expected = reference.choice(new)
             where = f"seed {seed}, pod {number}"

@@ -66,7 +66,7 @@ def explain(
         if decision.node:
             return Explanation(decision, Preemption(), _rated(world, fresh, profile), ())
         preemption = Preemption()
-        if profile.preempts and decision.verdicts:
+        if profile.preempts and decision.nodes:
             preemption = preempt(world, decision, profile, budgets)
         if decision.rejected or not decision.nodes:
             return Explanation(decision, preemption, (), ())

@@ -1,5 +1,6 @@
 """What the API tells of nodes, pods, storage, budgets and namespaces becomes the snapshot, change by change."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from boxship.cluster.scheduler.preemption import Budget
 from boxship.cluster.scheduler.shapes import Pod, pod_of, selector_of
 from boxship.cluster.scheduler.storage import claim_of, class_of, volume_of
 from boxship.cluster.scheduler.world import World
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
 
 PODS, NODES, NAMESPACES = "v1/pods", "v1/nodes", "v1/namespaces"
 CLAIMS, VOLUMES, CLASSES = "v1/persistentvolumeclaims", "v1/persistentvolumes", "storage.k8s.io/v1/storageclasses"
@@ -34,8 +38,8 @@ class Feed:
         self._hinted = hinted
         self._told = told
         self._assumed: dict[str, Pod] = {}
-        self.pods = Cache(source, PODS, keep=pod_of)
-        self.budgets = Cache(source, BUDGETS, keep=budget_of)
+        self.pods = Cache(source, PODS, keep=readable(pod_of))
+        self.budgets = Cache(source, BUDGETS, keep=readable(budget_of))
         storage = world.storage
         self.caches: list[Cache] = [self.pods, self.budgets]
         self.pods.subscribe(self._pod)
@@ -66,7 +70,7 @@ class Feed:
     def _follow(
         self, source: Source, resource: str, keep: Callable[[Object], Any], told: Callable[[Key, Any, Any], None]
     ) -> None:
-        cache = Cache(source, resource, keep=keep)
+        cache = Cache(source, resource, keep=readable(keep))
         cache.subscribe(told)
         self.caches.append(cache)
 
@@ -122,6 +126,19 @@ class Feed:
             self._world.put_set(key, kind, new if counts else None)
 
         return told
+
+
+def readable(keep: Callable[[Object], Any]) -> Callable[[Object], Any]:
+    """What cannot be read counts as not there, so that one odd object stops nothing else."""
+
+    def kept(object: Object) -> Any:
+        try:
+            return keep(object)
+        except (BoxshipError, LookupError, TypeError, ValueError, AttributeError):
+            log.exception("cannot read %s %s", object.get("kind"), object["metadata"].get("name"))
+            return None
+
+    return kept
 
 
 def budget_of(object: Object) -> Budget:

@@ -37,18 +37,23 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Preemption(msgspec.Struct, frozen=True):
-    """With a `node`: these pods have to go. Else the message says why that would not help."""
+    """With a `node`: these pods have to go. Else the message says why that would not help. `keeps`: what was promised
+    before still counts."""
 
     node: str = ""
     victims: tuple[Pod, ...] = ()
     message: str = ""
+    keeps: bool = False
 
 
 def preempt(world: World, decision: Decision, profile: Profile, budgets: Sequence[Budget] = ()) -> Preemption:
     """For a pod that was found no node."""
     pod = decision.pod
-    if refusal := _not_eligible(world, pod):
-        return Preemption(message=f"preemption: {refusal}")
+    if pod.shape.never_preempts:
+        return Preemption(message="preemption: not eligible due to preemptionPolicy=Never.")
+    if _is_under_way(world, pod):
+        why = "not eligible due to a terminating pod on the nominated node."
+        return Preemption(message=f"preemption: {why}", keeps=True)
     task = Task(world, pod)
     verdicts: list[Verdict] = []
     candidates: list[Candidate] = []
@@ -76,15 +81,12 @@ def preempt(world: World, decision: Decision, profile: Profile, budgets: Sequenc
     return Preemption(world.node_at(best.place).name, best.victims)
 
 
-def _not_eligible(world: World, pod: Pod) -> str:
-    if pod.shape.never_preempts:
-        return "not eligible due to preemptionPolicy=Never."
+def _is_under_way(world: World, pod: Pod) -> bool:
+    """Whether somebody goes already from the node that was promised."""
     place = world.places.get(pod.nominated)
-    if place is not None and any(
+    return place is not None and any(
         each.deleting and each.shape.priority < pod.shape.priority for each in world.pods_at[place].values()
-    ):
-        return "not eligible due to a terminating pod on the nominated node."
-    return ""
+    )
 
 
 def _victims(task: Task, profile: Profile, place: int, budgets: Sequence[Budget]) -> Candidate | Verdict:

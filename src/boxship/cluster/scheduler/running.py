@@ -58,6 +58,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._room = asyncio.Semaphore(AT_ONCE)
         self._open = 0  # decisions that the API has not heard of yet
+        self._is_full = False  # too many of them: deciding waits
         self._noted: dict[str, tuple[str, float]] = {}
         self._failures: dict[tuple[Shape, str], tuple[int, Decision, Preemption]] = {}
 
@@ -104,7 +105,8 @@ class Scheduler:
                 if self._time() - began > SLICE_SECONDS:
                     await asyncio.sleep(0)
                     began = self._time()
-            due = self.waiting.next_due()
+            self._is_full = self._open >= AHEAD
+            due = None if self._is_full else self.waiting.next_due()
             try:
                 async with asyncio.timeout(None if due is None else max(due - self._time(), 0.001)):
                     await self._wake.wait()
@@ -137,6 +139,8 @@ class Scheduler:
             for other in self._outranked(pod, preemption.node):
                 self._start(tasks, self._reports.not_nominated(other))
             self.world.nominate(msgspec.structs.replace(pod, nominated=preemption.node), pod.uid)
+        elif not preemption.keeps:
+            self.world.nominate(None, pod.uid)
         self._start(tasks, self._report(pod, decision, preemption))
 
     def _decided(self, pod: Pod, profile: Profile) -> tuple[Decision, Preemption]:
@@ -149,8 +153,8 @@ class Scheduler:
         preemption = Preemption()
         if decision.node:
             return decision, preemption
-        if profile.preempts and decision.verdicts:
-            budgets = [budget for _, budget in self._feed.budgets.items()]
+        if profile.preempts and decision.nodes:
+            budgets = [budget for _, budget in self._feed.budgets.items() if budget is not None]
             preemption = preempt(self.world, decision, profile, budgets)
         if not preemption.node:
             if len(self._failures) >= DECIDED:
@@ -189,10 +193,16 @@ class Scheduler:
             await part
         except BoxshipError as error:
             log.warning("cannot tell the API: %s", error)
+        except Exception:
+            log.exception("cannot tell the API")
         finally:
-            self._open -= 1
-            if self._open == AHEAD - 1:
-                self._wake.set()
+            self._close()
+
+    def _close(self) -> None:
+        """One decision less that the API has not heard of."""
+        self._open -= 1
+        if self._is_full:
+            self._wake.set()
 
     async def _bind(self, pod: Pod, node: str, wanted: Mapping[Key, str]) -> None:
         namespace, name = pod.key
@@ -207,7 +217,7 @@ class Scheduler:
                 await self._waiting_apart(self._claiming.provide(pod, node, wanted))
             async with self._room:
                 await self._client.create(PODS, namespace, binding, subresource="binding")
-        except BoxshipError as error:
+        except Exception as error:
             self._not_bound(pod, error)
             return
         self._drop(pod.uid)
@@ -217,13 +227,13 @@ class Scheduler:
 
     async def _waiting_apart(self, part: Coroutine[Any, Any, None]) -> None:
         """What waits for others keeps nobody from deciding."""
-        self._open -= 1
+        self._close()
         try:
             await part
         finally:
             self._open += 1
 
-    def _not_bound(self, pod: Pod, error: BoxshipError) -> None:
+    def _not_bound(self, pod: Pod, error: Exception) -> None:
         """Another time, unless somebody was faster."""
         self._feed.forget(pod.uid)
         known = self._feed.pods.get(pod.key)
@@ -231,15 +241,19 @@ class Scheduler:
             self._drop(pod.uid)
             return
         if known.is_waiting:
-            log.warning("cannot bind pod %s/%s: %s", *pod.key, error)
+            log.warning("cannot bind pod %s/%s: %s", *pod.key, error, exc_info=not isinstance(error, BoxshipError))
             self.waiting.pause(pod.uid, self._time())
             self._wake.set()
 
     async def _report(self, pod: Pod, decision: Decision, preemption: Preemption) -> None:
         message = " ".join(part for part in (decision.message, preemption.message) if part)
-        nominated = preemption.node or None
+        nominated = None if preemption.keeps else preemption.node
         async with self._room:
-            if nominated or pod.condition != ("False", "Unschedulable", message):
+            if (nominated is not None and nominated != pod.nominated) or pod.condition != (
+                "False",
+                "Unschedulable",
+                message,
+            ):
                 await self._reports.unscheduled(pod, "Unschedulable", message, nominated)
             for victim in preemption.victims:
                 await self._evict(victim, pod, preemption.node)
