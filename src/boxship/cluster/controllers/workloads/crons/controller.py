@@ -100,7 +100,8 @@ class CronJobs:
         job = await self._create(cron, due.time)
         if job is None:
             return
-        active.append(deciding.job_reference(job))
+        if deciding.is_running(job):
+            active.append(deciding.job_reference(job))
         await self._write(cron, {**status, "active": active, "lastScheduleTime": stamp(due.time)})
 
     async def _create(self, cron: Object, time: float) -> Object | None:

@@ -162,7 +162,8 @@ def new_size(deployment: Object, sets: Sequence[Object], new: Object | None) -> 
     desired, has = replicas_of(deployment), replicas_of(new)
     if not is_rolling(deployment):
         return desired
-    room = most(deployment) - total(sets)
+    # A set that was made smaller may still have pods: they count until it says that they are gone.
+    room = most(deployment) - sum(max(replicas_of(one), count([one], "replicas")) for one in sets)
     if room <= 0:
         return has
     return has + max(min(room, desired - has), 0)
