@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
+from boxship.cluster.api.attempts import Attempts
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.commits import Commits
@@ -56,10 +57,11 @@ class Api:
         self._hub = Hub(storage)
         steps = Steps(catalog, views, parts.clock, parts.chain)
         commits = Commits(storage, views, parts.companions)
+        attempts = Attempts(storage)
         reading = Reading(storage, catalog, views)
         lister = Lister(storage, catalog, views, facts)
-        writing = Writing(storage, catalog, views, reading, steps, commits)
-        deleting = Deleting(storage, catalog, views, facts, lister, steps, commits)
+        writing = Writing(storage, catalog, views, reading, steps, commits, attempts)
+        deleting = Deleting(storage, catalog, views, facts, lister, steps, commits, attempts)
         watching = Watching(storage, catalog, views, facts, lister, self._hub)
         self.lookup = StoredObjects(storage, catalog)
         self._special = Special(

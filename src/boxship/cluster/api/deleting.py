@@ -5,27 +5,25 @@ object, so other requests go on meanwhile, and what others delete first is no er
 """
 
 import asyncio
-import contextlib
 
 import msgspec
 
+from boxship.cluster.api.attempts import Attempts
 from boxship.cluster.api.catalog import Catalog, Definition
-from boxship.cluster.api.commits import Commits, Lost
+from boxship.cluster.api.commits import Commits
 from boxship.cluster.api.deletions import ANSWERED, Fate, check_preconditions, decide
 from boxship.cluster.api.drafts import Draft, Steps
 from boxship.cluster.api.listing import Lister, Page, list_kind, list_metadata
-from boxship.cluster.api.locks import KeyLocks
 from boxship.cluster.api.request import Answer, Request, View
 from boxship.cluster.api.selection import Facts, Selection
-from boxship.cluster.api.storage import Storage, decode, key_of, place_of
+from boxship.cluster.api.storage import Storage, decode, place_of
 from boxship.cluster.api.views import Views, to_json
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure, conflict, not_found
+from boxship.cluster.objects.failure import Failure, not_found
 from boxship.cluster.objects.resource import Resource
 from boxship.errors import Unsupported
 from boxship.store import Entry
 
-ATTEMPTS = 60
 SLICE = 20  # objects of a collection that are deleted side by side
 
 
@@ -41,6 +39,7 @@ class Deleting:
         lister: Lister,
         steps: Steps,
         commits: Commits,
+        attempts: Attempts,
     ) -> None:
         self._storage = storage
         self._catalog = catalog
@@ -49,7 +48,7 @@ class Deleting:
         self._lister = lister
         self._steps = steps
         self._commits = commits
-        self._locks = KeyLocks()
+        self._attempts = attempts
 
     async def delete(self, request: Request) -> Answer:
         if request.options.ignore_store_read_error:
@@ -99,30 +98,13 @@ class Deleting:
     async def delete_object(self, request: Request, definition: Definition) -> tuple[Entry, bool]:
         """Delete; what is answered, and whether it is gone."""
         resource = definition.resource
-        key = key_of(resource, request.namespace, request.name)
-        for attempt in range(ATTEMPTS):
-            lock = self._locks.hold(key) if attempt else contextlib.nullcontext()
-            async with lock:
-                certain = attempt > 0  # as in Writing.change
-                entry = await self._storage.get(resource, request.namespace, request.name, fresh=certain)
-                try:
-                    if entry is None:
-                        raise not_found(resource, request.name)
-                    made = await self._delete(request, definition, entry)
-                except Lost:
-                    continue
-                except Failure:
-                    if certain or await self._is_newest(key, entry):
-                        raise
-                    continue
-                if certain or made[0] is not entry or await self._is_newest(key, entry):
-                    return made
-        raise conflict(resource, request.name)
 
-    async def _is_newest(self, key: str, entry: Entry | None) -> bool:
-        """Whether nobody has written since the entry was looked at."""
-        now = await self._storage.store.get(key)
-        return (now.modified if now else 0) == (entry.modified if entry else 0)
+        async def attempt(entry: Entry | None) -> tuple[Entry, bool]:
+            if entry is None:
+                raise not_found(resource, request.name)
+            return await self._delete(request, definition, entry)
+
+        return await self._attempts.make(resource, request.namespace, request.name, attempt)
 
     async def _delete(self, request: Request, definition: Definition, entry: Entry) -> tuple[Entry, bool]:
         """One try on one state. Raises Lost."""

@@ -1,30 +1,28 @@
 """CREATE, UPDATE, PATCH and apply of whole objects and of the subresources that are part of the object.
 
-A write is tried without a lock. Who loses the race looks again, with the key's lock, as long as the client did not name
-the version that it wanted to change. What would change nothing is not written, and keeps its version.
+Who loses a race looks again, as long as the client did not name the version that it wanted to change (`attempts`). What
+would change nothing is not written, and keeps its version.
 """
 
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from boxship.cluster.api import documents, patching
+from boxship.cluster.api.attempts import ATTEMPTS, Attempts
 from boxship.cluster.api.catalog import Catalog, Definition
 from boxship.cluster.api.checks import same
 from boxship.cluster.api.clock import stamp
 from boxship.cluster.api.commits import Commits, Lost
 from boxship.cluster.api.drafts import Draft, Steps, Way, check_version, manager_of, whole
-from boxship.cluster.api.locks import KeyLocks
 from boxship.cluster.api.reading import Reading
 from boxship.cluster.api.request import Answer, Request
-from boxship.cluster.api.storage import Storage, decode, key_of
+from boxship.cluster.api.storage import Storage, decode
 from boxship.cluster.api.views import Views
 from boxship.cluster.objects import Object, apply
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure, Unreadable, already_exists, conflict, not_found
 from boxship.store import Entry, Operation
 
-ATTEMPTS = 60  # times that a write is tried
 NAME_ATTEMPTS = 8  # times that a name is generated
 NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 NAME_RANDOM = 5
@@ -38,7 +36,14 @@ class Writing:
     """Answers `create`, `update` and `patch`."""
 
     def __init__(
-        self, storage: Storage, catalog: Catalog, views: Views, reading: Reading, steps: Steps, commits: Commits
+        self,
+        storage: Storage,
+        catalog: Catalog,
+        views: Views,
+        reading: Reading,
+        steps: Steps,
+        commits: Commits,
+        attempts: Attempts,
     ) -> None:
         self._storage = storage
         self._catalog = catalog
@@ -46,7 +51,7 @@ class Writing:
         self._reading = reading
         self._steps = steps
         self._commits = commits
-        self._locks = KeyLocks()
+        self._attempts = attempts
 
     async def create(self, request: Request) -> Answer:
         definition = self._catalog.definition(request.resource)
@@ -166,33 +171,13 @@ class Writing:
     ) -> tuple[Entry, int]:
         """Bring what is there to what `build` makes of it; the new state, and 201 if there was none. `managed`: `build`
         kept the managed fields itself; not `admitted`: the admission has seen what this comes from."""
-        key = key_of(request.resource, request.namespace, request.name)
-        for attempt in range(ATTEMPTS):
-            lock = self._locks.hold(key) if attempt else contextlib.nullcontext()
-            async with lock:
-                # The first look may be at a copy that is a moment behind; nothing is decided by that but a commit,
-                # which compares, until it is known that the copy was the truth.
-                certain = attempt > 0
-                entry = await self._storage.get(request.resource, request.namespace, request.name, fresh=certain)
-                try:
-                    if entry is None:
-                        made = await self._change_nothing(request, definition, build, creates, managed), 201
-                    else:
-                        made = await self._change(request, definition, build, way, entry, managed, admitted), 200
-                except Lost:
-                    continue
-                except Failure:
-                    if certain or await self._is_newest(key, entry):
-                        raise
-                    continue
-                if certain or made[0] is not entry or await self._is_newest(key, entry):
-                    return made
-        raise conflict(definition.resource, request.name)
 
-    async def _is_newest(self, key: str, entry: Entry | None) -> bool:
-        """Whether nobody has written since the entry was looked at."""
-        now = await self._storage.store.get(key)
-        return (now.modified if now else 0) == (entry.modified if entry else 0)
+        async def attempt(entry: Entry | None) -> tuple[Entry, int]:
+            if entry is None:
+                return await self._change_nothing(request, definition, build, creates, managed), 201
+            return await self._change(request, definition, build, way, entry, managed, admitted), 200
+
+        return await self._attempts.make(request.resource, request.namespace, request.name, attempt)
 
     async def _change_nothing(
         self, request: Request, definition: Definition, build: Build, creates: bool, managed: bool
