@@ -65,7 +65,7 @@ class GarbageCollector:
         """Without end: follow what is served, as it changes."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                changed = asyncio.ensure_future(self._discovery.changed())
+                changed = tasks.create_task(self._discovery.changed())  # before we look, so that nothing is missed
                 self._follow_served(tasks)
                 await changed
 
