@@ -257,7 +257,7 @@ def test_completed_objects_show_what_the_original_shows() -> None:
 
 
 def test_hostile_objects_are_refused_soon() -> None:
-    began = time.monotonic()
+    began = time.process_time()  # other tests run beside this one
     wide = pod("spec", {f"field{index}": index for index in range(90_000)})
     with pytest.raises(Failure, match=r'unknown field "spec\.field0"'):
         read(wide, POD)
@@ -272,7 +272,7 @@ def test_hostile_objects_are_refused_soon() -> None:
         decode_json(b'{"a":')
     with pytest.raises(Failure, match="json parse error"):
         decode_json(b'{"a":"\xff"}')
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_plain_pod_is_read_fast() -> None:
