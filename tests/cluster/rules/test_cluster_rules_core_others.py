@@ -236,7 +236,7 @@ CONFIGS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"data": {"a": "x"}, "binaryData": {"a": "eA=="}},
         ['data[a]: Invalid value: "a": duplicate of key present in binaryData'],
     ),
-    ("ConfigMap", {"data": {"a": "x" * (1024 * 1024 + 1)}}, [": Too long: may not be more than 1048576 bytes"]),
+    ("ConfigMap", {"data": {"a": "x" * (1024 * 1024 + 1)}}, ["[]: Too long: may not be more than 1048576 bytes"]),
     ("ConfigMap", {"data": {"..": "x"}}, ["data[..]: Invalid value: \"..\": must not be '..'"]),
     ("Secret", {"type": "kubernetes.io/tls"}, ["data[tls.crt]: Required value", "data[tls.key]: Required value"]),
     ("Secret", {"type": "kubernetes.io/dockerconfigjson"}, ["data[.dockerconfigjson]: Required value"]),

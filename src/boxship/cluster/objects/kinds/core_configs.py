@@ -17,6 +17,7 @@ from boxship.cluster.objects.kinds.metadata import validate_finalizer_names
 from boxship.cluster.objects.rules import Rules
 
 SIZE_LIMIT_BYTES = 1024 * 1024
+WHOLE = "[]"  # what the original calls the place of what is wrong with the whole object
 NAME_LABEL = "kubernetes.io/metadata.name"
 ACCOUNT_ANNOTATION = "kubernetes.io/service-account.name"
 # Types of secrets that need keys in their data.
@@ -85,7 +86,7 @@ def _validate_map(config: Object) -> Sequence[Cause]:
         found.because(f"binaryData[{key}]", key, names.config_key(key))
         size += decoded_length(value)
     if size > SIZE_LIMIT_BYTES:
-        found.too_long("", SIZE_LIMIT_BYTES)
+        found.too_long(WHOLE, SIZE_LIMIT_BYTES)
     return found.causes
 
 
