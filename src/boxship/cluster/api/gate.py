@@ -85,6 +85,7 @@ class Performs(Protocol):
 
 
 UNKNOWN = User("")
+LARGE_BYTES = 128 * 1024  # of a body: such are done one after the other, for each holds the loop for long
 NOT_ALL = "it takes a role for all verbs of all resources"
 Completes = Callable[[Request], Awaitable[Request]]
 
@@ -105,6 +106,7 @@ class Gate:
         self._authorization = authorization
         self._fair = fair
         self._audit = audit
+        self._large = asyncio.Semaphore(1)
 
     async def identify(self, visit: Visit) -> User:
         """Who asks, as whom. Raises Failure Unauthorized, Forbidden."""
@@ -169,14 +171,10 @@ class Gate:
             _complete(self._begin(visit, ask, request), refusal.code if refusal else 400, None, refusal)
             raise
         record = self._begin(visit, ask, request)
+        is_large = request.body is not None and len(request.body.data) > LARGE_BYTES
         try:
-            if self._fair is None:
-                reply = await self._api.perform(request)
-            else:
-                async with self._fair.slot(request.user, ask) as room:
-                    if room is not None:
-                        visit.flow_schema, visit.priority_level = room.flow_schema, room.priority_level
-                    reply = await self._api.perform(request)
+            async with self._large if is_large else nullcontext():
+                reply = await self._perform(visit, ask, request)
         except Failure as refusal:
             _complete(record, refusal.code, None, refusal)
             raise
@@ -193,6 +191,14 @@ class Gate:
             return reply
         record.started(200)
         return Stream(_Noted(reply.events, record))
+
+    async def _perform(self, visit: Visit, ask: Ask, request: Request) -> Reply:
+        if self._fair is None:
+            return await self._api.perform(request)
+        async with self._fair.slot(request.user, ask) as room:
+            if room is not None:
+                visit.flow_schema, visit.priority_level = room.flow_schema, room.priority_level
+            return await self._api.perform(request)
 
     def _begin(self, visit: Visit, ask: Ask, request: Request | None) -> Record | None:
         record = self._audit.begin(visit, ask, request) if self._audit is not None else None

@@ -41,6 +41,7 @@ class _DeleteOptions(msgspec.Struct, frozen=True):
     ignoreStoreReadErrorWithClusterBreakingPotential: bool | None = None
 
 
+_one = asyncio.Semaphore(1)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -50,7 +51,8 @@ async def read_body(request: Request, *, patch: bool, custom: bool) -> Body:
     media_type = media_type_of(request.headers.get("Content-Type", ""), patch=patch, custom=custom)
     data = await _plain_body(request)
     if media_type in (YAML, APPLY) and len(data) > SMALL_YAML_BYTES and not data.startswith(b"{"):
-        return await asyncio.to_thread(_as_json, media_type, data)
+        async with _one:  # several threads at it would leave the loop a small share of the interpreter
+            return await asyncio.to_thread(_as_json, media_type, data)
     return Body(media_type, data)
 
 
