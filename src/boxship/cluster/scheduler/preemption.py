@@ -4,7 +4,7 @@ the least important ones.
 Source: kubernetes.io, "Pod Priority and Preemption". Pure: what it tries on the snapshot, it takes back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -31,6 +31,7 @@ class Budget(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True):
     """A node that would take the pod without these."""
 
+    node: str
     place: int
     victims: tuple[Pod, ...]  # the most important first
     violations: int
@@ -48,12 +49,22 @@ class Preemption(msgspec.Struct, frozen=True):
 
 def preempt(world: World, decision: Decision, profile: Profile, budgets: Sequence[Budget] = ()) -> Preemption:
     """For a pod that was found no node."""
+    return next(found for found in preempting(world, decision, profile, budgets) if found is not None)
+
+
+def preempting(
+    world: World, decision: Decision, profile: Profile, budgets: Sequence[Budget] = ()
+) -> Iterator[Preemption | None]:
+    """The same in steps, one for each node that is tried, so that others may have their turn between them; None until
+    the last."""
     pod = decision.pod
     if pod.shape.never_preempts:
-        return Preemption(message="preemption: not eligible due to preemptionPolicy=Never.")
+        yield Preemption(message="preemption: not eligible due to preemptionPolicy=Never.")
+        return
     if _is_under_way(world, pod):
         why = "not eligible due to a terminating pod on the nominated node."
-        return Preemption(message=f"preemption: {why}", keeps=True)
+        yield Preemption(message=f"preemption: {why}", keeps=True)
+        return
     task = Task(world, pod)
     verdicts: list[Verdict] = []
     candidates: list[Candidate] = []
@@ -74,11 +85,13 @@ def preempt(world: World, decision: Decision, profile: Profile, budgets: Sequenc
                 candidates.append(found)
             else:
                 verdicts.append(found)
-    if not candidates:
+            yield None
+    if candidates:
+        best = min(candidates, key=_order)
+        yield Preemption(best.node, best.victims)
+    else:
         reasons = tally(verdicts) or f"{decision.nodes} {NOT_HELPFUL}."
-        return Preemption(message=f"preemption: 0/{decision.nodes} nodes are available: {reasons}")
-    best = min(candidates, key=_order)
-    return Preemption(world.node_at(best.place).name, best.victims)
+        yield Preemption(message=f"preemption: 0/{decision.nodes} nodes are available: {reasons}")
 
 
 def _is_under_way(world: World, pod: Pod) -> bool:
@@ -110,7 +123,7 @@ def _victims(task: Task, profile: Profile, place: int, budgets: Sequence[Budget]
             world.remove_pod(each.uid)
             victims.append(each)
             violations += each in forbidden
-    return Candidate(place, tuple(sorted(victims, key=_importance)), violations)
+    return Candidate(world.node_at(place).name, place, tuple(sorted(victims, key=_importance)), violations)
 
 
 def _still_broken(task: Task, profile: Profile, place: int) -> Verdict:

@@ -19,7 +19,7 @@ from boxship.cluster.scheduler import claiming
 from boxship.cluster.scheduler.claiming import Claiming
 from boxship.cluster.scheduler.deciding import Decision, Profile, decide
 from boxship.cluster.scheduler.feeding import PODS, Feed
-from boxship.cluster.scheduler.preemption import Preemption, preempt
+from boxship.cluster.scheduler.preemption import Preemption, preempting
 from boxship.cluster.scheduler.profiles import DEFAULT, Settings
 from boxship.cluster.scheduler.reporting import Reports
 from boxship.cluster.scheduler.shapes import Key, Pod, Shape
@@ -30,6 +30,7 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32  # requests
+EVENTS = 10_000  # that wait to be told, one after the other: pods go first
 AHEAD = 256  # decisions that the API has not heard of yet
 SLICE_SECONDS = 0.002  # of deciding, before others have their turn
 TELL_AGAIN = 300.0  # seconds after which the same failure is told once more
@@ -57,6 +58,7 @@ class Scheduler:
         self._feed = Feed(client, self.world, self._hinted, self._told)
         self._wake = asyncio.Event()
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._events: asyncio.Queue[Any] = asyncio.Queue(EVENTS)
         self._open = 0  # decisions that the API has not heard of yet
         self._is_full = False  # too many of them: deciding waits
         self._noted: dict[str, tuple[str, float]] = {}
@@ -97,11 +99,16 @@ class Scheduler:
 
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
         tasks.create_task(self._look_again())
+        tasks.create_task(self._speak())
         while True:
             self._wake.clear()
             began = self._time()
             while self._open < AHEAD and (pod := self.waiting.take(self._time())) is not None:
-                self._settle(pod, tasks)
+                try:
+                    await self._settle(pod, tasks)
+                except Exception:
+                    log.exception("cannot decide on pod %s/%s", *pod.key)
+                    self.waiting.pause(pod.uid, self._time())
                 if self._time() - began > SLICE_SECONDS:
                     await asyncio.sleep(0)
                     began = self._time()
@@ -121,20 +128,26 @@ class Scheduler:
                 self.waiting.look_again(self._time())
                 self._wake.set()
 
-    def _settle(self, pod: Pod, tasks: asyncio.TaskGroup) -> None:
+    async def _settle(self, pod: Pod, tasks: asyncio.TaskGroup) -> None:
         profile = self._profiles[pod.shape.profile]
-        try:
-            decision, preemption = self._decided(pod, profile)
-        except Exception:
-            log.exception("cannot decide on pod %s/%s", *pod.key)
-            self.waiting.pause(pod.uid, self._time())
-            return
+        version, known = self.world.version, self._failures.get((pod.shape, pod.nominated))
+        if known is not None and known[0] == version:  # as for one that is like it, a moment ago
+            decision = msgspec.structs.replace(known[1], pod=pod)
+        else:
+            known, decision = None, decide(self.world, pod, profile)
         if decision.node:
             wanted = self._wanted(pod, decision.node)
             self._feed.assume(msgspec.structs.replace(pod, node=decision.node))
             self._start(tasks, self._bind(pod, decision.node, wanted))
             return
-        self.waiting.stick(pod.uid, decision.plugins, self._time())
+        self.waiting.stick(pod.uid, decision.plugins, self._time())  # before others have their turn: no hint is missed
+        preemption = known[2] if known is not None else await self._preempted(decision, profile)
+        if not self.waiting.knows(pod.uid):
+            return
+        if not preemption.node and self.world.version == version:
+            if len(self._failures) >= DECIDED:
+                self._failures.clear()
+            self._failures[pod.shape, pod.nominated] = (version, decision, preemption)
         if preemption.node:
             for other in self._outranked(pod, preemption.node):
                 self._start(tasks, self._reports.not_nominated(other))
@@ -143,24 +156,19 @@ class Scheduler:
             self.world.nominate(None, pod.uid)
         self._start(tasks, self._report(pod, decision, preemption))
 
-    def _decided(self, pod: Pod, profile: Profile) -> tuple[Decision, Preemption]:
-        """Pods that are alike get the same answer as long as nothing has changed."""
-        key = (pod.shape, pod.nominated)
-        known = self._failures.get(key)
-        if known is not None and known[0] == self.world.version:
-            return msgspec.structs.replace(known[1], pod=pod), known[2]
-        decision = decide(self.world, pod, profile)
-        preemption = Preemption()
-        if decision.node:
-            return decision, preemption
-        if profile.preempts and decision.nodes:
-            budgets = [budget for _, budget in self._feed.budgets.items() if budget is not None]
-            preemption = preempt(self.world, decision, profile, budgets)
-        if not preemption.node:
-            if len(self._failures) >= DECIDED:
-                self._failures.clear()
-            self._failures[key] = (self.world.version, decision, preemption)
-        return decision, preemption
+    async def _preempted(self, decision: Decision, profile: Profile) -> Preemption:
+        """Whether others should go for it; with pauses, as this may take long."""
+        if not profile.preempts or not decision.nodes:
+            return Preemption()
+        budgets = [budget for _, budget in self._feed.budgets.items() if budget is not None]
+        began = self._time()
+        for found in preempting(self.world, decision, profile, budgets):
+            if found is not None:
+                return found
+            if self._time() - began > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                began = self._time()
+        return Preemption()
 
     def _wanted(self, pod: Pod, node: str) -> dict[Key, str]:
         """What the pod's claims need there; taken in the snapshot at once."""
@@ -221,9 +229,8 @@ class Scheduler:
             self._not_bound(pod, error)
             return
         self._drop(pod.uid)
-        async with self._room:
-            note = f"Successfully assigned {namespace}/{name} to {node}"
-            await self._reports.event(pod, "Normal", "Scheduled", "Binding", note, pod.shape.profile)
+        note = f"Successfully assigned {namespace}/{name} to {node}"
+        self._say(pod, "Normal", "Scheduled", "Binding", note, pod.shape.profile)
 
     async def _waiting_apart(self, part: Coroutine[Any, Any, None]) -> None:
         """What waits for others keeps nobody from deciding."""
@@ -262,8 +269,7 @@ class Scheduler:
                 if len(self._noted) >= TOLD:
                     self._noted.clear()
                 self._noted[pod.uid] = (message, self._time())
-                by = pod.shape.profile
-                await self._reports.event(pod, "Warning", "FailedScheduling", "Scheduling", message, by)
+                self._say(pod, "Warning", "FailedScheduling", "Scheduling", message, pod.shape.profile)
 
     async def _evict(self, victim: Pod, pod: Pod, node: str) -> None:
         if victim.deleting:
@@ -276,7 +282,22 @@ class Scheduler:
                 raise
             return
         note = f"Preempted by pod {pod.uid} on node {node}"
-        await self._reports.event(victim, "Normal", "Preempted", "Preempting", note, pod.shape.profile)
+        self._say(victim, "Normal", "Preempted", "Preempting", note, pod.shape.profile)
+
+    def _say(self, *event: Any) -> None:
+        """Tell people, when there is time for it; what is too much is not told."""
+        if not self._events.full():
+            self._events.put_nowait(event)
+
+    async def _speak(self) -> None:
+        while True:
+            event = await self._events.get()
+            try:
+                await self._reports.event(*event)
+            except BoxshipError as error:
+                log.warning("cannot tell of pod %s/%s: %s", *event[0].key, error)
+            except Exception:
+                log.exception("cannot tell of pod %s/%s", *event[0].key)
 
     @staticmethod
     def _time() -> float:

@@ -41,8 +41,8 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def pods(self) -> list[Pod]:
-        return [seat.pod for seat in self._seats.values()]
+    def knows(self, uid: str) -> bool:
+        return uid in self._seats
 
     def counts(self) -> dict[str, int]:
         """How many are in each state."""
