@@ -15,18 +15,3 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time(), UTC)
-
-
-def stamp(now: datetime) -> str:
-    """As metav1.Time is written: RFC 3339 in UTC, whole seconds."""
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def stamp_micro(now: datetime) -> str:
-    """As metav1.MicroTime is written."""
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def moment(text: str) -> datetime:
-    """The time that a stamp names. Raises ValueError."""
-    return datetime.fromisoformat(text).astimezone(UTC)

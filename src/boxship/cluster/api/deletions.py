@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from boxship.cluster.api.clock import moment, stamp
 from boxship.cluster.api.request import Options
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure, conflict
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.rules import Rules
+from boxship.cluster.objects.times import moment, stamp
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"

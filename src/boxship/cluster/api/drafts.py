@@ -15,7 +15,7 @@ import msgspec
 from boxship.cluster.api.admission import Attributes, Plugin
 from boxship.cluster.api.catalog import Catalog, Definition, Read
 from boxship.cluster.api.checks import check_kind, check_place, check_same_place, differ, drop_double_owners, name_in
-from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.documents import read_object
 from boxship.cluster.api.request import Request
 from boxship.cluster.api.storage import key_of
@@ -25,6 +25,7 @@ from boxship.cluster.objects.failure import Cause, bad_request, conflict, intern
 from boxship.cluster.objects.kinds.checking import Enough
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
 from boxship.cluster.objects.schema.types import Type
+from boxship.cluster.objects.times import stamp
 from boxship.store import Entry, Operation
 
 MANAGER_LIMIT = 128  # characters of a field manager's name

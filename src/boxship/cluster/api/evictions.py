@@ -10,7 +10,6 @@ import msgspec
 
 from boxship.cluster.api.admission import Lookup
 from boxship.cluster.api.catalog import Catalog
-from boxship.cluster.api.clock import stamp
 from boxship.cluster.api.deleting import Deleting
 from boxship.cluster.api.drafts import Chain, Steps, Way, status
 from boxship.cluster.api.request import Answer, Options, Request
@@ -30,6 +29,7 @@ from boxship.cluster.objects.kinds.core_pod_updates import validate_binding
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.rules import accept_both, keep_both
 from boxship.cluster.objects.selectors import of_object
+from boxship.cluster.objects.times import stamp
 
 DISRUPTED_LIMIT = 2000  # pods that a budget remembers
 RETRY_AFTER = 10  # seconds

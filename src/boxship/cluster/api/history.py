@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.api.catalog import Catalog
-from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.differences import operations, told
 from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.storage import ROOT, Storage, decode, key_of, place_of, prefix_of
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import bad_request, expired
 from boxship.cluster.objects.resource import Resource
+from boxship.cluster.objects.times import stamp
 from boxship.store import Change, Compacted, Entry
 
 CHANGES_LIMIT = 1000  # told at once, the newest

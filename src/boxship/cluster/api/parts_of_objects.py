@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from boxship.cluster.api import documents, patching
 from boxship.cluster.api.catalog import Catalog, Definition
-from boxship.cluster.api.clock import stamp
 from boxship.cluster.api.drafts import CERTIFICATE_REQUESTS, Steps, Way, status, whole
 from boxship.cluster.api.reading import Reading
 from boxship.cluster.api.request import Answer, Request
@@ -21,6 +20,7 @@ from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES as OF_PO
 from boxship.cluster.objects.rules import accept_both
 from boxship.cluster.objects.scale import BUILT_IN, apply_scale, scale_causes, scale_of
 from boxship.cluster.objects.tables import table_of
+from boxship.cluster.objects.times import stamp
 from boxship.store import Entry
 
 SCALE_VERSION = "autoscaling/v1"

@@ -10,10 +10,11 @@ import random
 import uuid
 from collections.abc import Iterable, Sequence
 
-from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.storage import ROOT, encode
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, Failure, internal, invalid
+from boxship.cluster.objects.times import stamp
 from boxship.store import Delete, Operation, Put, Store
 
 IP_KEY = f"{ROOT}ipaddresses/"

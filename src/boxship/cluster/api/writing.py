@@ -11,7 +11,6 @@ from boxship.cluster.api import documents, patching
 from boxship.cluster.api.attempts import ATTEMPTS, Attempts
 from boxship.cluster.api.catalog import Catalog, Definition
 from boxship.cluster.api.checks import same
-from boxship.cluster.api.clock import stamp
 from boxship.cluster.api.commits import Commits, Lost
 from boxship.cluster.api.drafts import Draft, Steps, Way, check_version, manager_of, whole
 from boxship.cluster.api.reading import Reading
@@ -21,6 +20,7 @@ from boxship.cluster.api.views import Views
 from boxship.cluster.objects import Object, apply
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure, Unreadable, already_exists, conflict, not_found
+from boxship.cluster.objects.times import stamp
 from boxship.store import Entry, Operation
 
 NAME_ATTEMPTS = 8  # times that a name is generated

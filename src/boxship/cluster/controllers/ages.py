@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from boxship.cluster.access import Client
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.times import moment
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.runner import Again
@@ -121,6 +122,6 @@ def expiry_of(secret: Object) -> datetime.datetime | None:
 
 def _moment(text: str | None) -> datetime.datetime | None:
     try:
-        return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC) if text else None
+        return moment(text) if text else None
     except ValueError:
         return None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from boxship.cluster.access import Client
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.times import moment, stamp
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.runner import Again
@@ -118,7 +119,7 @@ class CertificateRequests:
             "status": "True",
             "reason": reason,
             "message": message,
-            "lastUpdateTime": self._now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastUpdateTime": stamp(self._now()),
         }
 
     def _changed(self, key: Key, old: Object | None, new: Object | None) -> None:
@@ -186,6 +187,6 @@ def end_of(request: Object) -> datetime.datetime:
 
 def _moment(text: str) -> datetime.datetime:
     try:
-        return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+        return moment(text)
     except ValueError:
         return datetime.datetime.fromtimestamp(0, datetime.UTC)

@@ -16,10 +16,12 @@ from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
 from boxship.cluster.controllers.flows import LEVELS, SCHEMAS, FlowSchemas
 from boxship.cluster.controllers.garbage.collector import GarbageCollector
 from boxship.cluster.controllers.namespaces import Namespaces
+from boxship.cluster.controllers.protection import protections
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
 from boxship.cluster.controllers.quotas import ResourceQuotas
 from boxship.cluster.controllers.tokens import TYPE, Sign, TokenSecrets, uid_only
 from boxship.cluster.controllers.workloads.starting import make_workloads
+from boxship.cluster.objects.times import stamp
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller, Runner
 from boxship.pki.certificates import Issuer
@@ -61,6 +63,7 @@ def make_runner(means: Means) -> Runner:
         CertificateRequests(client_of(CertificateRequests.name), Cache(own, REQUESTS), means.issuer, now),
         TokenAges(client_of(TokenAges.name), Cache(own, "v1/secrets", fields=f"type={TOKEN_TYPE}"), now),
         FlowSchemas(client_of(FlowSchemas.name), Cache(own, SCHEMAS), Cache(own, LEVELS, keep=bool), stamp_now),
+        *protections(client_of, own),
         events,
         quotas,
         collector,
@@ -76,4 +79,4 @@ def now() -> datetime:
 
 def stamp_now() -> str:
     """The time as metav1.Time is written."""
-    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    return stamp(now())

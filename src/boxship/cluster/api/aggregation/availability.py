@@ -12,10 +12,11 @@ from boxship.cluster.api.aggregation.discovery import Joined
 from boxship.cluster.api.aggregation.forwarding import Forwarding
 from boxship.cluster.api.aggregation.services import AUTOMANAGED, GROUP, RESOURCE, Elsewhere, Services
 from boxship.cluster.api.catalog import Catalog
-from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import GROUP_VERSIONS
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.times import stamp
 
 log = logging.getLogger("boxship.kube")
 

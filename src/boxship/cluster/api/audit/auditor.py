@@ -11,10 +11,11 @@ import msgspec
 from boxship.cluster.api.audit.events import Facts, event_of, read_json
 from boxship.cluster.api.audit.journal import Journal
 from boxship.cluster.api.audit.policy import COMPLETE, RECEIVED, STARTED, Level, Policy, user_seen
-from boxship.cluster.api.clock import Clock, stamp_micro
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.gate import Visit
 from boxship.cluster.api.request import Answer, Ask, Body, Request
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.times import stamp_micro
 from boxship.errors import BoxshipError
 
 log = logging.getLogger(__name__)

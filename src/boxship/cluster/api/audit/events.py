@@ -9,9 +9,9 @@ import msgspec
 
 from boxship.cluster.api.audit.policy import Decided, Level
 from boxship.cluster.api.authorization.reviews import user_object
-from boxship.cluster.api.clock import stamp_micro
 from boxship.cluster.api.request import Ask, Body, User
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.times import stamp_micro
 
 BODY_LIMIT = 1 << 20  # bytes of an object that are told; a larger one is left out
 ReadBody = Callable[[Body], Any]

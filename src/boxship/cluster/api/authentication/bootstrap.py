@@ -8,8 +8,9 @@ from datetime import datetime
 
 from boxship.cluster.api.admission import Lookup
 from boxship.cluster.api.authentication.tokens import text_in
-from boxship.cluster.api.clock import Clock, moment
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.request import User
+from boxship.cluster.objects.times import moment
 
 TYPE = "bootstrap.kubernetes.io/token"
 NAMESPACE = "kube-system"

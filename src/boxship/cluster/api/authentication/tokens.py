@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.api.admission import Lookup
-from boxship.cluster.api.clock import Clock, moment, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.request import User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import built_in
 from boxship.cluster.objects.failure import bad_request, conflict, not_found, unauthorized
+from boxship.cluster.objects.times import moment, stamp
 from boxship.errors import Unauthenticated
 from boxship.pki.cluster_tokens import TokenKeys
 

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from boxship.cluster.access import Client
 from boxship.cluster.api.bootstrap.objects import Site
 from boxship.cluster.api.bootstrap.start import set_addresses
-from boxship.cluster.api.clock import Clock, moment, stamp_micro
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.times import moment, stamp_micro
 from boxship.errors import BoxshipError
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from boxship.cluster.api.authorization.rules import missing, rules_of
 from boxship.cluster.api.bootstrap import controllers, flows, objects, roles
 from boxship.cluster.api.bootstrap.objects import Site
 from boxship.cluster.api.bootstrap.writing import AUTOUPDATE
-from boxship.cluster.api.clock import stamp
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.times import stamp
 
 SLICES = "discovery.k8s.io/v1/endpointslices"
 AT_ONCE = 16  # writes

@@ -16,7 +16,7 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.api.admission import Lookup
 from boxship.cluster.api.catalog import Catalog, Convert
-from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.custom.conversion import Converter
 from boxship.cluster.api.custom.definitions import Served, serve
 from boxship.cluster.api.custom.names import is_established, judged, neighbours
@@ -26,6 +26,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.types import Type
+from boxship.cluster.objects.times import stamp
 from boxship.errors import BoxshipError
 from boxship.store import Compacted, Entry
 from boxship.transport.client import HttpClient

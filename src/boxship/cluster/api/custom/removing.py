@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from boxship.cluster.access import Client
 from boxship.cluster.api.catalog import Catalog
-from boxship.cluster.api.clock import Clock, stamp
+from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.custom.names import put
 from boxship.cluster.api.storage import ROOT, Storage, place_of
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.kinds.apiextensions import CLEANUP
 from boxship.cluster.objects.resource import Resource
+from boxship.cluster.objects.times import stamp
 from boxship.store import Delete
 
 DEFINITIONS = "apiextensions.k8s.io/v1/customresourcedefinitions"
