@@ -396,8 +396,8 @@ def test_what_becomes_atomic_is_owned_as_a_whole() -> None:
 def test_long_lists_are_merged_in_time() -> None:
     items = [{"key": f"k{number}", "value": "a"} for number in range(5_000)]
     live = updated(None, thing(items=items, set=[f"s{number}" for number in range(5_000)]))
-    started = time.monotonic()
+    started = time.process_time()
     merged = applied(live, {"items": [{"key": f"k{number}", "count": 1} for number in reversed(range(5_000))]}, at=1)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert [item["key"] for item in merged["spec"]["items"]] == [item["key"] for item in reversed(items)]
     assert merged["spec"]["items"][0] == {"key": "k4999", "value": "a", "count": 1}

@@ -208,7 +208,7 @@ def test_a_warm_decision_takes_no_time(known: Roles) -> None:
         bind(known, "RoleBinding", f"n{index}", "ClusterRole", "reader", {"kind": "User", "name": f"u{index}"})
     ask = Ask(JANE, "get", resource="pods", namespace="default")
     known.allows(ask)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(1000):
         known.allows(ask)
-    assert (time.perf_counter() - begin) / 1000 < 20e-6
+    assert (time.process_time() - begin) / 1000 < 20e-6

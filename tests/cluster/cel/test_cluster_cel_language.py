@@ -171,13 +171,13 @@ HUNGRY = [
 
 @pytest.mark.parametrize("text", HUNGRY)
 def test_no_expression_takes_for_ever(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     program = compile(text, VARIABLES)
     try:
         evaluate(program, {"self": VALUE, "any": None}, budget=100_000)
     except Failed as failed:
         assert "cost limit exceeded" in str(failed) or "longer than" in str(failed)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 WORDS = st.sampled_from(
@@ -219,8 +219,8 @@ def test_arithmetic_is_exact_or_fails(one: int, other: int) -> None:
 def test_rules_are_fast_enough() -> None:
     text = "self.replicas <= 5 && self.names.all(x, x.size() < 10) && self.name.matches('^a.*')"
     program = compile(text, VARIABLES)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(200):
         evaluate(program, {"self": VALUE})
-    assert (time.perf_counter() - started) / 200 < 0.002
+    assert (time.process_time() - started) / 200 < 0.002
     assert environment.BUDGET >= 100_000

@@ -224,9 +224,9 @@ def test_patterns_are_read_as_go_reads_them(pattern: str, fits: str, does_not: s
 
 
 def test_no_pattern_takes_long() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert not compiled("^(a|aa|a*)*$").search("a" * 50_000 + "b")
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", r"\p{Wrong}", "a**", "x" * 20_000, "(" * 5000])

@@ -347,8 +347,8 @@ def test_long_lists_take_no_longer_than_they_are() -> None:
         "spec": {"containers": [{**item, "image": "b"} for item in reversed(many)]},
     }
     patch["spec"]["containers"] += [{"name": f"c{number}", "$patch": "delete"} for number in range(0, 20_000, 2)]
-    started = time.monotonic()
+    started = time.process_time()
     after = strategic(before, patch, pod_type())
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
     assert after["metadata"]["finalizers"] == ["f0"]
     assert {item["image"] for item in after["spec"]["containers"]} == {"b"}
