@@ -74,7 +74,12 @@ def test_quick_yaml_is_read_as_what_was_written() -> None:
 
 def a_list(count: int) -> tuple[dict[str, object], list[bytes]]:
     items = [{"metadata": {"name": f"n{number}", "labels": {"a": "[1]\n  ]\n}"}}} for number in range(count)]
-    whole = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": items}
+    whole: dict[str, object] = {
+        "kind": "PodList",
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": "7"},
+        "items": items,
+    }
     head = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":['
     encoded = [msgspec.json.encode(item) for item in items]
     middle = count // 3
