@@ -198,6 +198,11 @@ RULES: dict[str, tuple[RuleObject, ...]] = {
     ),
     "ttl-after-finished-controller": (may("delete get list watch", "batch", "jobs"), EVENTS),
     "ttl-controller": (may("list patch update watch", "", "nodes"), EVENTS),
+    "vac-protection-controller": (
+        may("get list update watch", "storage.k8s.io", "volumeattributesclasses"),
+        may(READ, "", "persistentvolumeclaims persistentvolumes"),
+        EVENTS,
+    ),
     "validatingadmissionpolicy-status-controller": (
         may(READ, "admissionregistration.k8s.io", "validatingadmissionpolicies"),
         may("get patch update", "admissionregistration.k8s.io", "validatingadmissionpolicies/status"),
