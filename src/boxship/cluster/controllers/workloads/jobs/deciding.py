@@ -163,7 +163,8 @@ def backoff(spec: Object, pods: Sequence[Pod], now: float) -> float:
 
 
 def _ended(pod: Pod, now: float) -> float:
-    return min(pod.finished or pod.deleted or pod.created, now)
+    ended = pod.finished if pod.is_done else pod.deleted
+    return min(ended or pod.deleted or pod.created, now)
 
 
 def make_pod(job: Object, new: New) -> Object:

@@ -13,9 +13,9 @@ from boxship.cluster.reconcile.runner import Again
 
 
 class Leftovers:
-    """A part of the job controller, with a queue of pods."""
+    """A part of the job controller, acting as its account, with a queue of pods."""
 
-    name = "job-controller"
+    name = "job-controller-leftovers"
     workers = 2
 
     def __init__(self, client: Client, jobs: Cache, pods: Cache) -> None:
