@@ -7,6 +7,7 @@ import pytest
 from cluster_admission_kit import ALICE, Known, named, pod, resource_at, write
 
 from boxship.cluster.api.admission.policies.checking import PolicyExpressions, type_warnings
+from boxship.cluster.api.admission.policies.compiled import Shelf
 from boxship.cluster.api.admission.policies.conditions import MatchConditions
 from boxship.cluster.api.admission.policies.mutating import MutatingAdmissionPolicy
 from boxship.cluster.api.admission.policies.requests import Requests
@@ -365,3 +366,12 @@ async def test_long_work_is_done_beside_and_ends() -> None:
     endless = holds.replace("a + b >= 0", "object.many.numbers.all(c, object.many.numbers.all(d, a + b + c + d >= 0))")
     got = await refusal(bound(policy(endless)), write("v1/pods", made))
     assert "operation cancelled: actual cost limit exceeded" in got
+
+
+def test_a_policy_is_compiled_once_a_version() -> None:
+    shelf = Shelf()
+    made = policy("true")
+    made["metadata"]["resourceVersion"] = "5"
+    first = shelf.policy(made)
+    assert shelf.policy(msgspec.json.decode(msgspec.json.encode(made))) is first
+    assert shelf.policy({**made, "metadata": {**made["metadata"], "resourceVersion": "6"}}) is not first

@@ -4,6 +4,8 @@ protection finalizers, runtime classes.
 Each is named as the original's ("Admission Controllers Reference"); none refuses what the original accepts.
 """
 
+from collections.abc import Sequence
+
 from boxship.cluster.api.admission import Attributes, Lookup
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import forbidden
@@ -126,8 +128,7 @@ class DefaultIngressClass(Passive):
             ingress["spec"]["ingressClassName"] = found[0]["metadata"]["name"]
 
 
-def _newest_default(classes: object, annotation: str) -> list[Object]:
-    assert isinstance(classes, (list, tuple))
+def _newest_default(classes: Sequence[Object], annotation: str) -> list[Object]:
     marked = [entry for entry in classes if entry["metadata"].get("annotations", {}).get(annotation) == "true"]
     marked.sort(key=lambda entry: entry["metadata"]["name"])
     return sorted(marked, key=lambda entry: str(entry["metadata"].get("creationTimestamp", "")), reverse=True)

@@ -143,8 +143,14 @@ def compile_policy(object: Object, report: Report | None = None, declared: Mappi
     return Policy(name, object, conditions, variables, validations, audits, mutations, errors[0] if errors else "")
 
 
+def _is_same(one: Object, other: Object) -> bool:
+    version = one["metadata"].get("resourceVersion")
+    return one is other or (version is not None and version == other["metadata"].get("resourceVersion"))
+
+
 class Shelf:
-    """Compiled policies, by name; looked up with the stored object, which is the same one until it changes."""
+    """Compiled policies, by name, until the stored object changes. Whoever looks objects up may decode one again at any
+    time, so it is known by its version."""
 
     def __init__(self) -> None:
         self._policies: dict[str, Policy] = {}
@@ -152,7 +158,7 @@ class Shelf:
     def policy(self, object: Object) -> Policy:
         name = str(object["metadata"]["name"])
         known = self._policies.get(name)
-        if known is None or known.object is not object:
+        if known is None or not _is_same(known.object, object):
             known = self._policies[name] = compile_policy(object)
         return known
 
