@@ -131,8 +131,12 @@ def test_the_smallest_role_that_would_help_comes_first(known: Roles) -> None:
     known.tell(
         "ClusterRole", "", "system:pods", {"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}
     )
+    watching = {"rules": [{"verbs": ["get", "watch"], "apiGroups": [""], "resources": ["pods", "nodes"]}]}
+    known.tell("ClusterRole", "", "system:controller:watcher", watching)
     found = known.roles_allowing(Ask(JANE, "get", resource="pods", namespace="default"))
     assert [place[2] for place in found] == ["reader", "all", "system:pods"]
+    known.tell("ClusterRole", "", "all", None)
+    assert [place[2] for place in known.roles_allowing(Ask(JANE, "get", resource="nodes"))][-1].endswith("watcher")
     assert breadth(EVERYTHING) > breadth([rule("get", "", "pods")])
 
 

@@ -17,6 +17,7 @@ GROUP = "rbac.authorization.k8s.io"
 REMEMBERED = 20_000  # answers
 Place = tuple[str, str, str]  # kind, namespace, name
 NO_NAMES: dict[str, str] = {}
+OF_CONTROLLERS = "system:controller:"
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -108,7 +109,8 @@ class Roles:
         return self._rules.get(place)
 
     def roles_allowing(self, ask: Ask) -> list[Place]:
-        """Roles that would allow what is asked, if they were bound: the smallest first."""
+        """Roles that would allow what is asked, if they were bound: the smallest first. Those of controllers, which
+        nobody else should be given, only where there is no other."""
         resource = f"{ask.resource}/{ask.subresource}" if ask.subresource else ask.resource
         found = []
         for place, rules in self._rules.items():
@@ -116,7 +118,8 @@ class Roles:
                 continue
             if any(_allows(rule, ask, resource) for rule in rules):
                 found.append((place[2].startswith("system:"), breadth(rules), place))
-        return [place for _, _, place in sorted(found)]
+        places = [place for _, _, place in sorted(found)]
+        return [place for place in places if not place[2].startswith(OF_CONTROLLERS)] or places
 
     def missing_role(self, user: User, namespace: str) -> list[str]:
         """What the bindings of a user name and does not exist, as messages tell it."""
