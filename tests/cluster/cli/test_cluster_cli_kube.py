@@ -89,7 +89,7 @@ def test_apply_and_get(control: Control) -> None:
 def test_describe(control: Control) -> None:
     text = boxship(control, "describe", "deploy/web", "-n", "shop").stdout
     assert text.startswith("Name:          web\nNamespace:     shop\nLabels:        app=web\n")
-    assert "  Replicas:  2\n" in text and text.rstrip().endswith("Events:        <none>")
+    assert "  Replicas:  2\n" in text and "\nEvents:" in text
     control.request("POST", "/api/v1/namespaces/shop/secrets", {"metadata": {"name": "s"}, "data": {"k": "c2VjcmV0"}})
     secret = boxship(control, "describe", "secret", "s", "-n", "shop").stdout
     assert "k:  6 bytes" in secret and "c2VjcmV0" not in secret
