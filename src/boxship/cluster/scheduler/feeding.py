@@ -64,6 +64,11 @@ class Feed:
             self._world.remove_pod(uid)
             self._hinted(frozenset([hints.FIT, hints.PORTS, hints.SPREAD, hints.NEIGHBOURS, hints.RESTRICTIONS]))
 
+    def confirm(self, pod: Pod) -> None:
+        """It has become true, as the API says."""
+        self._assumed.pop(pod.uid, None)
+        self._world.put_pod(pod)
+
     def is_assumed(self, uid: str) -> bool:
         return uid in self._assumed
 

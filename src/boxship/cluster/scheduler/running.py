@@ -18,12 +18,13 @@ from boxship.cluster.objects.failure import Failure
 from boxship.cluster.scheduler import claiming
 from boxship.cluster.scheduler.claiming import Claiming
 from boxship.cluster.scheduler.deciding import Decision, Profile, decide
+from boxship.cluster.scheduler.explaining import Explanation, explain
 from boxship.cluster.scheduler.feeding import PODS, Feed
 from boxship.cluster.scheduler.preemption import Preemption, preempting
 from boxship.cluster.scheduler.profiles import DEFAULT, Settings
 from boxship.cluster.scheduler.reporting import Reports
-from boxship.cluster.scheduler.shapes import Key, Pod, Shape
-from boxship.cluster.scheduler.waiting import FORGOTTEN, Waiting
+from boxship.cluster.scheduler.shapes import Key, Pod, Shape, pod_of
+from boxship.cluster.scheduler.waiting import FIRST_PAUSE, FORGOTTEN, LONGEST_PAUSE, Waiting
 from boxship.cluster.scheduler.world import World
 from boxship.errors import BoxshipError
 
@@ -94,6 +95,15 @@ class Scheduler:
         self.waiting.hint(plugins, self._time())
         self._claiming.heard()
         self._wake.set()
+
+    def explain(self, namespace: str, name: str) -> Explanation | None:
+        """Why a pod is where it is, or nowhere; None: there is no such pod, or it is another scheduler's."""
+        pod = self._feed.pods.get((namespace, name))
+        profile = None if pod is None else self._profiles.get(pod.shape.profile)
+        if pod is None or profile is None:
+            return None
+        budgets = [budget for _, budget in self._feed.budgets.items() if budget is not None]
+        return explain(self.world, pod, profile, budgets)
 
     # Decisions.
 
@@ -226,7 +236,7 @@ class Scheduler:
             async with self._room:
                 await self._client.create(PODS, namespace, binding, subresource="binding")
         except Exception as error:
-            self._not_bound(pod, error)
+            await self._not_bound(pod, error)
             return
         self._drop(pod.uid)
         note = f"Successfully assigned {namespace}/{name} to {node}"
@@ -240,17 +250,32 @@ class Scheduler:
         finally:
             self._open += 1
 
-    def _not_bound(self, pod: Pod, error: Exception) -> None:
-        """Another time, unless somebody was faster."""
-        self._feed.forget(pod.uid)
-        known = self._feed.pods.get(pod.key)
-        if (isinstance(error, Failure) and error.reason == "NotFound") or known is None or known.uid != pod.uid:
+    async def _not_bound(self, pod: Pod, error: Exception) -> None:
+        """Another time, unless it was bound all the same. Until that is known it counts as placed."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                found = pod_of(await self._client.get(PODS, *pod.key))
+                break
+            except Failure as failure:
+                if failure.reason == "NotFound":
+                    found = None
+                    break
+            except BoxshipError:
+                pass
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        if found is not None and found.uid == pod.uid and found.node:
+            self._feed.confirm(found)
             self._drop(pod.uid)
             return
-        if known.is_waiting:
-            log.warning("cannot bind pod %s/%s: %s", *pod.key, error, exc_info=not isinstance(error, BoxshipError))
-            self.waiting.pause(pod.uid, self._time())
-            self._wake.set()
+        self._feed.forget(pod.uid)
+        if found is None or found.uid != pod.uid:
+            self._drop(pod.uid)
+            return
+        log.warning("cannot bind pod %s/%s: %s", *pod.key, error, exc_info=not isinstance(error, BoxshipError))
+        self.waiting.pause(pod.uid, self._time())
+        self._wake.set()
 
     async def _report(self, pod: Pod, decision: Decision, preemption: Preemption) -> None:
         message = " ".join(part for part in (decision.message, preemption.message) if part)
