@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import json
 import logging
@@ -16,13 +15,12 @@ from pathlib import Path
 from boxship import __version__
 from boxship.errors import BoxshipError
 from boxship.main.control_options import ControlOptions, parse_arguments
+from boxship.sys.allocator import give_back_memory
 from boxship.main.holding import alone
 
 logger = logging.getLogger("boxship-control")
 
 PID_FILE = "boxship-control.pid"
-M_MMAP_THRESHOLD = -3  # malloc.h
-LARGE_BLOCK = 128 * 1024  # bytes from which on a block is mapped by itself
 # New objects before the collector looks at the young ones; how often that before it looks at the middle-aged, and at
 # all. The last takes a second where 10,000 pods are remembered, and finds next to nothing: cycles die young here.
 COLLECT_AFTER = (10_000, 10, 1000)
@@ -48,7 +46,7 @@ def run() -> None:
         )
         data, run_root = Path(options.data_root), Path(options.run_root)
         _allow_many_files()
-        _give_back_memory()
+        give_back_memory()
         for folder, mode in ((data, 0o700), (run_root, 0o711)):
             folder.mkdir(parents=True, exist_ok=True, mode=mode)
         with alone(data, "boxship-control"), alone(run_root, "boxship-control"), _process_id(run_root / PID_FILE):
@@ -71,13 +69,6 @@ def _allow_many_files() -> None:
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _give_back_memory() -> None:
-    """Let glibc return the pieces of long lists to the machine. By itself it soon keeps blocks of their size in a heap
-    that never shrinks: 200 clients that list 5,000 pods at once left 3 GB behind."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _flat(group: BaseException | None) -> Iterator[BaseException]:
