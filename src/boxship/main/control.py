@@ -15,8 +15,8 @@ from pathlib import Path
 from boxship import __version__
 from boxship.errors import BoxshipError
 from boxship.main.control_options import ControlOptions, parse_arguments
-from boxship.sys.allocator import give_back_memory
 from boxship.main.holding import alone
+from boxship.sys.allocator import give_back_memory
 
 logger = logging.getLogger("boxship-control")
 
