@@ -40,6 +40,7 @@ from boxship.cluster.api.undoing import Undoing
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import Schemas, load
+from boxship.cluster.scheduler.profiles import Settings
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
 from boxship.doors.kube.metrics import Metrics
@@ -54,7 +55,7 @@ from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_options import ControlOptions, history_seconds
-from boxship.main.control_scheduler import scheduler
+from boxship.main.control_scheduler import scheduler, settings_of
 from boxship.main.control_sealing import seal_again, sealer_by
 from boxship.main.control_store import files_of, handlers
 from boxship.pki.cluster import ClusterAuthority
@@ -91,6 +92,7 @@ class Plane(msgspec.Struct, frozen=True):
     audit: Auditor | None
     customs: Customs
     others: Aggregation
+    scheduling: Settings
     door: Door
     authority: ClusterAuthority
     tokens: TokenIssuer
@@ -192,6 +194,7 @@ def build(
         audit,
         customs,
         others,
+        settings_of(options.scheduler_config),
         door,
         authority,
         tokens,
@@ -215,7 +218,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
         yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
         yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
     if "scheduler" in options.role:
-        yield scheduler(plane.api, plane.catalog, plane.authorizer, options.scheduler_config).run()
+        yield scheduler(plane.api, plane.catalog, plane.authorizer, plane.scheduling).run()
 
 
 def is_shared(options: ControlOptions) -> bool:

@@ -46,8 +46,10 @@ class Feed:
         # Pods come last: what they refer to is there when they are looked at.
         self._follow(source, NODES, node_of, self._node)
         self._follow(source, NAMESPACES, _labels, self._namespace)
-        self._follow(source, CLAIMS, claim_of, self._stored(storage.put_claim))
-        self._follow(source, VOLUMES, volume_of, self._stored(lambda key, new: storage.put_volume(key[1], new)))
+        self._claims = self._follow(source, CLAIMS, claim_of, self._stored(storage.put_claim))
+        self._volumes = self._follow(
+            source, VOLUMES, volume_of, self._stored(lambda key, new: storage.put_volume(key[1], new))
+        )
         self._follow(source, CLASSES, class_of, self._stored(lambda key, new: storage.put_class(key[1], new)))
         for kind, resource in SETS.items():
             self._follow(source, resource, _selected, self._set_of(kind))
@@ -64,6 +66,14 @@ class Feed:
             self._world.remove_pod(uid)
             self._hinted(frozenset([hints.FIT, hints.PORTS, hints.SPREAD, hints.NEIGHBOURS, hints.RESTRICTIONS]))
 
+    def release(self, wanted: Mapping[Key, str]) -> None:
+        """What was assumed of claims and volumes is as the API has it again."""
+        for key, volume in wanted.items():
+            self._world.storage.put_claim(key, self._claims.get(key))
+            if volume:
+                self._world.storage.put_volume(volume, self._volumes.get(("", volume)))
+        self._world.touch()
+
     def confirm(self, pod: Pod) -> None:
         """It has become true, as the API says."""
         self._assumed.pop(pod.uid, None)
@@ -74,10 +84,11 @@ class Feed:
 
     def _follow(
         self, source: Source, resource: str, keep: Callable[[Object], Any], told: Callable[[Key, Any, Any], None]
-    ) -> None:
+    ) -> Cache:
         cache = Cache(source, resource, keep=readable(keep))
         cache.subscribe(told)
         self.caches.append(cache)
+        return cache
 
     def _node(self, key: Key, old: Node | None, new: Node | None) -> None:
         if new is None:

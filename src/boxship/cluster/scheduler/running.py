@@ -236,6 +236,7 @@ class Scheduler:
             async with self._room:
                 await self._client.create(PODS, namespace, binding, subresource="binding")
         except Exception as error:
+            self._feed.release(wanted)
             await self._not_bound(pod, error)
             return
         self._drop(pod.uid)
