@@ -14,6 +14,10 @@ def living(world: World) -> list[Object]:
     return [pod for pod in pods if pod["status"]["phase"] not in ("Succeeded", "Failed")]
 
 
+def is_ready(pod: Object) -> bool:
+    return any(one["status"] == "True" for one in pod["status"].get("conditions") or ())
+
+
 def images(pods: list[Object]) -> set[str]:
     return {pod["spec"]["containers"][0]["image"] for pod in pods}
 
@@ -28,6 +32,8 @@ def test_a_rolling_update_stays_between_its_limits(seed: int) -> None:
 
         def within() -> None:
             assert len(living(world)) <= 7, "more than replicas and maxSurge"
+            ready = [pod for pod in living(world) if is_ready(pod)]
+            assert not begun or len(ready) >= 4, "fewer ready than replicas less maxUnavailable"
             sets = world.api.all("apps/v1/replicasets")
             assert sum(one["spec"]["replicas"] for one in sets) <= 7
 
@@ -36,8 +42,10 @@ def test_a_rolling_update_stays_between_its_limits(seed: int) -> None:
             counts = {status.get(key) for key in ("replicas", "updatedReplicas", "availableReplicas")}
             return counts == {5} and images(living(world)) == {image} and len(living(world)) == 5
 
+        begun = world.kubelets.flaps = False
         world.api.checks.append(within)
         await world.settle(lambda: done("one"), seconds=120, deaths=2)
+        begun = True
         for image in ("two", "three", "one"):
             world.edit("apps/v1/deployments", "a", template=template(image=image))
             await world.settle(lambda image=image: done(image), seconds=300, deaths=2)  # type: ignore[misc]

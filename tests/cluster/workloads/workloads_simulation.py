@@ -7,6 +7,7 @@ import bisect
 import contextlib
 import copy
 import itertools
+import logging
 import random
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -230,6 +231,7 @@ class Kubelets:
     def __init__(self, api: Api, fails: float = 0.0) -> None:
         self.api = api
         self.fails = fails
+        self.flaps = True  # pods that are ready may stop being it
         self.succeeded: set[str] = set()
         self.failed: set[str] = set()
 
@@ -259,7 +261,7 @@ class Kubelets:
             (self.failed if fails else self.succeeded).add(pod["metadata"]["uid"])
             pod["status"] = {"phase": "Failed" if fails else "Succeeded"}
         else:
-            ready = "True" if self.api.chance.random() < 0.8 else "False"
+            ready = "True" if not self.flaps or self.api.chance.random() < 0.8 else "False"
             condition = {"type": "Ready", "status": ready, "lastTransitionTime": stamp(self.api.now())}
             was = (pod["status"].get("conditions") or [{}])[0].get("status")
             if was == ready or (was == "True" and self.api.chance.random() < 0.95):
@@ -302,6 +304,8 @@ class World:
         """Run everything until the condition holds, in virtual seconds; the controllers are killed `deaths` times."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
+        log = logging.getLogger("boxship.cluster.reconcile.runner")
+        log.addHandler(handler := _Noticing(self.api.wrong))
         kubelets = asyncio.create_task(self.kubelets.run())
         controllers = asyncio.create_task(self._controllers())
         try:
@@ -317,12 +321,24 @@ class World:
                     await _end(controllers)
                     controllers = asyncio.create_task(self._controllers())
         finally:
+            log.removeHandler(handler)
             await _end(controllers)
             await _end(kubelets)
 
     async def _controllers(self) -> None:
         made = make_workloads(lambda name: self.api, self.api, self.api.now)
         await Runner(made.controllers, made.parts).run()
+
+
+class _Noticing(logging.Handler):
+    """What controllers did not foresee is wrong, even where they heal."""
+
+    def __init__(self, wrong: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._wrong = wrong
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._wrong.append(f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}")
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

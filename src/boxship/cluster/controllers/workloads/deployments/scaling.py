@@ -46,23 +46,28 @@ def next_of_old(deployment: Object, new: Object | None, old: Sequence[Object]) -
         return []
     everything = [*running, new]
     least = replicas_of(deployment) - limits(deployment)[1]
-    waiting = replicas_of(new) - count([new], "availableReplicas")
+    waiting = replicas_of(new) - _available(new)
     room = total(everything) - least - waiting
     if room <= 0:
         return []
     sizes = {one["metadata"]["uid"]: replicas_of(one) for one in running}
     for one in running:
-        has, available = replicas_of(one), count([one], "availableReplicas")
+        has, available = replicas_of(one), _available(one)
         useless = min(room, max(has - available, 0))
         sizes[one["metadata"]["uid"]] -= useless
         room -= useless
-    spare = count(everything, "availableReplicas") - least
+    spare = sum(map(_available, everything)) - least
     for one in running:
         uid = one["metadata"]["uid"]
         less = min(sizes[uid], max(spare, 0))
         sizes[uid] -= less
         spare -= less
     return [Size(one, sizes[one["metadata"]["uid"]]) for one in running]
+
+
+def _available(one: Object | None) -> int:
+    """A set that was just made smaller may not have counted again: never more than it shall have."""
+    return min(count([one], "availableReplicas"), replicas_of(one))
 
 
 def shared(deployment: Object, new: Object | None, old: Sequence[Object]) -> list[Size]:
