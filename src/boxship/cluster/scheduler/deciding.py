@@ -10,7 +10,7 @@ import msgspec
 from boxship.cluster.scheduler.plugins import FILTERS, SCHEDULING_GATES, SCORES
 from boxship.cluster.scheduler.shapes import Pod
 from boxship.cluster.scheduler.sheets import Sheet, sheet_of
-from boxship.cluster.scheduler.stages import Filter, Rejected, Score, Task, Verdict
+from boxship.cluster.scheduler.stages import Filter, Rejected, Score, Task, Verdict, WhyEach
 from boxship.cluster.scheduler.vectors import ALL, Vector
 from boxship.cluster.scheduler.world import PODS, World
 
@@ -139,10 +139,13 @@ def verdicts_of(task: Task, failed: Sequence[tuple[Filter, Vector]]) -> dict[str
     world = task.world
     found: dict[str, Verdict] = {}
     for plugin, mask in failed:
-        for place in world.kernel.places(mask):
+        places = world.kernel.places(mask)
+        whys = plugin.why_each(task, places) if isinstance(plugin, WhyEach) else None
+        for number, place in enumerate(places):
             name = world.node_at(place).name
             if name not in found:
-                found[name] = _why(task, plugin, place)
+                verdict = plugin.why(task, place) if whys is None else whys[number]
+                found[name] = verdict if verdict.reasons else _why(task, plugin, place)
     return found
 
 
@@ -177,10 +180,7 @@ def _sheet(task: Task, profile: Profile) -> Sheet:
 
 
 def _why(task: Task, plugin: Filter, place: int) -> Verdict:
-    verdict = plugin.why(task, place)
-    if verdict.reasons:
-        return verdict
-    # It fails only beside the pods that the node is kept free for.
+    """Of a place that fails only beside the pods that it is kept free for."""
     with task.world.including(kept_before(task.world, task.pod)):
         return plugin.why(task, place)
 

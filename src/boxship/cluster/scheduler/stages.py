@@ -1,7 +1,7 @@
 """The stages of a decision, as plugins see them: a task (one pod, one snapshot), checks of all nodes at once, ratings
 from 0 to 100. A plugin has a file of its own below plugins/ and a line in the list there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -68,6 +68,14 @@ class Filter(Protocol):
 
     def why(self, task: Task, place: int) -> Verdict:
         """Of a place that does not pass."""
+
+
+@runtime_checkable
+class WhyEach(Filter, Protocol):
+    """One that tells of many places faster than of one after the other."""
+
+    def why_each(self, task: Task, places: Sequence[int]) -> list[Verdict]:
+        """As `why`, for each of these places."""
 
 
 class Score(Protocol):

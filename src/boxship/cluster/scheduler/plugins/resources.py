@@ -5,6 +5,7 @@ Source: kubernetes.io, "Resource Bin Packing", "Scheduler Configuration" (NodeRe
 numbers is the original's.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
@@ -15,6 +16,7 @@ from boxship.cluster.scheduler.world import PODS
 
 LEAST, MOST, RATIO = "LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"
 BOTH = (("cpu", 1), ("memory", 1))
+MARKED = 30  # resources: their marks fit into 64 bits
 
 
 class NodeResourcesFit(msgspec.Struct, frozen=True):
@@ -49,6 +51,26 @@ class NodeResourcesFit(msgspec.Struct, frozen=True):
                 reasons.append(f"Insufficient {resource}")
                 final = final or amount > there
         return Verdict(self.name, tuple(reasons), final)
+
+    def why_each(self, task: Task, places: Sequence[int]) -> list[Verdict]:
+        """Places with the same shortages share a verdict: `marks` has two bits for each resource."""
+        world, kernel = task.world, task.kernel
+        resources = [name for name in task.shape.requests if not self._is_ignored(name)]
+        if len(resources) > MARKED:
+            return [self.why(task, place) for place in places]
+        marks = kernel.choose(world.used(PODS) >= world.allocatable(PODS), 1, 0)
+        for number, resource in enumerate(resources, 1):
+            amount, there = task.shape.requests[resource], world.allocatable(resource)
+            marks = marks + kernel.choose(world.used(resource) + amount > there, 1 << 2 * number, 0)
+            marks = marks + kernel.choose(there < amount, 2 << 2 * number, 0)
+        shared: dict[int, Verdict] = {}
+        found = []
+        for place, mark in zip(places, kernel.take(marks, kernel.of(places)), strict=True):
+            verdict = shared.get(mark)
+            if verdict is None:
+                verdict = shared[mark] = self.why(task, place)
+            found.append(verdict)
+        return found
 
     def rate(self, task: Task, feasible: Vector) -> Vector | None:
         return self.rate_rows(task, ALL)
