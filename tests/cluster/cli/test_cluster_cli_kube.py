@@ -145,7 +145,7 @@ def test_delete_and_errors(control: Control) -> None:
     unnamed = boxship(control, "delete", "cm", "-n", "shop", check=False).stderr
     assert "no name was specified" in unnamed
     wrong = WEB.replace("color: blue", "color: [1]")
-    assert "cannot unmarshal" in boxship(control, "apply", "-f", "-", data=wrong, check=False).stderr
+    assert "expected string, got list" in boxship(control, "apply", "-f", "-", data=wrong, check=False).stderr
     misspelt = WEB.replace("replicas: 2", "replica: 2")
     assert 'did you mean "spec.replicas"' in boxship(control, "apply", "-f", "-", data=misspelt, check=False).stderr
     boxship(control, "delete", "-f", "-", data=WEB)
