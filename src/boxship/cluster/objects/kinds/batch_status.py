@@ -37,7 +37,9 @@ def validate_job_status(new: Object, old: Object) -> Sequence[Cause]:
     _validate_indexes(found, status, spec)
     if (status.get("ready") or 0) > (status.get("active") or 0):
         found.invalid("status.ready", status.get("ready") or 0, "cannot set more ready pods than active")
-    for key in ("failed", "succeeded"):
+    # An indexed job that is made smaller forgets indexes that it no longer has.
+    elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
+    for key in ("failed",) if elastic else ("failed", "succeeded"):
         if (status.get(key) or 0) < (was.get(key) or 0):
             found.invalid(f"status.{key}", status.get(key) or 0, f"cannot decrease the {key} counter")
     return found.causes

@@ -6,7 +6,7 @@ import msgspec
 
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.workloads.claiming import claim
-from boxship.cluster.controllers.workloads.expecting import Expectations
+from boxship.cluster.controllers.workloads.expecting import LONGEST, Expectations
 from boxship.cluster.controllers.workloads.family import Family, Parents, owner_of
 from boxship.cluster.controllers.workloads.making import pod_of
 from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
@@ -20,6 +20,8 @@ from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.runner import Again
+
+PATIENCE = 1.0  # seconds
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -62,6 +64,9 @@ class Replicas:
         if selector.everything:
             return None
         waits = await self._work.waits(key, owner, selector)  # before the pods are looked at, or they may be too old
+        age = LONGEST - waits
+        if waits and age < PATIENCE:
+            return Again(PATIENCE - age)  # a burst is under way: its end is told, and looked at once
         pods: list[Pod] = await claim(self._client, self._kind.resource, PODS, owner, selector, self._pods)
         failure, surplus = None, False
         if not waits and not owner["metadata"].get("deletionTimestamp"):

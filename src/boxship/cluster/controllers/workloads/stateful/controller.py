@@ -165,6 +165,8 @@ class StatefulSets:
         """Labels and claims as they should be: before anything is deleted, since claims may go with a pod."""
         for ordinal, pod in pods.items():
             await self._claims.keep(stateful, pod, ordinal)
+            if pod.phase == "Pending" and not pod.deleted:
+                await self._claims.provide(stateful, ordinal)  # it waits for one that was taken away
             labels = identity.missing_labels(stateful, pod, ordinal)
             if labels and not pod.deleted:
                 patch = {"metadata": {"uid": pod.uid, "resourceVersion": pod.version, "labels": labels}}
