@@ -11,6 +11,7 @@ from boxship.cluster.scheduler.plugins import FILTERS, SCHEDULING_GATES, SCORES
 from boxship.cluster.scheduler.shapes import Pod
 from boxship.cluster.scheduler.sheets import Sheet, sheet_of
 from boxship.cluster.scheduler.stages import Filter, Rejected, Score, Task, Verdict, WhyEach
+from boxship.cluster.scheduler.trials import including
 from boxship.cluster.scheduler.vectors import ALL, Vector
 from boxship.cluster.scheduler.world import PODS, World
 
@@ -98,7 +99,7 @@ def passing(task: Task, profile: Profile, failed: list[tuple[Filter, Vector]] | 
     kept = kept_before(world, task.pod)
     if kept and world.kernel.any(found):
         found = found & world.present  # one of its own: the sheet's changes now
-        with world.including(kept):
+        with including(world, kept):
             found = found & _filtered(task, profile)
             if failed is not None and not world.kernel.any(found):
                 failed += _failed(task, profile.filters)
@@ -181,7 +182,7 @@ def _sheet(task: Task, profile: Profile) -> Sheet:
 
 def _why(task: Task, plugin: Filter, place: int) -> Verdict:
     """Of a place that fails only beside the pods that it is kept free for."""
-    with task.world.including(kept_before(task.world, task.pod)):
+    with including(task.world, kept_before(task.world, task.pod)):
         return plugin.why(task, place)
 
 

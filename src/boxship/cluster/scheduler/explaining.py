@@ -14,6 +14,7 @@ from boxship.cluster.scheduler.preemption import Budget, Preemption, preempt
 from boxship.cluster.scheduler.remedies import remedy_of
 from boxship.cluster.scheduler.shapes import Pod, Shape
 from boxship.cluster.scheduler.stages import Rejected, Task, Verdict
+from boxship.cluster.scheduler.trials import without
 from boxship.cluster.scheduler.vectors import ALL
 from boxship.cluster.scheduler.world import World
 
@@ -60,7 +61,7 @@ def explain(
 ) -> Explanation:
     """As if the pod had no node yet. Of many nodes the best `limit` are looked at closely."""
     known = world.pods.get(pod.uid)
-    with world.without([known] if known else []):
+    with without(world, [known] if known else []):
         fresh = msgspec.structs.replace(pod, node="")
         decision = decide(world, fresh, profile)
         if decision.node:

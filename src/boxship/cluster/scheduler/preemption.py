@@ -12,6 +12,7 @@ from boxship.cluster.objects.selectors import LabelSelector
 from boxship.cluster.scheduler.deciding import Decision, Profile, kept_before, passes, tally
 from boxship.cluster.scheduler.shapes import Pod
 from boxship.cluster.scheduler.stages import Rejected, Task, Verdict
+from boxship.cluster.scheduler.trials import including, without
 from boxship.cluster.scheduler.world import World
 
 PLUGIN = "DefaultPreemption"
@@ -108,7 +109,7 @@ def _victims(task: Task, profile: Profile, place: int, budgets: Sequence[Budget]
     lower = [each for each in world.pods_at[place].values() if each.shape.priority < task.shape.priority]
     if not lower:
         return Verdict(PLUGIN, (NO_VICTIMS,))
-    with world.including(kept_before(world, task.pod)), world.without(lower):
+    with including(world, kept_before(world, task.pod)), without(world, lower):
         try:
             if not passes(task, profile, place):
                 return _still_broken(task, profile, place)

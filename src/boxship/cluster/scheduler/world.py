@@ -5,8 +5,7 @@ Vectors that follow from nodes alone ("columns") and counts of pods ("tallies") 
 for, and afterwards only where something changed. A decision only reads; who carries it out tells the world of it.
 """
 
-import contextlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from boxship.cluster.objects.selectors import LabelSelector
@@ -224,32 +223,6 @@ class World:
             there[kind, key[1]] = selector
         self.sets_version += 1
         self.touch()
-
-    @contextlib.contextmanager
-    def without(self, pods: Iterable[Pod]) -> Iterator[None]:
-        """As if these pods were gone, inside the block."""
-        version, taken = self.version, list(pods)
-        for pod in taken:
-            self.remove_pod(pod.uid)
-        try:
-            yield
-        finally:
-            for pod in taken:
-                self.put_pod(pod)
-            self.version = version
-
-    @contextlib.contextmanager
-    def including(self, pods: Iterable[Pod]) -> Iterator[None]:
-        """As if these pods were where they say, inside the block."""
-        version, added = self.version, list(pods)
-        for pod in added:
-            self.put_pod(pod)
-        try:
-            yield
-        finally:
-            for pod in added:
-                self.remove_pod(pod.uid)
-            self.version = version
 
     def touch(self) -> None:
         """Something has changed; also what is beside: storage, sets."""
