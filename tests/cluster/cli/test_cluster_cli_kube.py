@@ -147,7 +147,7 @@ def test_delete_and_errors(control: Control) -> None:
     wrong = WEB.replace("color: blue", "color: [1]")
     assert "expected string, got list" in boxship(control, "apply", "-f", "-", data=wrong, check=False).stderr
     misspelt = WEB.replace("replicas: 2", "replica: 2")
-    assert 'did you mean "spec.replicas"' in boxship(control, "apply", "-f", "-", data=misspelt, check=False).stderr
+    assert 'did you mean ".spec.replicas"' in boxship(control, "apply", "-f", "-", data=misspelt, check=False).stderr
     boxship(control, "delete", "-f", "-", data=WEB)
     assert control.request("GET", "/api/v1/namespaces/shop").status == 404  # it waited until all of it was gone
 
@@ -203,3 +203,14 @@ def test_history_diff_and_undo(control: Control) -> None:
     assert control.request("GET", f"{maps}/kept").object["data"] == {"color": "blue"}
     assert control.request("GET", f"{maps}/lost").object["data"] == {"a": "b"}
     assert control.request("GET", f"{maps}/extra").status == 404
+
+
+def test_who_is_not_known_hears_nothing_else(control: Control) -> None:
+    for path, headers in (
+        ("/api/v1/pods?limit=x", {}),
+        ("/api/v1/pods", {"Accept": "image/png"}),
+        ("/api/v1/nothing", {}),
+        ("/boxship/history", {}),
+    ):
+        assert control.request("GET", path, headers=headers, client=None).status == 401, path
+        assert control.request("GET", path, headers=headers).status in (200, 400, 404, 406), path

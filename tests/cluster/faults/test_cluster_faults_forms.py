@@ -150,6 +150,8 @@ class PathsOnly:
 async def test_a_role_for_paths_does_not_open_the_history() -> None:
     known = PathsOnly()
     gate = Gate(None, known, known)  # type: ignore[arg-type]  # no resource is asked for
-    await gate.pass_path(Visit("a", "GET", "/metrics", {}), "/metrics")
+    async with gate.pass_path(Visit("a", "GET", "/metrics", {}), "/metrics"):
+        pass
     with pytest.raises(Failure, match="all verbs of all resources"):
-        await gate.pass_path(Visit("a", "GET", "/boxship/history", {}), "/boxship/history", everything=True)
+        async with gate.pass_path(Visit("a", "GET", "/boxship/history", {}), "/boxship/history", everything=True):
+            pass

@@ -61,6 +61,7 @@ class Visit(msgspec.Struct):
     user: User | None = None  # who asks
     acting: User | None = None  # as whom
     decision: Decision | None = None
+    code: int = 200  # of an answer that the door makes without the API
     flow_schema: str = ""
     priority_level: str = ""
 
@@ -115,17 +116,29 @@ class Gate:
         visit.acting = await self._authentication.impersonate(user, visit.headers, self._authorization)
         return visit.acting
 
-    async def pass_path(self, visit: Visit, path: str, *, everything: bool = False) -> None:
-        """A request outside resources, such as "/version". With `everything`, what is asked for tells or changes all
-        that is kept here: a role for the path is not enough. Raises Failure."""
+    @asynccontextmanager
+    async def pass_path(self, visit: Visit, path: str, *, everything: bool = False) -> AsyncIterator[None]:
+        """A request outside resources, such as "/version", is answered inside the block; what came of it is written
+        down at its end. With `everything`, what is asked for tells or changes all that is kept here: a role for the
+        path is not enough. Raises Failure."""
         verb = {"GET": "get", "HEAD": "get"}.get(visit.method, visit.method.lower())
         ask = await self._enter(visit, Ask(user=UNKNOWN, verb=verb, path=path), everything)
-        _complete(self._begin(visit, ask, None), 200, None, None)
+        record = self._begin(visit, ask, None)
+        code = 500
+        try:
+            yield
+            code = visit.code
+        except Failure as refusal:
+            code = refusal.code
+            raise
+        finally:
+            _complete(record, code, None, None)
 
-    async def pass_unknown(self, visit: Visit, ask: Ask) -> None:
-        """A request for a resource that does not exist: whether it would be allowed decides what is told."""
+    async def pass_refused(self, visit: Visit, ask: Ask, code: int) -> None:
+        """A request that the door itself refuses with this code, such as one for a resource that does not exist:
+        whether it would be allowed decides what is told. Raises Failure for who is not known or may not."""
         ask = await self._enter(visit, ask)
-        _complete(self._begin(visit, ask, None), 404, None, None)
+        _complete(self._begin(visit, ask, None), code, None, None)
 
     @asynccontextmanager
     async def let_in(self, visit: Visit, ask: Ask) -> AsyncIterator[User]:

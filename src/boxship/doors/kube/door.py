@@ -105,12 +105,14 @@ class Door:
         if self._passing is not None and elsewhere is not None:
             return await self._passing.reply(elsewhere, visit, request, Ask(user=NOBODY, verb="get", path=path))
         handler = self._site.find(path)
-        await self._gate.pass_path(visit, path, everything=path.startswith(OWN))
-        if handler is None:
-            raise no_such_path()
-        if request.method not in ("GET", "HEAD") and not path.startswith(OWN):
-            raise wrong_method()
-        return await handler(request)
+        async with self._gate.pass_path(visit, path, everything=path.startswith(OWN)):
+            if handler is None:
+                raise no_such_path()
+            if request.method not in ("GET", "HEAD") and not path.startswith(OWN):
+                raise wrong_method()
+            reply = await handler(request)
+            visit.code = reply.status
+            return reply
 
     async def _answer_resource(
         self, visit: Visit, request: Request, target: Target, warnings: list[str], key: Key
@@ -122,16 +124,20 @@ class Door:
                 ask = ask_of(target, watched=is_true(request.query, "watch"))
                 return await self._passing.reply(elsewhere, visit, request, ask)
         if resource is None or not fits(resource, target):
-            await self._gate.pass_unknown(visit, ask_of(target))
+            await self._gate.pass_refused(visit, ask_of(target), 404)
             raise no_such_path()
         verb = target.verb
         if verb == "list" and is_true(request.query, "watch"):
             verb = "watch"
         if not allows(resource, target, verb):
-            await self._gate.pass_unknown(visit, ask_of(target))
+            await self._gate.pass_refused(visit, ask_of(target), 405)
             raise wrong_method()
-        wanted = wanted_by(request, verb)
-        asked = self._read(request, resource, target, verb, wanted, warnings, visit)
+        try:
+            wanted = wanted_by(request, verb)
+            asked = self._read(request, resource, target, verb, wanted, warnings, visit)
+        except Failure as refusal:  # told to those alone who may ask
+            await self._gate.pass_refused(visit, ask_of(target, watched=verb == "watch"), refusal.code)
+            raise
         if verb == "watch":
             return await self._watch(visit, request, asked, key)
         kind = "mutating" if verb in MUTATING else "readOnly"
