@@ -1,4 +1,4 @@
-"""docs/kubernetes.md names every resource that is served, its short names and subresources, and admission in its order."""
+"""docs/kubernetes.md names every served resource with its short names and subresources, and admission in its order."""
 
 import re
 from pathlib import Path
