@@ -70,7 +70,7 @@ def _make_jobs(
     jobs = Family(Cache(own, JOBS))
     client, events = voice(Jobs.name)
     controllers: list[Controller] = [Jobs(client, jobs.cache, pods, events, now)]
-    controllers += [Leftovers(client, jobs.cache, pods.cache), JobAges(client_of(JobAges.name), jobs.cache, now)]
+    controllers += [Leftovers(client, jobs.cache, pods), JobAges(client_of(JobAges.name), jobs.cache, now)]
     client, events = voice(CronJobs.name)
     return [*controllers, CronJobs(client, Cache(own, CRONS), jobs, events, now)]
 

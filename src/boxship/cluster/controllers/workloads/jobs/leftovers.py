@@ -2,6 +2,7 @@
 off, or they would stay for ever."""
 
 from boxship.cluster.access import Client
+from boxship.cluster.controllers.workloads.family import Family
 from boxship.cluster.controllers.workloads.jobs import ending
 from boxship.cluster.controllers.workloads.jobs.controller import CONTROLLER, let_go
 from boxship.cluster.controllers.workloads.jobs.counting import FINALIZER
@@ -18,9 +19,11 @@ class Leftovers:
     name = "job-controller-leftovers"
     workers = 2
 
-    def __init__(self, client: Client, jobs: Cache, pods: Cache) -> None:
+    def __init__(self, client: Client, jobs: Cache, family: Family) -> None:
+        pods = family.cache
         self._client = client
         self._jobs = jobs
+        self._family = family
         self._pods = pods
         self.caches = (jobs, pods)
         self.queue: Queue[Key] = Queue()
@@ -53,6 +56,6 @@ class Leftovers:
         if new is not None and old is not None and ending.is_finished(old):
             return
         uid = (new or old or {}).get("metadata", {}).get("uid")
-        for pod_key, pod in self._pods.items():
-            if pod.controller is not None and pod.controller.uid == uid and FINALIZER in pod.finalizers:
-                self.queue.add(pod_key)
+        for pod in self._family.children(uid or ""):
+            if FINALIZER in pod.finalizers:
+                self.queue.add(pod.key)
