@@ -52,13 +52,15 @@ format: setup ## let ruff rewrite the sources
 types: setup ## mypy, strict
 	@$(BIN)/mypy
 
-bench: setup ## measure this engine beside Docker and Podman, where they are installed
+bench: setup ## measure this engine beside Docker and Podman, where they are installed, and then the Kubernetes API
 	@tools/docker-client.sh
 	@$(BIN)/python -m bench $(BENCH) </dev/null
+	@tools/cluster-peers.sh
+	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
 
 bench-cluster: setup ## measure the Kubernetes API on SQLite and etcd
 	@tools/cluster-peers.sh
-	@$(BIN)/python -m bench.cluster $(BENCH) </dev/null
+	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
 
 bench-peers: setup ## install Docker and Podman for `make bench`, without starting them
 	@tools/bench-peers.sh
