@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from boxship.transport.blocking import Address, Connection, TlsFiles
 
@@ -98,7 +99,10 @@ def run(address: Address, what: str, clients: int, rounds: int) -> tuple[list[fl
         begun = time.perf_counter()
         samples = _work(place, what, groups[0], rounds)
         return samples, len(samples) / (time.perf_counter() - begun)
-    with ProcessPoolExecutor(len(groups)) as pool:
+    # Not forked: a copy of a process in which threads have run may wait for ever for a lock that nobody holds any more.
+    with ProcessPoolExecutor(len(groups), mp_context=get_context("spawn")) as pool:
+        for start in [pool.submit(time.monotonic) for _ in groups]:
+            start.result()  # processes are there before the clock runs
         begun = time.perf_counter()
         parts = [pool.submit(_work, place, what, group, rounds) for group in groups]
         found = [sample for part in parts for sample in part.result()]
