@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=400, help="requests of each client (default 400)")
     parser.add_argument("--watchers", type=int, default=1000)
     parser.add_argument("--changes", type=int, default=500, help="seen by the watchers, 100 a second (default 500)")
-    parser.add_argument("--pods", type=int, action="append", help="how many to list and hold (default 10000, then 100000)")
+    parser.add_argument("--pods", type=int, action="append", help="to list and hold (default 10000, then 100000)")
     parser.add_argument("--json", type=Path, default=Path("build/bench-cluster.json"))
     options = parser.parse_args()
     options.pods = options.pods or [10_000, 100_000]
