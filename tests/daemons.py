@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import socket
@@ -57,6 +58,18 @@ def docker_program() -> str:
         if path and os.access(path, os.X_OK):
             return str(path)
     raise FileNotFoundError("docker: run `make setup` to install the stock client")
+
+
+def kubectl_program() -> str:
+    """The stock client: the machine's own, or the newest that `make test` unpacked under build/kubectl/VERSION/."""
+    own = shutil.which("kubectl")
+    if own is not None:
+        return own
+    unpacked = (PROJECT / "build" / "kubectl").glob("*/kubectl")
+    newest = max(unpacked, key=lambda path: [int(part) for part in re.findall(r"\d+", path.parent.name)], default=None)
+    if newest is None:
+        raise FileNotFoundError("kubectl: run `make test` (tools/cluster-peers.sh) to unpack the stock client")
+    return str(newest)
 
 
 def own_addresses(options: Sequence[str]) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ CLUSTER: dict[str, tuple[set[str], set[str]]] = {
     "node": ({"objects", "access", "reconcile"}, {"engine", "pki", "wire", "transport"}),
     "proxy": ({"objects", "access", "reconcile"}, {"network"}),
     "dns": ({"objects", "access", "reconcile"}, {"wire", "transport"}),
+    "ingress": ({"objects", "access", "reconcile"}, {"pki", "transport"}),
 }
 
 # Parts that one room alone may touch, so that they can be replaced there and nowhere else.

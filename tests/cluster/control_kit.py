@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import shutil
 import signal
 import ssl
 import subprocess
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemons import PROJECT, START_DEADLINE, STOP_DEADLINE, free_port, surroundings, until
+from daemons import PROJECT, START_DEADLINE, STOP_DEADLINE, free_port, kubectl_program, surroundings, until
 
 KUBECTLS = PROJECT / "build" / "kubectl"  # VERSION/kubectl, unpacked by tools/cluster-peers.sh
 
@@ -27,14 +26,6 @@ class Answer(NamedTuple):
     @property
     def object(self) -> Any:
         return json.loads(self.body)
-
-
-def kubectl_program() -> str:
-    """The machine's own kubectl."""
-    found = shutil.which("kubectl")
-    if found is None:
-        raise FileNotFoundError("kubectl: run `make setup` to install the stock client")
-    return found
 
 
 class Control:

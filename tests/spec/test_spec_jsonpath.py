@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from boxship.errors import Invalid
 from boxship.spec.jsonpath import Template, relaxed, shown
+from daemons import kubectl_program
 
 POD: dict[str, Any] = {
     "apiVersion": "v1",
@@ -156,12 +156,22 @@ def test_refused(template: str, why: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
 @pytest.mark.parametrize(("template", "expected"), [*FOUND, *REFUSED])
 def test_kubectl_answers_the_same(template: str, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "pod.json"
     file.write_text(json.dumps(POD))
-    command = ["kubectl", "patch", "--local", "-f", str(file), "--type=merge", "-p", "{}", "-o", f"jsonpath={template}"]
+    command = [
+        kubectl_program(),
+        "patch",
+        "--local",
+        "-f",
+        str(file),
+        "--type=merge",
+        "-p",
+        "{}",
+        "-o",
+        f"jsonpath={template}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if template not in IN_NO_ORDER:
         assert done.stdout == expected if done.returncode == 0 else expected in done.stderr

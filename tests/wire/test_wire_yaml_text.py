@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import strategies as make
 
 from boxship.errors import Invalid
 from boxship.wire.yaml_text import read, read_all, write
+from daemons import kubectl_program
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,11 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 def test_the_stock_client_reads_the_same(tmp_path: Path) -> None:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("there is no kubectl here")
     words = "y Y yes No off 010 0o10 1_000 08 1e3 1. 1:30 .5 2001-12-14 0b11 +5 0x1F 1e400 0x_1 -0b11 -010 1_0.5 ='1' ~"
     lines = [f"  k{number}: {word}" for number, word in enumerate(words.split())]
     text = "\n".join(["apiVersion: example.com/v1", "kind: A", "metadata: {name: a}", "spec:", *lines, "  y: 1", ""])
     path = tmp_path / "a.yaml"
     path.write_text(text)
-    command = [kubectl, "label", "--local", "-f", str(path), "a-", "-o", "json"]
+    command = [kubectl_program(), "label", "--local", "-f", str(path), "a-", "-o", "json"]
     done = subprocess.run(command, capture_output=True, check=True, timeout=20)
     assert json.loads(done.stdout)["spec"] == read(text.encode())[0]["spec"]

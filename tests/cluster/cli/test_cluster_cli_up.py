@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from control_kit import kubectl_program
 
 from boxship.wire.yaml_text import read
-from daemons import free_port, surroundings, until
+from daemons import free_port, kubectl_program, surroundings, until
 
 BOXSHIP = str(Path(sys.executable).parent / "boxship")
 DEADLINE = 20.0  # seconds

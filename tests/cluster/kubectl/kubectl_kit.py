@@ -15,10 +15,10 @@ ELSEWHERE = re.compile(r"^WARNING: version difference|^Warning: .* is deprecated
 
 def programs() -> list[tuple[str, str]]:
     """(version, path) of the kubectls that are here; the machine's own is "own"."""
-    found = [("own", shutil.which("kubectl") or "")]
+    found = [("own", own)] if (own := shutil.which("kubectl")) else []
     folders = sorted(KUBECTLS.iterdir()) if KUBECTLS.is_dir() else []
     found += [(place.name, str(place / "kubectl")) for place in folders if (place / "kubectl").exists()]
-    return [(name, path) for name, path in found if path]
+    return found
 
 
 class Kubectl:

@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from control_kit import Control, kubectl_program
+from control_kit import Control
 from kubectl_kit import Kubectl, rows
 
-from daemons import surroundings, until
+from daemons import kubectl_program, surroundings, until
 
 
 @pytest.fixture

@@ -2,18 +2,15 @@
 
 import json
 import random
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from boxship.cluster.objects.patch import strategic
 from boxship.cluster.objects.schema.builtin import load
+from daemons import kubectl_program
 
-KUBECTL = shutil.which("kubectl") or ""
 CASES = 40
 NAMES = "abcd"
 
@@ -76,7 +73,18 @@ class Maker:
 
 def by_kubectl(case: tuple[dict[str, Any], dict[str, Any]], home: Path) -> Any:
     pod, patch = case
-    command = [KUBECTL, "patch", "--local", "-f", "-", "--type=strategic", "-p", json.dumps(patch), "-o", "json"]
+    command = [
+        kubectl_program(),
+        "patch",
+        "--local",
+        "-f",
+        "-",
+        "--type=strategic",
+        "-p",
+        json.dumps(patch),
+        "-o",
+        "json",
+    ]
     done = subprocess.run(
         command,
         input=json.dumps(pod),
@@ -98,7 +106,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-@pytest.mark.skipif(not KUBECTL, reason="kubectl is not installed")
 def test_patches_give_what_the_original_gives(tmp_path: Path) -> None:
     maker, type_ = Maker(7), load(None).type_of("", "v1", "Pod")
     cases = [(maker.pod(), maker.patch()) for _ in range(CASES)]

@@ -1,0 +1,54 @@
+"""From a pod's JSON to what the runtime is asked for: the seam between what a pod's life needs and what its fields say.
+
+`Planner` is pure apart from reading config maps, secrets and fields through the API; `PodVolumes` makes folders.
+Both are called again for every container start; what is there already stays.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+import msgspec
+
+from boxship.cluster.node.runtime import ContainerRequest, Sandbox, SandboxSpec
+from boxship.cluster.objects import Object
+
+
+class NotPossible(Exception):
+    """What a pod asks for cannot be had now. `reason` is the original's word for status and event
+    ("CreateContainerConfigError", "FailedMount", "InvalidImageName"…); `message` names the thing and why.
+    `final`: trying again cannot help, the pod fails."""
+
+    def __init__(self, reason: str, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.final = final
+
+
+class Mounted(msgspec.Struct, frozen=True):
+    """A pod's volume as it lies on this machine. `kind` is "folder" (bind it), "memory" (a tmpfs that is made at
+    `path`), "image" (`path` is a read-only tree), "file" or "device"."""
+
+    kind: str
+    path: str
+    read_only: bool = False
+
+
+class PodVolumes(Protocol):
+    async def prepare(self, pod: Object) -> Mapping[str, Mounted]:
+        """All volumes of a pod by their names. Raises NotPossible("FailedMount", …) where one is not to be had yet."""
+
+    async def release(self, uid: str) -> None:
+        """Take everything away that was made for a pod. None there is fine."""
+
+    def known(self) -> Collection[str]:
+        """The uids of the pods for which something is there; after a restart, too."""
+
+
+class Planner(Protocol):
+    def sandbox(self, pod: Object) -> SandboxSpec: ...
+
+    async def container(
+        self, pod: Object, name: str, *, attempt: int, sandbox: Sandbox, volumes: Mapping[str, Mounted], image_id: str
+    ) -> ContainerRequest:
+        """`name` is one of the pod's containers, init containers or ephemeral containers. Raises NotPossible."""
