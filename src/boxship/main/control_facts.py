@@ -1,5 +1,6 @@
 """What a control plane says of itself: its version, its checks, the figures that it does not count at the door."""
 
+import asyncio
 import os
 import platform
 import resource
@@ -9,9 +10,11 @@ from boxship import __version__
 from boxship.cluster.objects import Object
 from boxship.doors.kube.health import Check
 from boxship.doors.kube.metrics import Gauge, Gauges
+from boxship.errors import Unavailable
 from boxship.store import Store
 
 MAJOR, MINOR, PATCH = 1, 36, 2  # of the Kubernetes API that this is
+ANSWER_SECONDS = 1.5  # a store that takes longer is told as one that does not answer
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -36,7 +39,11 @@ def checks(store: Store) -> list[Check]:
     """Of /readyz and its like. The store's is called etcd, as people's dashboards know it."""
 
     async def answers() -> None:
-        await store.revision()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await store.revision()
+        except TimeoutError:
+            raise Unavailable("the store does not answer") from None
 
     return [Check("etcd", answers), Check("etcd-readiness", answers, ("readyz",)), Check("informer-sync", _passed)]
 

@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from boxship.errors import Invalid
-from boxship.pki.certificates import CLOCK_SKEW, Issuer, signed_by
+from boxship.pki.certificates import Issuer, signed_by
 from boxship.pki.keys import Key, PublicKey, kind_of, same_public, signature_hash
 from boxship.pki.names import subject_for
 
 AUTHORITY_LIFE = datetime.timedelta(days=3650)
 LIFE = datetime.timedelta(days=397)
+BACKDATED = datetime.timedelta(days=1)  # machines whose clock is behind must be able to join a new cluster
 ENDING = 3  # a certificate is renewed when less than this part of its life is left
 
 
@@ -176,6 +177,6 @@ def _begun(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_before(now - BACKDATED)
         .not_valid_after(end)
     )

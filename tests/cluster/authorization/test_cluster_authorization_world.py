@@ -57,6 +57,20 @@ def binding(name: str, kind: str, target: str, who: str) -> Object:
     }
 
 
+async def test_one_that_cannot_be_read_counts_for_nothing_and_keeps_no_other_from_being_known() -> None:
+    store = MemoryStore()
+    resource = built_in(RBAC, "v1", "roles")
+    assert resource is not None
+    for name, value in (("a", b"\x00 not JSON"), ("b", b'{"metadata":{"name":"b"}}'), ("c", b"[]")):
+        await store.commit(Put(key_of(resource, "n", name), value))
+    told: list[tuple[str, bool]] = []
+    mirror = Mirror(
+        Storage(store, Unsealed()), (resource,), lambda _, __, name, object: told.append((name, bool(object)))
+    )
+    await mirror.load()
+    assert told == [("a", False), ("b", True), ("c", False)]
+
+
 async def test_what_is_gone_is_forgotten_also_where_only_one_kind_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirroring, "GONE_LIMIT", 3)
     store = MemoryStore()

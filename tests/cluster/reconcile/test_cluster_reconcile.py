@@ -90,6 +90,21 @@ async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
     assert source.asked == ["list", "watch 10", "watch 18"]
 
 
+async def test_watches_that_end_at_once_come_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    source = Source([thing("a", 1)], None, None, None)
+    task = asyncio.create_task(Cache(source, "v1/things").run())
+    with monkeypatch.context() as patched:
+        patched.setattr(following.asyncio, "sleep", pause)
+        await source.done.wait()
+    task.cancel()
+    assert pauses == [following.FIRST_PAUSE, 2 * following.FIRST_PAUSE, 4 * following.FIRST_PAUSE]
+
+
 async def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "FIRST_PAUSE", 0.001)
     source = Source(unavailable("no"), unavailable("no"), [], unavailable("gone"), [thing("a", 1)])

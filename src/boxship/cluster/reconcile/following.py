@@ -40,11 +40,13 @@ async def follow(source: Source, resource: str, listener: Listener, *, labels: s
                 listing = await source.list(resource, labels=labels, fields=fields)
                 await listener.listed(listing)
                 version = listing.version
-                pause = FIRST_PAUSE
             async for event in source.watch(resource, version=version, labels=labels, fields=fields):
                 if event.type != "BOOKMARK":
                     listener.changed(event)
                 version = event.object["metadata"]["resourceVersion"]
+                pause = FIRST_PAUSE
+            await asyncio.sleep(pause)  # a watch that ends at once must not spin
+            pause = min(pause * 2, LONGEST_PAUSE)
         except BoxshipError as error:
             version = ""
             if isinstance(error, Failure) and error.code == TOO_OLD:

@@ -6,16 +6,23 @@ has not told yet. So a right that was granted holds at once, on whichever server
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from boxship.cluster.api.storage import Storage, decode, place_of, prefix_of
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.resource import Resource
+from boxship.errors import BoxshipError
 from boxship.store import Compacted, Entry
+
+log = logging.getLogger(__name__)
 
 Told = Callable[[Resource, str, str, Object | None], None]  # resource, namespace, name, the object or None: it is gone
 SLICE = 200  # objects decoded before others have their turn
 GONE_LIMIT = 1000  # keys of one resource
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0  # seconds, while the store cannot be read
 
 
 class Mirror:
@@ -76,14 +83,21 @@ class Mirror:
             self._reads -= 1
 
     async def _follow(self, prefix: str) -> None:
+        pause = FIRST_PAUSE
         while True:
+            begun = self._read[prefix]
             try:
                 async for change in self._storage.store.watch(prefix, after=self._read[prefix]):
                     if change.revision > self._read[prefix]:
                         self._tell(prefix, change.key, change.value, change.revision)
                         self._read[prefix] = max(self._read[prefix], change.revision - 1)
             except Compacted:
-                await self._list(prefix)
+                with contextlib.suppress(BoxshipError):  # then the watch says so again
+                    await self._list(prefix)
+            except BoxshipError as error:
+                log.warning("cannot follow %s: %s", prefix, error)
+            pause = FIRST_PAUSE if self._read[prefix] > begun else min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
 
     async def _list(self, prefix: str) -> None:
         with self._reading():
@@ -117,9 +131,16 @@ class Mirror:
             return True
         self._known[key] = revision
         gone.pop(key, None)
-        entry = self._storage.opened(Entry(key, value, revision, revision))
-        self._told(resource, namespace, name, decode(entry.value, revision))
+        self._told(resource, namespace, name, self._opened(key, value, revision))
         return True
+
+    def _opened(self, key: str, value: bytes, revision: int) -> Object | None:
+        """None for what cannot be read: it grants nothing, and must not keep all others from being known."""
+        try:
+            return decode(self._storage.opened(Entry(key, value, revision, revision)).value, revision)
+        except (BoxshipError, msgspec.MsgspecError, KeyError, TypeError) as error:
+            log.error("cannot read %s, which counts for nothing: %s", key, error)
+            return None
 
     def _forget(self, prefix: str) -> None:
         """What is gone for so long that nothing older can be told of it any more."""
