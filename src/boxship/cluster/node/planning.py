@@ -52,3 +52,6 @@ class Planner(Protocol):
         self, pod: Object, name: str, *, attempt: int, sandbox: Sandbox, volumes: Mapping[str, Mounted], image_id: str
     ) -> ContainerRequest:
         """`name` is one of the pod's containers, init containers or ephemeral containers. Raises NotPossible."""
+
+    async def message(self, pod: Object, name: str, attempt: int) -> bytes:
+        """What that run of a container wrote to its terminationMessagePath: the first 4096 bytes, b"" for nothing."""

@@ -160,8 +160,9 @@ class Runtime(Protocol):
     async def update_sandbox(self, uid: str, resources: Resources) -> None:
         """Other limits of the pod's cgroup."""
 
-    async def remove_sandbox(self, uid: str) -> None:
-        """With all its containers, which are killed where they run; its logs stay. None there is fine."""
+    async def remove_sandbox(self, uid: str, *, logs: bool = False) -> None:
+        """With all its containers, which are killed where they run; its logs stay, or with `logs` go, too: the pod is
+        gone for good. None there is fine."""
 
     async def create(self, request: ContainerRequest) -> ContainerStatus: ...
 
