@@ -5,6 +5,7 @@ each key to the controller until it is done.
     cache.py      the objects of one resource as they are known now
     queue.py      keys that wait: each once, later ones at their time
     runner.py     controllers at work: one key at a time each, tried again with growing pauses
+    recording.py  events for people, written beside the work
 
 A controller never keeps truth in memory: it gets a key, reads, decides, and writes what is missing. Who may try again,
 and when, is decided here and nowhere else.
