@@ -3,7 +3,8 @@
 
 `GET /boxship/history` and `GET /boxship/diff`, `POST /boxship/undo`, each with `since` (a duration) and what it is
 about: `resource` ("apps/v1/deployments"), `namespace`, `name`; without a resource all in the namespace. `undo` with
-`dryRun=All` only says what it would do. Who may is decided before these functions are called.
+`dryRun=All` only says what it would do. Who may is decided before these functions are called; `undo`
+writes as who asked.
 """
 
 from collections.abc import Mapping
@@ -16,31 +17,30 @@ from boxship.cluster.api.clock import Clock
 from boxship.cluster.api.differences import operations, told
 from boxship.cluster.api.history import History, Scope, since
 from boxship.cluster.api.pace import Pace
-from boxship.cluster.api.request import SYSTEM_MASTERS, User
+from boxship.cluster.api.request import User
 from boxship.cluster.api.undoing import Undoing
 from boxship.cluster.objects.failure import bad_request
 from boxship.doors.kube.errors import wrong_method
-from boxship.doors.kube.site import Handler
+from boxship.doors.kube.site import OwnHandler
 from boxship.errors import Invalid
 from boxship.spec.duration import SECOND, parse_duration
 from boxship.transport.exchange import Reply, Request
 
 JSON = {"Content-Type": "application/json"}
 AGENT = "boxship-undo"
-USER = User("boxship:undo", (SYSTEM_MASTERS,))
 SINCE = "1h"
 
 encode = msgspec.json.Encoder().encode
 
 
-def history_handlers(history: History, undoing: Undoing, catalog: Catalog, clock: Clock) -> Mapping[str, Handler]:
+def history_handlers(history: History, undoing: Undoing, catalog: Catalog, clock: Clock) -> Mapping[str, OwnHandler]:
     """What the door serves, by path."""
 
-    async def tell(request: Request) -> Reply:
+    async def tell(request: Request, _: User) -> Reply:
         scope, from_then = _asked(request, "GET", catalog, clock)
         return Reply(200, JSON, encode({"changes": await history.steps(scope, from_then)}))
 
-    async def compare(request: Request) -> Reply:
+    async def compare(request: Request, _: User) -> Reply:
         scope, from_then = _asked(request, "GET", catalog, clock)
         found = []
         pace = Pace()
@@ -59,10 +59,10 @@ def history_handlers(history: History, undoing: Undoing, catalog: Catalog, clock
             )
         return Reply(200, JSON, encode({"objects": found}))
 
-    async def take_back(request: Request) -> Reply:
+    async def take_back(request: Request, user: User) -> Reply:
         scope, from_then = _asked(request, "POST", catalog, clock)
         dry_run = _word(request, "dryRun") == "All"
-        done = await undoing.undo(scope, from_then, USER, AGENT, dry_run=dry_run)
+        done = await undoing.undo(scope, from_then, user, AGENT, dry_run=dry_run)
         return Reply(200, JSON, encode({"actions": done}))
 
     return {"/boxship/history": tell, "/boxship/diff": compare, "/boxship/undo": take_back}

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from boxship.cluster.api.request import User
 from boxship.doors.kube.errors import wrong_method
-from boxship.doors.kube.site import Handler
+from boxship.doors.kube.site import OwnHandler
 from boxship.errors import Invalid
 from boxship.main.control_options import ControlOptions
 from boxship.spec.duration import SECOND, parse_duration
@@ -27,18 +28,18 @@ STALL_SECONDS = 60.0  # that a reader of a backup may keep us waiting
 encode = msgspec.json.Encoder().encode
 
 
-def handlers(store: Store) -> Mapping[str, Handler]:
+def handlers(store: Store) -> Mapping[str, OwnHandler]:
     """What the door serves, by path."""
 
-    async def tell(request: Request) -> Reply:
+    async def tell(request: Request, _: User) -> Reply:
         _demand(request, "GET")
         return Reply(200, JSON, encode(await store.status()))
 
-    async def backup(request: Request) -> Reply:
+    async def backup(request: Request, _: User) -> Reply:
         _demand(request, "POST")
         return Reply(200, {"Content-Type": "application/gzip"}, back_up(store), STALL_SECONDS)
 
-    async def forget(request: Request) -> Reply:
+    async def forget(request: Request, _: User) -> Reply:
         _demand(request, "POST")
         query = {name: values[-1] for name, values in request.query.items()}
         await compact(store, query.get("keep", ""), query.get("before", ""), "shrink" in query)

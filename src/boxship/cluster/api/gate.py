@@ -117,16 +117,16 @@ class Gate:
         return visit.acting
 
     @asynccontextmanager
-    async def pass_path(self, visit: Visit, path: str, *, everything: bool = False) -> AsyncIterator[None]:
-        """A request outside resources, such as "/version", is answered inside the block; what came of it is written
-        down at its end. With `everything`, what is asked for tells or changes all that is kept here: a role for the
-        path is not enough. Raises Failure."""
+    async def pass_path(self, visit: Visit, path: str, *, everything: bool = False) -> AsyncIterator[User]:
+        """A request outside resources, such as "/version", is answered inside the block, for the user who asks; what
+        came of it is written down at its end. With `everything`, what is asked for tells or changes all that is kept
+        here: a role for the path is not enough. Raises Failure."""
         verb = {"GET": "get", "HEAD": "get"}.get(visit.method, visit.method.lower())
         ask = await self._enter(visit, Ask(user=UNKNOWN, verb=verb, path=path), everything)
         record = self._begin(visit, ask, None)
         code = 500
         try:
-            yield
+            yield ask.user
             code = visit.code
         except Failure as refusal:
             code = refusal.code

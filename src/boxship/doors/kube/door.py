@@ -104,15 +104,23 @@ class Door:
         elsewhere = self._passing.of_path(path) if self._passing is not None else None
         if self._passing is not None and elsewhere is not None:
             return await self._passing.reply(elsewhere, visit, request, Ask(user=NOBODY, verb="get", path=path))
-        handler = self._site.find(path)
-        async with self._gate.pass_path(visit, path, everything=path.startswith(OWN)):
-            if handler is None:
-                raise no_such_path()
-            if request.method not in ("GET", "HEAD") and not path.startswith(OWN):
-                raise wrong_method()
-            reply = await handler(request)
+        async with self._gate.pass_path(visit, path, everything=path.startswith(OWN)) as user:
+            reply = await self._answer_page(request, path, user)
             visit.code = reply.status
             return reply
+
+    async def _answer_page(self, request: Request, path: str, user: User) -> Reply:
+        if path.startswith(OWN):
+            own = self._site.find_own(path)
+            if own is None:
+                raise no_such_path()
+            return await own(request, user)
+        handler = self._site.find(path)
+        if handler is None:
+            raise no_such_path()
+        if request.method not in ("GET", "HEAD"):
+            raise wrong_method()
+        return await handler(request)
 
     async def _answer_resource(
         self, visit: Visit, request: Request, target: Target, warnings: list[str], key: Key

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.cluster.api.catalog import Catalog
+from boxship.cluster.api.request import User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import GROUP_VERSIONS
 from boxship.cluster.objects.failure import no_such_path, not_acceptable
@@ -76,6 +77,7 @@ class Keys(Protocol):
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
+OwnHandler = Callable[[Request, User], Awaitable[Reply]]
 
 
 class Site:
@@ -90,10 +92,10 @@ class Site:
         documents: Documents | None = None,
         keys: Keys | None = None,
         elsewhere: Elsewhere | None = None,
-        own: Mapping[str, Handler] | None = None,
+        own: Mapping[str, OwnHandler] | None = None,
     ) -> None:
-        """`own` are paths of ours below OWN, which the original does not have; each looks at the method itself. One
-        that ends with a slash ("/boxship/history/") answers for all below it."""
+        """`own` are paths of ours below OWN, which the original does not have; each is told who asks, and looks at the
+        method itself. One that ends with a slash ("/boxship/history/") answers for all below it."""
         self._catalog = catalog
         self._facts = facts
         self._health = health
@@ -106,6 +108,10 @@ class Site:
         self._groups = Groups((), {})
         self._made: dict[tuple[str, str], tuple[bytes, str]] = {}
 
+    def find_own(self, path: str) -> OwnHandler | None:
+        """Who answers a path below OWN; None: nobody."""
+        return self._own.get(path) or self._own.get(f"{OWN}{path.removeprefix(OWN).partition('/')[0]}/")
+
     def find(self, path: str) -> Handler | None:
         """Who answers a path (without its last slash); None: nobody."""
         if path == "/api" or path == "/apis" or path.startswith(("/api/", "/apis/")):
@@ -117,8 +123,6 @@ class Site:
             return None  # "*", or HOST:PORT of a CONNECT
         if words[1] in ENDPOINTS:
             return self._check
-        if path.startswith(OWN):
-            return self._own.get(path) or self._own.get(f"{OWN}{words[2]}/")
         return {
             "/": self._index,
             "/version": self._version,
