@@ -301,7 +301,8 @@ class Cluster:
             if self.control.process is not None and self.control.process.poll() is None:
                 self.control.kill()
             with concurrent.futures.ThreadPoolExecutor(len(self.nodes)) as pool:
-                list(pool.map(self._clear, self.nodes))
+                for cleared in [pool.submit(self._clear, node) for node in self.nodes]:
+                    cleared.result()
         finally:
             for pid in processes_naming(str(self.home)):
                 with contextlib.suppress(ProcessLookupError):
@@ -314,6 +315,8 @@ class Cluster:
         if node.process is None:
             return
         if node.process.poll() is not None:
+            if not node.data.joinpath("instance").exists():
+                return  # it never was there
             node.start()
         node.boxship("node", "leave", "--force", check=False)
         node.remove_all()

@@ -15,6 +15,8 @@ from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
 from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
 from boxship.cluster.controllers.flows import LEVELS, SCHEMAS, FlowSchemas
 from boxship.cluster.controllers.garbage.collector import GarbageCollector
+from boxship.cluster.controllers.joining import MAPS, ClusterInfoSigner
+from boxship.cluster.controllers.joining import NAME as CLUSTER_INFO
 from boxship.cluster.controllers.namespaces import Namespaces
 from boxship.cluster.controllers.protection import protections
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
@@ -62,6 +64,12 @@ def make_runner(means: Means) -> Runner:
         TokenSecrets(own, accounts, Cache(own, "v1/secrets", fields=f"type={TYPE}"), means.sign, means.authority),
         CertificateRequests(client_of(CertificateRequests.name), Cache(own, REQUESTS), means.issuer, now),
         TokenAges(client_of(TokenAges.name), Cache(own, "v1/secrets", fields=f"type={TOKEN_TYPE}"), now),
+        ClusterInfoSigner(
+            client_of(ClusterInfoSigner.name),
+            Cache(own, MAPS, fields=f"metadata.name={CLUSTER_INFO}"),
+            Cache(own, "v1/secrets", fields=f"type={TOKEN_TYPE}"),
+            now,
+        ),
         FlowSchemas(client_of(FlowSchemas.name), Cache(own, SCHEMAS), Cache(own, LEVELS, keep=bool), stamp_now),
         *protections(client_of, own),
         events,

@@ -12,7 +12,7 @@ from typing import Any
 
 from boxship.cluster.access import Client
 from boxship.cluster.api.authorization.rules import missing, rules_of
-from boxship.cluster.api.bootstrap import controllers, flows, objects, roles
+from boxship.cluster.api.bootstrap import controllers, flows, joining, objects, roles
 from boxship.cluster.api.bootstrap.objects import Site
 from boxship.cluster.api.bootstrap.writing import AUTOUPDATE
 from boxship.cluster.objects import Object
@@ -34,18 +34,29 @@ async def begin(client: Client, site: Site) -> None:
     await _settle(client, ranges, [objects.service_cidr(site)], leave)
     await _set_ready(client, ranges)
     maps = [objects.extension_authentication(site), objects.cluster_info(site)]
-    await _settle(client, f"{RBAC}/clusterroles", [*roles.PEOPLE, *roles.PARTS, *controllers.ROLES], complete_role)
+    await _settle(
+        client, f"{RBAC}/clusterroles", [*roles.PEOPLE, *roles.PARTS, *joining.ROLES, *controllers.ROLES], complete_role
+    )
     await asyncio.gather(
         _settle(
-            client, f"{RBAC}/clusterrolebindings", [*roles.CLUSTER_BINDINGS, *controllers.BINDINGS], complete_binding
+            client,
+            f"{RBAC}/clusterrolebindings",
+            [*roles.CLUSTER_BINDINGS, *joining.CLUSTER_BINDINGS, *controllers.BINDINGS],
+            complete_binding,
         ),
-        _settle(client, f"{RBAC}/roles", roles.IN_NAMESPACES, complete_role),
+        _settle(client, f"{RBAC}/roles", [*roles.IN_NAMESPACES, *joining.IN_NAMESPACES], complete_role),
         _settle(client, f"{FLOWS}/prioritylevelconfigurations", flows.LEVELS, complete_flow),
         _settle(client, f"{FLOWS}/flowschemas", flows.SCHEMAS, complete_flow),
         _settle(client, "scheduling.k8s.io/v1/priorityclasses", objects.priority_classes(), leave),
         *(_settle_one(client, "v1/configmaps", config, replace_data) for config in maps),
-        *(_settle_one(client, f"{RBAC}/rolebindings", one, complete_binding) for one in roles.NAMESPACE_BINDINGS),
-        _settle_one(client, "v1/services", objects.service(site), leave),
+        *(
+            _settle_one(client, f"{RBAC}/rolebindings", one, complete_binding)
+            for one in (*roles.NAMESPACE_BINDINGS, *joining.NAMESPACE_BINDINGS)
+        ),
+        *(
+            _settle_one(client, "v1/services", one, leave)
+            for one in (objects.service(site), *joining.dns_service(site))
+        ),
     )
     await announce(client, site, present=True)
 
