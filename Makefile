@@ -10,7 +10,7 @@ PROCESSES ?= 3
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow fresh v2 lint format types bench bench-cluster bench-peers install uninstall clean
+.PHONY: help setup demo test test-slow fresh v2 lint format types bench bench-cluster bench-workloads bench-peers install uninstall clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,10 +57,14 @@ bench: setup ## measure this engine beside Docker and Podman, where they are ins
 	@$(BIN)/python -m bench $(BENCH) </dev/null
 	@tools/cluster-peers.sh
 	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
+	@$(BIN)/python -m bench.workloads $(BENCH_WORKLOADS) </dev/null
 
 bench-cluster: setup ## measure the Kubernetes API on SQLite and etcd
 	@tools/cluster-peers.sh
 	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
+
+bench-workloads: setup ## measure pods: deployments, single pods, a rolling update under load, memory
+	@$(BIN)/python -m bench.workloads $(BENCH_WORKLOADS) </dev/null
 
 bench-peers: setup ## install Docker and Podman for `make bench`, without starting them
 	@tools/bench-peers.sh
