@@ -146,7 +146,8 @@ class MachineUsage(msgspec.Struct, frozen=True):
 class Runtime(Protocol):
     """Errors are kinds of `boxship.errors`; NotFound for ids that are not there, except where removing."""
 
-    async def sandboxes(self) -> Sequence[Sandbox]: ...
+    async def sandboxes(self, uid: str = "") -> Sequence[Sandbox]:
+        """All that are there, or one pod's."""
 
     async def containers(self, uid: str = "") -> Sequence[ContainerStatus]:
         """All that are there, or one pod's: ended ones too, until they are removed."""
@@ -159,6 +160,11 @@ class Runtime(Protocol):
 
     async def update_sandbox(self, uid: str, resources: Resources) -> None:
         """Other limits of the pod's cgroup."""
+
+    async def stop_sandbox(self, uid: str) -> None:
+        """Of a pod that has ended, or before the next attempt: what still runs in it is killed, namespaces, addresses
+        and host ports are given back. Ended containers and logs stay; it is not `ready` any more. None there is
+        fine."""
 
     async def remove_sandbox(self, uid: str, *, logs: bool = False) -> None:
         """With all its containers, which are killed where they run; its logs stay, or with `logs` go, too: the pod is
