@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/build/docker/us
 .PHONY: help setup demo test test-slow fresh v2 lint format types bench bench-cluster bench-workloads bench-peers install uninstall clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing; leaves .venv/bin/boxship and .venv/bin/boxshipd
 	@tools/setup.sh
