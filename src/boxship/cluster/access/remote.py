@@ -7,7 +7,7 @@ Failure. It must never read the environment: the server's address and who we are
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -41,6 +41,16 @@ class Server(msgspec.Struct, frozen=True):
     trust: Trust
 
 
+class Place(Protocol):
+    """A Server, or what answers anew at each request: a node's certificate changes."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def trust(self) -> Trust: ...
+
+
 def api_client(agent: str) -> HttpClient:
     """A client for connections to an API, each watch with one to itself. Close it at the end."""
     return HttpClient(waits=WAITS, connections_per_host=1000, user_agent=agent)
@@ -53,7 +63,7 @@ def no_token() -> str:
 class Remote:
     """Implements access.Client. `token` is asked before each request: tokens change."""
 
-    def __init__(self, client: HttpClient, server: Server, token: Callable[[], str] = no_token) -> None:
+    def __init__(self, client: HttpClient, server: Place, token: Callable[[], str] = no_token) -> None:
         self._client = client
         self._server = server
         self._token = token

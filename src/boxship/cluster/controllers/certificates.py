@@ -65,11 +65,16 @@ class CertificateRequests:
     async def _approve(self, request: Object) -> None:
         """What a node asks for itself, or a machine that may become a node."""
         spec = request["spec"]
-        if spec.get("signerName") != NODE:
+        if spec.get("signerName") not in (NODE, SERVING):
             return
         try:
             asked = read_request(base64.b64decode(spec["request"]))
         except (Invalid, ValueError):
+            return
+        if spec["signerName"] == SERVING:
+            if is_own_server(spec, asked):
+                condition = self._condition("Approved", "AutoApproved", "The node's own name and nothing else.")
+                await self._client.update(RESOURCE, with_condition(request, condition), subresource="approval")
             return
         if refusal(NODE, asked, spec.get("usages") or ()):
             return
@@ -152,6 +157,15 @@ def refusal(signer: str, asked: SigningRequest, usages: object) -> str:
         return "subject common name does not begin with system:node:"
     wanted = SERVER_USAGES if serving else CLIENT_USAGES
     return "" if given in wanted else f"usages did not match {sorted(wanted[0])}"
+
+
+def is_own_server(spec: Object, asked: SigningRequest) -> bool:
+    """Whether a node asks for a certificate of its own server under its own name alone. Addresses and names of others
+    are for people to approve: with them a node could stand in for somebody else."""
+    node = asked.name.removeprefix(NODE_PREFIX)
+    if refusal(SERVING, asked, spec.get("usages") or ()) or spec.get("username") != asked.name:
+        return False
+    return asked.hosts == (node,) and not asked.addresses and node.partition(".")[0] not in ("kubernetes", "localhost")
 
 
 def life_of(spec: Object) -> datetime.timedelta:

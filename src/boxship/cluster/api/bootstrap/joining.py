@@ -7,7 +7,7 @@ Nodes may read more than the original's: proxy, policies, DNS and ingress are th
 import ipaddress
 
 from boxship.cluster.api.bootstrap.objects import Site
-from boxship.cluster.api.bootstrap.writing import bound, bound_in, cluster_role, group, may, role, user
+from boxship.cluster.api.bootstrap.writing import account, bound, bound_in, cluster_role, group, may, role, user
 from boxship.cluster.objects import Object
 
 TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
@@ -34,6 +34,11 @@ CLUSTER_BINDINGS: tuple[Object, ...] = (
     bound("kubeadm:kubelet-bootstrap", group(TOKEN_GROUP), to="system:node-bootstrapper"),
     bound("kubeadm:node-autoapprove-bootstrap", group(TOKEN_GROUP), to=f"{REQUESTS}:nodeclient"),
     bound("kubeadm:node-autoapprove-certificate-rotation", group(NODES), to=f"{REQUESTS}:selfnodeclient"),
+    bound(
+        "boxship:kubelet-serving-approval",
+        account("certificate-controller"),
+        to="system:certificates.k8s.io:kubelet-serving-approver",
+    ),
     bound("kubeadm:get-nodes", group(TOKEN_GROUP)),
     bound("boxship:node-network", group(NODES)),
 )
