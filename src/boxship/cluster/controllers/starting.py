@@ -1,5 +1,6 @@
 """All controllers with their caches: one list. Who composes the process gives a client for each name."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,11 +14,13 @@ from boxship.cluster.controllers.certificates import RESOURCE as REQUESTS
 from boxship.cluster.controllers.certificates import CertificateRequests
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
 from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
+from boxship.cluster.controllers.endpoints.starting import make_endpoints
 from boxship.cluster.controllers.flows import LEVELS, SCHEMAS, FlowSchemas
 from boxship.cluster.controllers.garbage.collector import GarbageCollector
 from boxship.cluster.controllers.joining import MAPS, ClusterInfoSigner
 from boxship.cluster.controllers.joining import NAME as CLUSTER_INFO
 from boxship.cluster.controllers.namespaces import Namespaces
+from boxship.cluster.controllers.nodes.starting import NodeOptions, make_nodes
 from boxship.cluster.controllers.protection import protections
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
 from boxship.cluster.controllers.quotas import ResourceQuotas
@@ -41,6 +44,7 @@ class Means(msgspec.Struct, frozen=True):
     authority: bytes  # the cluster's certificate authority, PEM
     issuer: Issuer  # the same with its key
     sign: Sign  # tokens that lie in secrets
+    nodes: NodeOptions = NodeOptions()
 
 
 def make_runner(means: Means) -> Runner:
@@ -78,7 +82,11 @@ def make_runner(means: Means) -> Runner:
     ]
     workloads = make_workloads(client_of, own)
     controllers += workloads.controllers
-    return Runner(controllers, [collector.run, events.run, *workloads.parts])
+    nodes = make_nodes(client_of, own, workloads.pods.cache, workloads.recorder, means.nodes, time.time)
+    controllers += nodes.controllers
+    endpoints = make_endpoints(client_of, own)
+    controllers += endpoints.controllers
+    return Runner(controllers, [collector.run, events.run, *workloads.parts, *nodes.parts, *endpoints.parts])
 
 
 def now() -> datetime:
