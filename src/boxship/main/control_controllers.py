@@ -9,6 +9,7 @@ from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs, asked
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.request import Reply, Request, User
+from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.controllers.starting import Means, make_runner
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.reconcile.runner import Runner
@@ -46,7 +47,12 @@ class Served:
 
 
 def controllers(
-    api: Performs, catalog: Catalog, authorizer: Authorizer, authority: ClusterAuthority, tokens: TokenIssuer
+    api: Performs,
+    catalog: Catalog,
+    authorizer: Authorizer,
+    authority: ClusterAuthority,
+    tokens: TokenIssuer,
+    nodes: NodeOptions | None = None,
 ) -> Runner:
     """All of them, ready to run."""
     guarded = Guarded(api, authorizer)
@@ -55,4 +61,14 @@ def controllers(
         return Inside(guarded, catalog, User(ACCOUNT.format(name), GROUPS), AGENT)
 
     own = Inside(guarded, catalog, MANAGER, AGENT)
-    return make_runner(Means(client_of, own, Served(catalog), authority.ca_pem, authority.signer, tokens.legacy_token))
+    return make_runner(
+        Means(
+            client_of,
+            own,
+            Served(catalog),
+            authority.ca_pem,
+            authority.signer,
+            tokens.legacy_token,
+            nodes or NodeOptions(),
+        )
+    )

@@ -19,6 +19,8 @@ DEFAULT_CONFIG = Path("/etc/boxship/boxship-control.toml")
 ROLES = ("api", "controllers", "scheduler")
 SERVICE_PREFIX_BITS = (12, 30)  # how large the services' network may be: its addresses are counted one by one
 
+SMALLEST_BLOCK_BITS = 29  # of a node: a gateway and five pods
+
 
 class ControlOptions(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambda name: name.replace("_", "-")
@@ -37,6 +39,8 @@ class ControlOptions(
     store_key: str = ""
     history: str = "24h"
     service_cidr: str = "10.96.0.0/16"
+    cluster_cidr: str = "10.244.0.0/16"
+    node_cidr_mask_size: str = "24"
     cluster_domain: str = "cluster.local"
     issuer: str = ""
     encryption: str = "auto"
@@ -68,6 +72,8 @@ SINGLE: dict[str, tuple[str, str]] = {
     "store-key": ("FILE", "its key"),
     "history": ("DURATION", "how long changes can be looked back on, and watches go on from (default 24h)"),
     "service-cidr": ("CIDR", "addresses of services (default 10.96.0.0/16)"),
+    "cluster-cidr": ("CIDR", "addresses of pods, shared out among the nodes (default 10.244.0.0/16)"),
+    "node-cidr-mask-size": ("BITS", "the length of a node's prefix of these (default 24)"),
     "cluster-domain": ("DOMAIN", "of the names of services (default cluster.local)"),
     "issuer": ("URL", "who the tokens of service accounts come from (default https://kubernetes.default.svc.DOMAIN)"),
     "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
@@ -151,12 +157,28 @@ def _check_network(options: ControlOptions) -> None:
     smallest, largest = SERVICE_PREFIX_BITS
     if network.version != 4 or not smallest <= network.prefixlen <= largest:
         raise Invalid(f"cannot use service-cidr {options.service_cidr}: write IPv4/{smallest} to /{largest}")
+    _check_pod_network(options, network)
     if why := names.subdomain(options.cluster_domain):
         raise Invalid(f"cannot use cluster-domain {options.cluster_domain}: {why}")
     # A name with a colon has to be an address at which the keys are to be had (OpenID Connect Discovery).
     issuer = urlsplit(options.issuer)
     if ":" in options.issuer and (issuer.scheme != "https" or not issuer.netloc or issuer.query or issuer.fragment):
         raise Invalid(f"cannot use issuer {options.issuer}: write https://HOST/PATH")
+
+
+def _check_pod_network(options: ControlOptions, services: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+    try:
+        pods = ipaddress.ip_network(options.cluster_cidr)
+    except ValueError as error:
+        raise Invalid(f"cannot use cluster-cidr {options.cluster_cidr}: {error}") from error
+    if pods.version != 4:
+        raise Unsupported("unsupported: cluster-cidr of IPv6")
+    if pods.overlaps(services):
+        raise Invalid(f"cannot use cluster-cidr {pods}: it shares addresses with service-cidr {services}")
+    bits = options.node_cidr_mask_size
+    if not bits.isdecimal() or not pods.prefixlen <= int(bits) <= SMALLEST_BLOCK_BITS:
+        wanted = f"/{pods.prefixlen} to /{SMALLEST_BLOCK_BITS}"
+        raise Invalid(f"cannot use node-cidr-mask-size {bits}: cluster-cidr {pods} has room for {wanted}")
 
 
 def _check_store(options: ControlOptions) -> None:

@@ -37,6 +37,7 @@ from boxship.cluster.api.sealing.sealer import ConfiguredSealer
 from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.undoing import Undoing
+from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import Schemas, load
@@ -216,7 +217,8 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
         yield attend(plane.itself, plane.place, SystemClock())
     if "controllers" in options.role:
         yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
-        yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens).run()
+        nodes = NodeOptions(options.cluster_cidr, int(options.node_cidr_mask_size))
+        yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes).run()
     if "scheduler" in options.role:
         yield scheduler(plane.api, plane.catalog, plane.authorizer, plane.scheduling).run()
 

@@ -2,6 +2,7 @@
 of them ask. Which pods go first when there are too many stands here, too.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,6 +36,15 @@ class Condition(msgspec.Struct, frozen=True):
     status: str
 
 
+class Toleration(msgspec.Struct, frozen=True):
+    """Of taints that drive pods out. `seconds`: None for ever."""
+
+    key: str
+    operator: str
+    value: str
+    seconds: int | None
+
+
 class Pod(msgspec.Struct, frozen=True):
     """Facts of one pod. Times are seconds, 0.0: never."""
 
@@ -62,6 +72,7 @@ class Pod(msgspec.Struct, frozen=True):
     hostname: str = ""
     subdomain: str = ""
     claims: Mapping[str, str] = {}  # volume → claim
+    tolerations: tuple[Toleration, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -131,6 +142,7 @@ def facts_of(pod: Object) -> Pod:
             for volume in spec.get("volumes") or ()
             if volume.get("persistentVolumeClaim")
         },
+        tolerations=_tolerations(spec.get("tolerations") or ()),
     )
 
 
@@ -143,6 +155,27 @@ def controller_of(owners: Sequence[Object]) -> Owner | None:
 
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in annotations.items() if key.startswith(OURS)}
+
+
+def _tolerations(entries: Sequence[Object]) -> tuple[Toleration, ...]:
+    return _interned(
+        tuple(
+            Toleration(
+                one.get("key") or "",
+                one.get("operator") or "Equal",
+                one.get("value") or "",
+                one.get("tolerationSeconds"),
+            )
+            for one in entries
+            if one.get("effect") in ("NoExecute", "", None)
+        )
+    )
+
+
+@functools.lru_cache(4096)
+def _interned(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
+    """One and the same for all pods that have these: most have the same two."""
+    return tolerations
 
 
 def _affine(spec: Object) -> str:

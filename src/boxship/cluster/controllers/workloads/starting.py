@@ -30,8 +30,12 @@ from boxship.cluster.reconcile.runner import Controller
 
 
 class Workloads(msgspec.Struct, frozen=True):
+    """`pods`, with the cache of their facts, and `recorder` are for other controllers, too."""
+
     controllers: tuple[Controller, ...]
     parts: tuple[Callable[[], Awaitable[None]], ...]
+    pods: Family
+    recorder: Recorder
 
 
 def make_workloads(client_of: Callable[[str], Client], own: Client, now: Now = time.time) -> Workloads:
@@ -57,7 +61,7 @@ def make_workloads(client_of: Callable[[str], Client], own: Client, now: Now = t
         *_make_jobs(voice, client_of, own, pods, now),
         *_make_with_history(voice, own, pods, now),
     ]
-    return Workloads(tuple(controllers), (recorder.run,))
+    return Workloads(tuple(controllers), (recorder.run,), pods, recorder)
 
 
 def _make_jobs(
