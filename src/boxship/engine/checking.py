@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from boxship.engine import groups
+from boxship.engine.placing import is_shared
 from boxship.errors import Invalid, NotFound, Unsupported
 from boxship.logs.options import parse_options
 from boxship.spec import platform as platforms
@@ -41,6 +42,8 @@ def check_spec(spec: ContainerSpec, runtimes: Collection[str]) -> None:
     if spec.stop_signal:
         signal_number(spec.stop_signal)
     parse_options(spec.log.driver, spec.log.options)
+    if spec.log_path and not spec.log_path.startswith("/"):
+        raise Invalid(f"invalid log path: {spec.log_path} is not absolute")
     _check_namespaces(spec)
     _check_health(spec)
     groups.check(spec)
@@ -69,9 +72,9 @@ def _check_namespaces(spec: ContainerSpec) -> None:
         raise Invalid(f"invalid UTS mode: {spec.uts_mode}")
     if spec.cgroupns_mode not in ("", "private", "host"):
         raise Invalid(f"invalid cgroup namespace mode: {spec.cgroupns_mode}")
-    if spec.ipc_mode not in ("", "none", "private", "shareable", "host") and not spec.ipc_mode.startswith("container:"):
+    if spec.ipc_mode not in ("", "none", "private", "shareable", "host") and not is_shared(spec.ipc_mode):
         raise Invalid(f"invalid IPC mode: {spec.ipc_mode}")
-    if spec.pid_mode not in ("", "private", "host") and not spec.pid_mode.startswith("container:"):
+    if spec.pid_mode not in ("", "private", "host") and not is_shared(spec.pid_mode):
         raise Invalid(f"invalid PID mode: {spec.pid_mode}")
     if spec.uts_mode == "host" and (spec.hostname or spec.domainname):
         raise Invalid("conflicting options: hostname and the UTS mode")

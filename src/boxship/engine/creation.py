@@ -112,7 +112,7 @@ class Creation:
             state=State(),
             health=merging.merge_health(spec, config),
             image_config=config,
-            log_path="" if spec.log.driver == "none" else str(folder / "container.log"),
+            log_path="" if spec.log.driver == "none" else spec.log_path or str(folder / "container.log"),
             hostname_path=str(folder / "hostname"),
             hosts_path=str(folder / "hosts"),
             resolv_conf_path=str(folder / "resolv.conf"),
@@ -137,6 +137,8 @@ class Creation:
     async def _furnish(self, container: Container, image: Image) -> Container:
         """Make what belongs to the container: its folder, its writable layer, its volumes."""
         self._places.container(container.id).mkdir(mode=0o710)
+        if container.spec.log_path:
+            Path(container.log_path).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         await self._snapshots.prepare(container.id, image.chain_id)
         taken: dict[str, MountPoint] = {}
         fresh: list[tuple[MountRequest, Volume]] = []

@@ -23,6 +23,9 @@ from boxship.engine.locks import Locks
 from boxship.engine.metrics import Metrics
 from boxship.engine.networks import EngineNetworks
 from boxship.engine.places import Places
+from boxship.engine.pods import Pods
+from boxship.engine.pods_parts import PodParts
+from boxship.engine.pods_records import PodRecords
 from boxship.engine.records import Records
 from boxship.engine.recovery import Recovery
 from boxship.engine.removal import Removal
@@ -67,18 +70,20 @@ class Engine:
         self._tasks = guarded = Tasks(tasks)
         self.events = events = Events(store, clock)
         self._records = records = Records(store, events)
+        self._pods = pods = PodRecords(store, events)
         self._lives = lives = Lives()
         self.groups = groups = Groups(records, lives, networks, clock, guarded)
         self._removal = removal = Removal(records, lives, snapshots, volumes, images, places, clock, groups)
         self.execs = Execs(records, lives, driver, store, events, clock, guarded)
         health = HealthMonitor(records, lives, clock, self.execs.probe, groups)
-        starter = Starter(records, snapshots, volumes, networks, driver, places, instance)
+        starter = Starter(records, pods, snapshots, volumes, networks, driver, places, instance)
         self._supervisor = Supervisor(records, lives, starter, removal, driver, health, clock, guarded, groups)
         creation = Creation(records, images, snapshots, volumes, driver, removal, places, default_log, clock)
         self.life = Life(records, lives, self._supervisor, driver, groups, events, clock)
         self.containers = Containers(
             records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
         )
+        self.pods = Pods(pods, records, self.containers, self.life, PodParts(networks, driver, places), driver, clock)
         self.locks = Locks()
         self.attachments = Attachments(records, lives, driver, events, clock)
         self.files = Files(records, lives, snapshots, volumes, events, clock)
@@ -97,6 +102,7 @@ class Engine:
             self._supervisor,
             starter,
             removal,
+            self.pods,
             snapshots,
             volumes,
             networks,
@@ -115,6 +121,7 @@ class Engine:
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         await self.events.load()
         await self._records.load()
+        await self._pods.load()
         await self._images.recover(uses_of(self._records))
         await self.execs.load()
         await self._recovery.run()

@@ -63,6 +63,7 @@ class Execs:
         self._execs: dict[str, Exec] = {}
         self._handles: dict[str, Handle] = {}
         self._watching: set[asyncio.Task[None]] = set()
+        self._ends: dict[str, asyncio.Event] = {}
 
     async def load(self) -> None:
         """Read the records, find the execs that still run, and learn how the others ended.
@@ -166,15 +167,15 @@ class Execs:
             await self._clock.sleep(START_POLL)
         await self._driver.resize(handle, rows, columns)
 
-    async def probe(self, container: Container, command: tuple[str, ...], seconds: float) -> tuple[int, bytes]:
+    async def probe(
+        self, container: Container, command: tuple[str, ...], seconds: float, limit: int = PROBE_OUTPUT_LIMIT
+    ) -> tuple[int, bytes]:
         """Run a command to its end, without a record: (exit code, output), exit code -1 at the deadline."""
         handle = self._lives.of(container.id).handle
         if handle is None:
             raise Conflict(f"container {container.id} is not running")
         plan = self._plan(container, ExecSpec(command=command), (0, 0))
-        return await self._driver.exec_capture(
-            handle, secrets.token_hex(16), plan, seconds=seconds, limit=PROBE_OUTPUT_LIMIT
-        )
+        return await self._driver.exec_capture(handle, secrets.token_hex(16), plan, seconds=seconds, limit=limit)
 
     async def _launch(
         self, container: Container, run: Exec, console_size: tuple[int, int], streams: Streams | None
@@ -259,8 +260,16 @@ class Execs:
         code = exit_code_of_failure(error)
         await self._ended(msgspec.structs.replace(run, started=True, running=False, exit_code=code))
 
+    async def wait(self, exec_id: str) -> int:
+        """The exit code of an exec that was started, as soon as there is one."""
+        while (code := self.get(exec_id).exit_code) is None:
+            await self._ends.setdefault(exec_id, asyncio.Event()).wait()
+        return code
+
     async def _ended(self, run: Exec) -> None:
         self._execs[run.id] = run
+        if (waited_for := self._ends.pop(run.id, None)) is not None:
+            waited_for.set()
         container = self._records.find(run.container_id)
         if container is None:
             self._execs.pop(run.id, None)

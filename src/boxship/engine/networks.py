@@ -10,7 +10,7 @@ from boxship.engine.events import Events
 from boxship.engine.hooks.hostfiles import write_network_files
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Event
-from boxship.engine.placing import joins
+from boxship.engine.placing import is_shared, joins
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError, Conflict, Denied, NotFound
 from boxship.network.model import Network
@@ -130,7 +130,7 @@ class EngineNetworks:
     def _check_connect(self, network: Network, container: Container) -> None:
         if network.driver == "host" or container.spec.network_mode == "host":
             raise Denied("container cannot be disconnected from host network or connected to host network")
-        if container.spec.network_mode.startswith("container:"):
+        if is_shared(container.spec.network_mode):
             raise Denied(
                 "container sharing network namespace with another container or host cannot be connected "
                 "to any other network"

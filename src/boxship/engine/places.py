@@ -19,6 +19,14 @@ class Places(msgspec.Struct, frozen=True):
         """The folder that the OCI runtime reads config.json from."""
         return self.run / "bundles" / container_id
 
+    def pod(self, uid: str) -> Path:
+        """The folder of the files that all containers of a pod have."""
+        return self.data / "pods" / "sandboxes" / uid
+
+    def pod_namespace(self, pod_id: str, kind: str) -> Path:
+        """Where a namespace of a pod is kept."""
+        return self.run / "pods" / f"{pod_id}.{kind}"
+
     def shared_memory(self, container_id: str) -> Path:
         """Where the /dev/shm of a container is mounted that others may join."""
         return self.run / "shm" / container_id

@@ -8,14 +8,15 @@ from boxship.spec.container import ContainerSpec, EndpointRequest, PortRequest
 
 PORT_LIMIT = 65_535
 PROTOCOLS = ("tcp", "udp", "sctp")
+CONTAINER, POD = "container:", "pod:"  # how modes begin that name whose namespace is joined
 
 
 def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
-    """The networks to join; () for "none", "host" and another container's namespace. The mode's own is the first: the
-    container's links and its hardware address are meant there."""
+    """The networks to join; () for "none", "host" and the namespace of a pod or another container. The mode's own is
+    the first: the container's links and its hardware address are meant there."""
     mode = "bridge" if spec.network_mode in ("", "default") else spec.network_mode
     joined = not spec.endpoints_only
-    if spec.network_disabled or mode == "host" or mode.startswith("container:") or (mode == "none" and joined):
+    if spec.network_disabled or mode == "host" or is_shared(mode) or (mode == "none" and joined):
         return ()
     requested = {request.network: request for request in spec.endpoints}
     first = requested.pop(mode, None) or requested.pop(spec.network_mode, None)
@@ -25,6 +26,11 @@ def joins(spec: ContainerSpec) -> tuple[EndpointRequest, ...]:
     links = (*first.links, *(link for link in spec.links if joined and link not in first.links))
     first = msgspec.structs.replace(first, links=links, mac_address=first.mac_address or spec.mac_address)
     return (first, *requested.values())
+
+
+def is_shared(mode: str) -> bool:
+    """Whether a mode stands for a namespace that a pod or another container has."""
+    return mode.startswith((CONTAINER, POD))
 
 
 def ports_wanted(container: Container) -> tuple[PortRequest, ...]:

@@ -17,6 +17,8 @@ from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase, ProcessHandle
 from boxship.engine.networks import parted
 from boxship.engine.places import Places
+from boxship.engine.placing import is_shared
+from boxship.engine.pods import Pods
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.start import Starter
@@ -44,6 +46,7 @@ class Recovery:
         supervisor: Supervisor,
         starter: Starter,
         removal: Removal,
+        pods: Pods,
         snapshots: Snapshots,
         volumes: Volumes,
         networks: Networks,
@@ -57,6 +60,7 @@ class Recovery:
         self._supervisor = supervisor
         self._starter = starter
         self._removal = removal
+        self._pods = pods
         self._snapshots = snapshots
         self._volumes = volumes
         self._networks = networks
@@ -73,7 +77,8 @@ class Recovery:
                 found[container.id] = await self._driver.recover(self._handle(container))
         running = [identifier for identifier, state in found.items() if isinstance(state, Running)]
         pids = {box.id: box.state.process.pid for box in self._records if box.id in running}
-        await self._networks.recover(running, pids, self._groups.standings(running))
+        pods = self._pods.living()
+        await self._networks.recover([*running, *pods], pids | pods, self._groups.standings(running))
         await self._groups.forget_unused()
         await self._snapshots.recover([container.id for container in self._records], mounted=running)
         await self._volumes.recover(running)
@@ -81,6 +86,7 @@ class Recovery:
         await self._sweep_folders()
         gate = asyncio.Semaphore(PARALLEL)
         await asyncio.gather(*(self._guarded(gate, box, found.get(box.id)) for box in self._records))
+        await self._pods.recover(pods)
 
     async def start_wanted(self) -> None:
         """Start the containers whose restart policy asks for it when the daemon starts."""
@@ -168,7 +174,7 @@ class Recovery:
 
     async def _agree_on_networks(self, container: Container) -> Container:
         """A live connect that was never answered is undone, a disconnect that was begun is finished."""
-        if container.spec.network_mode.startswith("container:"):
+        if is_shared(container.spec.network_mode):
             return container
         attachment = self._networks.attachment(container.id)
         known = {endpoint.network_id for endpoint in container.endpoints}

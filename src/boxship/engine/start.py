@@ -21,6 +21,7 @@ from boxship.engine.hooks.sharedmemory import SharedMemory
 from boxship.engine.hooks.volumes import VolumesHook
 from boxship.engine.model import Container, Event
 from boxship.engine.places import Places
+from boxship.engine.pods_records import PodRecords
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError
 from boxship.network.networks import Networks
@@ -48,6 +49,7 @@ class Starter:
     def __init__(
         self,
         records: Records,
+        pods: PodRecords,
         snapshots: Snapshots,
         volumes: Volumes,
         networks: Networks,
@@ -60,13 +62,13 @@ class Starter:
         self._networks = networks
         self._hooks: tuple[Hook, ...] = (
             Rootfs(snapshots),
-            NamespacesHook(records),
-            NetworkHook(networks, records),
+            NamespacesHook(records, pods),
+            NetworkHook(networks, records, pods),
             HostFiles(),
             ProcessHook(),
             VolumesHook(volumes),
             RightsHook(),
-            SharedMemory(records, places),
+            SharedMemory(records, pods, places),
             LimitsHook(instance),
         )
 

@@ -81,7 +81,11 @@ class Attachments:
     # attach and detach
 
     async def attach(
-        self, record: AttachmentRecord, requests: Sequence[EndpointRequest], ports: Sequence[PortRequest]
+        self,
+        record: AttachmentRecord,
+        requests: Sequence[EndpointRequest],
+        ports: Sequence[PortRequest],
+        resolver: bool = True,
     ) -> Attachment:
         """Give a container its place: the record comes without namespace, endpoints and ports, which are made here."""
         states = [self._catalog.find(request.network) for request in requests]
@@ -97,7 +101,7 @@ class Attachments:
                 record = self._places.take_ports(record, ports)
                 ready = await self._pool.take()
                 record = msgspec.structs.replace(record, namespace=str(ready.path))
-                if any(network.resolves for network in networks):
+                if resolver and any(network.resolves for network in networks):
                     record = msgspec.structs.replace(record, resolver_ports=sockets.choose_resolver_ports())
             self._places.put(record)
             await self._ensure_virtual(record, states)

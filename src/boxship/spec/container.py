@@ -171,7 +171,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     exposed_ports: tuple[str, ...] = ()  # "80/tcp"
     shell: tuple[str, ...] = ()
     # namespaces
-    network_mode: str = "default"  # default | bridge | none | host | container:ID | a network's name or id
+    network_mode: str = "default"  # default | bridge | none | host | container:ID | pod:UID | a network's name or id
     network_disabled: bool = False
     endpoints: tuple[EndpointRequest, ...] = ()
     endpoints_only: bool = False  # the endpoints alone say what is joined, not the mode: after a disconnect
@@ -214,6 +214,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     auto_remove: bool = False
     health: HealthCheck | None = None
     log: LogPolicy = LogPolicy()
+    log_path: str = ""  # where the log lies, beside the container's own files where nothing is said
     runtime: str = ""
     container_id_file: str = ""
 

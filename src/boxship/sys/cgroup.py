@@ -205,6 +205,55 @@ def _first_and_last(layout: Layout, path: str) -> list[str]:
     return found[:1] if len(found) == 1 else [found[0], found[-1]]
 
 
+def create(layout: Layout, path: str) -> None:
+    """Make a cgroup with those above it, in every hierarchy, ready to have others with limits below it. One that is
+    there is fine. Raises Internal where the kernel does not want it."""
+    try:
+        for mount, folder in zip(_mounts(layout), folders(layout, path), strict=True):
+            parent = mount
+            for name in folder.removeprefix(mount).strip("/").split("/"):
+                if layout.is_v2:
+                    _enable_below(layout, parent)
+                parent = f"{parent}/{name}"
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(parent, 0o755)
+                if mount == layout.controllers.get("cpuset") and not layout.is_v2:
+                    _take_cpuset(parent)
+            if layout.is_v2:
+                _enable_below(layout, parent)
+    except OSError as error:
+        raise Internal(f"cannot create cgroup {path}: {error.strerror}") from error
+
+
+def _mounts(layout: Layout) -> list[str]:
+    """One for each of `folders`."""
+    return [folder.removesuffix("/") for folder in folders(layout, "")]
+
+
+def _enable_below(layout: Layout, folder: str) -> None:
+    """v2: let the cgroups below have limits of every controller that this one has."""
+    with open(f"{folder}/cgroup.controllers") as file:
+        wanted = set(file.read().split())
+    with open(f"{folder}/cgroup.subtree_control") as file:
+        wanted -= set(file.read().split())
+    for name in sorted(wanted):
+        with (
+            contextlib.suppress(OSError),
+            open(f"{folder}/cgroup.subtree_control", "w") as file,
+        ):  # busy, or not allowed
+            file.write(f"+{name}")
+
+
+def _take_cpuset(folder: str) -> None:
+    """v1: a cpuset begins with no processors at all, and no process may enter it then."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        with open(f"{folder}/{name}") as file:
+            if file.read().strip():
+                continue
+        with open(f"{os.path.dirname(folder)}/{name}") as above, open(f"{folder}/{name}", "w") as file:
+            file.write(above.read())
+
+
 def exists(layout: Layout, path: str) -> bool:
     """Whether any hierarchy has the cgroup."""
     return any(os.path.isdir(folder) for folder in folders(layout, path))

@@ -1,4 +1,4 @@
-"""Network namespaces: make one, keep it by a bind mount, work inside it, let it go.
+"""Namespaces of networks and of IPC: make one, keep it by a bind mount, work inside it, let it go.
 
 A namespace belongs to a thread, so all of this happens in threads of its own that end afterwards: no thread that others
 may use again ever changes its namespace. Nothing here may be called with the expectation that the caller moves.
@@ -14,6 +14,8 @@ from typing import TypeVar
 from boxship.errors import Internal
 
 CLONE_NEWNET = 0x40000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
 MS_BIND = 0x1000
 MNT_DETACH = 2
 
@@ -57,6 +59,28 @@ def create(path: Path, prepare: Callable[[], Result]) -> Result:
         return result
 
     return _in_thread(work)
+
+
+def create_ipc(path: Path, prepare: Callable[[], Result]) -> Result:
+    """Make an IPC namespace, run `prepare` inside it, and keep it by a bind mount at `path` (made here)."""
+
+    def work() -> Result:
+        _check(_libc.unshare(CLONE_NEWIPC), f"create IPC namespace {path}")
+        result = prepare()
+        keep(path, "/proc/thread-self/ns/ipc")
+        return result
+
+    return _in_thread(work)
+
+
+def run_with_new_pids(work: Callable[[], Result]) -> Result:
+    """Run `work` where the first process that it starts is the first of a new process namespace."""
+
+    def body() -> Result:
+        _check(_libc.unshare(CLONE_NEWPID), "create a process namespace")
+        return work()
+
+    return _in_thread(body)
 
 
 def keep(path: Path, source: str) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from boxship.engine.hooks import Draft, Pure, planned
 from boxship.engine.model import Container
+from boxship.engine.placing import is_shared
 from boxship.spec.attachment import Attachment
 from boxship.spec.mount import Mount
 
@@ -11,7 +12,7 @@ from boxship.spec.mount import Mount
 class HostFiles(Pure):
     async def apply(self, draft: Draft) -> Draft:
         container = draft.container
-        if not container.spec.network_mode.startswith("container:"):
+        if not is_shared(container.spec.network_mode):
             Path(container.hostname_path).write_text(draft.plan.hostname + "\n")
             write_network_files(container, draft.attachment)
         taken = {point.target for point in container.mounts}

@@ -3,6 +3,7 @@
 import posixpath
 
 from boxship.engine.hooks import Draft, Pure, planned
+from boxship.engine.placing import is_shared
 from boxship.runtime.plan import HOST, NEW
 
 
@@ -26,9 +27,7 @@ class LimitsHook(Pure):
         """The user's, and Docker's defaults of a network namespace of the container's own: every user may ping and
         bind low ports, for the namespace guards them."""
         spec = draft.container.spec
-        own_network = draft.plan.namespaces.network not in (HOST, NEW) and not spec.network_mode.startswith(
-            "container:"
-        )
+        own_network = draft.plan.namespaces.network not in (HOST, NEW) and not is_shared(spec.network_mode)
         defaults = (
             {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
             if own_network and not spec.privileged

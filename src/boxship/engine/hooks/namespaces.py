@@ -6,14 +6,17 @@ import msgspec
 
 from boxship.engine.hooks import Draft, Pure, planned
 from boxship.engine.model import ALIVE, Container
+from boxship.engine.placing import POD
+from boxship.engine.pods_records import PodRecords
 from boxship.engine.records import Records
 from boxship.errors import Conflict, NotFound
 from boxship.runtime.plan import HOST, NEW
 
 
 class NamespacesHook(Pure):
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, pods: PodRecords) -> None:
         self._records = records
+        self._pods = pods
 
     async def apply(self, draft: Draft) -> Draft:
         spec = draft.container.spec
@@ -31,6 +34,8 @@ class NamespacesHook(Pure):
     def _of(self, mode: str, kind: str) -> str:
         if mode == "host":
             return HOST
+        if mode.startswith(POD):
+            return self._pods.ready(mode).namespace(kind) or HOST
         if mode.startswith("container:"):
             peer = running_peer(self._records, mode)
             if kind == "ipc" and peer.spec.ipc_mode in ("", "none", "private"):

@@ -6,7 +6,8 @@ from boxship.engine.groups import wish_of
 from boxship.engine.hooks import Draft, planned
 from boxship.engine.hooks.namespaces import running_peer
 from boxship.engine.model import Container
-from boxship.engine.placing import joins, ports_wanted
+from boxship.engine.placing import POD, is_shared, joins, ports_wanted
+from boxship.engine.pods_records import Pod, PodRecords
 from boxship.engine.records import Records
 from boxship.network.networks import Networks
 from boxship.runtime.plan import HOST
@@ -15,13 +16,16 @@ from boxship.spec.container import EndpointRequest
 
 
 class NetworkHook:
-    def __init__(self, networks: Networks, records: Records) -> None:
+    def __init__(self, networks: Networks, records: Records, pods: PodRecords) -> None:
         self._networks = networks
         self._records = records
+        self._pods = pods
 
     async def apply(self, draft: Draft) -> Draft:
         container = draft.container
         mode = container.spec.network_mode
+        if mode.startswith(POD):
+            return self._in_pod(draft, self._pods.ready(mode))
         if mode.startswith("container:"):
             peer = running_peer(self._records, mode)
             path = peer.namespace or f"/proc/{peer.state.process.pid}/ns/net"
@@ -45,8 +49,22 @@ class NetworkHook:
         return self._placed(draft, attachment, None)
 
     async def release(self, container: Container) -> None:
-        if not container.spec.network_mode.startswith("container:"):
+        if not is_shared(container.spec.network_mode):
             await self._networks.detach(container.id)
+
+    def _in_pod(self, draft: Draft, pod: Pod) -> Draft:
+        """In the pod's namespace, with its hosts files. Addresses and ports are the pod's, not the container's."""
+        container = msgspec.structs.replace(
+            draft.container,
+            endpoints=(),
+            ports=(),
+            namespace=pod.network_namespace,
+            hosts_path=pod.hosts_path,
+            hostname_path=pod.hostname_path,
+            resolv_conf_path=pod.resolv_conf_path,
+        )
+        namespaces = msgspec.structs.replace(draft.plan.namespaces, network=pod.network_namespace or HOST)
+        return planned(msgspec.structs.replace(draft, container=container), namespaces=namespaces)
 
     def _placed(self, draft: Draft, attachment: Attachment, peer: Container | None) -> Draft:
         """With the namespace in the plan and the addresses in the record; a peer's hosts files are shared."""

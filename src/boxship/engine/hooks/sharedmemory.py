@@ -9,6 +9,8 @@ from boxship.engine.hooks import Draft, planned
 from boxship.engine.hooks.namespaces import running_peer
 from boxship.engine.model import Container
 from boxship.engine.places import Places
+from boxship.engine.placing import POD
+from boxship.engine.pods_records import PodRecords
 from boxship.engine.records import Records
 from boxship.runtime.plan import NO_SHM
 from boxship.runtime.sharedmemory import mount_shared_memory, unmount_shared_memory
@@ -17,8 +19,9 @@ DEFAULT_SHM_SIZE = 64 << 20  # bytes
 
 
 class SharedMemory:
-    def __init__(self, records: Records, places: Places) -> None:
+    def __init__(self, records: Records, pods: PodRecords, places: Places) -> None:
         self._records = records
+        self._pods = pods
         self._places = places
 
     async def apply(self, draft: Draft) -> Draft:
@@ -39,6 +42,8 @@ class SharedMemory:
             return "/dev/shm"
         if mode == "shareable":
             return str(self._place(container))
+        if mode.startswith(POD):
+            return self._pods.ready(mode).shared_memory
         if mode.startswith("container:"):
             return self._source(running_peer(self._records, mode))
         return ""

@@ -1,0 +1,190 @@
+"""Pods: what several containers share, made before them and taken away after them. No process stands for a pod.
+
+Containers join with the modes "pod:UID" for network, IPC and processes, and with the pod's cgroup as their parent.
+Order of every change: intent to the store, act, record; so `recover` finishes or takes back whatever a crash left.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from boxship.engine.clock import Clock
+from boxship.engine.containers import Containers
+from boxship.engine.life import Life
+from boxship.engine.model import ALIVE, Container, Event
+from boxship.engine.names import new_id
+from boxship.engine.placing import POD
+from boxship.engine.pods_parts import PodParts
+from boxship.engine.pods_records import Pod, PodPhase, PodRecords
+from boxship.engine.records import Records
+from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
+from boxship.runtime import limits
+from boxship.runtime.dialing import Connection, dial
+from boxship.runtime.driver import Driver
+from boxship.spec.container import Resources
+from boxship.spec.pod import PodSpec
+
+logger = logging.getLogger(__name__)
+
+UID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+
+
+class Pods:
+    """create, get, list, update, remove; and what containers they have."""
+
+    def __init__(
+        self,
+        pods: PodRecords,
+        records: Records,
+        containers: Containers,
+        life: Life,
+        parts: PodParts,
+        driver: Driver,
+        clock: Clock,
+    ) -> None:
+        self._pods = pods
+        self._records = records
+        self._containers = containers
+        self._life = life
+        self._parts = parts
+        self._driver = driver
+        self._clock = clock
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def list(self) -> Sequence[Pod]:
+        """All that are made or were stopped, oldest first."""
+        made = (pod for pod in self._pods if pod.phase in (PodPhase.READY, PodPhase.STOPPED))
+        return sorted(made, key=lambda pod: pod.created_at)
+
+    def get(self, uid: str) -> Pod:
+        """Raises NotFound."""
+        return self._pods.get(uid)
+
+    def containers(self, uid: str) -> Sequence[Container]:
+        """Those that joined the pod, ended ones too; oldest first."""
+        mode = POD + uid
+        return sorted((box for box in self._records if box.spec.network_mode == mode), key=lambda box: box.created_at)
+
+    async def create(self, spec: PodSpec) -> Pod:
+        """The pod; the one that is there where it is whole and of this attempt, else a new one in its place. Raises
+        Invalid, NotFound (network), Conflict (a host port that is taken)."""
+        if not UID.fullmatch(spec.uid):
+            raise Invalid(f"invalid pod uid: {spec.uid!r}")
+        limits.check(spec.resources, self._driver.host)
+        async with self._lock(spec.uid):
+            known = self._pods.find(spec.uid)
+            if known is not None and known.ready and known.spec.attempt >= spec.attempt:
+                return known
+            if known is not None:
+                await self._stop(known)
+            return await self._create(spec)
+
+    async def _create(self, spec: PodSpec) -> Pod:
+        pod = self._parts.described(Pod(id=new_id(), spec=spec, created_at=self._clock.now()))
+        await self._pods.save(pod)
+        try:
+            made = await self._parts.make(pod)
+            ready = msgspec.structs.replace(made, phase=PodPhase.READY)
+            return await self._pods.save(ready, self._event(ready, "create"))
+        except BaseException:
+            await asyncio.shield(self._give_up(pod))
+            raise
+
+    async def _give_up(self, pod: Pod) -> None:
+        try:
+            await self._parts.take_back(pod)
+        except (BoxshipError, OSError):
+            logger.exception("cannot take back pod %s", pod.spec.uid)
+        await self._pods.delete(pod)
+
+    async def update(self, uid: str, resources: Resources) -> Pod:
+        """Other limits of the pod's cgroup. Raises Invalid where the kernel refuses them."""
+        async with self._lock(uid):
+            pod = self._pods.get(uid)
+            limits.check(resources, self._driver.host)
+            changed = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resources=resources))
+            await self._parts.update(changed)
+            return await self._pods.save(changed)
+
+    async def stop(self, uid: str) -> None:
+        """Kill what runs in it and give its parts back; its ended containers stay. None there is fine."""
+        async with self._lock(uid):
+            pod = self._pods.find(uid)
+            if pod is not None:
+                await self._stop(pod)
+
+    async def _stop(self, pod: Pod) -> None:
+        if pod.phase is not PodPhase.STOPPED:
+            stopped = msgspec.structs.replace(pod, phase=PodPhase.STOPPED, endpoints=(), ports=())
+            await self._pods.save(stopped, self._event(pod, "stop"))
+        await self._end_containers(pod.spec.uid)
+        await self._parts.take_back(pod, files=False)
+
+    async def remove(self, uid: str) -> None:
+        """With all its containers. None there is fine."""
+        async with self._lock(uid):
+            pod = self._pods.find(uid)
+            if pod is not None:
+                pod = await self._pods.save(msgspec.structs.replace(pod, phase=PodPhase.REMOVING))
+            await self._remove_containers(uid)
+            if pod is not None:
+                await self._parts.take_back(pod)
+                await self._pods.delete(pod, self._event(pod, "destroy"))
+        self._locks.pop(uid, None)
+
+    async def _remove_containers(self, uid: str) -> None:
+        await asyncio.gather(*(self._remove_container(box.id) for box in self.containers(uid)))
+
+    async def _remove_container(self, identifier: str) -> None:
+        with contextlib.suppress(NotFound):
+            await self._containers.remove(identifier, force=True, volumes=True)
+
+    async def _end_containers(self, uid: str) -> None:
+        living = [box.id for box in self.containers(uid) if box.state.phase in ALIVE]
+        await asyncio.gather(*(self._end_container(identifier) for identifier in living))
+
+    async def _end_container(self, identifier: str) -> None:
+        with contextlib.suppress(NotFound, Conflict):
+            await self._life.kill(identifier)
+
+    async def statistics(self, uid: str) -> Mapping[str, Mapping[str, int]]:
+        """What went through the pod's interfaces, by their names inside."""
+        return await self._parts.statistics(self._pods.get(uid))
+
+    async def connect(self, uid: str, port: int) -> Connection:
+        """A TCP connection to a port of the loopback that the pod's containers have. Raises NotFound, Conflict where
+        the pod is stopped, Unavailable where nobody listens."""
+        return await dial(self._pods.ready(uid).network_namespace, port)
+
+    # after a restart
+
+    def living(self) -> dict[str, int]:
+        """The ids of the pods that are whole, each with the pid of a process in it, 0 for none: their places in the
+        network stay."""
+        processes = {box.spec.network_mode: box.state.process.pid for box in self._records if box.state.phase in ALIVE}
+        whole = [pod for pod in self._pods if pod.ready and self._parts.is_whole(pod)]
+        return {pod.id: processes.get(POD + pod.spec.uid, 0) for pod in whole}
+
+    async def recover(self, living: Mapping[str, int]) -> None:
+        """Take back what was half made, finish what was half removed, and note what was lost."""
+        for pod in self._pods:
+            try:
+                if pod.phase is PodPhase.CREATING:
+                    await self._give_up(pod)
+                elif pod.phase is PodPhase.REMOVING:
+                    await self.remove(pod.spec.uid)
+                elif pod.phase is PodPhase.STOPPED or pod.id not in living:
+                    await self._stop(pod)
+            except (BoxshipError, OSError):
+                logger.exception("cannot recover pod %s", pod.spec.uid)
+
+    def _lock(self, uid: str) -> asyncio.Lock:
+        return self._locks.setdefault(uid, asyncio.Lock())
+
+    def _event(self, pod: Pod, action: str) -> Event:
+        attributes = {**pod.spec.labels, "name": f"{pod.spec.namespace}/{pod.spec.name}", "uid": pod.spec.uid}
+        return Event(kind="pod", action=action, actor=pod.id, attributes=attributes, time=self._clock.now())

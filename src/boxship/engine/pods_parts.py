@@ -1,0 +1,147 @@
+"""The parts of a pod on this machine: its place in the network, what is kept of namespaces, its cgroup, its files.
+
+Each is found again by the pod's record alone, so that what was begun can be taken back, however far it came.
+"""
+
+import asyncio
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from boxship.engine.hooks.sharedmemory import DEFAULT_SHM_SIZE
+from boxship.engine.model import ProcessHandle
+from boxship.engine.places import Places
+from boxship.engine.pods_records import Pod
+from boxship.network.networks import Networks
+from boxship.runtime import sharing
+from boxship.runtime.driver import Driver
+from boxship.runtime.handle import Process
+from boxship.runtime.sharedmemory import mount_shared_memory, unmount_shared_memory
+from boxship.spec.attachment import Attachment
+from boxship.spec.container import EndpointRequest
+from boxship.spec.pod import PodSpec
+
+HOST_SHM = "/dev/shm"
+
+
+class PodParts:
+    """Makes, looks at and takes away."""
+
+    def __init__(self, networks: Networks, driver: Driver, places: Places) -> None:
+        self._networks = networks
+        self._driver = driver
+        self._places = places
+
+    def described(self, pod: Pod) -> Pod:
+        """The record with the paths that follow from its id, before anything is made."""
+        folder = self._places.pod(pod.spec.uid)
+        own_ipc = not pod.spec.host_ipc
+        return msgspec.structs.replace(
+            pod,
+            ipc_namespace=str(self._places.pod_namespace(pod.id, "ipc")) if own_ipc else "",
+            shared_memory=str(self._places.shared_memory(pod.id)) if own_ipc else HOST_SHM,
+            resolv_conf_path=str(folder / "resolv.conf"),
+            hostname_path=str(folder / "hostname"),
+            hosts_path=str(folder / "hosts"),
+        )
+
+    async def make(self, pod: Pod) -> Pod:
+        """Make everything of a pod that is recorded; the record with what was given to it."""
+        attached, _ = await asyncio.gather(
+            self._attach(pod), asyncio.to_thread(self._make_local, pod), return_exceptions=True
+        )
+        for result in (attached, _):
+            if isinstance(result, BaseException):
+                raise result
+        assert isinstance(attached, Attachment), "or it would have been raised"
+        holder = await asyncio.to_thread(self._finish, pod, attached)
+        return msgspec.structs.replace(
+            pod,
+            network_namespace=attached.namespace,
+            endpoints=attached.endpoints,
+            ports=attached.ports,
+            holder=ProcessHandle(holder.pid, holder.started),
+        )
+
+    async def _attach(self, pod: Pod) -> Attachment:
+        spec = pod.spec
+        network = "host" if spec.host_network else spec.network
+        return await self._networks.attach(
+            pod.id,
+            spec.name,
+            requests=(EndpointRequest(network=network),) if network else (),
+            ports=() if spec.host_network else spec.ports,
+            hostname=self.hostname(spec),
+            domainname=spec.domainname,
+            dns=spec.dns,
+            dns_search=spec.dns_search,
+            dns_options=spec.dns_options,
+            extra_hosts=spec.extra_hosts,
+            resolver=False,
+        )
+
+    def hostname(self, spec: PodSpec) -> str:
+        return platform.node() if spec.host_network else spec.hostname or spec.name[:63]
+
+    def _make_local(self, pod: Pod) -> None:
+        spec = pod.spec
+        self._places.pod(spec.uid).mkdir(parents=True, exist_ok=True, mode=0o755)
+        if spec.cgroup:
+            sharing.make_cgroup(self._driver.layout, spec.cgroup, spec.resources)
+        settings = {name: value for name, value in spec.sysctls.items() if not sharing.is_network_setting(name)}
+        if pod.ipc_namespace:
+            sharing.keep_ipc(self._places.pod_namespace(pod.id, "ipc"), settings)
+            mount_shared_memory(self._places.shared_memory(pod.id), spec.shm_size or DEFAULT_SHM_SIZE)
+
+    def _finish(self, pod: Pod, attached: Attachment) -> Process:
+        """What needs the network to be there, and the one process where processes are shared."""
+        spec = pod.spec
+        folder = self._places.pod(spec.uid)
+        (folder / "hostname").write_text(self.hostname(spec) + "\n")
+        (folder / "hosts").write_text(attached.hosts)
+        (folder / "resolv.conf").write_text(resolv_conf(spec) or attached.resolv_conf)
+        if attached.namespace:
+            settings = {name: value for name, value in spec.sysctls.items() if sharing.is_network_setting(name)}
+            sharing.set_up_network(Path(attached.namespace), settings)
+        return sharing.hold_processes() if spec.share_processes and not spec.host_pid else Process()
+
+    async def update(self, pod: Pod) -> None:
+        """Put the limits of a record into force."""
+        if pod.spec.cgroup:
+            await asyncio.to_thread(sharing.make_cgroup, self._driver.layout, pod.spec.cgroup, pod.spec.resources)
+
+    async def take_back(self, pod: Pod, *, files: bool = True) -> None:
+        """Take away whatever is there of a pod whose containers are gone."""
+        await asyncio.gather(self._networks.detach(pod.id), asyncio.to_thread(self._take_local, pod, files))
+
+    def _take_local(self, pod: Pod, files: bool) -> None:
+        sharing.end_processes(Process(pod.holder.pid, pod.holder.started))
+        if pod.ipc_namespace:
+            unmount_shared_memory(self._places.shared_memory(pod.id))
+            sharing.let_go(self._places.pod_namespace(pod.id, "ipc"))
+        if pod.spec.cgroup:
+            sharing.remove_cgroup(self._driver.layout, pod.spec.cgroup)
+        if files:
+            shutil.rmtree(self._places.pod(pod.spec.uid), ignore_errors=True)
+
+    def is_whole(self, pod: Pod) -> bool:
+        """Whether all that its containers share is still there."""
+        namespaces = [path for path in (pod.network_namespace, pod.ipc_namespace) if path]
+        held = not pod.holder.pid or sharing.is_held(Process(pod.holder.pid, pod.holder.started))
+        grouped = not pod.spec.cgroup or sharing.has_cgroup(self._driver.layout, pod.spec.cgroup)
+        return held and grouped and all(sharing.is_kept(path) for path in namespaces)
+
+    async def statistics(self, pod: Pod) -> Mapping[str, Mapping[str, int]]:
+        """What went through the pod's interfaces."""
+        return await self._networks.statistics(pod.id) if pod.endpoints and pod.network_namespace else {}
+
+
+def resolv_conf(spec: PodSpec) -> str:
+    """The text of /etc/resolv.conf exactly as asked for; "" where nothing was."""
+    lines = [f"search {' '.join(spec.dns_search)}"] if spec.dns_search else []
+    lines += [f"nameserver {address}" for address in spec.dns]
+    lines += [f"options {' '.join(spec.dns_options)}"] if spec.dns_options else []
+    return "\n".join(lines) + "\n" if lines else ""

@@ -1,0 +1,116 @@
+"""What several containers share without a process that holds it: an IPC namespace, a cgroup, kernel settings; and,
+where they share their processes, the smallest process that there can be.
+
+A namespace is kept by a bind mount, in the daemon's mount namespace as all its mounts are. Short blocking work, for a
+thread. It must never act outside of the paths that it is given.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from boxship.errors import Internal, Invalid, Unavailable
+from boxship.runtime import limits
+from boxship.runtime.handle import Process
+from boxship.runtime.processes import apply_limits
+from boxship.runtime.programs import find_init
+from boxship.spec.container import Resources
+from boxship.sys import cgroup, namespace
+from boxship.sys.cgroup import Layout
+from boxship.sys.pidfd import is_alive, send_signal, start_time
+from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
+
+NETWORK_DEFAULTS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+SIGKILL = 9
+
+
+def is_network_setting(name: str) -> bool:
+    return name.startswith("net.")
+
+
+def keep_ipc(path: Path, settings: Mapping[str, str]) -> None:
+    """A new IPC namespace with its settings, kept at `path`; one that a crash left there is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    namespace.remove(path)
+    namespace.create_ipc(path, lambda: _write_all(settings))
+
+
+def set_up_network(path: Path, settings: Mapping[str, str]) -> None:
+    """The kernel settings of a network namespace: those of every container, and those asked for."""
+
+    def work() -> None:
+        for name, value in NETWORK_DEFAULTS.items():
+            with contextlib.suppress(OSError):
+                _write(name, value)
+        _write_all(settings)
+
+    namespace.run_inside(path, work)
+
+
+def _write_all(settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        try:
+            _write(name, value)
+        except OSError as error:
+            raise Invalid(f"cannot set sysctl {name} to {value}: {error.strerror}") from error
+
+
+def _write(name: str, value: str) -> None:
+    """Both forms of names are taken, "net.ipv4.conf.eth0/1.x" too."""
+    place = name if "/" in name.split(".")[0] else name.replace(".", "\0").replace("/", ".").replace("\0", "/")
+    if ".." in place.split("/"):
+        raise OSError(22, "Invalid argument")
+    with open(f"/proc/sys/{place}", "w") as file:
+        file.write(value)
+
+
+def let_go(path: Path) -> None:
+    """The namespace kept at `path` ends with its last process. None there is fine."""
+    namespace.remove(path)
+
+
+def is_kept(path: str | Path) -> bool:
+    return namespace.exists(Path(path))
+
+
+def make_cgroup(layout: Layout, path: str, resources: Resources) -> None:
+    """A cgroup with limits, that holds those of containers; one that is there gets the limits."""
+    cgroup.create(layout, path)
+    apply_limits(layout, path, limits.writes(Resources(), resources, layout))
+
+
+def has_cgroup(layout: Layout, path: str) -> bool:
+    return cgroup.exists(layout, path)
+
+
+def remove_cgroup(layout: Layout, path: str) -> None:
+    """Kill what is in it, and take it away with the folders above it that are empty then."""
+    cgroup.kill(layout, path)
+    cgroup.remove(layout, path)
+    above = os.path.dirname(path.strip("/"))
+    while above and cgroup.remove_empty(layout, above):
+        above = os.path.dirname(above)
+
+
+def hold_processes() -> Process:
+    """The first process of a new process namespace: it reaps what is left to it, and nothing else."""
+    program = find_init()
+    if not program:
+        raise Unavailable("cannot share processes: neither tini-static nor catatonit is installed")
+    line = [program, "-P"] if program.endswith("catatonit") else [program, "-s", "--", "sleep", "infinity"]
+    pid = namespace.run_with_new_pids(lambda: spawn(line, env=SAFE_ENVIRONMENT, new_session=True))
+    return Process(pid, start_time(pid))
+
+
+def is_held(process: Process) -> bool:
+    return is_alive(process.pid, process.started)
+
+
+def end_processes(process: Process) -> None:
+    """End a process namespace by its first process; every other of it goes along."""
+    if not process.pid:
+        return
+    send_signal(process.pid, process.started, SIGKILL)
+    with contextlib.suppress(Internal, OSError):
+        reap(process.pid)
