@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -14,6 +14,9 @@ from boxship.doors.docker.errors import JSON
 from boxship.engine import Engine
 from boxship.errors import Invalid, Unavailable
 from boxship.transport.exchange import Reply, Request
+
+if TYPE_CHECKING:  # it imports this module
+    from boxship.doors.docker.node import Membership
 
 Version = tuple[int, int]
 Body = TypeVar("Body")
@@ -27,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 class Call:
     """A request on its way through a handler."""
 
-    __slots__ = ("_builds", "engine", "names", "request", "version")
+    __slots__ = ("_builds", "_membership", "engine", "names", "request", "version")
 
     def __init__(
         self,
@@ -36,9 +39,11 @@ class Call:
         version: Version,
         names: Mapping[str, str],
         builds: Builds | None = None,
+        membership: "Membership | None" = None,
     ) -> None:
         self.engine = engine
         self._builds = builds
+        self._membership = membership
         self.request = request
         self.version = version
         self.names = names
@@ -54,6 +59,13 @@ class Call:
         if self._builds is None:
             raise Unavailable("cannot build: this daemon has no builder")
         return self._builds
+
+    @property
+    def membership(self) -> "Membership":
+        """Who makes a node of this machine. Raises Unavailable where this daemon cannot become one."""
+        if self._membership is None:
+            raise Unavailable("cannot be a node: this daemon is none that could join a cluster")
+        return self._membership
 
     @property
     def can_build(self) -> bool:

@@ -17,6 +17,7 @@ from boxship.doors.docker import (
     lifecycle,
     locks,
     networks,
+    node,
     observing,
     registries,
     signatures,
@@ -27,6 +28,7 @@ from boxship.doors.docker import (
 from boxship.doors.docker.builds import Builds
 from boxship.doors.docker.call import Call, Version
 from boxship.doors.docker.errors import error_reply, message_reply
+from boxship.doors.docker.node import Membership
 from boxship.doors.docker.router import MAXIMUM, MINIMUM, Router, check_query, parse_version, split_version
 from boxship.engine import Engine
 from boxship.transport.exchange import Reply, Request
@@ -51,6 +53,7 @@ NOUNS = (
     events,
     locks,
     swarm,
+    node,
 )
 ROUTES = tuple(route for noun in NOUNS for route in noun.ROUTES)
 
@@ -71,9 +74,10 @@ class Door:
     """Serves the Docker Engine API over one engine and, where there is one, its builder. `handle` is a transport
     handler."""
 
-    def __init__(self, engine: Engine, builds: Builds | None = None) -> None:
+    def __init__(self, engine: Engine, builds: Builds | None = None, membership: Membership | None = None) -> None:
         self._engine = engine
         self._builds = builds
+        self._membership = membership
         self._router = Router(ROUTES)
 
     async def handle(self, request: Request) -> Reply | None:
@@ -107,4 +111,4 @@ class Door:
         route, names = found
         if route.refused:
             check_query(route, request.query)
-        return await route.handler(Call(self._engine, request, version, names, self._builds))
+        return await route.handler(Call(self._engine, request, version, names, self._builds, self._membership))
