@@ -215,6 +215,13 @@ class Runtime(Protocol):
 
 
 class Sink(Protocol):
-    async def write(self, data: bytes) -> None: ...
+    """The way to a connection's other end."""
 
-    async def close(self) -> None: ...
+    async def write(self, data: bytes) -> None:
+        """At the pace of the other end. Raises Canceled or OSError when it is away."""
+
+    async def end(self) -> None:
+        """Nothing more is sent; what comes back goes on."""
+
+    async def close(self) -> None:
+        """Both ways. May be called twice."""
