@@ -188,9 +188,9 @@ async def test_internal_networks_ask_nobody(networks: Networks, machine) -> None
 async def test_a_silent_nameserver_is_a_failure_not_a_hang(
     networks: Networks, machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from boxship.network import upstream
+    from boxship.transport import nameservers
 
-    monkeypatch.setattr(upstream, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(nameservers, "ANSWER_SECONDS", 0.1)
     await networks.create(NetworkSpec(name="web"))
     a = await join(networks, "a", EndpointRequest("web"))
     async with nameserver(machine.outside) as asked:

@@ -23,11 +23,11 @@ from boxship.network.pool import NamespacePool
 from boxship.network.recovery import Recovery
 from boxship.network.resolver import Resolver
 from boxship.network.ruleset import Ruleset
-from boxship.network.upstream import Upstream
 from boxship.network.virtual import VirtualAddresses
 from boxship.spec.attachment import Attachment, Endpoint
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
 from boxship.store import Store
+from boxship.transport.nameservers import Upstream
 from boxship.waiting import to_the_end
 
 COUNTERS = (

@@ -16,8 +16,8 @@ from boxship.network.background import Background
 from boxship.network.directory import Directory
 from boxship.network.hostfiles import HostFiles
 from boxship.network.model import AttachmentRecord
-from boxship.network.upstream import Upstream
 from boxship.sys import sockets
+from boxship.transport.nameservers import Upstream
 from boxship.wire import dns
 
 log = logging.getLogger(__name__)
