@@ -26,6 +26,7 @@ from boxship.engine.places import Places
 from boxship.engine.pods import Pods
 from boxship.engine.pods_parts import PodParts
 from boxship.engine.pods_records import PodRecords
+from boxship.engine.pods_usage import PodUsage
 from boxship.engine.records import Records
 from boxship.engine.recovery import Recovery
 from boxship.engine.removal import Removal
@@ -84,6 +85,7 @@ class Engine:
             records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
         )
         self.pods = Pods(pods, records, self.containers, self.life, PodParts(networks, driver, places), driver, clock)
+        self.pod_usage = PodUsage(pods, records, lives, driver, networks, snapshots, places, clock)
         self.locks = Locks()
         self.attachments = Attachments(records, lives, driver, events, clock)
         self.files = Files(records, lives, snapshots, volumes, events, clock)

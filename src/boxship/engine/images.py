@@ -31,6 +31,14 @@ class EngineImages:
         self.list = images.list
         self.history = images.history
 
+    def user_of(self, identifier: str) -> str:
+        """The name of a container that was made of an image, "" for none."""
+        return next((box.name for box in self._records if box.image_id == identifier), "")
+
+    def used_at(self, identifier: str) -> int:
+        """When a container was last made of an image, 0 for never; to some minutes."""
+        return self._images.catalog.record(identifier).used_at
+
     async def tag(self, ref: str, new: str) -> None:
         """Give an image a further name; a name that is taken moves."""
         image = await self._images.tag(ref, parse(new))

@@ -1,0 +1,121 @@
+"""What pods, their containers and the machine use, all at once: files of the kernel, read in one thread.
+
+How much a container wrote is counted by walking its files, so that is remembered for a while.
+"""
+
+import asyncio
+import os
+
+import msgspec
+
+from boxship.engine.clock import Clock
+from boxship.engine.lives import Lives
+from boxship.engine.model import ALIVE
+from boxship.engine.places import Places
+from boxship.engine.placing import POD
+from boxship.engine.pods_records import PodRecords
+from boxship.engine.records import Records
+from boxship.logs.generations import generations
+from boxship.network.networks import Networks
+from boxship.runtime.driver import Driver
+from boxship.runtime.machine import GroupSample, MachineSample, group, machine
+from boxship.snapshots.overlay import Snapshots
+from boxship.spec.container import SECOND
+
+DISK_AGE = 30 * SECOND  # how old a count of written bytes may be
+
+
+class ContainerUse(msgspec.Struct, frozen=True):
+    """`written` are the bytes of the writable layer, `logs` those of the log's files."""
+
+    id: str
+    group: GroupSample
+    written: int
+    logs: int
+
+
+class PodUse(msgspec.Struct, frozen=True):
+    uid: str
+    group: GroupSample
+    received: int
+    sent: int
+    containers: tuple[ContainerUse, ...]
+
+
+class PodUsage:
+    """machine and pods."""
+
+    def __init__(
+        self,
+        pods: PodRecords,
+        records: Records,
+        lives: Lives,
+        driver: Driver,
+        networks: Networks,
+        snapshots: Snapshots,
+        places: Places,
+        clock: Clock,
+    ) -> None:
+        self._pods = pods
+        self._records = records
+        self._lives = lives
+        self._driver = driver
+        self._networks = networks
+        self._snapshots = snapshots
+        self._places = places
+        self._clock = clock
+        self._written: dict[str, int] = {}
+        self._counted_at = 0
+
+    async def machine(self) -> MachineSample:
+        return await asyncio.to_thread(machine, self._places.data)
+
+    async def pods(self) -> tuple[PodUse, ...]:
+        """One for each pod that is ready."""
+        ready = {POD + pod.spec.uid: pod for pod in self._pods if pod.ready}
+        members: dict[str, list[tuple[str, str, str]]] = {mode: [] for mode in ready}
+        for box in self._records:
+            mode, handle = box.spec.network_mode, self._lives.of(box.id).handle
+            if mode in members and box.state.phase in ALIVE and handle is not None:
+                members[mode].append((box.id, handle.cgroup, box.log_path))
+        await self._count([identifier for boxes in members.values() for identifier, _, _ in boxes])
+        traffic = {}
+        for mode, pod in ready.items():
+            if pod.network_namespace and pod.endpoints:
+                counts = (await self._networks.statistics(pod.id)).values()
+                traffic[mode] = tuple(sum(each.get(key, 0) for each in counts) for key in ("rx_bytes", "tx_bytes"))
+        return await asyncio.to_thread(
+            lambda: tuple(
+                PodUse(
+                    pod.spec.uid,
+                    group(self._driver.layout, pod.spec.cgroup) if pod.spec.cgroup else GroupSample(),
+                    *traffic.get(mode, (0, 0)),
+                    tuple(self._container(*box) for box in members[mode]),
+                )
+                for mode, pod in ready.items()
+            )
+        )
+
+    def _container(self, identifier: str, path: str, log_path: str) -> ContainerUse:
+        return ContainerUse(
+            identifier, group(self._driver.layout, path), self._written.get(identifier, 0), log_size(log_path)
+        )
+
+    async def _count(self, identifiers: list[str]) -> None:
+        """Walk the writable layers, where the last walk is too long ago or was without one of them."""
+        now = self._clock.monotonic()
+        if now - self._counted_at < DISK_AGE and all(identifier in self._written for identifier in identifiers):
+            return
+        self._counted_at = now
+        self._written = await self._snapshots.usages(identifiers)
+
+
+def log_size(path: str) -> int:
+    """Bytes of all files of a log."""
+    total = 0
+    for each in generations(path) if path else ():
+        try:
+            total += os.stat(each.path).st_size
+        except FileNotFoundError:
+            continue
+    return total
