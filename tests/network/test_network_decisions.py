@@ -85,6 +85,7 @@ def test_the_rules_of_ports() -> None:
     assert elements == {
         "published": {"tcp . 8080": "10.0.1.2 . 80"},
         "published_at": {"10.1.1.1 . udp . 5353": "10.0.1.2 . 53"},
+        "hairpin": {"10.0.1.2 . 10.0.1.2": ""},
     }
     assert rules.change("t", elements, elements) == ""
     assert rules.change("t", {}, rules.network_elements(network("a"))).count("add element") == 4

@@ -127,6 +127,8 @@ def plug(network: Network, item: EndpointRecord, mtu: int) -> Plug:
         prefix=endpoint.ipv4_prefix,
         mtu=mtu,
         isolated=not network.bridge.connected,
+        gateway=network.gateway if network.bridge.routed else "",
+        routed=network.bridge.routed,
         announced=item.announced,
     )
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -44,6 +45,8 @@ class Plug(msgspec.Struct, frozen=True):
     mtu: int
     isolated: bool = False
     announced: bool = False
+    gateway: str = ""  # all that it sends to `routed` subnets goes here, its neighbours' on the same bridge too
+    routed: tuple[str, ...] = ()
 
 
 class BridgePlan(msgspec.Struct, frozen=True):
@@ -191,7 +194,7 @@ class Kernel:
             link = self.route.link(bridge)
             if link is None:
                 continue
-            held = {item.address for item in present if item.index == link.index and item.prefix == 32}
+            held = _virtual(present, link.index)
             for address in sorted(held - set(wanted)):
                 with contextlib.suppress(OSError):  # gone meanwhile
                     self.route.apply(netlink.remove_address(link.index, address, 32))
@@ -203,7 +206,7 @@ class Kernel:
         """The virtual addresses that a bridge has."""
         link = self.route.link(bridge)
         index = link.index if link else 0
-        return {item.address for item in self.route.addresses() if item.index == index and item.prefix == 32}
+        return _virtual(self.route.addresses(), index)
 
     # containers
 
@@ -219,7 +222,11 @@ class Kernel:
                 self._make_pair(ready, plug)
                 made.append(plug.veth)
                 index = ready.route.index(plug.interface)
-                inside += [netlink.add_address(index, plug.address, plug.prefix), netlink.set_up(index)]
+                prefix = 32 if plug.gateway else plug.prefix
+                inside += [netlink.add_address(index, plug.address, prefix), netlink.set_up(index)]
+                if plug.gateway:
+                    inside.append(netlink.set_route(f"{plug.gateway}/32", index))
+                    inside += [netlink.set_route(subnet, index, gateway=plug.gateway) for subnet in plug.routed]
             if gateway:
                 inside.append(netlink.set_default_route(0, gateway))
             ready.route.apply(*inside)
@@ -260,8 +267,10 @@ class Kernel:
         ]
         # Where bridged packets pass the rules too, a container reaches its own published port by the port it came from.
         hairpin = namespace.read_setting(BRIDGED_PACKETS_PASS_RULES) == "1"
-        if hairpin or plug.isolated:
-            messages.append(netlink.set_port(plug.veth, isolated=plug.isolated, hairpin=hairpin))
+        # Neighbours that must be routed can't pass the host by; where the rules see bridged packets they need not.
+        isolated = plug.isolated or (bool(plug.gateway) and not hairpin)
+        if hairpin or isolated:
+            messages.append(netlink.set_port(plug.veth, isolated=isolated, hairpin=hairpin))
         return messages
 
     def route_by(self, ready: Ready, gateway: str) -> None:
@@ -276,6 +285,14 @@ class Kernel:
         """The counters of the host's ends, by the name that the container's end has."""
         found = {interface: self.route.link(veth) for interface, veth in veths.items()}
         return {interface: link.counters for interface, link in found.items() if link and link.counters}
+
+
+def _virtual(present: Sequence[netlink.Address], index: int) -> set[str]:
+    """The single addresses of a bridge inside its own subnet. Others are a cluster's, which a node answers itself."""
+    mine = [item for item in present if item.index == index]
+    subnets = [IPv4Network(f"{item.address}/{item.prefix}", strict=False) for item in mine if item.prefix < 32]
+    found = [item.address for item in mine if item.prefix == 32]
+    return {address for address in found if any(IPv4Address(address) in subnet for subnet in subnets)}
 
 
 def start_resolver(path: Path | int, ports: tuple[int, int] = (0, 0)) -> sockets.ResolverSockets:

@@ -53,6 +53,7 @@ class BridgeOptions(msgspec.Struct, frozen=True):
     host_address: str = ""  # published ports without a host address; "" is the room's default
     mtu: int = 0  # 0: the uplink's
     interface_prefix: str = "eth"
+    routed: tuple[str, ...] = ()  # to these subnets containers go under their own addresses, and through the host only
 
 
 class Network(msgspec.Struct, frozen=True, omit_defaults=True):

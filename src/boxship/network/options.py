@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 
 from boxship.errors import Invalid, NotFound, Unsupported
+from boxship.network import addresses
 from boxship.network.model import BridgeOptions
 from boxship.spec.container import NetworkSpec
 
 PREFIX = "com.docker.network."
+ROUTED = "boxship.routed"  # subnets in CIDR notation, separated by commas
 INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 INTERFACE_PREFIX = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,11}")
 NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -73,6 +75,8 @@ def parse_bridge(network_id: str, options: dict[str, str]) -> BridgeOptions:
             if not INTERFACE_PREFIX.fullmatch(text) or text == "lo":
                 raise Invalid(f"invalid value for {key}: {text!r} is no interface prefix")
             values["interface_prefix"] = text
+        elif key == ROUTED:
+            values["routed"] = tuple(str(addresses.parse_subnet(part)) for part in text.split(","))
         elif key == f"{PREFIX}bridge.gateway_mode_ipv4" and text == "nat":
             continue
         elif key.startswith("com.docker."):

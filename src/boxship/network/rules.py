@@ -25,6 +25,9 @@ SETS = {
     "connected": "set {name} {{ type ifname . ifname; }}",
     "subnets": "set {name} {{ type ipv4_addr; flags interval; }}",
     "masqueraded": "set {name} {{ type ipv4_addr; flags interval; }}",
+    "routed": "set {name} {{ type ifname; }}",
+    "direct": "set {name} {{ type ipv4_addr . ipv4_addr; flags interval; }}",
+    "hairpin": "set {name} {{ type ipv4_addr . ipv4_addr; }}",
     "published": "map {name} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}",
     "published_at": "map {name} {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}",
     "balanced": "map {name} {{ type inet_proto . inet_service : verdict; }}",
@@ -54,16 +57,24 @@ CHAINS = {
         ct state new meta l4proto udp reject""",
     "refuse": """type filter hook input priority filter; policy accept;
         ip daddr @virtual_addresses jump refused""",
+    # Who goes from a routed bridge to its own kind comes by here both ways; it needs no better way, and takes none.
+    "redirects": """type filter hook output priority filter; policy accept;
+        oifname @routed icmp type redirect drop""",
     # Containers go out under the host's address; the host's loopback and a container that asks for its own published
-    # port come in under the bridge's, so that the answer passes here again.
+    # port come in under the bridge's, so that the answer passes here again. Routed ones keep their own address.
     "postrouting": """type nat hook postrouting priority srcnat; policy accept;
+        ip saddr . ip daddr @hairpin ct status dnat masquerade
+        ip saddr . ip daddr @direct accept
         ip saddr @masqueraded oifname != @bridges masquerade
         ip saddr 127.0.0.0/8 oifname @bridges masquerade
         ip saddr @subnets ip daddr @subnets ct status dnat masquerade""",
-    # To a bridge comes: its own traffic, answers, and what was published. Nothing else, from outside or other bridges.
+    # To a bridge comes: its own traffic, answers, and what was published. Nothing else, from outside or other bridges,
+    # unless one of the two is routed.
     "towards": """iifname . oifname @connected accept
         iifname @internal drop
         oifname @internal drop
+        iifname @routed accept
+        oifname @routed accept
         ct state established,related accept
         ct status dnat accept
         drop""",
@@ -120,6 +131,9 @@ def network_elements(network: Network) -> dict[str, dict[str, str]]:
         found["internal"] = {name: ""}
     elif options.masquerade:
         found["masqueraded"] = {network.subnet: ""}
+    if options.routed:
+        found["routed"] = {name: ""}
+        found["direct"] = {f"{network.subnet} . {subnet}": "" for subnet in options.routed}
     if options.connected:
         found["connected"] = {f"{name} . {name}": ""}
     return found
@@ -135,6 +149,7 @@ def port_elements(ports: Iterable[PublishedPort], address: str) -> dict[str, dic
         else:
             key = f"{port.host_address} . {port.protocol} . {port.host_port}"
             found.setdefault("published_at", {})[key] = target
+        found["hairpin"] = {f"{address} . {address}": ""}
     return found
 
 
@@ -287,7 +302,7 @@ def _words(value: Any, name: str) -> str:
         return f"goto {value['goto']['target']}"
     if isinstance(value, dict) and "prefix" in value:
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
-    return f'"{value}"' if name in ("bridges", "internal", "connected") else str(value)
+    return f'"{value}"' if name in ("bridges", "internal", "connected", "routed") else str(value)
 
 
 def resolver(datagram_port: int, stream_port: int, *, replace: bool = False) -> str:

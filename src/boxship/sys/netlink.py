@@ -146,6 +146,17 @@ def set_default_route(index: int, gateway: str) -> Message:
     return NEWROUTE, CREATE | REPLACE, body
 
 
+def set_route(subnet: str, index: int, *, gateway: str = "", source: str = "", protocol: int = 3) -> Message:
+    """Have a route to a subnet by an interface, through a gateway that is reached without asking, or straight."""
+    destination, _, prefix = subnet.partition("/")
+    scope, flags = (0, 4) if gateway else (253, 0)  # RT_SCOPE_LINK; RTNH_F_ONLINK
+    body = struct.pack("BBBBBBBBI", 2, int(prefix), 0, 0, 254, protocol, scope, 1, flags)
+    body += attribute(1, socket.inet_aton(destination)) + attribute(4, struct.pack("i", index))
+    body += attribute(5, socket.inet_aton(gateway)) if gateway else b""
+    body += attribute(7, socket.inet_aton(source)) if source else b""
+    return NEWROUTE, CREATE | REPLACE, body
+
+
 def remove_default_route() -> Message:
     return DELROUTE, 0, struct.pack("BBBBBBBBI", 2, 0, 0, 0, 254, 0, 255, 0, 0)
 

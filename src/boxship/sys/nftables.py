@@ -12,7 +12,8 @@ from boxship.errors import Internal, Unavailable
 
 LIBRARY = "libnftables.so.1"
 JSON_OUTPUT = 1 << 4
-TERSE_NUMERIC = 0x3F0  # every numeric flag: protocols, ports, users and priorities as numbers
+TERSE = 1 << 11  # sets without their elements
+NUMERIC = 0x3F0  # every numeric flag: protocols, ports, users and priorities as numbers
 
 
 def _load() -> ctypes.CDLL:
@@ -64,9 +65,10 @@ class Nftables:
         if commands:
             self._run(commands)
 
-    def query(self, command: str) -> list[dict[str, Any]]:
-        """A listing as libnftables-json(5) objects."""
-        self._library.nft_ctx_output_set_flags(self._context, JSON_OUTPUT | TERSE_NUMERIC)
+    def query(self, command: str, *, terse: bool = False) -> list[dict[str, Any]]:
+        """A listing as libnftables-json(5) objects; a terse one leaves out what sets hold."""
+        flags = JSON_OUTPUT | NUMERIC | (TERSE if terse else 0)
+        self._library.nft_ctx_output_set_flags(self._context, flags)
         try:
             text = self._run(command)
         finally:
