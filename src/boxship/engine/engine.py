@@ -24,6 +24,7 @@ from boxship.engine.metrics import Metrics
 from boxship.engine.networks import EngineNetworks
 from boxship.engine.places import Places
 from boxship.engine.pods import Pods
+from boxship.engine.pods_images import PodImages
 from boxship.engine.pods_parts import PodParts
 from boxship.engine.pods_records import PodRecords
 from boxship.engine.pods_usage import PodUsage
@@ -86,6 +87,7 @@ class Engine:
         )
         self.pods = Pods(pods, records, self.containers, self.life, PodParts(networks, driver, places), driver, clock)
         self.pod_usage = PodUsage(pods, records, lives, driver, networks, snapshots, places, clock)
+        self.pod_images = PodImages(store, records, images, snapshots, places)
         self.locks = Locks()
         self.attachments = Attachments(records, lives, driver, events, clock)
         self.files = Files(records, lives, snapshots, volumes, events, clock)
@@ -124,6 +126,7 @@ class Engine:
         await self.events.load()
         await self._records.load()
         await self._pods.load()
+        await self.pod_images.load()
         await self._images.recover(uses_of(self._records))
         await self.execs.load()
         await self._recovery.run()

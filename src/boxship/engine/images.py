@@ -1,12 +1,12 @@
 """Images as users handle them: the images room, with what containers use, and events."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from boxship.engine.clock import Clock
 from boxship.engine.describing import prune_event
 from boxship.engine.events import Events
-from boxship.engine.model import ALIVE, Container, Event
+from boxship.engine.model import ALIVE, Event
 from boxship.engine.records import Records
 from boxship.images.library import Images
 from boxship.images.model import Image, LayerProgress, Loaded, Removal, Use
@@ -32,8 +32,10 @@ class EngineImages:
         self.history = images.history
 
     def user_of(self, identifier: str) -> str:
-        """The name of a container that was made of an image, "" for none."""
-        return next((box.name for box in self._records if box.image_id == identifier), "")
+        """What has an image in use: a container or a pod, "" for none."""
+        shown = (f"pod {uid}" for uid, images in self._records.shown_images.items() if identifier in images)
+        made = (f"container {box.name}" for box in self._records if box.image_id == identifier)
+        return next(made, next(shown, ""))
 
     def used_at(self, identifier: str) -> int:
         """When a container was last made of an image, 0 for never; to some minutes."""
@@ -163,6 +165,10 @@ class EngineImages:
         )
 
 
-def uses_of(records: Iterable[Container]) -> tuple[Use, ...]:
-    """What the images room has to know of the containers."""
-    return tuple(Use(container_id=box.id, image_id=box.image_id, running=box.state.phase in ALIVE) for box in records)
+def uses_of(records: Records) -> tuple[Use, ...]:
+    """What the images room has to know of the containers, and of the pods that see an image's files."""
+    shown = ((uid, image) for uid, images in records.shown_images.items() for image in images)
+    return (
+        *(Use(container_id=box.id, image_id=box.image_id, running=box.state.phase in ALIVE) for box in records),
+        *(Use(container_id=uid, image_id=image, running=True) for uid, image in shown),
+    )

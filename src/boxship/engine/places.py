@@ -27,6 +27,10 @@ class Places(msgspec.Struct, frozen=True):
         """Where a namespace of a pod is kept."""
         return self.run / "pods" / f"{pod_id}.{kind}"
 
+    def shown_image(self, image_id: str) -> Path:
+        """Where the files of an image are shown to pods."""
+        return self.run / "images" / image_id.removeprefix("sha256:")
+
     def shared_memory(self, container_id: str) -> Path:
         """Where the /dev/shm of a container is mounted that others may join."""
         return self.run / "shm" / container_id

@@ -30,6 +30,7 @@ class Records:
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
         self._ids: list[str] = []  # sorted, for prefixes
+        self.shown_images: dict[str, tuple[str, ...]] = {}  # by the uid of the pod that sees their files
 
     async def load(self) -> None:
         """Fill from the store. Raises Internal naming the key where a record can't be read."""

@@ -53,7 +53,7 @@ class EngineRuntimeImages:
         with contextlib.suppress(NotFound):
             image = await self._engine_images.resolve(id)
             if user := self._engine_images.user_of(image.id):
-                raise Conflict(f"cannot remove image {id}: container {user} uses it")
+                raise Conflict(f"cannot remove image {id}: {user} uses it")
             await self._engine_images.remove(image.id, force=True)
 
     def _status(self, image: Image) -> ImageStatus:

@@ -184,6 +184,12 @@ class EngineRuntime(EngineRuntimeImages):
         connection = await self._engine.pods.connect(uid, port)
         return connection.output(), connection
 
+    async def mount_image(self, uid: str, reference: str) -> str:
+        return await self._engine.pod_images.mount(uid, reference)
+
+    async def unmount_images(self, uid: str) -> None:
+        await self._engine.pod_images.release(uid)
+
     async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]:
         machine, pods = await asyncio.gather(self._engine.pod_usage.machine(), self._engine.pod_usage.pods())
         names = {box.id: container_status(box).name for box in self._engine.containers.list() if POD_UID in box.labels}

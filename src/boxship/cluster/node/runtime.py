@@ -211,6 +211,13 @@ class Runtime(Protocol):
     async def remove_image(self, id: str) -> None:
         """Raises Conflict where a container uses it."""
 
+    async def mount_image(self, uid: str, reference: str) -> str:
+        """The folder with the files of an image that is here, read-only, for a pod: until `unmount_images`, or until
+        the next start of the machine's engine; then it is asked for again. Raises NotFound."""
+
+    async def unmount_images(self, uid: str) -> None:
+        """The pod is shown no image any longer. None there is fine."""
+
     async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]: ...
 
 
