@@ -1,0 +1,220 @@
+"""All volumes of this node's pods: made, kept up to date, released. Implements `PodVolumes`.
+
+What a pod has is known from its folder alone, so after a kill `prepare` finds what is there and completes it, and
+`release` takes everything away. Only what a volume shows is remembered, to change files when their objects change.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.node.plan.facts import NodeFacts
+from boxship.cluster.node.planning import Mounted, NotPossible
+from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, writing
+from boxship.cluster.node.volumes.emptying import memory_size
+from boxship.cluster.node.volumes.holding import HeldObjects
+from boxship.cluster.node.volumes.mounts import Mounts
+from boxship.cluster.node.volumes.payloads import Files, refused
+from boxship.cluster.node.volumes.sources import WRITTEN, Sources, empty_folder, kind_of, memory_folder
+from boxship.cluster.node.volumes.tokens import Tokens
+from boxship.cluster.objects import Object
+from boxship.cluster.reconcile.queue import Queue
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+MARKS = ("volumes", "containers")  # a folder with one of these is a pod's
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A pod as it was prepared last."""
+
+    pod: Object
+    volumes: Mapping[str, Mounted]
+    files: Mapping[str, Files]  # by volume
+
+
+class NodeVolumes:
+    def __init__(self, client: Client, held: HeldObjects, *, mounts: Mounts, facts: NodeFacts) -> None:
+        self._client = client
+        self._held = held
+        self._mounts = mounts
+        self._facts = facts
+        self._tokens = Tokens(client)
+        self._sources = Sources(client, held, self._tokens, facts)
+        self._prepared: dict[str, Prepared] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._due: Queue[str] = Queue()
+
+    async def prepare(self, pod: Object) -> Mapping[str, Mounted]:
+        uid = pod["metadata"]["uid"]
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            known = self._prepared.get(uid)
+            if known is None or _shown(known.pod) != _shown(pod):
+                self._held.hold(uid, set(sources.places_of(pod)))
+                known = await self._make(pod, known)
+                self._prepared[uid] = known
+                self._plan_renewal(uid)
+            return known.volumes
+
+    async def release(self, uid: str) -> None:
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            self._held.drop(uid)
+            self._tokens.forget(uid)
+            self._prepared.pop(uid, None)
+            await asyncio.to_thread(self._remove, uid)
+        self._locks.pop(uid, None)
+
+    def known(self) -> Collection[str]:
+        root = self._facts.root
+        found = {path.parent.name for mark in MARKS for path in root.glob(f"*/{mark}")}
+        return found | {path.name for path in (root / "memory").glob("*")}
+
+    async def run(self) -> None:
+        """Without end: files follow what they show."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._held.run())
+            tasks.create_task(self._follow())
+            tasks.create_task(self._renew())
+
+    async def _follow(self) -> None:
+        while True:
+            place = await self._held.changed.take()
+            for uid in self._held.holders(place):
+                self._due.add(uid)
+            self._held.changed.done(place)
+
+    async def _renew(self) -> None:
+        while True:
+            uid = await self._due.take()
+            try:
+                await self._update(uid)
+            except NotPossible as why:
+                log.warning("cannot update the volumes of pod %s: %s", uid, why)
+                self._due.add_later(uid, RETRY_SECONDS)
+            except OSError:
+                log.exception("cannot update the volumes of pod %s", uid)
+                self._due.add_later(uid, RETRY_SECONDS)
+            finally:
+                self._due.done(uid)
+
+    async def _update(self, uid: str) -> None:
+        """Write what has changed."""
+        if uid not in self._prepared:
+            return
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            known = self._prepared.get(uid)
+            if known is not None:
+                files = await self._files(known.pod)
+                if files != known.files:
+                    await asyncio.to_thread(self._write, known.pod, files)
+                    self._prepared[uid] = msgspec.structs.replace(known, files=files)
+                self._plan_renewal(uid)
+
+    def _plan_renewal(self, uid: str) -> None:
+        seconds = self._tokens.due(uid)
+        if seconds is not None:
+            self._due.add_later(uid, max(seconds, 1.0))
+
+    async def _make(self, pod: Object, before: Prepared | None) -> Prepared:
+        """Raises NotPossible."""
+        volumes = pod["spec"].get("volumes") or ()
+        files = await self._files(pod)
+        behind = {
+            volume["name"]: await claims.volume_of(self._client, pod, volume)
+            for volume in volumes
+            if kind_of(volume) in ("persistentVolumeClaim", "ephemeral")
+        }
+
+        def work() -> dict[str, Mounted]:
+            (self._facts.root / pod["metadata"]["uid"] / "volumes").mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._write(pod, files)
+            return {volume["name"]: self._mounted(pod, volume, behind, fresh=before is None) for volume in volumes}
+
+        try:
+            return Prepared(pod, await asyncio.to_thread(work), files)
+        except OSError as error:
+            raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
+
+    async def _files(self, pod: Object) -> dict[str, Files]:
+        return {
+            volume["name"]: await self._sources.files_of(pod, volume)
+            for volume in pod["spec"].get("volumes") or ()
+            if kind_of(volume) in WRITTEN
+        }
+
+    def _write(self, pod: Object, files: Mapping[str, Files]) -> None:
+        """Blocking."""
+        if not files:
+            return
+        root, uid = self._facts.root, pod["metadata"]["uid"]
+        self._mounts.memory(root / "memory", mode=0o711)
+        (root / "memory" / uid).mkdir(mode=0o711, exist_ok=True)
+        for name, wanted in files.items():
+            writing.write(memory_folder(root, uid, name), wanted, group=_group(pod))
+
+    def _mounted(self, pod: Object, volume: Mapping[str, Any], behind: Mapping[str, Object], *, fresh: bool) -> Mounted:
+        """Blocking. Raises NotPossible."""
+        name, kind, uid = volume["name"], kind_of(volume), pod["metadata"]["uid"]
+        if kind in WRITTEN:
+            return Mounted("folder", str(memory_folder(self._facts.root, uid, name)), read_only=True)
+        if kind == "emptyDir":
+            return self._empty(pod, volume, fresh=fresh)
+        if kind == "hostPath":
+            return hostpaths.check_host_path(name, volume["hostPath"])
+        if name in behind:
+            found = claims.folder_behind(behind[name], volume, self._facts)
+            if found.owned and fresh and not found.read_only:
+                self._own(pod, Path(found.path))
+            return Mounted(found.kind, found.path, found.read_only)
+        raise refused(name, f"unsupported: volumes of kind {kind}")
+
+    def _empty(self, pod: Object, volume: Mapping[str, Any], *, fresh: bool) -> Mounted:
+        source: Mapping[str, Any] = volume.get("emptyDir") or {}
+        medium = source.get("medium") or ""
+        path = empty_folder(self._facts.root, pod["metadata"]["uid"], volume["name"])
+        if medium == "Memory":
+            self._mounts.memory(path, size=memory_size(pod, source, self._facts.memory_bytes), mode=0o777)
+        elif medium:
+            raise refused(volume["name"], f"unsupported: emptyDir.medium {medium}")
+        elif not path.is_dir():
+            path.mkdir(mode=0o777)
+            path.chmod(0o777)
+        if fresh:
+            self._own(pod, path)
+        return Mounted("memory" if medium else "folder", str(path))
+
+    def _own(self, pod: Object, path: Path) -> None:
+        if _group(pod) >= 0:
+            context = pod["spec"].get("securityContext") or {}
+            ownership.own(path, _group(pod), policy=context.get("fsGroupChangePolicy") or "")
+
+    def _remove(self, uid: str) -> None:
+        """Blocking. First what is mounted, then what lies there: nothing is removed through a mount."""
+        folder = self._facts.root / uid
+        for place in (*folder.glob("volume-subpaths/*/*/*"), *folder.glob("volumes/*")):
+            self._mounts.unmount(place)
+        for place in folder.glob("volume-subpaths/*/*/*"):
+            place.rmdir() if place.is_dir() else place.unlink()  # refused where something is mounted still
+        for place in (folder, self._facts.root / "memory" / uid):
+            if os.path.lexists(place):
+                shutil.rmtree(place)
+
+
+def _group(pod: Object) -> int:
+    """The pod's fsGroup, -1 for none."""
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    return -1 if group is None else int(group)
+
+
+def _shown(pod: Object) -> tuple[Any, ...]:
+    """What volumes show of a pod and what may change while it lives."""
+    metadata = pod["metadata"]
+    return metadata.get("labels"), metadata.get("annotations"), pod["spec"].get("volumes")

@@ -1,0 +1,109 @@
+"""Mounts of a pod's volumes: memory, and parts of folders bound to places of their own. In the daemon's own mount
+namespace, where nobody else sees them. Paths are opened inside their root, so no link in a volume leads out of it.
+
+Every call may be repeated: what a crash left half made is made again or taken away.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+
+from boxship.errors import Denied, Internal, NotFound
+from boxship.spec.mount import Mount
+from boxship.sys.mount import bind, mount, unmount
+from boxship.sys.path import open_in_root
+
+HIDDEN = 0o700
+
+
+class MountPoints:
+    """Implements cluster.node's Mounts."""
+
+    def memory(self, path: Path, *, size: int = 0, mode: int = 0o755) -> None:
+        path.mkdir(mode=HIDDEN, parents=True, exist_ok=True)
+        if os.path.ismount(path):
+            return
+        words = ["nosuid", "nodev", f"mode={mode:o}", *([f"size={size}"] if size else [])]
+        mount(Mount("tmpfs", "tmpfs", str(path), tuple(words)))
+
+    def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False) -> None:
+        folder = _open_root(root)
+        try:
+            found = _open_part(folder, root, part, make=not read_only)
+            try:
+                self.unmount(place)
+                _make_place(place, folder=stat.S_ISDIR(os.fstat(found).st_mode))
+                bind(found, str(place), ("rbind", "private"))
+            finally:
+                os.close(found)
+        finally:
+            os.close(folder)
+
+    def read(self, root: Path, part: str, limit: int) -> bytes | None:
+        folder = _open_root(root)
+        try:
+            found = open_in_root(folder, part, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return None
+        finally:
+            os.close(folder)
+        with os.fdopen(found, "rb") as file:
+            return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+
+    def unmount(self, path: Path) -> None:
+        while unmount(path):
+            pass
+
+
+def _open_root(root: Path) -> int:
+    try:
+        return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotFound(f"cannot access {root}: {(error.strerror or '').lower()}") from error
+
+
+def _open_part(folder: int, root: Path, part: str, *, make: bool) -> int:
+    try:
+        return open_in_root(folder, part, os.O_PATH)
+    except OSError as error:
+        if error.errno != errno.ENOENT or not make:
+            raise Denied(f"cannot access path {root}/{part}: {(error.strerror or '').lower()}") from error
+    mode = stat.S_IMODE(os.fstat(folder).st_mode)
+    done = os.dup(folder)
+    try:
+        walked = ""
+        for word in part.split("/"):
+            if word in ("", "."):
+                continue
+            walked = f"{walked}/{word}" if walked else word
+            made = _make_folder(word, done)
+            opened = open_in_root(folder, walked, os.O_RDONLY if made else os.O_PATH)  # from the top: links stay inside
+            os.close(done)
+            done = opened
+            if made:
+                os.fchmod(done, mode)
+        return done
+    except OSError as error:
+        os.close(done)
+        raise Denied(f"cannot make {root}/{part}: {(error.strerror or '').lower()}") from error
+
+
+def _make_folder(name: str, parent: int) -> bool:
+    try:
+        os.mkdir(name, HIDDEN, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _make_place(place: Path, *, folder: bool) -> None:
+    place.parent.mkdir(mode=HIDDEN, parents=True, exist_ok=True)
+    try:
+        if place.is_dir() != folder:
+            with contextlib.suppress(FileNotFoundError):
+                place.rmdir() if place.is_dir() else place.unlink()
+        place.mkdir(mode=HIDDEN, exist_ok=True) if folder else place.touch(mode=0o600)
+    except OSError as error:
+        raise Internal(f"cannot make {place}: {(error.strerror or '').lower()}") from error
