@@ -38,9 +38,8 @@ class PodImages:
             self._shown[entry.key.removeprefix(PREFIX)] = _decode(entry.value)
         folder = self._places.run / "images"
         present = os.listdir(folder) if folder.is_dir() else []
-        for name in set(present) - {
-            image.removeprefix("sha256:") for images in self._shown.values() for image in images
-        }:
+        wanted = {image.removeprefix("sha256:") for images in self._shown.values() for image in images}
+        for name in set(present) - wanted:
             await asyncio.to_thread(hide, folder / name)
 
     async def mount(self, uid: str, reference: str) -> str:

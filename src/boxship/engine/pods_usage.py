@@ -5,6 +5,7 @@ How much a container wrote is counted by walking its files, so that is remembere
 
 import asyncio
 import os
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -79,11 +80,11 @@ class PodUsage:
             if mode in members and box.state.phase in ALIVE and handle is not None:
                 members[mode].append((box.id, handle.cgroup, box.log_path))
         await self._count([identifier for boxes in members.values() for identifier, _, _ in boxes])
-        traffic = {}
+        traffic: dict[str, tuple[int, int]] = {}
         for mode, pod in ready.items():
             if pod.network_namespace and pod.endpoints:
                 counts = (await self._networks.statistics(pod.id)).values()
-                traffic[mode] = tuple(sum(each.get(key, 0) for each in counts) for key in ("rx_bytes", "tx_bytes"))
+                traffic[mode] = _sum_of(counts, "rx_bytes"), _sum_of(counts, "tx_bytes")
         return await asyncio.to_thread(
             lambda: tuple(
                 PodUse(
@@ -108,6 +109,10 @@ class PodUsage:
             return
         self._counted_at = now
         self._written = await self._snapshots.usages(identifiers)
+
+
+def _sum_of(counts: Iterable[Mapping[str, int]], key: str) -> int:
+    return sum(each.get(key, 0) for each in counts)
 
 
 def log_size(path: str) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from boxship.doors.docker.call import Version
 from boxship.engine.model import Container
+from boxship.engine.placing import POD
 from boxship.spec.container import ContainerSpec, HealthCheck, MountRequest, PortRequest, Resources, ThrottleRate
 
 DEFAULT_SHM_BYTES = 64 << 20
@@ -17,7 +18,12 @@ def some(values: Sequence[Any]) -> list[Any] | None:
 
 def network_mode(spec: ContainerSpec) -> str:
     """ "default" has been another name of the default bridge since Docker's API 1.44."""
-    return "bridge" if spec.network_mode in ("", "default") else spec.network_mode
+    return "bridge" if spec.network_mode in ("", "default") else in_docker(spec.network_mode)
+
+
+def in_docker(mode: str) -> str:
+    """A mode as Docker's clients know it: for them, what a pod has belongs to a container of the pod's uid."""
+    return f"container:{mode.removeprefix(POD)}" if mode.startswith(POD) else mode
 
 
 def host_config(container: Container, version: Version) -> dict[str, Any]:
@@ -42,11 +48,11 @@ def host_config(container: Container, version: Version) -> dict[str, Any]:
         "DnsSearch": list(spec.dns_search),
         "ExtraHosts": some(spec.extra_hosts),
         "GroupAdd": some(spec.groups),
-        "IpcMode": spec.ipc_mode or "private",
+        "IpcMode": in_docker(spec.ipc_mode) or "private",
         "Cgroup": "",
         "Links": some(spec.links),
         "OomScoreAdj": spec.oom_score_adjustment,
-        "PidMode": spec.pid_mode,
+        "PidMode": in_docker(spec.pid_mode),
         "Privileged": spec.privileged,
         "PublishAllPorts": spec.publish_all,
         "ReadonlyRootfs": spec.read_only_rootfs,
