@@ -24,7 +24,7 @@ from daemons import PROJECT, Daemon, free_port
 
 EXAMPLES = PROJECT / "examples"
 STOCK = PROJECT / "build" / "compose" / "v2" / "docker-compose"
-BASE = PROJECT / "build" / "examples" / "debian.tar"
+BASES = PROJECT / "build" / "examples"
 BASE_AGE = 3 * 86400  # seconds for which a base is taken again
 COMMAND_DEADLINE = 1800.0  # seconds; a build downloads packages
 PAGE_DEADLINE = 20.0
@@ -32,11 +32,19 @@ PAGE_DEADLINE = 20.0
 
 def load_debian(daemon: Daemon) -> None:
     """The image debian, made of packages by `boxship base` at most once in a few days."""
-    if not BASE.exists() or time.time() - BASE.stat().st_mtime > BASE_AGE:
-        BASE.parent.mkdir(parents=True, exist_ok=True)
-        daemon.boxship("base", "--quiet", "--output", str(BASE), "debian", timeout=COMMAND_DEADLINE)
     changes = [word for change in CHANGES for word in ("--change", change)]
-    daemon.boxship("import", *changes, str(BASE), "debian:latest", timeout=COMMAND_DEADLINE)
+    daemon.boxship("import", *changes, str(fresh_base("debian")), "debian:latest", timeout=COMMAND_DEADLINE)
+
+
+def fresh_base(name: str, *options: str) -> Path:
+    """The archive of a Debian base under build/examples, made anew after a few days. It needs no daemon."""
+    path = BASES / f"{name}.tar"
+    if not path.exists() or time.time() - path.stat().st_mtime > BASE_AGE:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program = Path(sys.executable).parent / "boxship"
+        command = [str(program), "base", "--quiet", "--output", str(path), *options, "debian"]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=COMMAND_DEADLINE)
+    return path
 
 
 @dataclass(frozen=True)
