@@ -27,6 +27,7 @@ from boxship.errors import BoxshipError, Invalid
 from boxship.main.building import building
 from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.holding import alone
+from boxship.main.node import Node
 from boxship.main.options import Options, parse_arguments, parse_pool, size_of
 from boxship.main.rooms import Rooms, make_rooms
 from boxship.runtime.driver import Driver
@@ -98,9 +99,10 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        engine, builds = await stack.enter_async_context(_engine(options, data, run_root, tasks, certificates))
-        server = Server(Door(engine, builds).handle)
+        engine, builds, node = await stack.enter_async_context(_engine(options, data, run_root, tasks, certificates))
+        server = Server(Door(engine, builds, node).handle)
         await server.start(addresses)
+        await node.start()
         keeping = Tasks(tasks).start("keep certificates", certificates.keep)
         gc.collect()
         gc.freeze()  # what start-up made stays: the collector need not walk it in the middle of a request
@@ -115,7 +117,7 @@ async def _serve(options: Options, data: Path, run_root: Path) -> None:
 @contextlib.asynccontextmanager
 async def _engine(
     options: Options, data: Path, run_root: Path, tasks: asyncio.TaskGroup, certificates: Certificates
-) -> AsyncIterator[tuple[Engine, Builds]]:
+) -> AsyncIterator[tuple[Engine, Builds, Node]]:
     """The rooms, built from the ground up and closed in reverse."""
     instance = instance_name(data)
     store = await SqliteStore.open(data / "state.db", reserve=True)
@@ -142,11 +144,13 @@ async def _engine(
             guarded.start("forget signatures of what is gone", rooms.images.signatures.run),
             guarded.start("let go of what unfinished pulls left", rooms.images.expire),
         ]
+        node = Node(engine, rooms)
         try:
             if rooms.registry is not None:
                 await rooms.registry.start(guarded)
-            yield engine, builds
+            yield engine, builds, node
         finally:
+            await node.stop()
             await stack.aclose()
             if rooms.registry is not None:
                 await rooms.registry.stop()

@@ -131,11 +131,11 @@ def open_plain(address: PlainAddress) -> socket.socket:
     return opened
 
 
-def outgoing_address() -> str:
+def outgoing_address(towards: str = "192.0.2.1") -> str:
     """The IPv4 address that this machine's packets to others carry; "" where they have no way out. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))
+            probe.connect((towards, 9))
         except OSError:
             return ""
         return str(probe.getsockname()[0])

@@ -24,6 +24,7 @@ MASTER = Decision(True)
 NAMED_BY_FIELD = ("list", "watch", "deletecollection")
 SUGGESTED = 2  # roles
 ANONYMOUS, UNAUTHENTICATED = "system:anonymous", "system:unauthenticated"
+CLUSTER_INFO = ("get", "", "configmaps", "", "kube-public", "cluster-info")
 PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 
 
@@ -52,7 +53,7 @@ class Authorizer:
         if SYSTEM_MASTERS in ask.user.groups:
             return MASTER
         if is_anonymous(ask.user):
-            return Decision(ask.verb == "get" and is_public(ask.path))
+            return Decision((ask.verb == "get" and is_public(ask.path)) or self._may_discover(ask))
         ask = named(ask)
         node = node_of(ask.user)
         reason = ""
@@ -63,6 +64,11 @@ class Authorizer:
             reason = decision.reason
         allowed = self.roles.allows(ask)
         return Decision(True, allowed) if allowed else Decision(False, reason)
+
+    def _may_discover(self, ask: Ask) -> bool:
+        """What a machine has to read before it can know the server: nothing in it is secret, and tokens sign it."""
+        about = (ask.verb, ask.group, ask.resource, ask.subresource, ask.namespace, ask.name)
+        return about == CLUSTER_INFO and bool(self.roles.allows(ask))
 
     async def authorize(self, ask: Ask) -> Decision:
         """The same, but no is only said with everything known that was committed up to now."""
@@ -108,7 +114,8 @@ class Authorizer:
 
 
 def is_anonymous(user: User) -> bool:
-    """Whether a user showed nothing. Whatever roles say, such a one may look at our health, and at nothing else."""
+    """Whether a user showed nothing. Whatever roles say, such a one may look at our health and at what machines that
+    join have to know, and at nothing else."""
     return user.name == ANONYMOUS or UNAUTHENTICATED in user.groups
 
 

@@ -1,0 +1,37 @@
+"""The node's parts in the order in which they begin: one visible list. Each gets what it needs by its constructor; who
+fails is started again by `node_supervising`."""
+
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.node.engine_runtime import EngineRuntime
+from boxship.cluster.node.identity.certificates import NodeCertificates
+from boxship.engine import Engine
+from boxship.main.node_record import NodeRecord
+from boxship.main.node_supervising import Part
+from boxship.main.rooms import Rooms
+from boxship.transport.client import HttpClient
+
+PORT = 10250
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What parts are made of. `address` is the node's own, `gateway` the pod network's on this machine."""
+
+    record: NodeRecord
+    address: str
+    gateway: str
+    client: Client
+    certificates: NodeCertificates
+    engine: Engine
+    rooms: Rooms
+    http: HttpClient
+
+
+async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence[Part]:
+    """All of them, ready to run. What has to be closed is put on the stack."""
+    EngineRuntime(means.engine, means.rooms.data)
+    return []
