@@ -71,7 +71,8 @@ class Certificates:
 
 def hosts_of(options: ControlOptions) -> list[str]:
     """Names and addresses that the server's certificate is for, besides those that it always is for."""
-    own = [options.host, options.advertise.rpartition(":")[0].strip("[]"), *options.name]
+    advertised, also = (place.rpartition(":")[0].strip("[]") for place in (options.advertise, options.also_listen))
+    own = [options.host, advertised, also, *options.name]
     return [host for host in dict.fromkeys(own) if host not in ("", "0.0.0.0", "::")]
 
 

@@ -16,6 +16,7 @@ from boxship.main.options import LOG_LEVELS, read_file
 from boxship.spec.duration import SECOND, parse_duration
 
 DEFAULT_CONFIG = Path("/etc/boxship/boxship-control.toml")
+NOWHERE = "none"
 ROLES = ("api", "controllers", "scheduler")
 SERVICE_PREFIX_BITS = (12, 30)  # how large the services' network may be: its addresses are counted one by one
 
@@ -31,6 +32,7 @@ class ControlOptions(
     run_root: str = "/run/boxship/control"
     listen: str = "127.0.0.1:6443"
     advertise: str = ""
+    also_listen: str = ""
     name: tuple[str, ...] = ()
     cluster: str = "boxship"
     store: str = ""
@@ -65,6 +67,10 @@ SINGLE: dict[str, tuple[str, str]] = {
     "run-root": ("DIR", "what does not: the lock and the process id"),
     "listen": ("HOST:PORT", "serve the API here (default 127.0.0.1:6443)"),
     "advertise": ("HOST:PORT", "under which others reach it (default: what listen says)"),
+    "also-listen": (
+        "HOST:PORT",
+        "and here, for pods (default: with listen on loopback the first node's gateway to its pods; none: nowhere)",
+    ),
     "cluster": ("NAME", "what kubeconfigs call this cluster (default boxship)"),
     "store": ("STORE", "sqlite:PATH or etcd:URL,URL… (default sqlite:DATA-ROOT/state.db)"),
     "store-ca": ("FILE", "authority that etcd's certificates come from"),
@@ -113,6 +119,9 @@ def check(options: ControlOptions) -> ControlOptions:
             raise Invalid(f"cannot use {name} {place}: write HOST:PORT")
     history_seconds(options)
     _check_network(options)
+    also = options.also_listen or default_place_for_pods(options)
+    if also != NOWHERE and re.fullmatch(r"[0-9.]+:\d{1,5}", also) is None:
+        raise Invalid(f"cannot use also-listen {also}: write ADDRESS:PORT")
     _check_store(options)
     for role in options.role:
         if role not in ROLES:
@@ -126,6 +135,7 @@ def check(options: ControlOptions) -> ControlOptions:
     return msgspec.structs.replace(
         options,
         advertise=advertise,
+        also_listen="" if also == NOWHERE else also,
         store=options.store or f"sqlite:{options.data_root}/state.db",
         issuer=options.issuer or f"https://kubernetes.default.svc.{options.cluster_domain}",
         audit_log=options.audit_log or f"{options.data_root}/audit.log",
@@ -136,6 +146,14 @@ def advertised(listen: str) -> str:
     """An address that reaches who listens there, from this machine."""
     host, _, port = listen.rpartition(":")
     return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]", "") else listen
+
+
+def default_place_for_pods(options: ControlOptions) -> str:
+    """Where pods reach a control plane that nobody else does: the first address of the first node's block."""
+    host = options.host
+    if host != "localhost" and not host.startswith("127."):
+        return NOWHERE
+    return f"{ipaddress.ip_network(options.cluster_cidr)[1]}:{options.port}"
 
 
 def history_seconds(options: ControlOptions) -> float:

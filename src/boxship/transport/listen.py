@@ -15,6 +15,7 @@ from boxship.errors import Conflict, Internal, Invalid
 
 BACKLOG = 1024  # connections that the kernel keeps until they are accepted
 UNIX_PATH_BYTES = 107
+IP_FREEBIND = 15  # Linux; Python has no name for it
 
 
 class UnixAddress(msgspec.Struct, frozen=True):
@@ -40,12 +41,14 @@ class TlsSource(Protocol):
 
 class TlsAddress(msgspec.Struct, frozen=True):
     """A TCP port whose clients must show a certificate that `context` accepts; with `clients` False they need none, for
-    a handler that knows its callers in another way. Port 0: any free one."""
+    a handler that knows its callers in another way. Port 0: any free one. `early`: the address need not be this
+    machine's yet."""
 
     host: str
     port: int
     context: ssl.SSLContext | TlsSource
     clients: bool = True
+    early: bool = False
 
     def now(self) -> ssl.SSLContext:
         """The context for a connection that begins now."""
@@ -116,7 +119,7 @@ def open_tls(address: TlsAddress) -> socket.socket:
     """A bound TCP socket. Refuses a context that lets clients in without a certificate, where they must have one."""
     if address.clients and address.now().verify_mode is not ssl.CERT_REQUIRED:
         raise Invalid(f"cannot listen on {address.host}:{address.port}: TCP is offered with client certificates alone")
-    return _open_tcp(address.host, address.port)
+    return _open_tcp(address.host, address.port, early=address.early)
 
 
 def open_plain(address: PlainAddress) -> socket.socket:
@@ -141,7 +144,7 @@ def outgoing_address(towards: str = "192.0.2.1") -> str:
         return str(probe.getsockname()[0])
 
 
-def _open_tcp(host: str, port: int) -> socket.socket:
+def _open_tcp(host: str, port: int, *, early: bool = False) -> socket.socket:
     try:
         family, kind, number, _, place = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -152,6 +155,8 @@ def _open_tcp(host: str, port: int) -> socket.socket:
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if early:
+            opened.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         opened.bind(place)
     except OSError as error:
         opened.close()
