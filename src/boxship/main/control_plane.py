@@ -125,7 +125,7 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part) for part in (*followers(options, plane), certificates.keep())]
             server = Server(plane.door.handle, LIMITS)
-            await server.start([TlsAddress(options.host, options.port, certificates, clients=False)])
+            await server.start(list(listeners(options, certificates)))
             try:
                 yield plane
             finally:
@@ -232,13 +232,28 @@ async def _open_store(options: ControlOptions) -> Store:
     return await open_store(options.store, history_seconds=history_seconds(options), files=files_of(options))
 
 
+def listeners(options: ControlOptions, certificates: Certificates) -> Iterator[TlsAddress]:
+    yield TlsAddress(options.host, options.port, certificates, clients=False)
+    if options.also_listen:
+        host, _, port = options.also_listen.rpartition(":")
+        yield TlsAddress(host, int(port), certificates, clients=False, early=True)
+
+
 def site_of(options: ControlOptions, authority: ClusterAuthority) -> objects.Site:
-    """Where this server stands. Pods cannot reach a loopback address: they get the machine's own."""
+    """Where this server stands. Pods cannot reach a loopback address: they get the other one, or the machine's own."""
+    if options.also_listen:
+        host, _, port = options.also_listen.rpartition(":")
+        return _site(options, authority, host, int(port))
     host = options.advertise.rpartition(":")[0].strip("[]")
     local = host == "localhost" or host.startswith("127.") or host == "::1"
+    address = (outgoing_address() or options.service_cidr.partition("/")[0]) if local else host
+    return _site(options, authority, address, options.port)
+
+
+def _site(options: ControlOptions, authority: ClusterAuthority, address: str, port: int) -> objects.Site:
     return objects.Site(
-        address=(outgoing_address() or options.service_cidr.partition("/")[0]) if local else host,
-        port=options.port,
+        address=address,
+        port=port,
         server=f"https://{options.advertise}",
         service_cidrs=(options.service_cidr,),
         authority=authority.ca_pem,
