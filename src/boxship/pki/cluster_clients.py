@@ -11,8 +11,8 @@ import msgspec
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from boxship.errors import Unauthenticated
-from boxship.pki.certificates import UNREADABLE, common_name
+from boxship.errors import Invalid, Unauthenticated
+from boxship.pki.certificates import UNREADABLE, common_name, load_certificates
 from boxship.pki.cluster_certificates import is_signed_by
 
 REMEMBERED = 1024  # certificates
@@ -33,9 +33,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class ClientCertificates:
-    """Reads certificates (DER) of the two authorities of a cluster, and remembers those that were good."""
+    """Reads certificates (DER) of the two authorities of a cluster, and remembers those that were good. Without
+    `front_proxy` nobody speaks for others."""
 
-    def __init__(self, authority: x509.Certificate, front_proxy: x509.Certificate) -> None:
+    def __init__(self, authority: x509.Certificate, front_proxy: x509.Certificate | None = None) -> None:
         self._authority = authority
         self._front_proxy = front_proxy
         self._known: dict[bytes, Identity] = {}
@@ -55,7 +56,7 @@ class ClientCertificates:
     def _read(self, data: bytes) -> Identity:
         try:
             certificate = x509.load_der_x509_certificate(data)
-            is_front_proxy = is_signed_by(certificate, self._front_proxy)
+            is_front_proxy = self._front_proxy is not None and is_signed_by(certificate, self._front_proxy)
             if not is_front_proxy and not is_signed_by(certificate, self._authority):
                 raise Unauthenticated("x509: certificate signed by unknown authority")
             if not _is_for_clients(certificate):
@@ -76,6 +77,14 @@ class ClientCertificates:
             end=certificate.not_valid_after_utc.timestamp(),
             is_front_proxy=is_front_proxy,
         )
+
+
+def clients_of(authority: bytes) -> ClientCertificates:
+    """Of one authority in PEM. Raises Invalid."""
+    found = load_certificates(authority, "the cluster's authority")
+    if not found:
+        raise Invalid("cannot read the cluster's authority: there is no certificate in it")
+    return ClientCertificates(found[0])
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:

@@ -259,7 +259,7 @@ class HttpClient:
     async def _context(self, trust: Trust) -> ssl.SSLContext:
         known = self._contexts.get(trust)
         if known is None:
-            known = self._contexts[trust] = await asyncio.to_thread(_make_context, trust)
+            known = self._contexts[trust] = await asyncio.to_thread(make_context, trust)
             while len(self._contexts) > CONTEXTS:
                 self._contexts.popitem(last=False)
         return known
@@ -294,8 +294,8 @@ def _spares(rule: str, host: str, port: int | None) -> bool:
     return bool(name) and (host == name.lstrip(".") or host.endswith("." + name.lstrip(".")))
 
 
-def _make_context(trust: Trust) -> ssl.SSLContext:
-    """Blocks for a few milliseconds."""
+def make_context(trust: Trust) -> ssl.SSLContext:
+    """Blocks for a few milliseconds. Raises Invalid."""
     what = "data of an authority"
     try:
         context = ssl.create_default_context(cadata=trust.ca_data or None)

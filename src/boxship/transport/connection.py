@@ -98,7 +98,8 @@ class Connection(web.RequestHandler):
 
     def release_raw(self) -> bytes:
         """Give out what came after the request: the connection is taken over."""
-        return self._take_held()
+        tail, self._message_tail = self._message_tail, b""  # of a request to upgrade
+        return bytes(tail) + self._take_held()
 
     def release_parsed(self) -> None:
         """Let aiohttp have what came after the request: it becomes a WebSocket."""

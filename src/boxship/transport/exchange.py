@@ -7,7 +7,7 @@ Two things carry a request: a socket (`transport.server`) and memory (`transport
 import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
 import msgspec
@@ -188,18 +188,20 @@ class FileBody(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True):
     """An answer. A body that is an iterator is sent in chunks as it comes, its head at once; the iterator is closed,
     and with it all it holds, when it ends, when the client goes and when the server stops. With `stall_seconds`, a
-    client that takes nothing of it for so long is cut off; without, it may wait for ever."""
+    client that takes nothing of it for so long is cut off; without, it may wait for ever. `more` are further fields,
+    for names that come several times."""
 
     status: int = 200
     headers: Mapping[str, str] = {}
     body: bytes | FileBody | AsyncIterator[bytes] = b""
     stall_seconds: float | None = None
+    more: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Request], Awaitable[Reply | None]]
 
 
-async def close_stream(body: AsyncIterator[bytes]) -> None:
+async def close_stream(body: AsyncIterator[Any]) -> None:
     """Close a body that will not be read (further), where it is a generator."""
     close = getattr(body, "aclose", None)
     if close is not None:

@@ -221,6 +221,8 @@ class SocketCarrier:
     ) -> web.StreamResponse:
         """Send the head now and each piece as it comes, at the pace of the client. Ends early when that goes."""
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
+        for name, value in reply.more:
+            response.headers.add(name, value)
         self._stream = asyncio.current_task()
         self._connection.end_with(self.stop)
         try:
@@ -368,6 +370,8 @@ def _whole(reply: Reply) -> web.Response:
     body = reply.body
     assert isinstance(body, bytes)
     response = web.Response(status=reply.status, headers=reply.headers, body=body or None, reason=_reason(reply.status))
+    for name, value in reply.more:
+        response.headers.add(name, value)
     if not body and "Content-Type" not in reply.headers:
         response.headers.popall("Content-Type", None)
     return response
