@@ -6,7 +6,7 @@ one of them raises is the answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -156,6 +156,24 @@ class Gate:
         finally:
             _complete(record, code, None, None)
 
+    @asynccontextmanager
+    async def let_through(self, visit: Visit, request: Request, verbs: Sequence[str]) -> AsyncIterator["Through"]:
+        """A request for what runs behind an object, such as a shell in a pod: inside the block it is carried on, for as
+        long as that takes. All the verbs are asked for; such a request takes no room from others."""
+        for verb in verbs:
+            ask = await self._enter(visit, asked(request, verb))
+        request = msgspec.structs.replace(request, user=ask.user)
+        record = self._begin(visit, ask, request)
+        code = 500
+        try:
+            yield Through(request, record)
+            code = visit.code
+        except Failure as refusal:
+            code = refusal.code
+            raise
+        finally:
+            _complete(record, code, None, None)
+
     async def _enter(self, visit: Visit, ask: Ask, everything: bool = False) -> Ask:
         """The question with who asks it, for who may. Raises Failure, which is written down."""
         try:
@@ -225,6 +243,18 @@ def asked(request: Request, verb: str) -> Ask:
     ask = of_request(request)
     is_namespace = request.resource.qualified == "namespaces"
     return msgspec.structs.replace(ask, verb=verb, namespace=request.name if is_namespace else request.namespace)
+
+
+class Through(msgspec.Struct, frozen=True):
+    """A request that was let through."""
+
+    request: Request
+    record: Record | None
+
+    def started(self, code: int) -> None:
+        """It has its answer, and goes on."""
+        if self.record is not None:
+            self.record.started(code)
 
 
 class _Noted:

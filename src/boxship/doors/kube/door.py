@@ -15,6 +15,7 @@ from boxship.cluster.api.request import Request as ApiRequest
 from boxship.cluster.objects.failure import Failure, no_such_path, timed_out
 from boxship.cluster.objects.resource import Resource
 from boxship.doors.kube.bodies import FromProtobuf, read_body, read_delete_options
+from boxship.doors.kube.connecting import Connecting
 from boxship.doors.kube.errors import failure_of, wrong_method
 from boxship.doors.kube.metrics import Key, Metrics
 from boxship.doors.kube.negotiation import JSON, YAML, Wanted, negotiate, parse_accept
@@ -57,6 +58,7 @@ class Door:
         metrics: Metrics,
         from_protobuf: FromProtobuf,
         passing: Passing | None = None,
+        connecting: Connecting | None = None,
     ) -> None:
         self._gate = gate
         self._catalog = catalog
@@ -64,6 +66,7 @@ class Door:
         self._metrics = metrics
         self._from_protobuf = from_protobuf
         self._passing = passing
+        self._connecting = connecting
 
     async def handle(self, request: Request) -> Reply | None:
         """Answer one request. Nothing but cancellation leaves this function as an exception."""
@@ -140,6 +143,10 @@ class Door:
         if not allows(resource, target, verb):
             await self._gate.pass_refused(visit, ask_of(target), 405)
             raise wrong_method()
+        if self._connecting is not None and (is_connect(target) or (target.subresource == "log" and verb == "get")):
+            plain = Wanted()
+            asked = self._read(request, resource, target, verb, plain, warnings, visit)
+            return await self._connecting.reply(visit, request, asked, verb)
         try:
             wanted = wanted_by(request, verb)
             asked = self._read(request, resource, target, verb, wanted, warnings, visit)
@@ -351,8 +358,8 @@ def _shaped(request: Request, reply: Reply, visit: Visit, warnings: list[str]) -
     if request.method == "HEAD":
         if isinstance(reply.body, bytes):
             headers.setdefault("Content-Length", str(len(reply.body)))
-        return Reply(reply.status, headers)
-    return Reply(reply.status, headers, reply.body, reply.stall_seconds)
+        return Reply(reply.status, headers, more=reply.more)
+    return Reply(reply.status, headers, reply.body, reply.stall_seconds, reply.more)
 
 
 def warning_header(warnings: list[str]) -> str:

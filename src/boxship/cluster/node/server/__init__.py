@@ -1,0 +1,26 @@
+"""What a node answers over HTTPS: logs, exec, attach and port-forward of its pods, their figures, its own health.
+
+    door.py        which path is answered by whom
+    entry.py       who may come in: the API server's certificate, or whom the API lets
+    logs.py        a container's log
+    sessions.py    exec and attach: a process's streams and the client's
+    channels.py    a client's end over a WebSocket; spdy.py: over SPDY/3.1
+    ports.py       port-forward
+    figures.py     what pods and the machine use
+
+Contract: the kubelet's own API, which has no document; paths, parameters and texts are those that API servers and
+clients have known for years. Nothing is kept here: the runtime and the pods that the agent knows are asked each time.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from boxship.cluster.objects import Object
+
+
+class PodsHere(Protocol):
+    """The pods that the agent knows, each with the status that it knows now."""
+
+    def find(self, namespace: str, name: str) -> Object | None: ...
+
+    def all(self) -> Sequence[Object]: ...

@@ -1,0 +1,253 @@
+"""Carries a client on to what runs behind an object: a node's agent, or whatever a pod or a service is.
+
+Who may, and where it goes, is decided before (gate, cluster/api/connecting); here are only bytes. An upgraded
+connection is passed on as it is, whatever it speaks; the head of a refusal is passed on, too. Nothing is read ahead of
+a slow reader, and each side's end ends the other.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from boxship.cluster.api.connecting.places import Place, Places, redirected
+from boxship.cluster.api.gate import Gate, Visit
+from boxship.cluster.api.request import Request as ApiRequest
+from boxship.cluster.objects.failure import Failure, bad_request, internal, unavailable
+from boxship.errors import BoxshipError, Canceled
+from boxship.transport.client import Answer, HttpClient, Trust
+from boxship.transport.exchange import Reply, Request
+from boxship.transport.upgrading import Dialer, Upgraded, read_body, relay
+
+REFUSAL_BYTES = 64 << 10
+STALL_SECONDS = 4 * 3600.0  # a client that takes nothing for so long is cut off
+STREAMS = ("exec", "attach", "portforward")
+UPGRADE_FIELDS = ("upgrade", "connection", "origin", "x-stream-protocol-version")
+# Fields that are about one connection, or with which the client has shown to us who it is.
+KEPT_BACK = {
+    "authorization",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+OF_CALLERS = ("impersonate-", "x-remote-")
+
+
+class Identity:
+    """How this server shows itself to the agents of nodes, and knows them: its certificate, and their authority."""
+
+    def __init__(self, certificate: Path, key: Path, authority: Path) -> None:
+        self._certificate, self._key, self._authority = str(certificate), str(key), authority
+        self._read: tuple[int, str] = (0, "")
+
+    def trust(self, place: Place) -> Trust:
+        if not place.node:
+            return Trust(verify=False)
+        changed = self._authority.stat().st_mtime_ns
+        if changed != self._read[0]:
+            self._read = (changed, self._authority.read_text())
+        return Trust(ca_data=self._read[1], server_name=place.node, certificate=self._certificate, key=self._key)
+
+
+class Connecting:
+    """What the door asks when a request is for what lies behind an object. `client` has to wait for ever between two
+    pieces of a body."""
+
+    def __init__(self, gate: Gate, places: Places, identity: Identity, client: HttpClient, dialer: Dialer) -> None:
+        self._gate = gate
+        self._places = places
+        self._identity = identity
+        self._client = client
+        self._dialer = dialer
+
+    async def reply(self, visit: Visit, request: Request, asked: ApiRequest, verb: str) -> Reply | None:
+        """Raises Failure."""
+        upgrades = bool(request.headers.get("Upgrade")) and "upgrade" in request.headers.get("Connection", "").lower()
+        websocket = upgrades and request.headers.get("Upgrade", "").lower() == "websocket"
+        verbs = [verb]
+        if asked.subresource in STREAMS and websocket and verb != "create":
+            verbs.append("create")  # a WebSocket begins with GET; that alone gives nobody a shell
+        async with self._gate.let_through(visit, asked, verbs) as through:
+            asked = through.request
+            if asked.subresource == "proxy" and _lacks_slash(request):
+                visit.code = 301
+                path, mark, query = request.target.partition("?")
+                return Reply(301, {"Location": f"{path}/{mark}{query}"})
+            place = await self._places.find(asked, request.target, time.time_ns())
+            if place is None:
+                return Reply(200, {"Content-Type": "text/plain"})
+            if asked.subresource in STREAMS or (upgrades and asked.subresource == "proxy"):
+                if not upgrades:
+                    raise bad_request("Upgrade request required")
+                return await self._upgrade(visit, request, asked, place, through.started)
+            if asked.subresource == "log":
+                return await self._log(visit, request, asked, place)
+            return await self._proxy(visit, request, asked, place)
+
+    async def _upgrade(
+        self, visit: Visit, request: Request, asked: ApiRequest, place: Place, started: Callable[[int], None]
+    ) -> Reply | None:
+        trust = self._identity.trust(place) if place.secure else None
+        is_proxy = asked.subresource == "proxy"
+        fields = _passed(request) if is_proxy else []
+        fields += [
+            (name, value)
+            for name, value in request.headers.items()
+            if name.lower() in UPGRADE_FIELDS or (not is_proxy and name.lower().startswith("sec-websocket-"))
+        ]
+        fields.append(("Host", f"{place.host}:{place.port}"))
+        if request.method not in ("GET", "HEAD"):
+            fields.append(("Content-Length", "0"))
+        try:
+            answer = await self._dialer.upgrade(place.host, place.port, request.method, place.target, fields, trust)
+        except BoxshipError as error:
+            raise internal(f"error dialing backend: {error}") from error
+        visit.code = answer.status
+        if answer.status != 101:
+            return await _refused(answer)
+        try:
+            client = await request.hijack(101, "Switching Protocols", _one_of_each(answer.headers))
+        except BaseException:
+            await answer.stream.close()
+            raise
+        started(101)
+        await relay(client, answer.stream)
+        return None
+
+    async def _log(self, visit: Visit, request: Request, asked: ApiRequest, place: Place) -> Reply:
+        stack = contextlib.AsyncExitStack()
+        try:
+            answer = await stack.enter_async_context(
+                self._client.request("GET", place.url, trust=self._identity.trust(place))
+            )
+        except BoxshipError as error:
+            raise internal(str(error)) from error
+        if answer.status != 200:
+            try:
+                raise await _log_refusal(answer, asked)
+            finally:
+                await stack.aclose()
+        visit.code = 200
+        return Reply(200, {"Content-Type": "text/plain"}, _Body(answer, stack), STALL_SECONDS)
+
+    async def _proxy(self, visit: Visit, request: Request, asked: ApiRequest, place: Place) -> Reply:
+        fields: dict[str, str | list[str]] = {}
+        for name, value in (*_passed(request), ("Host", f"{place.host}:{place.port}")):
+            known = fields.setdefault(name, [])
+            assert isinstance(known, list)
+            known.append(value)
+        length = request.headers.get("Content-Length")
+        has_body = length not in (None, "0") or bool(request.headers.get("Transfer-Encoding"))
+        if length is not None:
+            fields["Content-Length"] = length
+        stack = contextlib.AsyncExitStack()
+        try:
+            answer = await stack.enter_async_context(
+                self._client.request(
+                    request.method,
+                    place.url,
+                    headers=fields,
+                    body=request.chunks if has_body else None,
+                    trust=self._identity.trust(place),
+                )
+            )
+        except BoxshipError as error:
+            if isinstance(error, Canceled):
+                raise
+            raise unavailable(f"error trying to reach service: {error}") from error
+        visit.code = answer.status
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in KEPT_BACK}
+        location = next((name for name in headers if name.lower() == "location"), None)
+        if location is not None:
+            headers[location] = redirected(headers[location], place, _prefix(request.target, place))
+        cookies = answer.all("Set-Cookie")[1:]
+        if answer.length is not None:
+            headers["Content-Length"] = str(answer.length)
+        if request.method == "HEAD" or answer.status in (204, 304):
+            await stack.aclose()
+            return Reply(answer.status, headers, more=tuple(("Set-Cookie", value) for value in cookies))
+        more = tuple(("Set-Cookie", value) for value in cookies)
+        return Reply(answer.status, headers, _Body(answer, stack), STALL_SECONDS, more)
+
+
+class _Body:
+    """The pieces of a body, and the connection that they come by."""
+
+    def __init__(self, answer: Answer, connection: contextlib.AsyncExitStack) -> None:
+        self._pieces = answer.chunks()
+        self._connection = connection
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+
+def _passed(request: Request) -> list[tuple[str, str]]:
+    """The client's own fields that go on."""
+    found = [
+        (name, value)
+        for name, value in request.headers.items()
+        if name.lower() not in KEPT_BACK and not name.lower().startswith(OF_CALLERS)
+    ]
+    before = request.headers.get("X-Forwarded-For", "")
+    if request.peer:
+        found = [pair for pair in found if pair[0].lower() != "x-forwarded-for"]
+        found.append(("X-Forwarded-For", f"{before}, {request.peer}" if before else request.peer))
+    return found
+
+
+def _prefix(target: str, place: Place) -> str:
+    """The path of the proxy itself, as the client wrote it."""
+    path, rest = target.partition("?")[0], place.target.partition("?")[0]
+    return path.removesuffix(rest)
+
+
+def _lacks_slash(request: Request) -> bool:
+    """Relative links of a page are right only below its folder."""
+    path = request.target.partition("?")[0]
+    return request.method in ("GET", "HEAD") and path.endswith("/proxy") and not request.headers.get("Upgrade")
+
+
+def _one_of_each(headers: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return dict(headers)
+
+
+async def _refused(answer: Upgraded) -> Reply:
+    """A server's refusal to upgrade, as it came."""
+    body = await read_body(answer, REFUSAL_BYTES)
+    await answer.stream.close()
+    return Reply(answer.status, {"Content-Type": answer.field("content-type") or "text/plain"}, body)
+
+
+async def _log_refusal(answer: Answer, asked: ApiRequest) -> Failure:
+    """What a node says, in the API's own form."""
+    text = (await answer.read(REFUSAL_BYTES)).decode(errors="replace")
+    if answer.status == 400:
+        return bad_request(text)
+    if answer.status == 500:
+        return internal(text)
+    if answer.status == 404:
+        why = f"the server could not find the requested resource ( pods/log {asked.name})"
+        return Failure(404, "NotFound", why, name=asked.name, kind="pods/log")
+    if answer.status == 503:
+        return unavailable(text)
+    return Failure(
+        answer.status, "Unknown", f"an error on the server ({text!r}) has prevented the request", name=asked.name
+    )
