@@ -41,6 +41,7 @@ from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import Schemas, load
+from boxship.cluster.reconcile.leading import Leading
 from boxship.cluster.scheduler.profiles import Settings
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
@@ -55,6 +56,7 @@ from boxship.main.control_certificates import Certificates
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
+from boxship.main.control_leading import CONTROLLERS, SCHEDULER, Fenced, leading, together
 from boxship.main.control_options import ControlOptions, history_seconds
 from boxship.main.control_scheduler import scheduler, settings_of
 from boxship.main.control_sealing import seal_again, sealer_by
@@ -215,12 +217,31 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
         yield plane.audit.run()
     if is_shared(options):
         yield attend(plane.itself, plane.place, SystemClock())
+    teller = Inside(plane.api, plane.catalog, SERVER, "boxship-control")
+    shared = is_shared(options)
     if "controllers" in options.role:
-        yield PolicyStatus(Inside(plane.api, plane.catalog, SERVER, "boxship-control"), plane.catalog).follow()
-        nodes = NodeOptions(options.cluster_cidr, int(options.node_cidr_mask_size))
-        yield controllers(plane.api, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes).run()
+        yield lead_controllers(options, plane, leading(teller, CONTROLLERS, options, shared=shared))
     if "scheduler" in options.role:
-        yield scheduler(plane.api, plane.catalog, plane.authorizer, plane.scheduling).run()
+        yield lead_scheduler(plane, leading(teller, SCHEDULER, options, shared=shared))
+
+
+async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading) -> None:
+    """Without end: they run whenever this control plane leads."""
+    fenced = Fenced(plane.api, lead)
+    nodes = NodeOptions(options.cluster_cidr, int(options.node_cidr_mask_size))
+
+    async def work() -> None:
+        status = PolicyStatus(Inside(fenced, plane.catalog, SERVER, "boxship-control"), plane.catalog)
+        runner = controllers(fenced, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes)
+        await together(status.follow, runner.run)
+
+    await lead.run(work)
+
+
+async def lead_scheduler(plane: Plane, lead: Leading) -> None:
+    """Without end: it runs whenever this control plane leads."""
+    fenced = Fenced(plane.api, lead)
+    await lead.run(lambda: scheduler(fenced, plane.catalog, plane.authorizer, plane.scheduling).run())
 
 
 def is_shared(options: ControlOptions) -> bool:

@@ -4,6 +4,7 @@ each key to the controller until it is done.
     following.py  list and watch one resource without end, whatever happens to the connection
     cache.py      the objects of one resource as they are known now
     queue.py      keys that wait: each once, later ones at their time
+    leading.py    which of several control planes does the work
     runner.py     controllers at work: one key at a time each, tried again with growing pauses
     recording.py  events for people, written beside the work
 
