@@ -1,4 +1,4 @@
-"""Questions passed on to nameservers: those of the host, or of the container's own --dns, from the namespace of the process.
+"""Questions passed on to nameservers: those of the host, or of the container's own --dns, from the process's namespace.
 
 Over UDP from a port and under an id that nobody can guess, over TCP where the answer was cut; the next nameserver where
 one does not answer. The asker's message goes out as it came, so that EDNS and its options survive.

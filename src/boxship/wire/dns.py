@@ -150,3 +150,27 @@ def shorten(question: Question, data: bytes) -> bytes:
         raise Invalid("cannot shorten DNS message: no question")
     flags = bytes([data[2] | 0x02, data[3]])
     return data[:2] + flags + struct.pack("!HHHH", 1, 0, 0, 0) + data[HEADER_BYTES : HEADER_BYTES + len(asked)]
+
+
+def records_of(data: bytes, kind: int) -> list[bytes]:
+    """The aliases and the records of one type in another nameserver's answer, each by itself and without pointers, in
+    their order. Invalid for garbage or where the answer is a failure."""
+    try:
+        message = dns.message.from_wire(data, ignore_trailing=True)
+        if message.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            raise Invalid("cannot use DNS message: it is a failure")
+        found = []
+        for records in message.answer:
+            if records.rdtype not in (kind, dns.rdatatype.CNAME):
+                continue
+            for one in records:
+                head = (records.name.to_wire() or b"\0") + struct.pack(
+                    "!HHI", records.rdtype, records.rdclass, records.ttl
+                )
+                body = one.to_wire()
+                found.append(head + struct.pack("!H", len(body)) + body)
+    except Invalid:
+        raise
+    except Exception as error:  # as above
+        raise Invalid(f"cannot read DNS message: {error}") from None
+    return found

@@ -1,0 +1,157 @@
+"""Services and slices for the tests of names, an API of a page, and a server on a free port."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import dns.asyncquery
+import dns.message
+
+from boxship.cluster.access import Event, Listing
+from boxship.cluster.dns.server import ClusterDns
+from boxship.cluster.objects import Object
+from boxship.errors import Unavailable
+from boxship.wire import dns as wire
+
+Key = tuple[str, str]
+
+
+def service(name: str, address: str = "", *, namespace: str = "default", **spec: Any) -> Object:
+    spec = {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], **spec}
+    spec.setdefault("ports", [{"name": "http", "port": 80, "protocol": "TCP"}])
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def slice(service: str, *endpoints: Object, namespace: str = "default", port: int = 8080) -> Object:
+    labels = {"kubernetes.io/service-name": service}
+    metadata = {"name": f"{service}-x", "namespace": namespace, "labels": labels}
+    return {
+        "metadata": metadata,
+        "addressType": "IPv4",
+        "endpoints": list(endpoints),
+        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+    }
+
+
+def endpoint(address: str, hostname: str = "", *, ready: bool = True) -> Object:
+    made: Object = {"addresses": [address], "conditions": {"ready": ready}}
+    return {**made, "hostname": hostname} if hostname else made
+
+
+class Page:
+    """Implements Reader and Watcher."""
+
+    def __init__(self, **resources: Sequence[Object]) -> None:
+        self.resources: dict[str, dict[Key, Object]] = {}
+        self._watches: dict[str, list[asyncio.Queue[Event]]] = {}
+        self.version = 1
+        for name, objects in resources.items():
+            for one in objects:
+                self.put(name, one)
+
+    def put(self, name: str, object: Object, kind: str = "MODIFIED") -> None:
+        self.version += 1
+        object = {**object, "metadata": {**object["metadata"], "resourceVersion": str(self.version)}}
+        key = (object["metadata"].get("namespace", ""), object["metadata"]["name"])
+        table = self.resources.setdefault(name, {})
+        if kind == "DELETED":
+            table.pop(key, None)
+        else:
+            table[key] = object
+        for queue in self._watches.get(name, ()):
+            queue.put_nowait(Event(kind, object))
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object:
+        return self.resources[resource.rpartition("/")[2]][(namespace, name)]
+
+    async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
+        found = self.resources.get(resource.rpartition("/")[2], {})
+        return Listing(tuple(found.values()), str(self.version))
+
+    async def watch(
+        self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Event]:
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._watches.setdefault(resource.rpartition("/")[2], []).append(queue)
+        while True:
+            yield await queue.get()
+
+
+class Others:
+    """Nameservers of the world: answers by name, and how often they were asked."""
+
+    def __init__(self, answers: dict[str, dns.message.Message] | None = None) -> None:
+        self.answers = answers or {}
+        self.asked: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def ask(self, question: wire.Question, nameservers: Sequence[str]) -> bytes:
+        self.asked.append(question.name)
+        await self.gate.wait()
+        if question.name not in self.answers:
+            raise Unavailable("no nameserver answered")
+        query = dns.message.from_wire(question.message)
+        reply = dns.message.make_response(query, recursion_available=True)
+        known = self.answers[question.name]
+        reply.set_rcode(known.rcode())
+        reply.answer, reply.authority = known.answer, known.authority
+        return bytes(reply.to_wire())
+
+
+def answer_text(*lines: str, code: str = "NOERROR", authority: Sequence[str] = ()) -> dns.message.Message:
+    text = f"id 1\nopcode QUERY\nrcode {code}\nflags QR\n;ANSWER\n" + "\n".join(lines)
+    return dns.message.from_text(text + "\n;AUTHORITY\n" + "\n".join(authority))
+
+
+def free_place() -> tuple[str, int]:
+    """A port that is free for TCP and UDP."""
+    while True:
+        with socket.socket(type=socket.SOCK_STREAM) as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            stream.bind(("127.0.0.1", 0))
+            place: tuple[str, int] = stream.getsockname()
+            with contextlib.suppress(OSError):
+                datagram.bind(place)
+                return place
+
+
+class Asking:
+    """A running server and a client of it."""
+
+    def __init__(self, page: Page, server: ClusterDns, place: tuple[str, int], others: Others) -> None:
+        self.page, self.server, self.place, self.others = page, server, place, others
+
+    async def ask(self, name: str, kind: str = "A", *, tcp: bool = False, **options: Any) -> dns.message.Message:
+        query = dns.message.make_query(name, kind, **options)
+        ask = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+        return await ask(query, self.place[0], 5.0, self.place[1])
+
+    async def texts(self, name: str, kind: str = "A") -> list[str]:
+        """The records of the answer as text."""
+        found = await self.ask(name, kind)
+        return sorted(one.to_text() for records in found.answer for one in records)
+
+
+@contextlib.asynccontextmanager
+async def running_names(page: Page, others: Others | None = None, **options: Any) -> AsyncIterator[Asking]:
+    place = free_place()
+    others = others or Others()
+    server = ClusterDns(page, lambda: ["192.0.2.53"], [place], upstream=others, **options)
+    task = asyncio.create_task(server.run())
+    try:
+        await server.ready()
+        asking = Asking(page, server, place, others)
+        for _ in range(200):
+            try:
+                _, writer = await asyncio.open_connection(*place)
+                writer.close()
+                break
+            except OSError:
+                await asyncio.sleep(0.01)
+        yield asking
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
