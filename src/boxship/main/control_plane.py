@@ -53,6 +53,7 @@ from boxship.main.control_admission import admission
 from boxship.main.control_aggregation import Aggregation, aggregation, passing_client
 from boxship.main.control_audit import auditor
 from boxship.main.control_certificates import Certificates
+from boxship.main.control_connecting import connecting, connecting_client
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
@@ -118,7 +119,9 @@ async def control_plane(options: ControlOptions) -> AsyncIterator[Plane]:
         stack.push_async_callback(client.close)
         passing = passing_client()
         stack.push_async_callback(passing.close)
-        plane = build(options, store, certificates.authority, schemas, client, passing)
+        carrying = connecting_client()
+        stack.push_async_callback(carrying.close)
+        plane = build(options, store, certificates.authority, schemas, client, passing, carrying)
         await begin(plane.itself, plane.place)
         await plane.authorizer.prepare()
         await plane.fairness.prepare()
@@ -147,6 +150,7 @@ def build(
     schemas: Schemas,
     client: HttpClient,
     passing: HttpClient,
+    carrying: HttpClient,
 ) -> Plane:
     """All parts, from the store up to the door. Nothing runs yet."""
     data = Path(options.data_root)
@@ -184,7 +188,8 @@ def build(
         own={**handlers(store), **history_handlers(history, Undoing(history, api.perform), catalog, clock)},
     )
     read = partial(protobuf.read, schemas=schemas)
-    door = Door(gate, catalog, site, metrics, read, Passing(others.services, others.forwarding, gate))
+    behind = connecting(gate, lookup, chain, authority, carrying)
+    door = Door(gate, catalog, site, metrics, read, Passing(others.services, others.forwarding, gate), behind)
     place = site_of(options, authority)
     return Plane(
         store,
