@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from boxship.network.rules import remove_table as remove_table
 from boxship.network.rules import table_name
 
 Key = tuple[str, str, int]  # address ("": every one of this machine), protocol, port
@@ -78,8 +77,7 @@ SETS = {
     "address_targets": "map {name} {{ type ipv4_addr . inet_proto . inet_service . classid"
     " : ipv4_addr . inet_service; }}",
     "port_targets": "map {name} {{ type inet_proto . inet_service . classid : ipv4_addr . inet_service; }}",
-    "address_near": "map {name} {{ type ipv4_addr . inet_proto . inet_service . classid"
-    " : ipv4_addr . inet_service; }}",
+    "address_near": "map {name} {{ type ipv4_addr . inet_proto . inet_service . classid : ipv4_addr . inet_service; }}",
     "port_near": "map {name} {{ type inet_proto . inet_service . classid : ipv4_addr . inet_service; }}",
     "closed_addresses": "map {name} {{ type ipv4_addr . inet_proto . inet_service : verdict; }}",
     "closed_ports": "map {name} {{ type inet_proto . inet_service : verdict; }}",
@@ -88,7 +86,7 @@ SETS = {
     "inside": "set {name} {{ type ipv4_addr; flags interval; }}",
     "reserved": "set {name} {{ type ipv4_addr; flags interval; }}",
     "hairpin": "set {name} {{ type ipv4_addr . ipv4_addr; }}",
-    "bridge": "set {name} {{ type ifname; }}",
+    "own_bridge": "set {name} {{ type ifname; }}",
 }
 ADDRESS, PORT = "ip daddr . meta l4proto . th dport", "meta l4proto . th dport"
 LEAD = f"""{ADDRESS} vmap @addresses
@@ -102,18 +100,18 @@ CHAINS = {
     "leaving": f"""meta mark set meta mark & {UNMARKED}
         ip saddr . ip daddr @hairpin masquerade
         ip saddr @inside return
-        oifname @bridge return
+        oifname @own_bridge return
         masquerade""",
     "postrouting": f"""type nat hook postrouting priority 99; policy accept;
         meta mark & {MARK} != 0 jump leaving""",
     "refused": """meta l4proto tcp reject with tcp reset
         reject""",
-    "fence": f"""type filter hook prerouting priority -110; policy accept;
+    "fences": f"""type filter hook prerouting priority -110; policy accept;
         ct state new {ADDRESS} @fenced {ADDRESS} . ip saddr != @allowed drop""",
-    "forward": f"""type filter hook forward priority filter; policy accept;
+    "forwarded": f"""type filter hook forward priority filter; policy accept;
         {CLOSED}
         ct state new ip daddr @reserved goto refused""",
-    "input": f"""type filter hook input priority filter; policy accept;
+    "received": f"""type filter hook input priority filter; policy accept;
         {CLOSED}
         ct state new fib daddr type local {PORT} vmap @closed_ports""",
     "sending": f"""type filter hook output priority filter; policy accept;
@@ -152,11 +150,12 @@ def _stick(frontend: Frontend, targets: Sequence[str], parts: Parts) -> str:
     rules, choices = [], []
     for number, target in enumerate(targets):
         name = _digest(frontend.affinity, seconds, frontend.protocol, target)
+        led_to = f"dnat ip to {target.replace(' . ', ':')}"
         clients, chain = f"clients_{name}", f"to_{name}"
         parts.sets[clients] = f"type ipv4_addr; size 65535; flags dynamic,timeout; timeout {seconds}s;"
         parts.chains[chain] = (
             f"update @{clients} {{ ip saddr }}",
-            f"meta l4proto {frontend.protocol} meta mark set meta mark | {MARK} dnat ip to {target.replace(' . ', ':')}",
+            f"meta l4proto {frontend.protocol} meta mark set meta mark | {MARK} {led_to}",
         )
         rules.append(f"ip saddr @{clients} goto {chain}")
         choices.append(f"{number} : goto {chain}")
@@ -302,7 +301,7 @@ def replace(
 
 
 def _site_elements(around: Surroundings) -> dict[tuple[str, str], str]:
-    found = {("bridge", f'"{around.bridge}"'): ""} if around.bridge else {}
+    found = {("own_bridge", f'"{around.bridge}"'): ""} if around.bridge else {}
     found |= {("inside", subnet): "" for subnet in around.inside}
     found |= {("reserved", subnet): "" for subnet in around.reserved}
     return found | {("hairpin", f"{address} . {address}"): "" for address in around.own}

@@ -15,7 +15,8 @@ SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 GET, DELETE = 1, 2
 ORIGINAL, ANSWER, FILTER = 1, 2, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER
 ADDRESSES, SOURCE, DESTINATION = 1, 1, 2  # CTA_TUPLE_IP, CTA_IP_V4_SRC, CTA_IP_V4_DST
-PROTOCOL, NUMBER, DESTINATION_PORT = 2, 1, 3  # CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_DST_PORT
+PROTOCOL, NUMBER = 2, 1  # CTA_TUPLE_PROTO, CTA_PROTO_NUM
+SOURCE_PORT, DESTINATION_PORT = 2, 3  # CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
 NESTED = 0x8000
 ORIGINAL_FLAGS, ANSWER_FLAGS = 1, 2  # CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS
 BY_SOURCE, BY_PROTOCOL, BY_PORT = 1 << 0, 1 << 3, 1 << 5
@@ -96,6 +97,34 @@ def forget_udp_flows(port: int = 0, address: str = "", *, answered_by: Collectio
         return [flow for flow, answer in pairs if is_wanted(flow, answer)]
 
     return _forget(choose)
+
+
+def forget_led_flows(flows: Collection[tuple[str, int, str]]) -> int:
+    """Forget the UDP flows to an address ("": any) and port that a target ("address . port") answers; "" for a target
+    are those that nobody else than who was asked answers. How many they were."""
+    protocol = attribute(PROTOCOL | NESTED, attribute(NUMBER, b"\x11"))
+    body = attribute(ORIGINAL | NESTED, protocol)
+    body += attribute(FILTER | NESTED, attribute(ORIGINAL_FLAGS, struct.pack("I", BY_PROTOCOL)))
+    wanted = set(flows)
+
+    def is_wanted(flow: bytes, answer: bytes) -> bool:
+        if not _is_udp_to(flow, 0):
+            return False
+        asked, port = _address(flow, DESTINATION), _port(flow, DESTINATION_PORT)
+        by, source = _address(answer, SOURCE), _port(answer, SOURCE_PORT)
+        target = "" if (asked, port) == (by, source) else f"{by} . {source}"
+        return (asked, port, target) in wanted or ("", port, target) in wanted
+
+    def choose(channel: socket.socket) -> list[bytes]:
+        pairs = [(flow.get(ORIGINAL, b""), flow.get(ANSWER, b"")) for flow in _dump(channel, body)]
+        return [flow for flow, answer in pairs if is_wanted(flow, answer)]
+
+    return _forget(choose)
+
+
+def _port(flow: bytes, kind: int) -> int:
+    protocol = dict(attributes(dict(attributes(flow)).get(PROTOCOL, b"")))
+    return int.from_bytes(protocol.get(kind, b"")[:2], "big")
 
 
 def forget_unanswered(address: str) -> int:

@@ -157,6 +157,12 @@ def set_route(subnet: str, index: int, *, gateway: str = "", source: str = "", p
     return NEWROUTE, CREATE | REPLACE, body
 
 
+def remove_route(subnet: str, index: int) -> Message:
+    destination, _, prefix = subnet.partition("/")
+    body = struct.pack("BBBBBBBBI", 2, int(prefix), 0, 0, 254, 0, 255, 0, 0)
+    return DELROUTE, 0, body + attribute(1, socket.inet_aton(destination)) + attribute(4, struct.pack("i", index))
+
+
 def remove_default_route() -> Message:
     return DELROUTE, 0, struct.pack("BBBBBBBBI", 2, 0, 0, 0, 254, 0, 255, 0, 0)
 

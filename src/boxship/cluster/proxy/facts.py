@@ -1,0 +1,129 @@
+"""What is kept of objects, pure: a node may follow tens of thousands of them, so each becomes a small value here. What
+is not understood is left out, never guessed."""
+
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.objects import Object
+
+SERVICE_NAME = "kubernetes.io/service-name"
+OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
+HEADLESS = "service.kubernetes.io/headless"
+AFFINITY_SECONDS = 10800
+
+Key = tuple[str, str]  # namespace, name
+
+
+class ServicePort(msgspec.Struct, frozen=True):
+    name: str
+    protocol: str  # tcp, udp or sctp
+    port: int
+    node_port: int = 0
+
+
+class ServiceFacts(msgspec.Struct, frozen=True):
+    """A Service that has addresses. `affinity_seconds` 0: none; `sources` None: everybody may ask."""
+
+    addresses: tuple[str, ...]
+    ports: tuple[ServicePort, ...]
+    external: tuple[str, ...] = ()
+    balanced: tuple[str, ...] = ()  # the load balancer's addresses
+    sources: tuple[str, ...] | None = None
+    affinity_seconds: int = 0
+    external_local: bool = False
+    internal_local: bool = False
+    health_port: int = 0
+
+
+class EndpointFacts(msgspec.Struct, frozen=True):
+    address: str
+    node: str = ""
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    zones: tuple[str, ...] = ()  # hints: for whom it is meant
+    nodes: tuple[str, ...] = ()
+
+
+class SliceFacts(msgspec.Struct, frozen=True):
+    """An EndpointSlice: ports by name and protocol."""
+
+    service: Key
+    ports: dict[tuple[str, str], int]
+    endpoints: tuple[EndpointFacts, ...]
+
+
+def is_ipv4(text: Any) -> bool:
+    return isinstance(text, str) and text.count(".") == 3 and ":" not in text
+
+
+def service_facts(service: Object) -> ServiceFacts | None:
+    """None: no proxy leads to it (headless, external names, another proxy's)."""
+    spec = service.get("spec", {})
+    kind = spec.get("type", "ClusterIP")
+    if kind == "ExternalName" or OTHER_PROXY in service["metadata"].get("labels", {}):
+        return None
+    found = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
+    addresses = tuple(address for address in found if is_ipv4(address))
+    if not addresses:
+        return None
+    outside = kind in ("NodePort", "LoadBalancer")
+    balanced = service.get("status", {}).get("loadBalancer", {}).get("ingress", ()) if kind == "LoadBalancer" else ()
+    ranges = spec.get("loadBalancerSourceRanges")
+    affinity = spec.get("sessionAffinity") == "ClientIP"
+    timeout = spec.get("sessionAffinityConfig", {}).get("clientIP", {}).get("timeoutSeconds", AFFINITY_SECONDS)
+    local = spec.get("externalTrafficPolicy") == "Local"
+    return ServiceFacts(
+        addresses=addresses,
+        ports=tuple(
+            ServicePort(
+                port.get("name", ""),
+                port.get("protocol", "TCP").lower(),
+                port["port"],
+                port.get("nodePort", 0) if outside else 0,
+            )
+            for port in spec.get("ports", ())
+        ),
+        external=tuple(address for address in spec.get("externalIPs") or () if is_ipv4(address)),
+        balanced=tuple(
+            item["ip"] for item in balanced or () if is_ipv4(item.get("ip")) and item.get("ipMode", "VIP") == "VIP"
+        ),
+        sources=tuple(text.strip() for text in ranges if ":" not in text) if ranges else None,
+        affinity_seconds=timeout if affinity else 0,
+        external_local=local,
+        internal_local=spec.get("internalTrafficPolicy") == "Local",
+        health_port=spec.get("healthCheckNodePort", 0) if local and kind == "LoadBalancer" else 0,
+    )
+
+
+def slice_facts(item: Object) -> SliceFacts | None:
+    labels = item["metadata"].get("labels") or {}
+    name = labels.get(SERVICE_NAME)
+    if not name or HEADLESS in labels or OTHER_PROXY in labels or item.get("addressType") != "IPv4":
+        return None
+    return SliceFacts(
+        service=(item["metadata"].get("namespace", ""), name),
+        ports={
+            (port.get("name") or "", (port.get("protocol") or "TCP").lower()): port["port"]
+            for port in item.get("ports") or ()
+            if port.get("port")
+        },
+        endpoints=tuple(_endpoint(found) for found in item.get("endpoints") or () if found.get("addresses")),
+    )
+
+
+def _endpoint(found: Object) -> EndpointFacts:
+    conditions, hints = found.get("conditions") or {}, found.get("hints") or {}
+    ready = conditions.get("ready")
+    ready = True if ready is None else ready
+    serving = conditions.get("serving")
+    return EndpointFacts(
+        address=found["addresses"][0],
+        node=found.get("nodeName") or "",
+        ready=ready,
+        serving=ready if serving is None else serving,
+        terminating=bool(conditions.get("terminating")),
+        zones=tuple(item["name"] for item in hints.get("forZones") or ()),
+        nodes=tuple(item["name"] for item in hints.get("forNodes") or ()),
+    )

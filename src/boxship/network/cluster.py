@@ -1,0 +1,99 @@
+"""A machine's part in a cluster's network: its pods' bridge, the ways to it, and the tables of rules.
+
+The composition makes the pods' network from `pods_network`, then one `ClusterNetwork` over it; who follows the
+cluster's objects is given its parts. All of it outlives the process; only `leave` takes it away.
+"""
+
+import contextlib
+import ipaddress
+
+import msgspec
+
+from boxship.errors import Unsupported
+from boxship.network.cluster_kernel import ClusterKernel
+from boxship.network.kernel import DEFAULT_MTU
+from boxship.network.model import Network
+from boxship.network.options import PREFIX, ROUTED
+from boxship.network.services import ServiceTable
+from boxship.network.services_rules import Surroundings
+from boxship.spec.container import NetworkSpec, Subnet
+from boxship.sys import netlink
+
+TUNNEL_BYTES = 50  # what VXLAN over IPv4 adds to a packet
+WIDEST_BLOCK = 20  # prefix length of a node's pods
+
+
+class Site(msgspec.Struct, frozen=True):
+    """The cluster's addresses as a node sees them: all pods' subnets, all services' subnets, and the service addresses
+    at which each node answers itself (DNS)."""
+
+    pods: tuple[str, ...] = ("10.244.0.0/16",)
+    services: tuple[str, ...] = ("10.96.0.0/16",)
+    answered: tuple[str, ...] = ("10.96.0.10",)
+
+
+def uplink_mtu() -> int:
+    """The MTU of the interface of the machine's default route."""
+    route = netlink.RouteSocket()
+    with contextlib.closing(route):
+        defaults = [found for found in route.routes() if found.prefix == 0 and found.index]
+        index = min(defaults, key=lambda found: found.metric).index if defaults else 0
+        return next((link.mtu for link in route.links() if link.index == index), DEFAULT_MTU)
+
+
+def pods_network(
+    name: str, block: str, site: Site, *, mtu: int = 0, labels: dict[str, str] | None = None
+) -> NetworkSpec:
+    """The network of a node's pods, with the node's block, whose first address is the node's. `mtu` is the uplink's;
+    0 finds it out."""
+    mtu = mtu or uplink_mtu()
+    if ipaddress.IPv4Network(block).prefixlen < WIDEST_BLOCK:
+        raise Unsupported(f"unsupported: pod block {block} (wider than /{WIDEST_BLOCK})")
+    options = {ROUTED: ",".join(site.pods), f"{PREFIX}driver.mtu": str(mtu - TUNNEL_BYTES)}
+    return NetworkSpec(name=name, subnets=(Subnet(subnet=block),), options=options, labels=labels or {})
+
+
+class ClusterNetwork:
+    """Of one instance, over its pods' network. `open` at each start; `close` leaves everything working."""
+
+    def __init__(self, instance: str, pods: Network, site: Site) -> None:
+        assert pods.bridge is not None, "pods have a bridge network"
+        self._kernel = ClusterKernel()
+        self._bridge = pods.bridge.bridge
+        self._gateway = pods.gateway
+        self._site = site
+        block = ipaddress.IPv4Network(pods.subnet)
+        around = Surroundings(
+            bridge=self._bridge, inside=site.pods, reserved=site.services, own=tuple(map(str, block.hosts()))
+        )
+        self.services = ServiceTable(self._kernel, instance, around)
+
+    async def open(self) -> None:
+        """Have the ways to services, and the addresses at which this node answers itself."""
+        await self._kernel.run(self._have_ways)
+
+    def _have_ways(self) -> None:
+        route = self._kernel.route
+        index = route.index(self._bridge)
+        for address in self._site.answered:
+            route.apply(netlink.add_address(index, address, 32))
+        for subnet in self._site.services:  # what is led nowhere is refused before it gets to the bridge
+            route.apply(netlink.set_route(subnet, index, source=self._gateway))
+
+    async def close(self) -> None:
+        await self._kernel.close()
+
+    async def leave(self) -> None:
+        """The node leaves the cluster: nothing of it stays. The pods' network is its maker's to remove."""
+        await self.services.remove()
+        await self._kernel.run(self._remove_ways)
+
+    def _remove_ways(self) -> None:
+        route = self._kernel.route
+        link = route.link(self._bridge)
+        if link is None:
+            return
+        messages = [netlink.remove_address(link.index, address, 32) for address in self._site.answered]
+        messages += [netlink.remove_route(subnet, link.index) for subnet in self._site.services]
+        with contextlib.suppress(OSError):  # gone already
+            route.apply(*messages)

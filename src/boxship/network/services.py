@@ -1,0 +1,71 @@
+"""A cluster's services in the kernel: a table of packet rules, led from frontend to frontend in small transactions.
+
+The table outlives the process and goes on working; the next life replaces what it holds in one transaction. What
+somebody else breaks is made whole again at the next change. It never decides who answers.
+"""
+
+import logging
+from collections.abc import Collection, Iterable
+
+from boxship.errors import Internal
+from boxship.network import services_rules as rules
+from boxship.network.cluster_kernel import ClusterKernel
+from boxship.network.services_rules import Frontend, Key, Shared, Surroundings
+from boxship.sys import conntrack
+
+log = logging.getLogger(__name__)
+
+
+class ServiceTable:
+    """The frontends of one instance. One change at a time (the caller sees to that)."""
+
+    def __init__(self, kernel: ClusterKernel, instance: str, around: Surroundings) -> None:
+        self._kernel = kernel
+        self._table = rules.services_table(instance)
+        self._around = around
+        self._frontends: dict[Key, Frontend] = {}
+        self._shared = Shared()
+
+    def __len__(self) -> int:
+        return len(self._frontends)
+
+    async def replace(self, frontends: Iterable[Frontend]) -> None:
+        """Have exactly these, whatever is there."""
+        await self._kernel.run(self._replace, {item.key: item for item in frontends})
+
+    async def change(self, gone: Collection[Key], put: Iterable[Frontend]) -> None:
+        """Take some frontends away and have some as they are given; in force on return."""
+        await self._kernel.run(self._change, gone, list(put))
+
+    async def remove(self) -> None:
+        """The machine leaves the cluster: nothing stays."""
+        self._frontends = {}
+        await self._kernel.run(self._kernel.remove_table, self._table)
+
+    def _replace(self, wanted: dict[Key, Frontend]) -> None:
+        left = self._kernel.names(self._table)
+        shared = Shared()
+        self._kernel.nftables.run(rules.replace(self._table, shared, wanted.values(), self._around, left))
+        before, self._frontends, self._shared = self._frontends, wanted, shared
+        self._forget(before, wanted.values())
+
+    def _change(self, gone: Collection[Key], put: list[Frontend]) -> None:
+        new = {item.key: rules.arranged(self._frontends.get(item.key), item) for item in put}
+        new = {key: item for key, item in new.items() if self._frontends.get(key) != item}
+        touched = {*gone, *new}
+        old = {key: self._frontends[key] for key in touched if key in self._frontends}
+        text = rules.change(self._table, self._shared, old.values(), new.values())
+        for key in old:
+            del self._frontends[key]
+        self._frontends |= new
+        try:
+            self._kernel.nftables.run(text)
+        except Internal as error:
+            log.warning("the rules of services are put right again: %s", error)
+            self._replace(self._frontends)
+        self._forget(old, new.values())
+
+    def _forget(self, old: dict[Key, Frontend], new: Iterable[Frontend]) -> None:
+        moved = rules.moved_flows(old.values(), new)
+        if moved:
+            conntrack.forget_led_flows([(item.address, item.port, item.target) for item in moved])
