@@ -102,8 +102,8 @@ class Others:
 
 
 def answer_text(*lines: str, code: str = "NOERROR", authority: Sequence[str] = ()) -> dns.message.Message:
-    text = f"id 1\nopcode QUERY\nrcode {code}\nflags QR\n;ANSWER\n" + "\n".join(lines)
-    return dns.message.from_text(text + "\n;AUTHORITY\n" + "\n".join(authority))
+    head = ["id 1", "opcode QUERY", f"rcode {code}", "flags QR"]
+    return dns.message.from_text("\n".join([*head, ";ANSWER", *lines, ";AUTHORITY", *authority]))
 
 
 def free_place() -> tuple[str, int]:
