@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import shutil
 from collections.abc import Callable, Iterator
 
 from boxship.cli.call import Failure
@@ -14,7 +15,8 @@ from boxship.cli.cluster.members import (
     engine_answers,
     engine_process,
 )
-from boxship.cli.cluster.places import PORT, Places
+from boxship.cli.cluster.places import Places
+from boxship.cli.daemon import Daemon, DaemonError
 from boxship.errors import BoxshipError
 from boxship.transport.blocking import Address, open_channel
 
@@ -35,20 +37,22 @@ def alone(places: Places) -> Iterator[None]:
         yield
 
 
-def bring_up(places: Places, *, port: int, extra: tuple[str, ...], engine: bool, wait: bool, say: Say) -> int:
-    """Start what is not running; the port of the API."""
+def bring_up(
+    places: Places, *, port: int, host: str, extra: tuple[str, ...], engine: bool, wait: bool, say: Say
+) -> Record:
+    """Start what is not running; where the API listens."""
     with alone(places):
-        known = Record.read(places.record)
-        record = Record(port or (known.port if known else PORT), extra or (known.extra if known else ()), engine)
+        known = Record.read(places.record) or Record()
+        record = Record(port or known.port, extra or known.extra, engine, host or known.host)
         control = control_process(places, record)
-        running = control.running() or control_answers(places, record.port, "/livez")
-        if running and known and (known.port, known.extra) != (record.port, record.extra):
+        running = control.running() or control_answers(places, record, "/livez")
+        if running and (known.host, known.port, known.extra) != (record.host, record.port, record.extra):
             raise Failure(
                 f"cannot change the cluster in {places.run}: it runs on port {known.port}; "
                 "take it down first: boxship cluster down"
             )
         if not running:
-            _check_port(record.port)
+            _check_place(record)
         record.write(places.record)
         started = []
         if engine and not engine_answers(places):
@@ -56,7 +60,7 @@ def bring_up(places: Places, *, port: int, extra: tuple[str, ...], engine: bool,
         elif engine:
             say("boxshipd is running")
         if not running:
-            started.append((control, lambda: control_answers(places, record.port)))
+            started.append((control, lambda: control_answers(places, record)))
         else:
             say("boxship-control is running")
         for process, _ in started:
@@ -66,17 +70,38 @@ def bring_up(places: Places, *, port: int, extra: tuple[str, ...], engine: bool,
             for process, ready in started:
                 process.wait(ready)
             if running:
-                control.wait(lambda: control_answers(places, record.port))
-        return record.port
+                control.wait(lambda: control_answers(places, record))
+        return record
 
 
-def _check_port(port: int) -> None:
+def _check_place(record: Record) -> None:
     """Raises Failure where somebody else has the port: the process's own error would come too late to be seen."""
     try:
-        open_channel(Address(host="127.0.0.1", port=port)).close()
+        open_channel(Address(host=record.host, port=record.port)).close()
     except BoxshipError:
         return
-    raise Failure(f"cannot listen on 127.0.0.1:{port}: somebody else does; choose another port: --port N")
+    raise Failure(f"cannot listen on {record.host}:{record.port}: somebody else does; choose another port: --port N")
+
+
+def purge(places: Places, say: Say) -> None:
+    """This machine is no node any more, and the cluster forgets everything; images and other containers stay. Before
+    its processes end, as far as they run."""
+    if engine_answers(places):
+        daemon = Daemon(Address(path=str(places.engine_socket)))
+        try:
+            daemon.delete("/boxship/node", {"force": True})
+            say("took away the node's pods")
+        except DaemonError as error:
+            if error.status != 404:
+                raise
+
+
+def forget(places: Places, say: Say) -> None:
+    """Take the control plane's data away. Its process has ended."""
+    for folder in (places.control_data, places.control_run):
+        shutil.rmtree(folder, ignore_errors=True)
+    places.record.unlink(missing_ok=True)
+    say("took away the cluster's data")
 
 
 def take_down(places: Places, say: Say) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
+import time
 from pathlib import Path
 
 from boxship.cli.call import Failure
@@ -16,6 +17,7 @@ from boxship.transport.blocking import Address, Connection, TlsFiles
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 SECRETS = "/api/v1/namespaces/kube-system/secrets"
+READY_SECONDS, LOOK_SECONDS = 30.0, 0.02
 GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
 
@@ -86,6 +88,39 @@ def join_here(places: Places, server: str, node_name: str = "") -> str:
         raise Failure(f"cannot make this machine a node: {error}") from None
 
 
+def wait_until_ready(places: Places, server: str, name: str) -> None:
+    """Raises Failure with what the node says of itself where it does not become ready."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not _node(places, server, name)["state"].startswith("Ready"):
+        if time.monotonic() > deadline:
+            raise Failure(f"node {name} is not ready after {READY_SECONDS:g} s: see boxship node status")
+        time.sleep(LOOK_SECONDS)
+
+
+def nodes_of(places: Places, server: str) -> list[dict[str, str]]:
+    """Name, state, address and block of pods of each node."""
+    found = _ask(places, server, "GET", "/api/v1/nodes")
+    return [_shown(node) for node in found["items"]]
+
+
+def _node(places: Places, server: str, name: str) -> dict[str, str]:
+    return _shown(_ask(places, server, "GET", f"/api/v1/nodes/{name}"))
+
+
+def _shown(node: Object) -> dict[str, str]:
+    status, spec = node.get("status") or {}, node.get("spec") or {}
+    conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+    state = {"True": "Ready", "False": "NotReady"}.get(conditions.get("Ready", ""), "Unknown")
+    address = next((one["address"] for one in status.get("addresses") or () if one["type"] == "InternalIP"), "-")
+    state += ",SchedulingDisabled" if spec.get("unschedulable") else ""
+    return {
+        "name": node["metadata"]["name"],
+        "state": state,
+        "address": address,
+        "pods": spec.get("podCIDR") or "-",
+    }
+
+
 def _state(daemon: Daemon) -> Object | None:
     try:
         state: Object = daemon.get("/boxship/node")
@@ -106,12 +141,7 @@ def admin_files(places: Places) -> tuple[Path, Path]:
     return folder / "admin.crt", folder / "admin.key"
 
 
-def ask(places: Places, server: str, method: str, path: str, body: object = None) -> object:
-    """One request as the administrator. Raises Failure."""
-    return _ask(places, server, method, path, body)
-
-
-def _ask(places: Places, server: str, method: str, path: str, body: object = None) -> object:
+def _ask(places: Places, server: str, method: str, path: str, body: object = None) -> Object:
     host, _, port = server.removeprefix("https://").rpartition(":")
     certificate, key = admin_files(places)
     files = TlsFiles(authority=str(places.authority), certificate=str(certificate), key=str(key))
@@ -132,4 +162,5 @@ def _ask(places: Places, server: str, method: str, path: str, body: object = Non
         except (ValueError, KeyError, TypeError):
             said = text.decode(errors="replace")
         raise Failure(f"the API refused: {said}")
-    return json.loads(text)
+    found: Object = json.loads(text)
+    return found

@@ -11,6 +11,7 @@ from boxship.cli.flags import Flag
 DATA_ROOT = "/var/lib/boxship"
 RUN_ROOT = "/run/boxship"
 PORT = 6443
+LOOPBACK = "127.0.0.1"
 ROOT_FLAGS = (
     Flag("--data-root string", "Where the cluster keeps what it must not forget", DATA_ROOT, completes="files"),
     Flag("--run-root string", "Where sockets, process ids and logs lie", RUN_ROOT, completes="files"),

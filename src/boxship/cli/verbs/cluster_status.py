@@ -16,6 +16,7 @@ COMMAND = Command(
 
 
 def run(call: Call) -> int:
+    from boxship.cli.cluster.joining import nodes_of
     from boxship.cli.cluster.members import (
         Record,
         checks,
@@ -34,13 +35,13 @@ def run(call: Call) -> int:
     places = places_of(call)
     known = Record.read(places.record)
     record = known or Record()
-    ready = control_answers(places, record.port)
+    ready = control_answers(places, record)
     rows = [
         {
             "name": "boxship-control",
             "state": "ready" if ready else ("not ready" if control_process(places, record).running() else "stopped"),
             "process": control_process(places, record).running(),
-            "address": f"https://127.0.0.1:{record.port}",
+            "address": record.server,
         },
         {
             "name": "boxshipd",
@@ -49,13 +50,21 @@ def run(call: Call) -> int:
             "address": f"unix://{places.engine_socket}",
         },
     ]
-    parts = dict(_parts(checks(places, record.port)))
+    parts = dict(_parts(checks(places, record)))
+    nodes = nodes_of(places, record.server) if ready else []
     if form == "json":
-        call.line(json.dumps({"processes": rows, "checks": parts, "data": str(places.data), "run": str(places.run)}))
+        call.line(
+            json.dumps(
+                {"processes": rows, "checks": parts, "nodes": nodes, "data": str(places.data), "run": str(places.run)}
+            )
+        )
         return 0 if ready else 1
     table = [["NAME", "STATE", "PROCESS", "ADDRESS"]]
     table += [[str(row["name"]), str(row["state"]), str(row["process"] or "-"), str(row["address"])] for row in rows]
     call.write(align(table))
+    if nodes:
+        call.line("")
+        call.write(align([["NODE", "STATE", "ADDRESS", "PODS"], *([*node.values()] for node in nodes)]))
     failing = [f"{name}: {said}" for name, said in parts.items() if said != "ok"]
     for line in failing:
         call.line(line)

@@ -12,10 +12,13 @@ COMMAND = Command(
     "[-- OPTION...]",
     (
         *ROOT_FLAGS,
-        Flag("--port int", f"Port of the API on 127.0.0.1 (default {PORT}, or what it was before)"),
+        Flag("--port int", f"Port of the API (default {PORT}, or what it was before)"),
         Flag("--kubeconfig string", "Write the cluster into this kubeconfig, beside what is there", completes="files"),
+        Flag("--listen string", "Address of the API (default 127.0.0.1, or what it was before)"),
         Flag("--no-engine", "Leave the engine alone: the API by itself"),
-        Flag("--wait", "Return when the API is ready", True),
+        Flag("--no-node", "This machine runs no pods"),
+        Flag("--node-name string", "Name of this machine as a node (default: its own)"),
+        Flag("--wait", "Return when the API and this machine's node are ready", True),
         Flag("-q, --quiet", "Print nothing"),
     ),
     most=None,
@@ -33,14 +36,24 @@ def run(call: Call) -> int:
     begun = time.monotonic()
     say = (lambda text: None) if options.on("quiet") else call.line
     places = places_of(call)
-    port = bring_up(
+    record = bring_up(
         places,
         port=options.number("port"),
+        host=options.text("listen"),
         extra=tuple(call.arguments),
         engine=not options.on("no-engine"),
         wait=options.on("wait"),
         say=say,
     )
+    if not (options.on("no-engine") or options.on("no-node")):
+        from boxship.cli.cluster.joining import join_here, wait_until_ready
+
+        if options.on("wait"):
+            name = join_here(places, record.server, options.text("node-name"))
+            wait_until_ready(places, record.server, name)
+            say(f"node {name} is ready")
+        else:
+            say("this machine becomes a node when boxship cluster up waits for the API")
     if options.text("kubeconfig"):
         from boxship.cli.cluster.kubeconfig import merge_into
 
@@ -50,5 +63,5 @@ def run(call: Call) -> int:
             )
         context = merge_into(places, options.text("kubeconfig"))
         say(f"kubeconfig: context {context} in {options.text('kubeconfig')}")
-    say(f"https://127.0.0.1:{port} after {time.monotonic() - begun:.1f} s")
+    say(f"{record.server} after {time.monotonic() - begun:.1f} s")
     return 0
