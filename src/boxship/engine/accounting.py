@@ -20,6 +20,7 @@ DEPTHS = {
     "content": 1,
     "content/blobs": 2,
     "content/partials": 1,
+    "pods": 1,
     "snapshots": 1,
     "snapshots/active": 1,
     "snapshots/layers": 1,
@@ -111,6 +112,12 @@ def name_of(path: str, owners: Mapping[str, str]) -> tuple[str, str]:
             return "containers: logs", "containers"
         case ["containers", _, *_]:
             return "containers: files", "containers"
+        case ["pods", "logs"]:
+            return "pods: logs", "pods/logs"
+        case ["pods", "sandboxes"]:
+            return "pods: files", "pods/sandboxes"
+        case ["pods", _]:
+            return "pods: volumes", "pods"
         case ["volumes", name] if not name.startswith("."):
             return "volumes", "volumes"
         case [name] if name.startswith("state.db"):

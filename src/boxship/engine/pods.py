@@ -107,7 +107,7 @@ class Pods:
             pod = self._pods.get(uid)
             limits.check(resources, self._driver.host)
             changed = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resources=resources))
-            await self._parts.update(changed)
+            await self._parts.update(pod, resources)
             return await self._pods.save(changed)
 
     async def stop(self, uid: str) -> None:

@@ -21,7 +21,7 @@ from boxship.runtime.driver import Driver
 from boxship.runtime.handle import Process
 from boxship.runtime.sharedmemory import mount_shared_memory, unmount_shared_memory
 from boxship.spec.attachment import Attachment
-from boxship.spec.container import EndpointRequest
+from boxship.spec.container import EndpointRequest, Resources
 from boxship.spec.pod import PodSpec
 
 HOST_SHM = "/dev/shm"
@@ -108,10 +108,11 @@ class PodParts:
             sharing.set_up_network(Path(attached.namespace), settings)
         return sharing.hold_processes() if spec.share_processes and not spec.host_pid else Process()
 
-    async def update(self, pod: Pod) -> None:
-        """Put the limits of a record into force."""
-        if pod.spec.cgroup:
-            await asyncio.to_thread(sharing.make_cgroup, self._driver.layout, pod.spec.cgroup, pod.spec.resources)
+    async def update(self, pod: Pod, resources: Resources) -> None:
+        """Other limits than those of the record."""
+        if pod.spec.cgroup and pod.ready:
+            before = pod.spec.resources
+            await asyncio.to_thread(sharing.set_limits, self._driver.layout, pod.spec.cgroup, before, resources)
 
     async def take_back(self, pod: Pod, *, files: bool = True) -> None:
         """Take away whatever is there of a pod whose containers are gone."""

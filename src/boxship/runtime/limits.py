@@ -250,7 +250,9 @@ def writes(before: Resources, after: Resources, layout: Layout, number: DeviceNu
     make = _writes_v2 if layout.is_v2 else _writes_v1
     held = set(make(before, layout, number))
     wanted = [write for write in make(after, layout, number) if write not in held]
-    if after.memory > before.memory > 0 and not layout.is_v2:  # v1 holds memory below memory plus swap at any moment
+    if (
+        after.memory > before.memory > 0 or after.memory < 0
+    ) and not layout.is_v2:  # v1 holds memory below memory plus swap at any moment
         wanted.sort(key=lambda write: write.file == "memory.limit_in_bytes")
     return [write for write in wanted if write.controller in layout.controllers]
 

@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from boxship.errors import Internal, Invalid, Unavailable
 from boxship.runtime import limits
 from boxship.runtime.handle import Process
@@ -78,6 +80,16 @@ def make_cgroup(layout: Layout, path: str, resources: Resources) -> None:
     """A cgroup with limits, that holds those of containers; one that is there gets the limits."""
     cgroup.create(layout, path)
     apply_limits(layout, path, limits.writes(Resources(), resources, layout))
+
+
+def set_limits(layout: Layout, path: str, before: Resources, after: Resources) -> None:
+    """Other limits of a cgroup; what is limited no longer is lifted. Raises Invalid where the kernel refuses."""
+    lifted = {
+        name: -1
+        for name in ("memory", "memory_swap", "cpu_quota", "pids_limit")
+        if getattr(before, name) > 0 and not getattr(after, name)
+    }
+    apply_limits(layout, path, limits.writes(before, msgspec.structs.replace(after, **lifted), layout))
 
 
 def has_cgroup(layout: Layout, path: str) -> bool:

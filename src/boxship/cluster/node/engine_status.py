@@ -92,7 +92,8 @@ def container_status(box: Container) -> ContainerStatus:
     state, labels = box.state, box.labels
     phase = RUNNING if state.phase in ALIVE else EXITED if state.phase in ENDED else CREATED
     failed = phase == CREATED and bool(state.error)  # its start did: that was an end, too
-    finished = box.created_at if failed else state.finished_at
+    # A quick end may be stamped before the start that it followed: files carry the time of the last clock tick.
+    finished = box.created_at if failed else max(state.finished_at, state.started_at)
     return ContainerStatus(
         id=box.id,
         uid=labels.get(POD_UID, ""),
