@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.access import Client
-from boxship.cluster.node.plan.facts import NodeFacts
+from boxship.cluster.node.plan.facts import NodeFacts, shown
 from boxship.cluster.node.planning import Mounted, NotPossible
 from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, writing
 from boxship.cluster.node.volumes.emptying import memory_size
@@ -96,9 +96,6 @@ class NodeVolumes:
             uid = await self._due.take()
             try:
                 await self._update(uid)
-            except NotPossible as why:
-                log.warning("cannot update the volumes of pod %s: %s", uid, why)
-                self._due.add_later(uid, RETRY_SECONDS)
             except OSError:
                 log.exception("cannot update the volumes of pod %s", uid)
                 self._due.add_later(uid, RETRY_SECONDS)
@@ -112,7 +109,7 @@ class NodeVolumes:
         async with self._locks.setdefault(uid, asyncio.Lock()):
             known = self._prepared.get(uid)
             if known is not None:
-                files = await self._files(known.pod)
+                files = await self._files(known.pod, known.files)
                 if files != known.files:
                     await asyncio.to_thread(self._write, known.pod, files)
                     self._prepared[uid] = msgspec.structs.replace(known, files=files)
@@ -126,7 +123,7 @@ class NodeVolumes:
     async def _make(self, pod: Object, before: Prepared | None) -> Prepared:
         """Raises NotPossible."""
         volumes = pod["spec"].get("volumes") or ()
-        files = await self._files(pod)
+        files = await self._files(pod, before.files if before is not None else {})
         behind = {
             volume["name"]: await claims.volume_of(self._client, pod, volume)
             for volume in volumes
@@ -143,12 +140,21 @@ class NodeVolumes:
         except OSError as error:
             raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
 
-    async def _files(self, pod: Object) -> dict[str, Files]:
-        return {
-            volume["name"]: await self._sources.files_of(pod, volume)
-            for volume in pod["spec"].get("volumes") or ()
-            if kind_of(volume) in WRITTEN
-        }
+    async def _files(self, pod: Object, before: Mapping[str, Files]) -> dict[str, Files]:
+        """What is gone by now stays as it was. Raises NotPossible."""
+        found: dict[str, Files] = {}
+        for volume in pod["spec"].get("volumes") or ():
+            name = volume["name"]
+            if kind_of(volume) not in WRITTEN:
+                continue
+            try:
+                found[name] = await self._sources.files_of(pod, volume)
+            except NotPossible as why:
+                if name not in before:
+                    raise
+                log.warning("cannot update volume %s of pod %s: %s", name, shown(pod), why)
+                found[name] = before[name]
+        return found
 
     def _write(self, pod: Object, files: Mapping[str, Files]) -> None:
         """Blocking."""

@@ -1,0 +1,174 @@
+"""Files that appear all at once, belong to the right group, and stay inside their volume."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from boxship.cluster.node.planning import NotPossible
+from boxship.cluster.node.volumes import ownership
+from boxship.cluster.node.volumes.hostpaths import check_host_path
+from boxship.cluster.node.volumes.payloads import MissingKey, checked
+from boxship.cluster.node.volumes.writing import File, write
+from boxship.errors import Denied
+from boxship.volumes.mountpoints import MountPoints
+
+
+def shown(folder: Path) -> dict[str, bytes]:
+    """What users see."""
+    found = {}
+    for name in os.listdir(folder):
+        if not name.startswith(".."):
+            path = folder / name
+            files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+            found |= {str(one.relative_to(folder)): one.read_bytes() for one in files}
+    return found
+
+
+def test_files_lie_behind_one_link(tmp_path: Path) -> None:
+    assert write(tmp_path, {"a": File(b"1"), "d/e": File(b"2", 0o600)})
+    assert os.readlink(tmp_path / "a") == "..data/a"
+    assert os.readlink(tmp_path / "d") == "..data/d"
+    behind = os.readlink(tmp_path / "..data")
+    assert behind.startswith("..2")
+    assert shown(tmp_path) == {"a": b"1", "d/e": b"2"}
+    assert stat.S_IMODE((tmp_path / "d/e").stat().st_mode) == 0o600
+    assert not write(tmp_path, {"a": File(b"1"), "d/e": File(b"2", 0o600)})
+    assert os.readlink(tmp_path / "..data") == behind
+    assert write(tmp_path, {"a": File(b"3")})
+    assert shown(tmp_path) == {"a": b"3"}
+    assert len([name for name in os.listdir(tmp_path) if name.startswith("..")]) == 2
+
+
+files = st.dictionaries(
+    st.sampled_from(["a", "b", "c/x", "c/y", "d"]),
+    st.builds(File, st.binary(max_size=4), st.sampled_from([0o644, 0o400])),
+)
+
+
+@given(st.lists(files, min_size=1, max_size=4), st.integers(-1, 1))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_state_leads_to_any_other(tmp_path: Path, states: list[dict[str, File]], group: int) -> None:
+    for wanted in states:
+        write(tmp_path, wanted, group=group)
+        assert shown(tmp_path) == {path: file.data for path, file in wanted.items()}
+        assert not write(tmp_path, wanted, group=group)
+
+
+def test_what_a_kill_left_over_goes(tmp_path: Path) -> None:
+    write(tmp_path, {"a": File(b"1")})
+    (tmp_path / "..2020_half").mkdir()
+    (tmp_path / "..2020_half" / "x").write_text("x")
+    (tmp_path / "..data_tmp").symlink_to("..2020_half")
+    (tmp_path / "stale").symlink_to("..data/stale")
+    write(tmp_path, {"a": File(b"1")})
+    assert sorted(os.listdir(tmp_path))[1:] == ["..data", "a"]
+
+
+def test_files_of_a_group(tmp_path: Path) -> None:
+    write(tmp_path, {"a": File(b"1", 0o600, 1000)}, group=2000)
+    status = (tmp_path / "a").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1000, 2000, 0o640)
+    assert tmp_path.stat().st_gid == 2000
+    assert tmp_path.stat().st_mode & stat.S_ISGID
+
+
+@pytest.mark.parametrize("path", ["/a", "../a", "a/../b", "..a", "a//b", ""])
+def test_paths_that_lead_out_are_refused(path: str) -> None:
+    with pytest.raises(MissingKey):
+        checked({path: File(b"")})
+
+
+def test_a_tree_is_given_to_a_group_and_nothing_is_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("x")
+    outside.chmod(0o600)
+    root = tmp_path / "volume"
+    (root / "deep").mkdir(parents=True)
+    (root / "deep" / "file").write_text("y")
+    (root / "deep" / "link").symlink_to(outside)
+    os.mkfifo(root / "pipe")
+    ownership.own(root, 3000)
+    assert (outside.stat().st_gid, stat.S_IMODE(outside.stat().st_mode)) == (0, 0o600)
+    for path in (root, root / "deep", root / "deep/file", root / "pipe"):
+        assert path.stat().st_gid == 3000
+    assert stat.S_IMODE((root / "deep/file").stat().st_mode) & 0o660 == 0o660
+    assert stat.S_IMODE((root / "deep").stat().st_mode) & 0o2770 == 0o2770
+    (root / "deep/file").chmod(0o600)
+    ownership.own(root, 3000, policy="OnRootMismatch")
+    assert stat.S_IMODE((root / "deep/file").stat().st_mode) == 0o600
+    ownership.own(root, 3001, policy="OnRootMismatch")
+    assert (root / "deep/file").stat().st_gid == 3001
+
+
+def test_host_paths(tmp_path: Path) -> None:
+    assert check_host_path("v", {"path": str(tmp_path / "made")}).kind == "folder"
+    assert check_host_path("v", {"path": str(tmp_path / "d"), "type": "DirectoryOrCreate"}).kind == "folder"
+    assert check_host_path("v", {"path": str(tmp_path / "f"), "type": "FileOrCreate"}).kind == "file"
+    assert check_host_path("v", {"path": "/dev/null", "type": "CharDevice"}).kind == "file"
+    for path, kind, why in (
+        ("none", "Directory", "is not a directory"),
+        ("none", "File", "is not a file"),
+        ("f", "Directory", "is not a directory"),
+        ("d", "FileOrCreate", "is not a file"),
+        ("d", "Socket", "is not a socket file"),
+        ("f", "BlockDevice", "is not a block device"),
+    ):
+        with pytest.raises(NotPossible, match=f"hostPath type check failed: .*{why}"):
+            check_host_path("v", {"path": str(tmp_path / path), "type": kind})
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> "Kernel":
+    return Kernel(tmp_path)
+
+
+class Kernel(MountPoints):
+    def __init__(self, root: Path) -> None:
+        self.volume, self.place = root / "volume", root / "places" / "0"
+        self.volume.mkdir()
+
+
+def test_parts_are_bound_inside_their_volume(kernel: Kernel, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (kernel.volume / "out").symlink_to(secret)
+    (kernel.volume / "up").symlink_to("../secret")
+    (kernel.volume / "file").write_text("text")
+    try:
+        kernel.pin(kernel.volume, "a/b", kernel.place)
+        (kernel.place / "x").write_text("x")
+        assert (kernel.volume / "a/b/x").read_text() == "x"
+        kernel.pin(kernel.volume, "file", kernel.place)  # what was there goes
+        assert kernel.place.read_text() == "text"
+        for part in ("out", "up", "out/deeper"):
+            with pytest.raises(Denied):
+                kernel.pin(kernel.volume, part, kernel.place, read_only=True)
+        with pytest.raises(Denied):
+            kernel.pin(kernel.volume, "out/deeper", kernel.place)
+        with pytest.raises(Denied):
+            kernel.pin(kernel.volume, "file/under", kernel.place)
+        assert not os.listdir(secret)
+        assert kernel.read(kernel.volume, "file", 2) == b"te"
+        assert kernel.read(kernel.volume, "out", 2) is None
+        assert kernel.read(kernel.volume, "none", 2) is None
+    finally:
+        kernel.unmount(kernel.place)
+    assert not os.path.ismount(kernel.place)
+
+
+def test_memory_is_limited_and_made_once(kernel: Kernel) -> None:
+    try:
+        kernel.memory(kernel.place, size=1 << 20, mode=0o777)
+        (kernel.place / "x").write_text("x")
+        kernel.memory(kernel.place, size=1 << 20, mode=0o777)
+        assert (kernel.place / "x").exists()
+        found = os.statvfs(kernel.place)
+        assert found.f_blocks * found.f_frsize == 1 << 20
+    finally:
+        kernel.unmount(kernel.place)
+    assert not os.path.ismount(kernel.place)

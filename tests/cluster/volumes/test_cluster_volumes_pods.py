@@ -1,0 +1,233 @@
+"""All volumes of a pod on one node, over an API in memory that lets the node see what its pods need."""
+
+import asyncio
+import base64
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from volumes_kit import Node, running_node
+from world_kit import eventually
+
+from boxship.cluster.node.planning import NotPossible
+from boxship.cluster.node.runtime import Sandbox, SandboxSpec
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    async with running_node(tmp_path) as found:
+        yield found
+
+
+def secret(name: str, **data: str) -> dict[str, Any]:
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+async def test_everything_that_is_files(node: Node) -> None:
+    client = node.world.client
+    await client.create("v1/configmaps", "default", config_map("c", a="1", b="2"))
+    await client.create("v1/secrets", "default", secret("s", k="v"))
+    pod = await node.pod(
+        {"name": "c", "configMap": {"name": "c", "items": [{"key": "a", "path": "x/y", "mode": 0o600}]}},
+        {"name": "s", "secret": {"secretName": "s", "defaultMode": 0o400}},
+        {"name": "none", "configMap": {"name": "none", "optional": True}},
+        {
+            "name": "all",
+            "projected": {
+                "sources": [
+                    {"configMap": {"name": "c"}},
+                    {"secret": {"name": "s"}},
+                    {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+                    {"serviceAccountToken": {"path": "token", "expirationSeconds": 600}},
+                ]
+            },
+        },
+        {
+            "name": "d",
+            "downwardAPI": {
+                "items": [
+                    {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}},
+                    {"path": "cpu", "resourceFieldRef": {"containerName": "main", "resource": "requests.cpu"}},
+                ]
+            },
+        },
+        securityContext={"fsGroup": 2000},
+    )
+    found = await node.prepare(pod)
+    assert (found["c"] / "x/y").read_text() == "1"
+    assert stat.S_IMODE((found["c"] / "x/y").stat().st_mode) == 0o640
+    assert (found["s"] / "k").read_text() == "v"
+    assert (found["s"] / "k").stat().st_gid == 2000
+    assert not [name for name in os.listdir(found["none"]) if not name.startswith("..")]
+    assert {name for name in os.listdir(found["all"]) if not name.startswith("..")} == {
+        "a",
+        "b",
+        "k",
+        "labels",
+        "token",
+    }
+    assert (found["all"] / "labels").read_text() == 'app="web"'
+    token = (found["all"] / "token").read_text()
+    assert token.count(".") == 2
+    assert (found["d"] / "name").read_text() == "web"
+    assert (found["d"] / "cpu").read_text() == "0"
+    assert os.path.ismount(node.root / "memory")
+    assert found["s"].is_relative_to(node.root / "memory")
+
+    uid = pod["metadata"]["uid"]
+    assert set(node.files.volumes.known()) == {uid}
+    await node.files.volumes.release(uid)
+    await node.files.volumes.release(uid)
+    assert not node.files.volumes.known()
+    assert os.listdir(node.root / "memory") == []
+
+
+async def test_files_follow_their_objects_and_the_pods_labels(node: Node) -> None:
+    client = node.world.client
+    await client.create("v1/configmaps", "default", config_map("c", a="1"))
+    pod = await node.pod(
+        {"name": "c", "configMap": {"name": "c"}},
+        {"name": "late", "configMap": {"name": "late", "optional": True}},
+        {"name": "d", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+    )
+    found = await node.prepare(pod)
+    await client.patch("v1/configmaps", "default", "c", {"data": {"a": "2", "b": "3"}})
+    await eventually(_same(found["c"] / "a", "2"), "the file follows")
+    assert (found["c"] / "b").read_text() == "3"
+    await client.create("v1/configmaps", "default", config_map("late", z="1"))
+    await eventually(_same(found["late"] / "z", "1"), "what was missing appears")
+    await client.delete("v1/configmaps", "default", "c")
+    await node.prepare({**pod, "metadata": {**pod["metadata"], "labels": {"app": "other"}}})
+    assert (found["d"] / "l").read_text() == 'app="other"'
+    assert (found["c"] / "a").read_text() == "2"  # what is gone stays as it was
+
+
+def _same(path: Path, text: str) -> Any:
+    async def look() -> bool:
+        return path.exists() and path.read_text() == text
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"configMap": {"name": "none"}}, 'MountVolume.SetUp failed for volume "v" : configmap "none" not found'),
+        ({"secret": {"secretName": "none"}}, 'secret "none" not found'),
+        ({"configMap": {"name": "c", "items": [{"key": "z", "path": "z"}]}}, "non-existent config key: z"),
+        ({"nfs": {"server": "s", "path": "/"}}, "unsupported: volumes of kind nfs"),
+        ({"csi": {"driver": "d.example"}}, "unsupported: volumes of kind csi"),
+        ({"emptyDir": {"medium": "HugePages"}}, "unsupported: emptyDir.medium HugePages"),
+        ({"persistentVolumeClaim": {"claimName": "p"}}, 'PVC "default/p" is not bound'),
+        ({"hostPath": {"path": "/nowhere", "type": "Directory"}}, "/nowhere is not a directory"),
+    ],
+)
+async def test_what_cannot_be_had_is_named(node: Node, volume: dict[str, Any], message: str) -> None:
+    await node.world.client.create("v1/configmaps", "default", config_map("c", a="1"))
+    await node.world.client.create("v1/persistentvolumeclaims", "default", claim("p"))
+    with pytest.raises(NotPossible) as refused:
+        await node.prepare(await node.pod({"name": "v", **volume}, containers=[{"name": "m", "image": "i"}]))
+    assert refused.value.reason == "FailedMount"
+    assert message in refused.value.message
+
+
+def claim(name: str, **spec: Any) -> dict[str, Any]:
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": wanted}
+
+
+async def test_empty_folders_survive_a_restart(node: Node) -> None:
+    pod = await node.pod(
+        {"name": "disk", "emptyDir": {}},
+        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        securityContext={"fsGroup": 2000},
+    )
+    found = await node.prepare(pod)
+    for path in found.values():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o2777 == 0o2777
+        assert path.stat().st_gid == 2000
+        (path / "kept").write_text("x")
+    await node.restart()
+    assert set(node.files.volumes.known()) == {pod["metadata"]["uid"]}
+    assert await node.prepare(pod) == found
+    for path in found.values():
+        assert (path / "kept").exists()
+    await node.files.volumes.release(pod["metadata"]["uid"])
+    assert not any(path.exists() for path in found.values())
+
+
+async def test_a_claim_leads_to_a_folder(node: Node, tmp_path: Path) -> None:
+    client = node.world.client
+    (tmp_path / "data").mkdir()
+    made = await client.create("v1/persistentvolumeclaims", "default", claim("p", volumeName="v", storageClassName=""))
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "v"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(tmp_path / "data")},
+            "claimRef": {"namespace": "default", "name": "p", "uid": made["metadata"]["uid"]},
+        },
+    }
+    await client.create("v1/persistentvolumes", "", volume)
+    patch = {"status": {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}}
+    await client.patch("v1/persistentvolumeclaims", "default", "p", patch, subresource="status")
+    pod = await node.pod({"name": "v", "persistentVolumeClaim": {"claimName": "p", "readOnly": True}})
+    mounted = (await node.files.volumes.prepare(pod))["v"]
+    assert (mounted.path, mounted.read_only) == (str(tmp_path / "data"), True)
+    (tmp_path / "data" / "kept").write_text("x")
+    await node.files.volumes.release(pod["metadata"]["uid"])
+    assert (tmp_path / "data" / "kept").exists()
+
+
+async def test_nothing_outside_is_removed_through_a_part(node: Node, tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    (host / "part").mkdir(parents=True)
+    (host / "part" / "precious").write_text("x")
+    mounts = [{"name": "h", "mountPath": "/h", "subPath": "part"}]
+    pod = await node.pod(
+        {"name": "h", "hostPath": {"path": str(host)}},
+        containers=[
+            {"name": "main", "image": "i", "volumeMounts": mounts, "command": ["echo", "$(KUBERNETES_SERVICE_HOST)"]}
+        ],
+    )
+    uid = pod["metadata"]["uid"]
+    volumes = await node.files.volumes.prepare(pod)
+    sandbox = Sandbox("s", SandboxSpec(uid=uid, namespace="default", name="web"), 1, addresses=("10.0.0.1",))
+    async with asyncio.timeout(5):
+        request = await node.files.planner.container(
+            pod, "main", attempt=0, sandbox=sandbox, volumes=volumes, image_id="sha256:1"
+        )
+    place = Path(request.spec.mounts[0].source)
+    assert (place / "precious").exists()
+    assert request.spec.entrypoint == ("echo", "10.96.0.1")
+    message = next(one for one in request.spec.mounts if one.target == "/dev/termination-log")
+    assert Path(message.source).is_file()
+    await node.restart()  # the mount is forgotten, not gone
+    await node.files.volumes.release(uid)
+    assert (host / "part" / "precious").exists()
+    assert not place.exists()
+    assert not (node.root / uid).exists()
+
+
+async def test_tokens_are_replaced_before_their_end(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxship.cluster.node.volumes.tokens.SHARE", 0.0)  # at once, that is: every second
+    sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}]
+    found = await node.prepare(await node.pod({"name": "t", "projected": {"sources": sources}}))
+    first = (found["t"] / "token").read_text()
+
+    async def another() -> bool:
+        return (found["t"] / "token").read_text() != first
+
+    await eventually(another, "a new token")
