@@ -55,6 +55,7 @@ class Bridges:
             address=network.gateway,
             prefix=addresses.parse_subnet(network.subnet).prefixlen,
             mtu=await self.mtu_now(network),
+            routed=bool(network.bridge.routed),
         )
         await self._kernel.run(self._kernel.make_bridge, plan)
 

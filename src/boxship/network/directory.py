@@ -129,6 +129,24 @@ class Directory:
             chosen |= groups.best(group, self._standings)
         return [address for container_id, address in known.items() if container_id in chosen], True
 
+    def on_network(self, name: str, network: str) -> list[str]:
+        """What anybody sees under a name on a network of that name."""
+        wanted = _key(network)
+        places = [place for place, names in self._networks.items() if names.network_name.lower() == wanted]
+        return [address for place in places for address in self._on(place, _key(name))[0]]
+
+    def on_any(self, name: str) -> list[str]:
+        """The same on the only network that has the name; nothing where several have it."""
+        found = [addresses for place in self._networks if (addresses := self._on(place, _key(name))[0])]
+        return found[0] if len(found) == 1 else []
+
+    def full_name(self, address: str) -> str:
+        """The name ("container.network") that an address has on any network, "" where it is not known."""
+        for names in self._networks.values():
+            if owner := names.owners.get(address):
+                return f"{owner}.{names.network_name}"
+        return ""
+
     def name(self, container_id: str, address: str) -> str:
         """The full name ("container.network") of an address on a container's networks, "" where it is not known."""
         for network_id in self._memberships.get(container_id, {}):

@@ -57,6 +57,7 @@ class BridgePlan(msgspec.Struct, frozen=True):
     address: str
     prefix: int
     mtu: int
+    routed: bool = False
 
 
 class Kernel:
@@ -170,6 +171,9 @@ class Kernel:
             folder = plan.name
             namespace.write_setting(f"ipv6/conf/{folder}/disable_ipv6", "1")
             namespace.write_setting(f"ipv4/conf/{folder}/route_localnet", "1")
+            if plan.routed:  # neighbours have no shorter way. An interface's own word counts where "all" says no.
+                namespace.write_setting(f"ipv4/conf/{folder}/send_redirects", "0")
+                namespace.write_setting("ipv4/conf/all/send_redirects", "0")
             self.route.apply(netlink.set_up(index), netlink.add_address(index, plan.address, plan.prefix))
         except BaseException:
             if found is None:

@@ -14,6 +14,8 @@ from boxship.network.catalog import Catalog
 from boxship.network.connections import count_open, listening, read_table
 from boxship.network.directory import Directory
 from boxship.network.drain import Drain
+from boxship.network.elsewhere import Elsewhere, Neighbours
+from boxship.network.files import FALLBACK_NAMESERVERS
 from boxship.network.groups import Standing, standing_of
 from boxship.network.hostfiles import HostFiles
 from boxship.network.kernel import Kernel
@@ -63,7 +65,10 @@ class Networks:
         self._directory = Directory(standings)
         self._virtual = VirtualAddresses(store, self._kernel, self._catalog, self._directory)
         host = HostFiles(settings)
-        self._resolver = Resolver(self._directory, Upstream(), host)
+        self.elsewhere = Elsewhere()
+        self.neighbours = Neighbours(self._directory)
+        self._host = host
+        self._resolver = Resolver(self._directory, Upstream(), host, self.elsewhere)
         self._drain = Drain()
         self._locks = Locks()
         prefix = veth_prefix(instance)
@@ -104,6 +109,10 @@ class Networks:
             folder=run_root / "netns",
             veth_prefix=prefix,
         )
+
+    def nameservers(self) -> Sequence[str]:
+        """Those that questions of containers are passed on to."""
+        return self._host.config.nameservers or FALLBACK_NAMESERVERS
 
     # life
 

@@ -14,6 +14,7 @@ from boxship.errors import BoxshipError, Invalid
 from boxship.network import attaching, files
 from boxship.network.background import Background
 from boxship.network.directory import Directory
+from boxship.network.elsewhere import Elsewhere
 from boxship.network.hostfiles import HostFiles
 from boxship.network.model import AttachmentRecord
 from boxship.sys import sockets
@@ -49,10 +50,11 @@ def policy_of(record: AttachmentRecord) -> Policy:
 class Answerer:
     """Answers one question for one container."""
 
-    def __init__(self, directory: Directory, upstream: Upstream, host: HostFiles) -> None:
+    def __init__(self, directory: Directory, upstream: Upstream, host: HostFiles, elsewhere: Elsewhere) -> None:
         self._directory = directory
         self._upstream = upstream
         self._host = host
+        self._elsewhere = elsewhere
 
     def at_once(self, policy: Policy, data: bytes, *, stream: bool) -> bytes | dns.Question | None:
         """The answer where it can be told without asking anybody, else the question; None where none can be given."""
@@ -61,7 +63,7 @@ class Answerer:
         except Invalid:
             return dns.failure_for(data, dns.NOT_IMPLEMENTED)
         try:
-            found = self._local(policy, question)
+            found = self._local(policy, question) or self._known_elsewhere(policy, question, stream)
             return question if found is None else self._fit(question, found, stream)
         except BoxshipError:
             return dns.answer_code(question, dns.SERVER_FAILURE)
@@ -69,6 +71,9 @@ class Answerer:
     async def passed_on(self, policy: Policy, question: dns.Question, *, stream: bool) -> bytes:
         """The answer of somebody else, or the code of a failure."""
         try:
+            if policy.forwards and (others := self._elsewhere.owner(question.name)) is not None:
+                answer = await others.answer(question.message, stream=stream)
+                return answer or dns.answer_code(question, dns.SERVER_FAILURE)
             return self._fit(question, await self._forward(policy, question), stream)
         except BoxshipError as error:
             log.debug("resolver of %s: %s", policy.container_id[:12], error)
@@ -85,6 +90,11 @@ class Answerer:
         found = self._directory.look_up(policy.container_id, question.name)
         seconds = PASSING_SECONDS if found.passing else dns.TTL_SECONDS
         return dns.answer_addresses(question, found.addresses, seconds) if found.addresses else None
+
+    def _known_elsewhere(self, policy: Policy, question: dns.Question, stream: bool) -> bytes | None:
+        """What the cluster's nameserver says at once. A container whose networks lead nowhere could not go there."""
+        others = self._elsewhere.owner(question.name) if policy.forwards else None
+        return others.at_once(question.message, stream=stream) if others is not None else None
 
     async def _forward(self, policy: Policy, question: dns.Question) -> bytes:
         if not policy.forwards:
@@ -172,8 +182,10 @@ class _Served:
 class Resolver:
     """All containers' resolvers."""
 
-    def __init__(self, directory: Directory, upstream: Upstream, host: HostFiles) -> None:
-        self._answerer = Answerer(directory, upstream, host)
+    def __init__(
+        self, directory: Directory, upstream: Upstream, host: HostFiles, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self._answerer = Answerer(directory, upstream, host, elsewhere or Elsewhere())
         self._served: dict[str, _Served] = {}
         self._background = Background()
 

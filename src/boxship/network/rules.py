@@ -57,9 +57,6 @@ CHAINS = {
         ct state new meta l4proto udp reject""",
     "refuse": """type filter hook input priority filter; policy accept;
         ip daddr @virtual_addresses jump refused""",
-    # Who goes from a routed bridge to its own kind comes by here both ways; it needs no better way, and takes none.
-    "redirects": """type filter hook output priority filter; policy accept;
-        oifname @routed icmp type redirect drop""",
     # Containers go out under the host's address; the host's loopback and a container that asks for its own published
     # port come in under the bridge's, so that the answer passes here again. Routed ones keep their own address.
     "postrouting": """type nat hook postrouting priority srcnat; policy accept;
