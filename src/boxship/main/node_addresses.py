@@ -16,15 +16,12 @@ from boxship.engine import Engine
 from boxship.errors import BoxshipError, NotFound
 from boxship.main.node_record import NodeRecord
 from boxship.main.rooms import Rooms
-from boxship.spec.container import NetworkSpec, Subnet
-from boxship.sys import netlink
+from boxship.network.cluster import ClusterNetwork, Site, pods_network
 from boxship.transport.client import is_loopback
 from boxship.transport.listen import outgoing_address
 
 NETWORK, LABEL = "pods", "boxship.cluster"
 NODES = "v1/nodes"
-DNS = "10.96.0.10"
-MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 
 
 def is_local(record: NodeRecord) -> bool:
@@ -61,6 +58,10 @@ def block_of(node: Object) -> str:
     return str((node.get("spec") or {}).get("podCIDR") or "")
 
 
+def site_of(record: NodeRecord) -> Site:
+    return Site(record.pods, record.services, (record.dns,) if record.dns else ())
+
+
 class Addresses:
     """The pods' network."""
 
@@ -68,36 +69,30 @@ class Addresses:
         self._engine = engine
         self._rooms = rooms
         self._record = record
-        self._network = ipaddress.ip_network(record.pod_cidr)
+        self.site = site_of(record)
 
     @property
     def gateway(self) -> str:
-        return str(self._network[1])
+        return str(ipaddress.ip_network(self._record.pod_cidr)[1])
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> ClusterNetwork:
         """The network is there, with our block, and its bridge answers at the DNS's address."""
-        subnet = str(self._network)
-        for network in self._engine.networks.list():
-            if network.name == NETWORK and network.subnet != subnet:
+        block = self._record.pod_cidr
+        for known in self._engine.networks.list():
+            if known.name == NETWORK and known.subnet != block:
                 await self._clear_network()
         try:
-            self._engine.networks.get(NETWORK)
+            found = self._engine.networks.get(NETWORK)
         except NotFound:
-            spec = NetworkSpec(
-                name=NETWORK,
-                subnets=(Subnet(subnet=subnet, gateway=self.gateway),),
-                options={MASQUERADE: "false"},
-                labels={LABEL: self._record.server},
-            )
-            await self._engine.networks.create(spec)
-        await asyncio.to_thread(_put_address, self.bridge, DNS)
-
-    @property
-    def bridge(self) -> str:
-        """The name of the network's interface."""
-        found = self._engine.networks.get(NETWORK).bridge
-        assert found is not None
-        return found.bridge
+            spec = await asyncio.to_thread(pods_network, NETWORK, block, self.site, labels={LABEL: self._record.server})
+            found = await self._engine.networks.create(spec)
+        network = ClusterNetwork(self._rooms.instance, found, self.site)
+        try:
+            await network.open()
+        except BaseException:
+            await network.close()
+            raise
+        return network
 
     async def _clear_network(self) -> None:
         from boxship.main.node_clearing import clear_pods
@@ -121,13 +116,3 @@ class Addresses:
                         return block
             except BoxshipError:
                 await asyncio.sleep(5.0)
-
-
-def _put_address(bridge: str, address: str) -> None:
-    route = netlink.RouteSocket()
-    try:
-        index = route.index(bridge)
-        if all(found.address != address or found.index != index for found in route.addresses()):
-            route.apply(netlink.add_address(index, address, 32))
-    finally:
-        route.close()

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from boxship.engine import Engine
 from boxship.errors import BoxshipError, Conflict, NotFound
+from boxship.main.node_addresses import site_of
+from boxship.main.node_record import NodeRecord
 from boxship.main.rooms import Rooms
+from boxship.network.cluster import ClusterNetwork
 from boxship.volumes.mountpoints import MountPoints
 
 log = logging.getLogger("boxshipd.node")
@@ -19,10 +22,15 @@ log = logging.getLogger("boxshipd.node")
 NETWORK, FOLDER = "pods", "pods"
 
 
-async def clear(engine: Engine, rooms: Rooms, folder: Path) -> None:
-    """All of it. `folder` is the node's, whose record and certificates the caller takes away at last."""
+async def clear(engine: Engine, rooms: Rooms, record: NodeRecord) -> None:
+    """All of it but the record and the certificates, which the caller takes away at last."""
     await clear_pods(engine)
     with contextlib.suppress(NotFound):
+        network = ClusterNetwork(rooms.instance, engine.networks.get(NETWORK), site_of(record))
+        try:
+            await network.leave()
+        finally:
+            await network.close()
         await engine.networks.remove(NETWORK)
     await asyncio.to_thread(_remove_tree, rooms.data / FOLDER)
 

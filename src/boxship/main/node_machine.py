@@ -51,11 +51,18 @@ async def introduce(record: NodeRecord, token: str, pin: str, folder: Path) -> N
     """The record with the authority filled in; the node's first certificate lies in `folder`. Raises Denied…"""
     http = api_client(AGENT)
     try:
-        authority = await discover(http, record.server, token, pin)
+        authority, network = await discover(http, record.server, token, pin)
         server = Server(record.server, Trust(ca_data=authority))
         certificates = NodeCertificates(folder, record.node, authority, now, seconds=record.certificate_seconds)
         await certificates.begin(Remote(http, server, lambda: token))
-        return msgspec.structs.replace(record, authority=authority)
+        return msgspec.structs.replace(
+            record,
+            authority=authority,
+            pods=network.pods,
+            services=network.services,
+            dns=network.dns,
+            domain=network.domain,
+        )
     finally:
         await http.close()
 
@@ -106,7 +113,7 @@ class Machine:
         """Take away all that the cluster put on this machine."""
         from boxship.main.node_clearing import clear
 
-        await clear(self._engine, self._rooms, self._file.folder)
+        await clear(self._engine, self._rooms, self.record)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -119,12 +126,14 @@ class Machine:
         if not self.record.pod_cidr:
             await self._take_block(await first_block(self._client, self.record))
         addresses = Addresses(self._engine, self._rooms, self.record)
-        await addresses.prepare()
+        network = await addresses.prepare()
         self.address = self.address or addresses.gateway
         means = Means(
             record=self.record,
             address=self.address,
             gateway=addresses.gateway,
+            network=network,
+            site=addresses.site,
             client=self._client,
             certificates=self._certificates,
             engine=self._engine,
@@ -132,6 +141,7 @@ class Machine:
             http=self._http,
         )
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(network.close)
             self._later = await make_parts(means, stack)
             async with asyncio.TaskGroup() as tasks:
                 for part in self._later:

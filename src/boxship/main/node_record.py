@@ -12,7 +12,7 @@ from boxship.pki.files import sync_folder, write_file
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`authority` is the cluster's, PEM. `address` is the node's own, "" where only the way to the server says it;
-    `pod_cidr` "" until the cluster has given one."""
+    `pod_cidr` "" until the cluster has given one; `pods`, `services`, `dns` and `domain` are the whole cluster's."""
 
     server: str
     authority: str
@@ -22,6 +22,10 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     taints: tuple[str, ...] = ()
     certificate_seconds: int = 0
     pod_cidr: str = ""
+    pods: tuple[str, ...] = ("10.244.0.0/16",)
+    services: tuple[str, ...] = ("10.96.0.0/16",)
+    dns: str = "10.96.0.10"
+    domain: str = "cluster.local"
 
 
 class RecordFile:

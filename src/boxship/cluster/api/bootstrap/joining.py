@@ -6,14 +6,14 @@ Nodes may read more than the original's: proxy, policies, DNS and ingress are th
 
 import ipaddress
 
-from boxship.cluster.api.bootstrap.objects import Site
+from boxship.cluster.api.bootstrap.objects import Site, dns_of
 from boxship.cluster.api.bootstrap.writing import account, bound, bound_in, cluster_role, group, may, role, user
 from boxship.cluster.objects import Object
 
 TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 NODES = "system:nodes"
 REQUESTS = "system:certificates.k8s.io:certificatesigningrequests"
-DNS, DNS_INDEX = "kube-dns", 10  # which address of the services' range it has
+DNS = "kube-dns"
 ON_EVERY_NODE = "boxship.io/served-on-node"  # annotation: each node answers at the address itself, nothing to balance
 
 ROLES: tuple[Object, ...] = (
@@ -50,10 +50,9 @@ NAMESPACE_BINDINGS: tuple[Object, ...] = (
 
 def dns_service(site: Site) -> list[Object]:
     """None where the range is too small for it. Nothing is selected: every node answers at this address."""
-    network = ipaddress.ip_network(site.service_cidrs[0])
-    if network.num_addresses <= DNS_INDEX + 1:
+    address = dns_of(site)
+    if not address:
         return []
-    address = str(network[DNS_INDEX])
     ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53)]
     return [
         {
@@ -70,7 +69,7 @@ def dns_service(site: Site) -> list[Object]:
                 "clusterIP": address,
                 "clusterIPs": [address],
                 "ipFamilyPolicy": "SingleStack",
-                "ipFamilies": [f"IPv{network.version}"],
+                "ipFamilies": [f"IPv{ipaddress.ip_address(address).version}"],
                 "sessionAffinity": "None",
                 "ports": [
                     {"name": name, "protocol": protocol, "port": port, "targetPort": port}

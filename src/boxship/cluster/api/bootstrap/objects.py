@@ -12,6 +12,7 @@ from boxship.cluster.objects import Object
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SERVICE = "kubernetes"
+DNS_INDEX = 10  # which address of the services' range the cluster's DNS has
 LABELS = {"component": "apiserver", "provider": "kubernetes"}
 SLICE_LABELS = {"kubernetes.io/service-name": SERVICE}
 CIDR_FINALIZER = "networking.k8s.io/service-cidr-finalizer"
@@ -36,6 +37,8 @@ class Site(msgspec.Struct, frozen=True):
     service_cidrs: tuple[str, ...]
     authority: bytes  # PEM
     front_proxy_authority: bytes  # PEM
+    pod_cidrs: tuple[str, ...] = ("10.244.0.0/16",)
+    domain: str = "cluster.local"
 
 
 def namespaces() -> list[Object]:
@@ -143,14 +146,23 @@ def extension_authentication(site: Site) -> Object:
 
 
 def cluster_info(site: Site) -> Object:
-    """Where the API is and how it is known, for machines that join."""
+    """Where the API is and how it is known, and which addresses the cluster has, for machines that join."""
     authority = msgspec.json.encode(site.authority).decode().strip('"')  # base64
     text = (
         "apiVersion: v1\nclusters:\n- cluster:\n"
         f"    certificate-authority-data: {authority}\n    server: {site.server}\n"
         '  name: ""\ncontexts: null\ncurrent-context: ""\nkind: Config\npreferences: {}\nusers: null\n'
     )
-    return _config_map("kube-public", "cluster-info", {"kubeconfig": text})
+    addresses = {"pods": site.pod_cidrs, "services": site.service_cidrs, "dns": dns_of(site), "domain": site.domain}
+    return _config_map(
+        "kube-public", "cluster-info", {"kubeconfig": text, "network.json": msgspec.json.encode(addresses).decode()}
+    )
+
+
+def dns_of(site: Site) -> str:
+    """The address of the cluster's DNS; "" where the range is too small for it."""
+    network = ipaddress.ip_network(site.service_cidrs[0])
+    return str(network[DNS_INDEX]) if network.num_addresses > DNS_INDEX + 1 else ""
 
 
 def _config_map(namespace: str, name: str, data: dict[str, Any]) -> Object:

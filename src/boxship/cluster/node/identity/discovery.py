@@ -19,20 +19,35 @@ from boxship.transport.client import HttpClient, Trust
 from boxship.wire.yaml_text import read
 
 NAMESPACE, NAME, KUBECONFIG = "kube-public", "cluster-info", "kubeconfig"
+NETWORK = "network.json"
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 _SERVER = re.compile(r"https://[^/]+")
 
 
-async def discover(client: HttpClient, server: str, token: str, pin: str) -> str:
-    """The authority (PEM) of the cluster at `server` ("https://HOST:PORT"). Raises Denied where it is not the one."""
+class Network(msgspec.Struct, frozen=True):
+    """The cluster's addresses."""
+
+    pods: tuple[str, ...] = ("10.244.0.0/16",)
+    services: tuple[str, ...] = ("10.96.0.0/16",)
+    dns: str = "10.96.0.10"
+    domain: str = "cluster.local"
+
+
+async def discover(client: HttpClient, server: str, token: str, pin: str) -> tuple[str, Network]:
+    """The authority (PEM) and the addresses of the cluster at `server` ("https://HOST:PORT"). Raises Denied where it
+    is not the one."""
     check(server, token, pin)
     unknown = Remote(client, Server(server, Trust(verify=False)))
     authority = vouched(await _data(unknown), token, pin)
     known = Remote(client, Server(server, Trust(ca_data=authority)))
-    if vouched(await _data(known), token, pin) != authority:
+    data = await _data(known)
+    if vouched(data, token, pin) != authority:
         raise Denied(f"cannot join {server}: it tells of several authorities")
-    return authority
+    try:
+        return authority, msgspec.json.decode(data.get(NETWORK, "{}"), type=Network)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"cannot join {server}: what it says of its addresses cannot be read: {error}") from error
 
 
 def check(server: str, token: str, pin: str) -> None:
