@@ -195,12 +195,11 @@ class Answerer:
         """NAME.NETWORK.docker.internal; NAME.docker.internal where only one network has the name. None: others may
         know, as `host.docker.internal`."""
         assert self._neighbours is not None
-        addresses: Sequence[str] = ()
-        if len(rest) >= 2:
-            addresses = self._neighbours.addresses_of(".".join(rest[:-1]), rest[-1])
-        if not addresses and rest:
-            addresses = self._neighbours.addresses_of(".".join(rest), "")
-        return _container(addresses, kind) if addresses else None
+        for end in range(len(rest), 0, -1):
+            addresses = self._neighbours.addresses_of(".".join(rest[:end]), ".".join(rest[end:]))
+            if addresses:
+                return _container(addresses, kind)
+        return None
 
     def _pointer(self, text: str) -> Found | None:
         address = packed_address(text)

@@ -57,6 +57,10 @@ class ClusterDns:
         for cache in self._caches:
             await cache.ready()
 
+    def owns(self, name: str) -> bool:
+        """Whether a name is the cluster's to answer."""
+        return self.zone.owns(tuple(name.split(".")))
+
     def at_once(self, data: bytes, *, stream: bool = False) -> bytes | None:
         """The answer where it needs nobody else; None: ask `answer`."""
         if not self._is_ready:

@@ -92,12 +92,13 @@ class Zone:
     # what is asked
 
     def owns(self, labels: Labels) -> bool:
-        """Whether the name lies in the zone, which then answers for it alone."""
-        return labels[-len(self._tail) :] == self._tail
+        """Whether the name lies in the zone, which then answers for it alone. "web.default.svc" is such a name, too:
+        who has no search path may leave the domain out."""
+        return labels[-len(self._tail) :] == self._tail or labels[-1:] == ("svc",)
 
     def find(self, labels: Labels, kind: int) -> Found:
         """Of a name in the zone."""
-        rest = labels[: len(labels) - len(self._tail)]
+        rest = labels[: len(labels) - len(self._tail)] if labels[-len(self._tail) :] == self._tail else labels
         if not rest:
             return self._top(kind)
         if rest[-1] == "svc":
@@ -181,7 +182,7 @@ class Zone:
         labels = tuple(service.external.split("."))
         if not self.owns(labels):
             return Found(tuple(answers), elsewhere=service.external)
-        rest = labels[: -len(self._tail)]
+        rest = labels[: -len(self._tail)] if labels[-len(self._tail) :] == self._tail else labels
         known = self._services.get((rest[-2], rest[-3])) if len(rest) > 2 and rest[-1] == "svc" else None
         if known is not None and known.external:
             return Found(tuple(answers))  # an alias of an alias may be a circle
