@@ -44,6 +44,17 @@ def who(root: Path, user: str, *groups: str) -> tuple[int, int, set[int], str]:
     return identity.uid, identity.gid, set(identity.groups) - {identity.gid}, identity.home
 
 
+def test_which_groups_count(root: Path) -> None:
+    for user, policy, groups in (
+        ("web:77", "merge", {2500, 29, 5}),
+        ("web", "merge", {2500, 29, 5}),
+        ("web", "strict", {5}),
+        ("web:77", "strict", {5}),
+        ("5000", "merge", {5}),
+    ):
+        assert set(resolve_user(str(root), user, ("5",), policy).groups) == groups
+
+
 def test_who_somebody_is(root: Path) -> None:
     assert who(root, "") == (0, 0, {29}, "/root")
     assert who(root, "root") == who(root, "0") == who(root, "")

@@ -193,8 +193,11 @@ class Execs:
 
     def _plan(self, container: Container, spec: ExecSpec, console_size: tuple[int, int]) -> ExecPlan:
         root = f"/proc/{container.state.process.pid}/root"
-        groups = container.spec.groups if not spec.user else ()
-        identity = resolve_user(root, spec.user or container.process.user, groups)
+        if spec.user:
+            identity = resolve_user(root, spec.user)
+        else:
+            wanted = container.spec
+            identity = resolve_user(root, container.process.user, wanted.groups, wanted.groups_policy)
         process = msgspec.structs.replace(
             container.process,
             environment=merging.merge_environment(spec.environment, container.process.environment),

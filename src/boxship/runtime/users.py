@@ -16,8 +16,11 @@ FILE_LIMIT = 1 << 20  # bytes read of passwd and group
 MAXIMUM_ID = (1 << 31) - 1
 
 
-def resolve_user(root: str, user: str, groups: tuple[str, ...] = ()) -> Identity:
+def resolve_user(root: str, user: str, groups: tuple[str, ...] = (), policy: str = "") -> Identity:
     """The numbers behind a user and further groups, each a name or a number.
+
+    The groups that the container's files give the user count where no group was given (Docker's rule), always with the
+    policy "merge", never with "strict".
 
     A name that the files lack raises Invalid with Docker's text; a number that they lack stands for itself.
     """
@@ -35,7 +38,7 @@ def resolve_user(root: str, user: str, groups: tuple[str, ...] = ()) -> Identity
     named: list[int] = []
     if group:
         gid = _group(group, known)
-    elif account:
+    if account and (policy == "merge" or not (group or policy)):
         named = [number for fields in known if account in fields[3].split(",") and (number := _id(fields[2])) >= 0]
     extra = [_group(each, known) for each in groups]
     return Identity(uid=uid, gid=gid, groups=tuple(dict.fromkeys((*named, *extra))), home=home)

@@ -152,6 +152,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     working_directory: str = ""
     user: str = ""
     groups: tuple[str, ...] = ()
+    groups_policy: str = ""  # "merge": the user's own too, also beside a given group; "strict": these alone
     tty: bool = False
     open_stdin: bool = False
     stdin_once: bool = False

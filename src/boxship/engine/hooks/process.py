@@ -9,7 +9,9 @@ from boxship.runtime.users import resolve_user
 class ProcessHook(Pure):
     async def apply(self, draft: Draft) -> Draft:
         container = draft.container
-        identity = resolve_user(draft.plan.rootfs, container.process.user, container.spec.groups)
+        identity = resolve_user(
+            draft.plan.rootfs, container.process.user, container.spec.groups, container.spec.groups_policy
+        )
         environment = merging.runtime_environment(
             container.process, hostname=draft.plan.hostname, home=identity.home, tty=container.spec.tty
         )

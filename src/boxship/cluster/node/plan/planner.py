@@ -78,6 +78,7 @@ class PodPlanner:
             working_directory=container.get("workingDir") or "",
             user=rights.user,
             groups=rights.groups,
+            groups_policy=rights.groups_policy,
             tty=bool(container.get("tty")),
             open_stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
