@@ -1,0 +1,178 @@
+"""The node agent: one worker for each pod that the API binds to this node, the node's own status, and what is left over
+from pods that are gone.
+
+It must keep no truth: what the API and the runtime say is what counts, so that it may be killed at any moment.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.node.images import Images
+from boxship.cluster.node.life.starting import Asks, Tools
+from boxship.cluster.node.life.values import Ending
+from boxship.cluster.node.life.worker import PodWorker
+from boxship.cluster.node.planning import Planner, PodVolumes
+from boxship.cluster.node.probes.asking import Asker
+from boxship.cluster.node.runtime import Runtime
+from boxship.cluster.node.status.facts import NodeFacts
+from boxship.cluster.node.status.reporting import Reporter
+from boxship.cluster.objects import Object
+from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.recording import Recorder
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "kubelet"  # whose events these are, for those who filter by it
+TROUBLE_SECONDS = 1.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`static_folder`: pods whose manifests lie there run without the API; "" for none."""
+
+    static_folder: str = ""
+
+
+class NodeAgent:
+    """For one node. Also what the agent's server asks of pods: `find` and `all`."""
+
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        planner: Planner,
+        volumes: PodVolumes,
+        facts: NodeFacts,
+        *,
+        clock: Callable[[], float] = time.time,
+        asks: Asks | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._volumes = volumes
+        self._options = options or Options()
+        self._recorder = Recorder(clock)
+        self._asker = Asker(runtime)
+        self._images = Images(client, runtime)
+        self._tools = Tools(
+            client,
+            runtime,
+            planner,
+            volumes,
+            self._images,
+            asks or self._asker,
+            self._recorder.events_of(client, COMPONENT, facts.name),
+            facts,
+            clock,
+        )
+        self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}")
+        self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def find(self, namespace: str, name: str) -> Object | None:
+        """A pod that is here, with its status as it is known here."""
+        found = None
+        for worker in self._workers.values():
+            metadata = worker.pod["metadata"]
+            if (metadata.get("namespace"), metadata["name"]) == (namespace, name):
+                found = worker.pod
+                if not metadata.get("deletionTimestamp"):
+                    return found
+        return found
+
+    def all(self) -> Sequence[Object]:
+        return [worker.pod for worker in self._workers.values()]
+
+    @property
+    def node(self) -> Object:
+        """Our Node as it was last read; empty before it is registered."""
+        return self._reporter.node
+
+    async def run(self) -> None:
+        """Without end. What runs goes on running when this ends."""
+        self._pods.subscribe(self._told)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._recorder.run())
+                tasks.create_task(self._reporter.run())
+                tasks.create_task(self._pods.run())
+                tasks.create_task(self._listen())
+                tasks.create_task(self._take_leftovers())
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._images.close()
+            await self._asker.close()
+
+    def _pressures(self) -> Mapping[str, bool]:
+        return {}
+
+    def _told(self, key: Key, old: Object | None, new: Object | None) -> None:
+        """By the cache: a pod of this node has come, changed or gone."""
+        was = old["metadata"]["uid"] if old is not None else ""
+        now = new["metadata"]["uid"] if new is not None else ""
+        if was and was != now and was in self._workers:
+            self._workers[was].lost()
+        if new is not None:
+            worker = self._workers.get(now)
+            if worker is None:
+                self._begin(new)
+            else:
+                worker.changed(new)
+
+    def _begin(self, pod: Object, *, gone: bool = False, refusal: Ending | None = None) -> None:
+        worker = PodWorker(pod, self._tools, gone=gone, refusal=refusal)
+        self._workers[worker.uid] = worker
+        task = asyncio.ensure_future(self._work(worker))
+        self._tasks[worker.uid] = task
+
+    async def _work(self, worker: PodWorker) -> None:
+        """A worker that breaks is made anew: nothing that counts is in it."""
+        while True:
+            try:
+                await worker.run()
+                break
+            except Exception:
+                log.exception("the worker of pod %s broke", worker.uid)
+                await asyncio.sleep(TROUBLE_SECONDS)
+        self._workers.pop(worker.uid, None)
+        self._tasks.pop(worker.uid, None)
+
+    async def _listen(self) -> None:
+        """To the runtime."""
+        while True:
+            try:
+                async for uid in self._runtime.changes():
+                    worker = self._workers.get(uid)
+                    if worker is not None:
+                        worker.wake()
+            except BoxshipError as error:
+                log.warning("cannot hear of containers: %s", error)
+            await asyncio.sleep(TROUBLE_SECONDS)
+            for worker in self._workers.values():
+                worker.wake()
+
+    async def _take_leftovers(self) -> None:
+        """Once: what is on this machine of pods that the API does not have any more."""
+        await self._pods.ready()
+        found: dict[str, Object] = {}
+        for uid in self._volumes.known():
+            found[uid] = _orphan(uid, "", "")
+        for sandbox in await self._runtime.sandboxes():
+            found[sandbox.spec.uid] = _orphan(sandbox.spec.uid, sandbox.spec.namespace, sandbox.spec.name)
+        for uid, pod in found.items():
+            if uid not in self._workers:
+                self._begin(pod, gone=True)
+
+
+def _orphan(uid: str, namespace: str, name: str) -> Object:
+    """As much of a pod as is needed to end it."""
+    metadata = {"uid": uid, "name": name or uid, "namespace": namespace or "default"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}, "status": {}}

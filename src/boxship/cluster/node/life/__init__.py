@@ -1,0 +1,17 @@
+"""One pod's life on this machine.
+
+    values.py      what is known, remembered and to be done
+    parts.py       the pod's containers, joined with their runs
+    restarting.py  whether and when a container is started again
+    statuses.py    what the API is told of a container
+    phases.py      phase, conditions, the status as a whole
+    ending.py      how a pod ends
+    deciding.py    all of these as one function: what next
+    starting.py    the steps of a container's start and end
+    hooks.py       postStart and preStop
+    messages.py    what a container said at its end
+    writing.py     statuses on their way to the API
+    worker.py      looks, decides, acts: one for each pod
+
+All but the last five are pure.
+"""

@@ -1,0 +1,227 @@
+"""A pod's life as one pure function: what it should be, what is there, what is remembered, what time it is → what is to
+be done next, and what the API is to be told. Nothing is done here, and nothing is read.
+
+A pod that lives goes through STEPS, in that order; each step may keep the later ones waiting. A pod that ends is in
+`ending`. Source: documentation "Pod Lifecycle", "Init Containers", "Sidecar Containers", "Ephemeral Containers".
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from boxship.cluster.node.life import ending, phases, restarting
+from boxship.cluster.node.life.parts import grace_of, hash_of, parts_of
+from boxship.cluster.node.life.statuses import is_started, next_attempt, seconds
+from boxship.cluster.node.life.values import (
+    EPHEMERAL,
+    INIT,
+    MAIN,
+    REMOVE,
+    SANDBOX,
+    SIDECAR,
+    START,
+    Action,
+    Decision,
+    Kill,
+    Memory,
+    Part,
+    Seen,
+)
+from boxship.cluster.node.runtime import CREATED, EXITED, RUNNING, ContainerStatus
+from boxship.cluster.objects import Object
+
+KEPT_RUNS = 2  # of each container: the newest, and the one before for its logs
+
+
+def decide(pod: Object, seen: Seen, memory: Memory) -> Decision:
+    parts = parts_of(pod, seen.containers)
+    memory = _tidied(memory, seen)
+    memory = msgspec.structs.replace(memory, ending=ending.ending_of(pod, parts, seen, memory))
+    if memory.ending is not None:
+        actions, memory, again = ending.end(pod, parts, seen, memory)
+    else:
+        step = _Step(pod, parts, seen, memory)
+        for rule in STEPS:
+            if not rule(step):
+                break
+        actions, memory, again = step.actions, step.memory, step.again
+        again = _sooner(again, ending.deadline_of(pod))
+    status = phases.pod_status(pod, parts, seen, memory)
+    again = _sooner(again, _shown_anew(seen, memory))
+    return Decision(status, tuple(action for action in actions if _is_new(action, seen)), memory, again)
+
+
+class _Step:
+    """What the rules collect."""
+
+    def __init__(self, pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> None:
+        self.pod, self.parts, self.seen, self.memory = pod, parts, seen, memory
+        self.actions: list[Action] = []
+        self.again = 0.0
+
+    def look_again(self, when: float) -> None:
+        self.again = _sooner(self.again, when)
+
+    def run_of(self, part: Part) -> ContainerStatus | None:
+        """Its newest run in the sandbox that is there now."""
+        run, sandbox = part.current, self.seen.sandbox
+        return run if run is not None and sandbox is not None and run.created_at >= sandbox.created_at else None
+
+    def is_held(self, name: str) -> bool:
+        """Whether something went wrong with it that is not to be tried again yet."""
+        problem = self.memory.problems.get(name)
+        if problem is None or problem.until <= self.seen.now:
+            return False
+        self.look_again(problem.until)
+        return True
+
+    def start(self, part: Part) -> None:
+        if f"{START}/{part.name}" not in self.seen.busy and not self.is_held(part.name):
+            self.actions.append(Action(START, part.name, attempt=next_attempt(part)))
+
+    def restart(self, part: Part, ended: ContainerStatus) -> None:
+        if f"{START}/{part.name}" in self.seen.busy or self.is_held(part.name):
+            return
+        back_off = self.memory.back_offs.get(part.name)
+        ended_at = seconds(ended.finished_at)
+        until = restarting.waits_until(back_off, ended_at)
+        if self.seen.now < until:
+            self.look_again(until)
+            return
+        if part.name not in self.memory.problems:
+            raised = restarting.raised(back_off, ended_at, self.seen.now)
+            self.memory = msgspec.structs.replace(self.memory, back_offs={**self.memory.back_offs, part.name: raised})
+        self.actions.append(Action(START, part.name, attempt=next_attempt(part)))
+
+    def kill(self, part: Part, run: ContainerStatus, kill: Kill) -> None:
+        """Begin to end it, or go on with that."""
+        kill = self.memory.kills.get(run.id, kill)
+        self.memory = msgspec.structs.replace(self.memory, kills={**self.memory.kills, run.id: kill})
+        until = kill.since + kill.grace
+        actions, self.memory = ending.stop(part, self.seen, self.memory, until, kill.message)
+        self.actions += actions
+
+
+def _make_sandbox(step: _Step) -> bool:
+    sandbox = step.seen.sandbox
+    if f"{SANDBOX}/" in step.seen.busy:
+        return False
+    if sandbox is not None and sandbox.ready:
+        return True
+    if not step.is_held(""):
+        attempt = 0 if sandbox is None else sandbox.spec.attempt + 1
+        step.actions.append(Action(SANDBOX, attempt=attempt))
+    return False
+
+
+def _begin_ephemeral(step: _Step) -> bool:
+    for part in step.parts:
+        if part.kind == EPHEMERAL and not part.known.get("containerID"):
+            run = part.current
+            if run is None or run.phase == CREATED:
+                step.start(part)
+    return True
+
+
+def _initialize(step: _Step) -> bool:
+    """Init containers one after the other; a sidecar lets the next begin as soon as it has started."""
+    past = any(part.kind == MAIN and step.run_of(part) is not None for part in step.parts)
+    for part in step.parts:
+        if part.kind == SIDECAR:
+            _keep(step, part)
+            if not past and (step.run_of(part) is None or not is_started(part, step.seen)):
+                return False
+        elif part.kind == INIT and not past:
+            run = step.run_of(part)
+            if run is None or run.phase == CREATED:
+                step.start(part)
+                return False
+            if run.phase != EXITED:
+                return False
+            if run.exit_code != 0:
+                if restarting.restarts(step.pod["spec"], part, run, step.memory):
+                    step.restart(part, run)
+                return False
+    return True
+
+
+def _keep_running(step: _Step) -> bool:
+    for part in step.parts:
+        if part.kind == MAIN:
+            _keep(step, part)
+    return True
+
+
+def _keep(step: _Step, part: Part) -> None:
+    run = step.run_of(part)
+    if run is None or run.phase == CREATED:
+        step.start(part)
+    elif run.phase == EXITED:
+        if restarting.restarts(step.pod["spec"], part, run, step.memory):
+            step.restart(part, run)
+    elif run.phase == RUNNING:
+        kill = step.memory.kills.get(run.id) or _why_kill(step, part, run)
+        if kill is not None:
+            step.kill(part, run, kill)
+
+
+def _why_kill(step: _Step, part: Part, run: ContainerStatus) -> Kill | None:
+    verdict = step.seen.verdicts.get(run.id)
+    if f"{START}/{part.name}" in step.seen.busy:
+        return None
+    if verdict is not None and verdict.failed:
+        grace = grace_of(step.pod) if verdict.grace is None else verdict.grace
+        return Kill(step.seen.now, grace, f"Container {part.name} failed {verdict.failed} probe, will be restarted")
+    if run.hash and run.hash != hash_of(part.spec):
+        message = f"Container {part.name} definition changed, will be restarted"
+        return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
+    return None
+
+
+def _forget_runs(step: _Step) -> bool:
+    for part in step.parts:
+        for run in part.runs[KEPT_RUNS:]:
+            if run.phase != RUNNING:
+                step.actions.append(Action(REMOVE, part.name, run.id, run.attempt))
+    return True
+
+
+STEPS: tuple[Callable[[_Step], bool], ...] = (
+    _make_sandbox,
+    _begin_ephemeral,
+    _initialize,
+    _keep_running,
+    _forget_runs,
+)
+
+
+def _is_new(action: Action, seen: Seen) -> bool:
+    """A shorter grace may be said while it is being stopped; else what is under way is not begun again."""
+    return action.verb == "stop" or action.key not in seen.busy
+
+
+def _tidied(memory: Memory, seen: Seen) -> Memory:
+    """Without what concerns containers that are not there any more."""
+    ids = {container.id for container in seen.containers}
+    if ids >= memory.kills.keys() and ids >= memory.stopping.keys() and ids >= memory.pre_stopped:
+        return memory
+    return msgspec.structs.replace(
+        memory,
+        kills={id: kill for id, kill in memory.kills.items() if id in ids},
+        stopping={id: until for id, until in memory.stopping.items() if id in ids},
+        pre_stopped=memory.pre_stopped & ids,
+    )
+
+
+def _shown_anew(seen: Seen, memory: Memory) -> float:
+    """When a failed pull is to be told as a pause between tries."""
+    found = 0.0
+    for problem in memory.problems.values():
+        when = problem.since + 2.0
+        if problem.image and when > seen.now:
+            found = _sooner(found, when)
+    return found
+
+
+def _sooner(one: float, other: float) -> float:
+    return min(one, other) if one and other else one or other

@@ -1,0 +1,177 @@
+"""The steps of a pod's actions: each does one thing to the machine and tells people of it. What cannot be done is
+raised as NotPossible with the original's reason; whether and when it is tried again is decided elsewhere."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from boxship.cluster.access import Client
+from boxship.cluster.node.images import Images
+from boxship.cluster.node.life.parts import container_named, hash_of, path_of
+from boxship.cluster.node.planning import Mounted, NotPossible, Planner, PodVolumes
+from boxship.cluster.node.probes.asking import HOOK_AGENT, Asked
+from boxship.cluster.node.runtime import Runtime, Sandbox
+from boxship.cluster.node.status.facts import NodeFacts
+from boxship.cluster.objects import Object
+from boxship.cluster.reconcile.recording import Events
+from boxship.errors import BoxshipError, NotFound, Unsupported
+from boxship.waiting import to_the_end
+
+HOOK_SECONDS = 600.0  # of a postStart hook, at most
+
+
+class Asks(Protocol):
+    async def ask(
+        self,
+        handler: Object,
+        container: Object,
+        id: str,
+        address: str,
+        *,
+        timeout: float,
+        agent: str = ...,
+    ) -> Asked: ...
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What the workers of all pods share."""
+
+    client: Client
+    runtime: Runtime
+    planner: Planner
+    volumes: PodVolumes
+    images: Images
+    asks: Asks
+    events: Events
+    facts: NodeFacts
+    now: Callable[[], float]
+
+    def tell(self, pod: Object, type: str, reason: str, message: str, name: str = "") -> None:
+        """`name`: the container that is meant."""
+        self.events.tell(pod, type, reason, message, field=path_of(pod, name) if name else "")
+
+
+async def make_sandbox(tools: Tools, pod: Object, attempt: int) -> None:
+    """Volumes first, as the original: a pod without them has no address."""
+    uid = pod["metadata"]["uid"]
+    try:
+        await tools.volumes.prepare(pod)
+    except NotPossible as error:
+        tools.tell(pod, "Warning", error.reason, error.message)
+        raise
+    if attempt:
+        tools.tell(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        await tools.runtime.stop_sandbox(uid)
+    try:
+        spec = msgspec.structs.replace(tools.planner.sandbox(pod), attempt=attempt)
+        await to_the_end(tools.runtime.create_sandbox(spec))
+    except BoxshipError as error:
+        message = f"Failed to create pod sandbox: {error}"
+        tools.tell(pod, "Warning", "FailedCreatePodSandBox", message)
+        raise NotPossible("FailedCreatePodSandBox", message) from error
+
+
+async def start(tools: Tools, pod: Object, name: str, attempt: int, sandbox: Sandbox) -> None:
+    """All from the image to the postStart hook."""
+    container = container_named(pod, name)
+
+    def tell(type: str, reason: str, message: str) -> None:
+        tools.tell(pod, type, reason, message, name)
+
+    try:
+        image = await tools.images.ensure(pod, container, tell)
+        volumes = await tools.volumes.prepare(pod)
+        id = await to_the_end(_create_and_start(tools, pod, container, attempt, sandbox, volumes, image.id))
+    except NotPossible as error:
+        shown = error.message if error.reason not in ("ErrImagePull", "ErrImageNeverPull") else error.reason
+        tell("Warning", "Failed", f"Error: {shown}")
+        raise
+    hook = (container.get("lifecycle") or {}).get("postStart")
+    if hook:
+        address = _address(tools, pod, sandbox)
+        asked = await tools.asks.ask(hook, container, id, address, timeout=HOOK_SECONDS, agent=HOOK_AGENT)
+        if not asked.ok:
+            tell("Warning", "FailedPostStartHook", "PostStartHook failed")
+            tell("Normal", "Killing", "FailedPostStartHook")
+            grace = float(pod["spec"].get("terminationGracePeriodSeconds") or 0)
+            await stop(tools, pod, name, id, max(grace, 2.0), "")
+            raise NotPossible("PostStartHookError", f"PostStartHook failed: {asked.text}"[:1024])
+
+
+async def _create_and_start(
+    tools: Tools,
+    pod: Object,
+    container: Object,
+    attempt: int,
+    sandbox: Sandbox,
+    volumes: Mapping[str, Mounted],
+    image_id: str,
+) -> str:
+    """The container's id."""
+    name, step = container["name"], "CreateContainerConfigError"
+    try:
+        request = await tools.planner.container(
+            pod, name, attempt=attempt, sandbox=sandbox, volumes=volumes, image_id=image_id
+        )
+        step = "CreateContainerError"
+        made = await tools.runtime.create(msgspec.structs.replace(request, hash=hash_of(container)))
+        tools.tell(pod, "Normal", "Created", f"Created container: {name}", name)
+        step = "RunContainerError"
+        await tools.runtime.start(made.id)
+    except Unsupported as error:
+        raise NotPossible("CreateContainerConfigError", str(error)) from error
+    except BoxshipError as error:
+        raise NotPossible(step, str(error)) from error
+    tools.tell(pod, "Normal", "Started", f"Started container {name}", name)
+    return made.id
+
+
+async def pre_stop(tools: Tools, pod: Object, name: str, id: str, grace: float, sandbox: Sandbox | None) -> None:
+    """A hook that fails is told of, and keeps nothing from ending."""
+    container = container_named(pod, name)
+    hook = (container.get("lifecycle") or {}).get("preStop") or {}
+    address = _address(tools, pod, sandbox) if sandbox is not None else ""
+    asked = await tools.asks.ask(hook, container, id, address, timeout=max(grace, 0.01), agent=HOOK_AGENT)
+    if not asked.ok:
+        tools.tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", name)
+
+
+async def stop(tools: Tools, pod: Object, name: str, id: str, grace: float, message: str) -> None:
+    if message:
+        tools.tell(pod, "Normal", "Killing", message, name)
+    signal = ""
+    with contextlib.suppress(KeyError):  # the pod may not have it any more
+        signal = (container_named(pod, name).get("lifecycle") or {}).get("stopSignal") or ""
+    try:
+        await tools.runtime.stop(id, grace=grace, signal=signal)
+    except NotFound:
+        return
+
+
+async def clean(tools: Tools, uid: str) -> None:
+    """The pod has ended: logs and exit codes stay."""
+    await tools.runtime.stop_sandbox(uid)
+    await tools.volumes.release(uid)
+
+
+async def take_away(tools: Tools, uid: str) -> None:
+    """The pod is gone."""
+    await tools.runtime.remove_sandbox(uid, logs=True)
+    await tools.volumes.release(uid)
+
+
+def _address(tools: Tools, pod: Object, sandbox: Sandbox) -> str:
+    if pod["spec"].get("hostNetwork") or not sandbox.addresses:
+        return tools.facts.address or "127.0.0.1"
+    return sandbox.addresses[0]
+
+
+async def settle(tasks: "set[asyncio.Task[None]]") -> None:
+    """Cancel them, and wait until they are through."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await to_the_end(asyncio.gather(*tasks, return_exceptions=True))

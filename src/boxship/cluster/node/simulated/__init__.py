@@ -1,0 +1,5 @@
+"""A machine that is none: for tests, for `boxship simulate`, for the seeded simulation of the agent.
+
+runtime.py   a Runtime whose containers are entries of a table with a script
+planning.py  the Planner and PodVolumes for it
+"""

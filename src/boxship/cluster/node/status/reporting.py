@@ -1,0 +1,156 @@
+"""The node towards the API: it registers itself, renews its lease, and tells how it is: when that changes, and every
+five minutes. Whoever only simulates a node does the same."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from boxship.cluster.access import Client
+from boxship.cluster.node.runtime import Runtime
+from boxship.cluster.node.status import describing
+from boxship.cluster.node.status.facts import NodeFacts
+from boxship.cluster.objects import Object, times
+from boxship.cluster.objects.failure import Failure
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
+
+NODES, LEASES, LEASE_SPACE = "v1/nodes", "coordination.k8s.io/v1/leases", "kube-node-lease"
+LEASE_SECONDS, RENEW_SECONDS = 40, 10.0
+LOOK_SECONDS, TELL_SECONDS = 10.0, 300.0
+TROUBLE_SECONDS = 0.2, 5.0  # between tries of what the API does not take, first and longest
+
+
+async def register(client: Client, facts: NodeFacts, now: float) -> Object:
+    """The Node as the API has it; made where it is not there. Raises Failure."""
+    wanted = describing.first_node(facts, now)
+    try:
+        return await client.create(NODES, "", wanted)
+    except Failure as failure:
+        if failure.reason != "AlreadyExists":
+            raise
+    node = await client.get(NODES, "", facts.name)
+    patch = describing.missing_metadata(node, facts)
+    return node if patch is None else await client.patch(NODES, "", facts.name, patch)
+
+
+class Reporter:
+    """One for a node. `pressures` says which conditions hold; `look` is set where they have changed."""
+
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        facts: NodeFacts,
+        now: Callable[[], float],
+        pressures: Callable[[], Mapping[str, bool]],
+    ) -> None:
+        self._client = client
+        self._runtime = runtime
+        self._facts = facts
+        self._now = now
+        self._pressures = pressures
+        self.look = asyncio.Event()
+        self.node: Object = {}
+
+    async def run(self) -> None:
+        """Without end."""
+        await self._register()
+        await asyncio.gather(self._keep_lease(), self._keep_status())
+
+    async def _register(self) -> None:
+        pause, longest = TROUBLE_SECONDS
+        while True:
+            try:
+                self.node = await register(self._client, self._facts, self._now())
+                return
+            except BoxshipError as error:
+                log.warning("cannot register node %s: %s", self._facts.name, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, longest)
+
+    async def _keep_lease(self) -> None:
+        lease: Object | None = None
+        while True:
+            pause = RENEW_SECONDS
+            try:
+                lease = await self._renew(lease)
+            except BoxshipError as error:
+                log.warning("cannot renew the lease of node %s: %s", self._facts.name, error)
+                lease, pause = None, 1.0
+            await asyncio.sleep(pause)
+
+    async def _renew(self, lease: Object | None) -> Object:
+        name = self._facts.name
+        spec = {
+            "holderIdentity": name,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "renewTime": times.stamp_micro(datetime.fromtimestamp(self._now(), UTC)),
+        }
+        if lease is not None:
+            return await self._client.update(LEASES, {**lease, "spec": {**lease["spec"], **spec}})
+        try:
+            return await self._client.patch(LEASES, LEASE_SPACE, name, {"spec": spec})
+        except Failure as failure:
+            if failure.reason != "NotFound":
+                raise
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self.node["metadata"]["uid"]}
+        made = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": LEASE_SPACE, "ownerReferences": [owner]},
+            "spec": spec,
+        }
+        return await self._client.create(LEASES, LEASE_SPACE, made)
+
+    async def _keep_status(self) -> None:
+        told_at = 0.0
+        while True:
+            self.look.clear()
+            try:
+                if await self._tell(at_all=self._now() - told_at >= TELL_SECONDS):
+                    told_at = self._now()
+                pause = LOOK_SECONDS
+            except BoxshipError as error:
+                log.warning("cannot tell how node %s is: %s", self._facts.name, error)
+                pause = TROUBLE_SECONDS[1] if told_at else 1.0
+            try:
+                async with asyncio.timeout(pause):
+                    await self.look.wait()
+            except TimeoutError:
+                continue
+
+    async def _tell(self, *, at_all: bool) -> bool:
+        """Whether it was written: `at_all`, or what the API has is not so."""
+        name = self._facts.name
+        try:
+            node = await self._client.get(NODES, "", name)
+        except Failure as failure:
+            if failure.reason != "NotFound":
+                raise
+            node = await register(self._client, self._facts, self._now())
+        self.node = node
+        had = node.get("status") or {}
+        usage, _ = await self._runtime.usage()
+        status = describing.node_status(
+            self._facts,
+            had,
+            self._now(),
+            usage=usage,
+            images=await self._runtime.images(),
+            pressures=self._pressures(),
+            problem=self._facts.network_ready,
+        )
+        if not at_all and not describing.differs(had, status):
+            return False
+        changed = {key: value for key, value in status.items() if had.get(key) != value}
+        patch = {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}, "status": changed}
+        try:
+            self.node = await self._client.patch(NODES, "", name, patch, subresource="status")
+        except Failure as failure:
+            if failure.reason != "Conflict":
+                raise
+            self.look.set()
+            return False
+        return True

@@ -1,0 +1,154 @@
+"""The node agent on the real API over a simulated machine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from agent_kit import Node, container, is_in, is_ready, running_node, waits_for
+from world_kit import eventually
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    async with running_node(tmp_path) as node:
+        yield node
+
+
+async def test_a_node_registers_and_keeps_its_lease(node: Node) -> None:
+    async def is_node_ready() -> bool:
+        found = await node.world.found("v1/nodes", "", "n1")
+        return found is not None and is_ready(found["status"])
+
+    await eventually(is_node_ready, "the node is ready")
+    found = await node.world.client.get("v1/nodes", "", "n1")
+    assert found["status"]["allocatable"]["cpu"] == "4"
+    assert found["status"]["addresses"][0] == {"type": "InternalIP", "address": "192.0.2.10"}
+    assert found["metadata"]["labels"]["kubernetes.io/hostname"] == "n1"
+
+    async def has_lease() -> bool:
+        lease = await node.world.found("coordination.k8s.io/v1/leases", "kube-node-lease", "n1")
+        return lease is not None and lease["spec"]["holderIdentity"] == "n1"
+
+    await eventually(has_lease, "the node has a lease")
+
+
+async def test_a_pod_runs_and_goes(node: Node) -> None:
+    await node.pod("web", container("a"), container("b"))
+    status = await node.until("web", is_ready, "the pod is ready")
+    assert status["phase"] == "Running"
+    assert status["podIP"].startswith("10.244.0.")
+    assert status["hostIP"] == "192.0.2.10"
+    first = status["containerStatuses"][0]
+    assert first["ready"] and first["started"] and first["restartCount"] == 0
+    assert first["containerID"].startswith("boxship://")
+    assert {one["type"]: one["status"] for one in status["conditions"]} == {
+        "PodReadyToStartContainers": "True",
+        "Initialized": "True",
+        "Ready": "True",
+        "ContainersReady": "True",
+        "PodScheduled": "True",
+    }
+    await node.world.client.delete("v1/pods", "default", "web")
+    await node.gone("web")
+    assert not node.runtime.pods and not node.runtime.table and not node.volumes.known()
+    for reason in ("Pulled", "Created", "Started", "Killing"):
+        assert await node.events(reason), reason
+
+
+async def test_hundred_pods_at_once(node: Node) -> None:
+    began = time.monotonic()
+    await asyncio.gather(*(node.pod(f"p{number}") for number in range(100)))
+
+    async def all_ready() -> bool:
+        found = (await node.world.client.list("v1/pods", "default")).items
+        return len(found) == 100 and all(is_ready(pod["status"]) for pod in found)
+
+    await eventually(all_ready, "all are ready", 20)
+    print("100 pods ready in", time.monotonic() - began)
+    began = time.monotonic()
+    await asyncio.gather(*(node.world.client.delete("v1/pods", "default", f"p{number}") for number in range(100)))
+
+    async def all_gone() -> bool:
+        return not (await node.world.client.list("v1/pods", "default")).items
+
+    await eventually(all_gone, "all are gone", 20)
+    print("and gone in", time.monotonic() - began)
+
+
+async def test_a_pod_that_completes(node: Node) -> None:
+    await node.pod("job", container("a", "sleep", "0.05"), restartPolicy="Never")
+    status = await node.until("job", is_in("Succeeded"))
+    ended = status["containerStatuses"][0]["state"]["terminated"]
+    assert ended["exitCode"] == 0 and ended["reason"] == "Completed"
+    await node.pod("bad", container("a", "exit", "3"), restartPolicy="Never")
+    status = await node.until("bad", is_in("Failed"))
+    assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "Error"
+
+
+async def test_a_container_that_keeps_ending_waits(node: Node) -> None:
+    await node.pod("crash", container("a", "exit", "1"))
+    status = await node.until("crash", waits_for("CrashLoopBackOff"))
+    one = status["containerStatuses"][0]
+    assert one["restartCount"] == 1
+    assert one["lastState"]["terminated"]["exitCode"] == 1
+    assert one["state"]["waiting"]["message"].startswith(
+        "back-off 10s restarting failed container=a pod=crash_default("
+    )
+    assert status["phase"] == "Running"
+
+    async def told() -> bool:
+        return any("Back-off restarting failed container a" in text for text in await node.events("BackOff"))
+
+    await eventually(told, "the back-off is told")
+
+
+async def test_init_containers_run_in_order(node: Node) -> None:
+    await node.pod(
+        "ordered",
+        container("main"),
+        initContainers=[
+            container("one", "sleep", "0.05"),
+            container("side", restartPolicy="Always"),
+            container("two", "sleep", "0.05"),
+        ],
+    )
+    status = await node.until("ordered", is_ready)
+    started = [name for _, what, _, name in node.runtime.history if what == "started"]
+    assert started == ["one", "side", "two", "main"]
+    assert [one["ready"] for one in status["initContainerStatuses"]] == [True, True, True]
+    await node.world.client.delete("v1/pods", "default", "ordered")
+    await node.gone("ordered")
+    ended = [name for _, what, _, name in node.runtime.history if what == "ended"]
+    assert ended == ["one", "two", "main", "side"]
+
+
+async def test_an_image_that_is_not_there(node: Node) -> None:
+    node.runtime.missing.add("docker.io/library/nothing:1")
+    await node.pod("lost", {"name": "a", "image": "nothing:1"})
+    await node.until("lost", waits_for("ErrImagePull"))
+    status = await node.until("lost", waits_for("ImagePullBackOff"))
+    assert status["phase"] == "Pending"
+
+
+async def test_an_agent_that_is_killed_goes_on(node: Node) -> None:
+    await node.pod("web")
+    before = await node.until("web", is_ready)
+    await node.kill()
+    run = next(iter(node.runtime.table.values()))
+    node.runtime.end(run.id, 1)
+    await node.pod("other")
+    node.begin()
+    await node.until("other", is_ready)
+    after = await node.until("web", lambda status: is_ready(status) and status["containerStatuses"][0]["restartCount"])
+    assert after["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
+    assert after["podIP"] == before["podIP"] and after["startTime"] == before["startTime"]
+    await node.kill()
+    await node.world.client.delete("v1/pods", "default", "other", grace=0)
+    node.begin()
+    await eventually(lambda: _count(node, 1), "what is left over is taken away")
+
+
+async def _count(node: Node, number: int) -> bool:
+    return len(node.runtime.pods) == number == len(node.volumes.known())
