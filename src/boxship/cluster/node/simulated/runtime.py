@@ -29,7 +29,25 @@ from boxship.errors import Conflict, Internal, NotFound, Unavailable, Unsupporte
 from boxship.spec.container import Resources
 
 GIB = 1 << 30
+HISTORY_LIMIT = 100_000
 Pause = Callable[[], float]  # seconds that the next call takes
+
+
+class News:
+    """What happened, in order, and who listens to it."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.listeners: list[asyncio.Queue[str]] = []
+        self.history: list[tuple[float, str, str, str]] = []  # when, what, pod's uid, container's name
+
+    def tell(self, uid: str) -> None:
+        for listener in self.listeners:
+            listener.put_nowait(uid)
+
+    def note(self, what: str, uid: str, name: str = "") -> None:
+        self.history.append((self._now(), what, uid, name))
+        del self.history[:-HISTORY_LIMIT]
 
 
 class SimulatedRuntime:
@@ -45,12 +63,12 @@ class SimulatedRuntime:
         self.table: dict[str, ContainerStatus] = {}
         self._scripts: dict[str, tuple[str, ...]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._listeners: list[asyncio.Queue[str]] = []
+        self._news = News(now)
         self.here: dict[str, ImageStatus] = {}
         self.missing: set[str] = set()
         self.answers: dict[tuple[str, ...], tuple[int, bytes]] = {}
         self.pulls: list[str] = []
-        self.history: list[tuple[float, str, str, str]] = []  # when, what, pod's uid, container's name
+        self.history = self._news.history
 
     async def _wait(self) -> None:
         if self._pause is not None:
@@ -58,13 +76,6 @@ class SimulatedRuntime:
 
     def _nanoseconds(self) -> int:
         return int(self._now() * 1e9)
-
-    def _tell(self, uid: str) -> None:
-        for listener in self._listeners:
-            listener.put_nowait(uid)
-
-    def _note(self, what: str, uid: str, name: str = "") -> None:
-        self.history.append((self._now(), what, uid, name))
 
     # Sandboxes
 
@@ -76,12 +87,12 @@ class SimulatedRuntime:
 
     async def changes(self) -> AsyncIterator[str]:
         listener: asyncio.Queue[str] = asyncio.Queue()
-        self._listeners.append(listener)
+        self._news.listeners.append(listener)
         try:
             while True:
                 yield await listener.get()
         finally:
-            self._listeners.remove(listener)
+            self._news.listeners.remove(listener)
 
     async def create_sandbox(self, spec: SandboxSpec) -> Sandbox:
         await self._wait()
@@ -92,8 +103,8 @@ class SimulatedRuntime:
         address = f"{self._network}.{number % 250 + 2}"
         sandbox = Sandbox(f"sandbox-{number}", spec, self._nanoseconds(), True, (address,))
         self.pods[spec.uid] = sandbox
-        self._note("sandbox", spec.uid)
-        self._tell(spec.uid)
+        self._news.note("sandbox", spec.uid)
+        self._news.tell(spec.uid)
         return sandbox
 
     async def update_sandbox(self, uid: str, resources: Resources) -> None:
@@ -105,7 +116,7 @@ class SimulatedRuntime:
             self.end(id, 137, signal=9)
         if uid in self.pods:
             self.pods[uid] = msgspec.structs.replace(self.pods[uid], ready=False)
-            self._tell(uid)
+            self._news.tell(uid)
 
     async def remove_sandbox(self, uid: str, *, logs: bool = False) -> None:
         await self._wait()
@@ -114,8 +125,8 @@ class SimulatedRuntime:
                 self.end(id, 137, signal=9)
             del self.table[id]
         if self.pods.pop(uid, None) is not None:
-            self._note("removed", uid)
-        self._tell(uid)
+            self._news.note("removed", uid)
+        self._news.tell(uid)
 
     # Containers
 
@@ -141,7 +152,7 @@ class SimulatedRuntime:
             hash=request.hash,
             resources=request.spec.resources,
         )
-        self._note("created", request.uid, request.name)
+        self._news.note("created", request.uid, request.name)
         return self.table[id]
 
     async def start(self, id: str) -> None:
@@ -153,15 +164,16 @@ class SimulatedRuntime:
             raise Conflict(f"cannot start container {id}: it has ended")
         script = self._scripts[id] or ("run",)
         self.table[id] = msgspec.structs.replace(one, phase=RUNNING, started_at=self._nanoseconds(), pid=1)
-        self._note("started", one.uid, one.name)
+        self._news.note("started", one.uid, one.name)
         if script[0] == "broken":
             self.end(id, 128, reason="StartError", message="it is broken")
             raise Internal(f"cannot start container {id}: it is broken")
         if script[0] == "sleep":
-            self._end_later(id, float(script[1]), 0)
+            self._timers[id] = asyncio.get_running_loop().call_later(float(script[1]), self.end, id, 0)
         elif script[0] == "exit":
-            self._end_later(id, float(script[2]) if len(script) > 2 else 0.0, int(script[1]))
-        self._tell(one.uid)
+            pause = float(script[2]) if len(script) > 2 else 0.0
+            self._timers[id] = asyncio.get_running_loop().call_later(pause, self.end, id, int(script[1]))
+        self._news.tell(one.uid)
 
     async def stop(self, id: str, *, grace: float, signal: str = "") -> None:
         one = self._find(id)
@@ -191,11 +203,8 @@ class SimulatedRuntime:
             message=message,
             pid=0,
         )
-        self._note("ended", one.uid, one.name)
-        self._tell(one.uid)
-
-    def _end_later(self, id: str, seconds: float, code: int) -> None:
-        self._timers[id] = asyncio.get_running_loop().call_later(seconds, self.end, id, code)
+        self._news.note("ended", one.uid, one.name)
+        self._news.tell(one.uid)
 
     async def remove(self, id: str) -> None:
         await self._wait()
