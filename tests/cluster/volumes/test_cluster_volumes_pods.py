@@ -127,6 +127,7 @@ def _same(path: Path, text: str) -> Any:
         ({"csi": {"driver": "d.example"}}, "unsupported: volumes of kind csi"),
         ({"emptyDir": {"medium": "HugePages"}}, "unsupported: emptyDir.medium HugePages"),
         ({"persistentVolumeClaim": {"claimName": "p"}}, 'PVC "default/p" is not bound'),
+        ({"image": {"reference": "none"}}, 'volume "v" : image "none": no such image: none'),
         ({"hostPath": {"path": "/nowhere", "type": "Directory"}}, "/nowhere is not a directory"),
     ],
 )
@@ -142,6 +143,11 @@ async def test_what_cannot_be_had_is_named(node: Node, volume: dict[str, Any], m
 def claim(name: str, **spec: Any) -> dict[str, Any]:
     wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": wanted}
+
+
+async def test_files_of_an_image(node: Node) -> None:
+    found = await node.files.volumes.prepare(await node.pod({"name": "i", "image": {"reference": "busybox"}}))
+    assert (found["i"].kind, found["i"].path, found["i"].read_only) == ("image", "/trees/busybox", True)
 
 
 async def test_empty_folders_survive_a_restart(node: Node) -> None:

@@ -14,6 +14,7 @@ from boxship.cluster.node.plan.facts import NodeFacts
 from boxship.cluster.node.plan.starting import Files, make_files
 from boxship.cluster.node.runtime import ImageStatus
 from boxship.cluster.objects import Object
+from boxship.errors import NotFound
 from boxship.main.control_controllers import Guarded
 from boxship.volumes.mountpoints import MountPoints
 
@@ -23,6 +24,14 @@ NODE = User("system:node:one", ("system:nodes", "system:authenticated"))
 class Images:
     async def image(self, reference: str) -> ImageStatus | None:
         return ImageStatus(reference)
+
+    async def mount_image(self, uid: str, reference: str) -> str:
+        if reference == "none":
+            raise NotFound("no such image: none")
+        return f"/trees/{reference}"
+
+    async def unmount_images(self, uid: str) -> None:
+        return None
 
 
 class Node:

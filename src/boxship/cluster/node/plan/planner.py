@@ -30,6 +30,8 @@ PROFILE_LIMIT = 1 << 20  # bytes of a seccomp profile
 
 
 class Images(Protocol):
+    """A part of `Runtime`."""
+
     async def image(self, reference: str) -> ImageStatus | None: ...
 
 

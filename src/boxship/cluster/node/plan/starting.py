@@ -1,6 +1,7 @@
 """Planner and volumes of one node, put together: who composes the agent calls this once."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -10,8 +11,12 @@ from boxship.cluster.node.plan.planner import Images, PodPlanner, handler_of
 from boxship.cluster.node.plan.services import essential
 from boxship.cluster.node.volumes.holding import HeldObjects
 from boxship.cluster.node.volumes.mounts import Mounts
-from boxship.cluster.node.volumes.preparing import NodeVolumes
+from boxship.cluster.node.volumes.preparing import NodeVolumes, Trees
 from boxship.cluster.reconcile.cache import Cache
+
+
+class ImageFiles(Images, Trees, Protocol):
+    """What of `Runtime` both need."""
 
 
 class Files(msgspec.Struct, frozen=True):
@@ -22,11 +27,11 @@ class Files(msgspec.Struct, frozen=True):
     parts: Sequence[Callable[[], Awaitable[None]]]
 
 
-def make_files(client: Client, *, images: Images, mounts: Mounts, facts: NodeFacts) -> Files:
+def make_files(client: Client, *, images: ImageFiles, mounts: Mounts, facts: NodeFacts) -> Files:
     """`client` acts as the node, `images` is the runtime."""
     held = HeldObjects(client)
     services = Cache(client, "v1/services", keep=essential)
     classes = Cache(client, "node.k8s.io/v1/runtimeclasses", keep=handler_of)
     planner = PodPlanner(held, services, classes, images=images, mounts=mounts, facts=facts)
-    volumes = NodeVolumes(client, held, mounts=mounts, facts=facts)
+    volumes = NodeVolumes(client, held, trees=images, mounts=mounts, facts=facts)
     return Files(planner, volumes, (services.run, classes.run, volumes.run))

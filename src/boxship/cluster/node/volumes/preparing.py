@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,11 +26,20 @@ from boxship.cluster.node.volumes.sources import WRITTEN, Sources, empty_folder,
 from boxship.cluster.node.volumes.tokens import Tokens
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.queue import Queue
+from boxship.errors import BoxshipError
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 MARKS = ("volumes", "containers")  # a folder with one of these is a pod's
+
+
+class Trees(Protocol):
+    """The files of images, a part of `Runtime`."""
+
+    async def mount_image(self, uid: str, reference: str) -> str: ...
+
+    async def unmount_images(self, uid: str) -> None: ...
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -42,9 +51,10 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class NodeVolumes:
-    def __init__(self, client: Client, held: HeldObjects, *, mounts: Mounts, facts: NodeFacts) -> None:
+    def __init__(self, client: Client, held: HeldObjects, *, trees: Trees, mounts: Mounts, facts: NodeFacts) -> None:
         self._client = client
         self._held = held
+        self._trees = trees
         self._mounts = mounts
         self._facts = facts
         self._tokens = Tokens(client)
@@ -69,6 +79,7 @@ class NodeVolumes:
             self._held.drop(uid)
             self._tokens.forget(uid)
             self._prepared.pop(uid, None)
+            await self._trees.unmount_images(uid)
             await asyncio.to_thread(self._remove, uid)
         self._locks.pop(uid, None)
 
@@ -130,15 +141,26 @@ class NodeVolumes:
             if kind_of(volume) in ("persistentVolumeClaim", "ephemeral")
         }
 
+        images = {volume["name"]: await self._image(pod, volume) for volume in volumes if kind_of(volume) == "image"}
+
         def work() -> dict[str, Mounted]:
             (self._facts.root / pod["metadata"]["uid"] / "volumes").mkdir(mode=0o750, parents=True, exist_ok=True)
             self._write(pod, files)
-            return {volume["name"]: self._mounted(pod, volume, behind, fresh=before is None) for volume in volumes}
+            rest = [volume for volume in volumes if volume["name"] not in images]
+            return images | {one["name"]: self._mounted(pod, one, behind, fresh=before is None) for one in rest}
 
         try:
             return Prepared(pod, await asyncio.to_thread(work), files)
         except OSError as error:
             raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
+
+    async def _image(self, pod: Object, volume: Mapping[str, Any]) -> Mounted:
+        """The agent has pulled it before. Raises NotPossible."""
+        reference = str(volume["image"].get("reference") or "")
+        try:
+            return Mounted("image", await self._trees.mount_image(pod["metadata"]["uid"], reference), read_only=True)
+        except BoxshipError as error:
+            raise refused(volume["name"], f'image "{reference}": {error}') from error
 
     async def _files(self, pod: Object, before: Mapping[str, Files]) -> dict[str, Files]:
         """What is gone by now stays as it was. Raises NotPossible."""
