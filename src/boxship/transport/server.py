@@ -203,8 +203,11 @@ class SocketCarrier:
         return stream
 
     async def websocket(self, headers: Mapping[str, str]) -> WebSocket:
-        response = web.WebSocketResponse(max_msg_size=WEBSOCKET_MESSAGE_BYTES, compress=False, autoclose=True)
-        response.headers.update(headers)
+        chosen = tuple(value for name, value in headers.items() if name == "Sec-WebSocket-Protocol")
+        response = web.WebSocketResponse(
+            max_msg_size=WEBSOCKET_MESSAGE_BYTES, compress=False, autoclose=True, protocols=chosen
+        )
+        response.headers.update({name: value for name, value in headers.items() if value not in chosen})
         try:
             self._connection.release_parsed()
             await response.prepare(self._request)

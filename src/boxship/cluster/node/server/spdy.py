@@ -18,6 +18,7 @@ from boxship.wire import spdy
 HELD_BYTES = 256 << 10  # of one stream, before the connection waits for its reader
 STREAMS_LIMIT = 8192  # open at once on one connection
 WAITING_LIMIT = 1024  # streams that nobody took yet
+LINGER_SECONDS = 10.0  # for a client to read to the end
 OPEN_SECONDS = 30.0  # for a client to open the streams that it has said
 NAMES = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
 # What a client may ask for in X-Stream-Protocol-Version, the newest first.
@@ -104,6 +105,14 @@ class SpdyStream:
         self.drop()
         await self._connection.write(spdy.reset(self.number))
 
+    def discard(self) -> None:
+        """Nobody reads it any more: what else comes is dropped."""
+        self.input_ended = True
+        self._pieces.clear()
+        self._held = 0
+        self._news.set()
+        self._room.set()
+
     # the connection's side
 
     async def take(self, data: bytes, *, ends: bool) -> None:
@@ -123,12 +132,8 @@ class SpdyStream:
 
     def drop(self) -> None:
         """It is reset, or its connection is lost."""
-        self.was_reset = self.input_ended = True
-        self._pieces.clear()
-        self._held = 0
-        self._news.set()
-        self._room.set()
-        self.output_ended = True
+        self.was_reset = self.output_ended = True
+        self.discard()
         self._connection.forget(self)
 
 
@@ -177,6 +182,16 @@ class SpdyConnection:
         """A stream that has ended both ways is no longer ours."""
         if stream.input_ended and stream.output_ended:
             self._streams.pop(stream.number, None)
+
+    async def finish(self) -> None:
+        """All streams have ended: the client is told, and gets the time to read them. Clients drop what they have not
+        read when their connection ends."""
+        for stream in list(self._streams.values()):
+            stream.discard()
+        with contextlib.suppress(Canceled, TimeoutError):
+            await self.write(spdy.goaway(0))
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self.gone.wait()
 
     async def close(self) -> None:
         """End all. May be called twice."""
@@ -270,6 +285,7 @@ class SpdyEnd:
         with contextlib.suppress(Canceled):
             for stream in self._streams.values():
                 await stream.end()
+            await self._connection.finish()
         await self._connection.close()
 
 

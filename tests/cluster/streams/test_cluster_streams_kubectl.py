@@ -1,0 +1,133 @@
+"""The stock clients' logs, exec, attach, cp and port-forward, over both kinds of connection."""
+
+import asyncio
+
+import pytest
+from streams_kit import StreamsNode
+
+VERSIONS = ("", "1.20.2", "1.36.4")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_exec(node: StreamsNode, version: str) -> None:
+    await node.pod(f"shell{version.replace('.', '-')}")
+    name = f"shell{version.replace('.', '-')}"
+    code, output, errors = await node.kubectl("exec", name, "--", "sh", "-c", "echo out; echo err >&2", version=version)
+    assert (output, errors) == ("out\n", "err\n")
+    code, output, errors = await node.kubectl("exec", name, "--", "sh", "-c", "exit 7", version=version, check=False)
+    assert code == 7
+    assert "command terminated with exit code 7" in errors
+    _, output, _ = await node.kubectl("exec", "-i", name, "--", "cat", version=version, data=b"some words" * 100_000)
+    assert output == "some words" * 100_000
+    code, output, errors = await node.kubectl("exec", name, "--", "nothing-here", version=version, check=False)
+    assert code == 1
+    assert "executable file not found" in errors
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_copy(node: StreamsNode, version: str) -> None:
+    name = f"copy{version.replace('.', '-')}"
+    await node.pod(name)
+    data = bytes(range(256)) * 8192
+    (node.home / "there").mkdir()
+    (node.home / "sent").write_bytes(data)
+    await node.kubectl("cp", "sent", f"{name}:there/got", version=version)
+    assert (node.home / "there" / "got").read_bytes() == data
+    await node.kubectl("cp", f"{name}:there/got", "back", version=version)
+    assert (node.home / "back").read_bytes() == data
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_port_forward(node: StreamsNode, version: str) -> None:
+    name = f"ports{version.replace('.', '-')}"
+    await node.pod(name)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Everything that came, once its sender has said all."""
+        data = await reader.read()
+        writer.write(b"got " + data)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    process = await node.begin_kubectl("port-forward", f"pod/{name}", f":{port}", ":1", version=version)
+    try:
+        assert process.stdout is not None
+        found = []
+        while len(found) < 2:
+            line = (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+            if "127.0.0.1" in line:
+                found.append(int(line.split(" ->")[0].rpartition(":")[2]))
+
+        async def ask(number: int) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", found[0])
+            data = b"%d" % number * 20_000
+            writer.write(data)
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), 20) == b"got " + data
+            writer.close()
+
+        await asyncio.gather(*(ask(number) for number in range(50)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", found[1])
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        assert process.stderr is not None
+        said = ""
+        while "refused" not in said:
+            line = (await asyncio.wait_for(process.stderr.readline(), 10)).decode()
+            assert line, said
+            said += line
+        print(said)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        server.close()
+
+
+async def test_logs(node: StreamsNode) -> None:
+    await node.pod("talk", "one", "two")
+    node.log("one", "first", "second", pod="talk")
+    node.log("one", "third", stream="stderr", pod="talk")
+    node.log("two", "other", pod="talk")
+    assert (await node.kubectl("logs", "talk", "-c", "one"))[1] == "first\nsecond\nthird\n"
+    assert (await node.kubectl("logs", "talk", "-c", "one", "--tail=1"))[1] == "third\n"
+    _, output, _ = await node.kubectl("logs", "talk", "--all-containers", "--prefix")
+    assert output.splitlines()[0] == "[pod/talk/one] first"
+    code, _, errors = await node.kubectl("logs", "talk", check=False)
+    print(code, errors)
+    _, output, _ = await node.kubectl("logs", "talk", "-c", "one", "--timestamps", "--since=1h", "--limit-bytes=40")
+    assert len(output) == 40 and output[10] == "T" and output[29:32] == "Z f"[0:0] + output[29:32]
+    code, _, errors = await node.kubectl("logs", "talk", "-c", "one", "--previous", check=False)
+    assert code == 1
+    assert 'previous terminated container "one" in pod "talk" not found' in errors
+    await node.pod("young", running=False)
+    code, _, errors = await node.kubectl("logs", "young", check=False)
+    assert (
+        'Error from server (BadRequest): container "young" in pod "young" is waiting to start: ContainerCreating'
+        in errors
+    )
+
+
+async def test_follow_a_log(node: StreamsNode) -> None:
+    pod = await node.pod("flow")
+    node.log("flow", "before")
+    process = await node.begin_kubectl("logs", "-f", "flow")
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 10) == b"before\n"
+    node.log("flow", "after")
+    assert await asyncio.wait_for(process.stdout.readline(), 10) == b"after\n"
+    found = next(each for each in node.runtime.found.values() if each.uid == pod["metadata"]["uid"])
+    node.log("flow", "last")
+    node.end(found)
+    assert await asyncio.wait_for(process.stdout.read(), 10) == b"last\n"
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_attach(node: StreamsNode, version: str) -> None:
+    name = f"join{version.replace('.', '-')}"
+    await node.pod(name, stdin=True)
+    _, output, _ = await node.kubectl("attach", "-i", name, version=version, data=b"hello\n")
+    assert output.endswith("hello\n")
