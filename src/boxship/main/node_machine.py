@@ -19,7 +19,8 @@ from boxship.cluster.node.identity.discovery import discover
 from boxship.engine import Engine
 from boxship.errors import BoxshipError
 from boxship.main.node_addresses import Addresses, first_block, own_address
-from boxship.main.node_parts import Means, make_parts
+from boxship.main.node_means import Means
+from boxship.main.node_parts import make_parts
 from boxship.main.node_record import NodeRecord, RecordFile
 from boxship.main.node_supervising import Part
 from boxship.main.rooms import Rooms

@@ -1,0 +1,118 @@
+"""The agent with what it stands on: the engine as its runtime, the planner and volumes, and the server by which the API
+reaches its pods."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from boxship.cluster.node.agent import NodeAgent
+from boxship.cluster.node.engine_runtime import EngineRuntime
+from boxship.cluster.node.plan.facts import NodeFacts as PlanFacts
+from boxship.cluster.node.plan.starting import make_files
+from boxship.cluster.node.server.door import NODE_LIMITS, NodeDoor
+from boxship.cluster.node.server.entry import Entry
+from boxship.cluster.node.status.facts import HOSTNAME, INTERNAL, NodeFacts, machine_facts
+from boxship.cluster.objects import Object
+from boxship.errors import Internal, Invalid
+from boxship.main.node_addresses import NETWORK, is_local
+from boxship.main.node_means import Means
+from boxship.transport.listen import TlsAddress
+from boxship.transport.server import Server
+from boxship.volumes.mountpoints import MountPoints
+
+PORT = 10250
+LOCAL_VOLUMES = "boxship.io/local-volumes"  # where the node keeps what it provides
+
+
+class Pods:
+    """Makes the agent, anew after each failure. Implements the server's PodsHere by the one that runs."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._runtime = EngineRuntime(means.engine, means.rooms.data)
+        self._agent: NodeAgent | None = None
+        self._port = 0
+
+    async def listen(self, stack: contextlib.AsyncExitStack) -> None:
+        """The server listens when this returns, until the stack is closed."""
+        means = self._means
+        entry = Entry(means.client, means.record.authority.encode(), means.record.node)
+        door = NodeDoor(self._runtime, self, entry, means.record.node)
+        host = means.gateway if is_local(means.record) else means.address
+        server = Server(door.handle, NODE_LIMITS)
+        try:
+            await server.start([TlsAddress(host, PORT, means.certificates, clients=False, early=True)])
+        except Internal:  # somebody else's
+            server = Server(door.handle, NODE_LIMITS)
+            await server.start([TlsAddress(host, 0, means.certificates, clients=False, early=True)])
+        stack.push_async_callback(server.stop)
+        self._port = int(server.addresses[0][1])
+
+    async def run(self) -> None:
+        """Without end."""
+        facts = await asyncio.to_thread(self._facts)
+        planned = plan_facts(self._means, facts)
+        files = make_files(self._means.client, images=self._runtime, mounts=MountPoints(), facts=planned)
+        agent = NodeAgent(self._means.client, self._runtime, files.planner, files.volumes, facts)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for part in files.parts:
+                    tasks.create_task(_run(part))
+                self._agent = agent
+                tasks.create_task(agent.run())
+        finally:
+            self._agent = None
+
+    def find(self, namespace: str, name: str) -> Object | None:
+        return self._agent.find(namespace, name) if self._agent is not None else None
+
+    def all(self) -> Sequence[Object]:
+        return self._agent.all() if self._agent is not None else ()
+
+    def _facts(self) -> NodeFacts:
+        """Blocks for a moment."""
+        record = self._means.record
+        addresses = ((INTERNAL, self._means.address), (HOSTNAME, record.node))
+        return NodeFacts(
+            name=record.node,
+            addresses=tuple(pair for pair in addresses if pair[1]),
+            port=self._port,
+            agent_address=f"{self._means.gateway}:{self._port}" if is_local(record) else "",
+            machine=machine_facts(),
+            labels=record.labels,
+            annotations={LOCAL_VOLUMES: str(self._means.rooms.data / "local-volumes")},
+            taints=tuple(taint_of(text) for text in record.taints),
+        )
+
+
+async def _run(part: Callable[[], Awaitable[None]]) -> None:
+    await part()
+
+
+def plan_facts(means: Means, facts: NodeFacts) -> PlanFacts:
+    data: Path = means.rooms.data
+    status = os.statvfs(data)
+    return PlanFacts(
+        node=means.record.node,
+        root=data / "pods",
+        cgroup=f"boxship-pods-{means.rooms.instance}",
+        network=NETWORK,
+        domain=means.record.domain,
+        dns=means.site.answered,
+        addresses=(means.address,) if means.address else (),
+        cpu_milli=facts.machine.cpus * 1000,
+        memory_bytes=facts.machine.memory,
+        storage_bytes=status.f_bavail * status.f_frsize,
+        memory_capacity=facts.machine.memory,
+    )
+
+
+def taint_of(text: str) -> dict[str, str]:
+    """Of "key[=value]:effect". Raises Invalid."""
+    place, separator, effect = text.rpartition(":")
+    key, _, value = place.partition("=")
+    if not separator or not key or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        raise Invalid(f"cannot use taint {text}: write key[=value]:NoSchedule, PreferNoSchedule or NoExecute")
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
