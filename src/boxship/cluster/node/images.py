@@ -50,14 +50,14 @@ class Images:
         if policy == "Never":
             message = f'Container image "{name}" is not present with pull policy of Never'
             tell("Warning", NEVER, message)
-            raise NotPossible(NEVER, message)
+            raise NotPossible(NEVER, message, image=name)
         tell("Normal", "Pulling", f'Pulling image "{name}"')
         began = asyncio.get_running_loop().time()
         try:
             pulled, seconds = await self._pull(wanted, await self._credentials(pod, wanted, tell))
         except BoxshipError as error:
             tell("Warning", "Failed", f'Failed to pull image "{name}": {error}')
-            raise NotPossible(PULL_FAILED, str(error)) from error
+            raise NotPossible(PULL_FAILED, str(error), image=name) from error
         waited = asyncio.get_running_loop().time() - began
         shown = f"in {spell(seconds)} ({spell(waited)} including waiting). Image size: {pulled.size} bytes."
         tell("Normal", "Pulled", f'Successfully pulled image "{name}" {shown}')
@@ -114,7 +114,7 @@ def full_name(name: str) -> str:
         return str(references.parse(name).with_default_tag())
     except BoxshipError as error:
         message = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": {error}'
-        raise NotPossible(BAD_NAME, message) from error
+        raise NotPossible(BAD_NAME, message, image=name) from error
 
 
 def credentials_for(secret: Object, image: str) -> list[Credentials]:

@@ -16,13 +16,14 @@ from boxship.cluster.objects import Object
 class NotPossible(Exception):
     """What a pod asks for cannot be had now. `reason` is the original's word for status and event
     ("CreateContainerConfigError", "FailedMount", "InvalidImageName"…); `message` names the thing and why.
-    `final`: trying again cannot help, the pod fails."""
+    `final`: trying again cannot help, the pod fails. `image`: the one that is not to be had."""
 
-    def __init__(self, reason: str, message: str, *, final: bool = False) -> None:
+    def __init__(self, reason: str, message: str, *, final: bool = False, image: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.final = final
+        self.image = image
 
 
 class Mounted(msgspec.Struct, frozen=True):

@@ -57,11 +57,7 @@ class Tools(msgspec.Struct, frozen=True):
 async def make_sandbox(tools: Tools, pod: Object, attempt: int) -> None:
     """Volumes first, as the original: a pod without them has no address."""
     uid = pod["metadata"]["uid"]
-    try:
-        await tools.volumes.prepare(pod)
-    except NotPossible as error:
-        tools.tell(pod, "Warning", error.reason, error.message)
-        raise
+    await prepare(tools, pod)
     if attempt:
         tools.tell(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         await tools.runtime.stop_sandbox(uid)
@@ -74,6 +70,24 @@ async def make_sandbox(tools: Tools, pod: Object, attempt: int) -> None:
         raise NotPossible("FailedCreatePodSandBox", message) from error
 
 
+async def prepare(tools: Tools, pod: Object) -> Mapping[str, Mounted]:
+    """The pod's volumes; images that are volumes are pulled as its containers' are."""
+
+    def tell(type: str, reason: str, message: str) -> None:
+        tools.tell(pod, type, reason, message)
+
+    for volume in pod["spec"].get("volumes") or ():
+        source = volume.get("image")
+        if source is not None:
+            wanted = {"image": source.get("reference") or "", "imagePullPolicy": source.get("pullPolicy")}
+            await tools.images.ensure(pod, wanted, tell)
+    try:
+        return await tools.volumes.prepare(pod)
+    except NotPossible as error:
+        tell("Warning", error.reason, error.message)
+        raise
+
+
 async def start(tools: Tools, pod: Object, name: str, attempt: int, sandbox: Sandbox) -> None:
     """All from the image to the postStart hook."""
     container = container_named(pod, name)
@@ -83,7 +97,7 @@ async def start(tools: Tools, pod: Object, name: str, attempt: int, sandbox: San
 
     try:
         image = await tools.images.ensure(pod, container, tell)
-        volumes = await tools.volumes.prepare(pod)
+        volumes = await prepare(tools, pod)
         id = await to_the_end(_create_and_start(tools, pod, container, attempt, sandbox, volumes, image.id))
     except NotPossible as error:
         shown = error.message if error.reason not in ("ErrImagePull", "ErrImageNeverPull") else error.reason

@@ -132,6 +132,8 @@ def _last_known(part: Part) -> Object:
 
 def _why_waiting(pod: Object, part: Part, seen: Seen, memory: Memory) -> tuple[str, str] | None:
     run, problem = part.current, memory.problems.get(part.name)
+    if problem is None and "" in memory.problems and memory.problems[""].image:
+        problem = memory.problems[""]
     if problem is not None:
         if problem.image and problem.reason == "ErrImagePull" and seen.now >= problem.since + SHOWN_SECONDS:
             return "ImagePullBackOff", f'Back-off pulling image "{problem.image}": ErrImagePull: {problem.message}'

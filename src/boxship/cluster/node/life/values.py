@@ -12,7 +12,7 @@ from boxship.cluster.node.runtime import ContainerStatus, Sandbox
 from boxship.cluster.objects import Object
 
 INIT, SIDECAR, MAIN, EPHEMERAL = "init", "sidecar", "main", "ephemeral"  # kinds of a pod's containers
-SANDBOX, START, PRE_STOP, STOP, REMOVE, RESIZE, CLEAN, FINISH = (
+SANDBOX, START, PRE_STOP, STOP, REMOVE, RESIZE, CLEAN, FINISH, VOLUMES = (
     "sandbox",  # make the pod's sandbox, after what was there before
     "start",  # pull, create and start a container, and run its postStart hook
     "pre-stop",  # run a container's preStop hook
@@ -21,6 +21,7 @@ SANDBOX, START, PRE_STOP, STOP, REMOVE, RESIZE, CLEAN, FINISH = (
     "resize",  # give a running container other limits
     "clean",  # give back what an ended pod does not need: its sandbox and volumes
     "finish",  # the pod is gone: take everything away, and tell the API
+    "volumes",  # show the pod's fields as they are now
 )
 
 

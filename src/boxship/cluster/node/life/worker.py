@@ -26,6 +26,7 @@ from boxship.cluster.node.life.values import (
     SANDBOX,
     START,
     STOP,
+    VOLUMES,
     Action,
     Decision,
     Ending,
@@ -46,7 +47,6 @@ PODS = "v1/pods"
 PULL_SECONDS = (10.0, 300.0)  # between tries, first and longest
 TRY_SECONDS = (0.5, 15.0)  # the same for everything else
 TROUBLE_SECONDS = 1.0  # after an error of the runtime or the API
-IMAGE_REASONS = ("ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
 
 
 class PodWorker:
@@ -66,6 +66,7 @@ class PodWorker:
         self._hurry = asyncio.Event()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
         self._finished = False
+        self._prepared: Object = {}  # the fields that volumes may show, as they were last prepared
         self._probes = Probes(tools.asks, tools.now, self._news, self._tell_of)
 
     @property
@@ -124,10 +125,22 @@ class PodWorker:
         for action in decision.actions:
             if not (action.verb == FINISH and self._finished):  # what is left is others' finalizers
                 self._begin(action)
+        self._show_fields(seen)
         address = (self._status.get("podIP") or self._tools.facts.address) or "127.0.0.1"
         self._probes.ending = self._memory.ending is not None
         self._probes.follow(parts_of(self._pod, seen.containers), frozenset(self._running), address)
         return decision.again
+
+    def _show_fields(self, seen: Seen) -> None:
+        """Volumes show what the pod's labels and annotations are now; after an agent's restart they are made known."""
+        metadata = self._pod["metadata"]
+        fields = {key: metadata.get(key) for key in ("labels", "annotations")}
+        if self._prepared == fields or seen.sandbox is None or self._memory.ending is not None or self._gone:
+            return
+        if not any(key.partition("/")[0] in (SANDBOX, START, VOLUMES) for key in self._running):
+            self._prepared = fields
+            if self._pod["spec"].get("volumes"):
+                self._begin(Action(VOLUMES))
 
     async def _look(self) -> Seen:
         busy = set(self._running)  # what ends while we look counts as under way: what it did may not be seen yet
@@ -178,7 +191,8 @@ class PodWorker:
                     message = f"Back-off restarting failed container {name} in pod {label_of(self._pod)}"
                     self._tell_of(name, "Warning", "BackOff", message)
                 elif reason == "ImagePullBackOff":
-                    image = container_named(self._pod, name)["image"]
+                    problem = self._memory.problems.get(name) or self._memory.problems.get("")
+                    image = problem.image if problem is not None else ""
                     self._tell_of(name, "Normal", "BackOff", f'Back-off pulling image "{image}"')
                     self._tell_of(name, "Warning", "Failed", "Error: ImagePullBackOff")
 
@@ -205,7 +219,8 @@ class PodWorker:
         except asyncio.CancelledError:
             return
         except NotPossible as error:
-            self._remember(action, pod, error)
+            if action.verb != VOLUMES:
+                self._remember(action, pod, error)
         except BoxshipError as error:
             log.warning("pod %s: cannot %s %s: %s", label_of(pod), action.verb, action.name, error)
             await asyncio.sleep(TROUBLE_SECONDS)
@@ -223,6 +238,7 @@ class PodWorker:
             REMOVE: self._remove,
             CLEAN: self._clean,
             FINISH: self._finish,
+            VOLUMES: self._prepare,
         }
 
     def _remember(self, action: Action, pod: Object, error: NotPossible) -> None:
@@ -230,11 +246,9 @@ class PodWorker:
         if error.final:
             self.end(Ending(now, 0.0, error.reason, error.message, "Failed"))
             return
-        is_image = action.verb == START and error.reason in IMAGE_REASONS
         before = self._memory.problems.get(action.name)
-        pause = next_pause(before, now, *(PULL_SECONDS if is_image else TRY_SECONDS))
-        image = container_named(pod, action.name)["image"] if is_image else ""
-        problem = Problem(error.reason, error.message, now, now + pause, pause, image)
+        pause = next_pause(before, now, *(PULL_SECONDS if error.image else TRY_SECONDS))
+        problem = Problem(error.reason, error.message, now, now + pause, pause, error.image)
         self._memory = with_problem(self._memory, action.name, problem)
 
     async def _make_sandbox(self, pod: Object, action: Action) -> None:
@@ -245,6 +259,9 @@ class PodWorker:
         assert self._sandbox is not None
         await starting.start(self._tools, pod, action.name, action.attempt, self._sandbox)
         self._memory = with_problem(self._memory, action.name, None)
+
+    async def _prepare(self, pod: Object, action: Action) -> None:
+        await starting.prepare(self._tools, pod)
 
     async def _pre_stop(self, pod: Object, action: Action) -> None:
         try:
