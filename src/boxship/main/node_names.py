@@ -10,10 +10,10 @@ from boxship.network.networks import Networks
 PORT = 53
 
 
-def cluster_dns(client: Client, networks: Networks, addresses: Sequence[str]) -> ClusterDns:
+def cluster_dns(client: Client, networks: Networks, addresses: Sequence[str], domain: str) -> ClusterDns:
     """Ready to be served at these addresses, which need not be on any interface yet."""
     places = [(address, PORT) for address in addresses]
-    return ClusterDns(client, networks.nameservers, places, neighbours=networks.neighbours)
+    return ClusterDns(client, networks.nameservers, places, domain=domain, neighbours=networks.neighbours)
 
 
 async def serve_names(dns: ClusterDns, networks: Networks) -> None:
