@@ -28,7 +28,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Reader(Protocol):
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
+    async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
         """Raises Failure NotFound. A cluster's resource has the namespace ""."""
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing: ...

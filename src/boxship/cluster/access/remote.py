@@ -68,8 +68,8 @@ class Remote:
         self._server = server
         self._token = token
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        return await self._ask("GET", path_of(resource, namespace, name))
+    async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
+        return await self._ask("GET", path_of(resource, namespace, name, subresource))
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
         items: list[Object] = []

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import msgspec
 
 from boxship.cluster.api.admission import Lookup
+from boxship.cluster.api.attempts import ATTEMPTS
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.deleting import Deleting
+from boxship.cluster.api.deletions import check_preconditions
 from boxship.cluster.api.drafts import Chain, Steps, Way, status
 from boxship.cluster.api.request import Answer, Options, Request
 from boxship.cluster.api.writing import Writing
@@ -33,9 +35,14 @@ from boxship.cluster.objects.times import stamp
 
 DISRUPTED_LIMIT = 2000  # pods that a budget remembers
 RETRY_AFTER = 10  # seconds
+DISRUPTION = "DisruptionTarget"
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 DONE = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}'
+
+
+class _Changed(Exception):
+    """The pod is not any more what was decided on."""
 
 
 class PodRequests:
@@ -76,18 +83,57 @@ class PodRequests:
         if name != request.name:
             raise bad_request(f"name in URL does not match name in Eviction object: {request.name} {name}")
         options = _options(request.options, eviction.get("deleteOptions") or {})
-        pods = self._resource("v1/pods")
-        pod = await self._lookup.get(pods.path, request.namespace, name)
-        if pod is None:
-            raise not_found(pods, name)
-        if not _may_always_go(pod):
-            await self._ask_budget(msgspec.structs.replace(request, options=options), pods, pod)
-        delete = msgspec.structs.replace(request, verb="delete", subresource="", body=None, options=options)
-        await self._deleting.delete_object(delete, self._catalog.definition(pods))
-        return Answer(201, DONE)
+        request = msgspec.structs.replace(request, options=options)
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                await self._evict(request)
+                return Answer(201, DONE)
+            except _Changed:
+                if not left:
+                    raise conflict(self._resource("v1/pods"), name) from None
+        raise AssertionError("unreachable")
 
-    async def _ask_budget(self, request: Request, pods: Resource, pod: Object) -> None:
-        """Charge the budget that the pod has. Raises Failure 429."""
+    async def _evict(self, request: Request) -> None:
+        """One try on the pod as it is now. Raises _Changed where it would have counted otherwise meanwhile."""
+        pods = self._resource("v1/pods")
+        pod = await self._lookup.get(pods.path, request.namespace, request.name)
+        if pod is None:
+            raise not_found(pods, request.name)
+        check_preconditions(pods, request.name, request.options, pod)
+        pinned = pod.get("status", {}).get("phase") == "Pending"
+        if not _may_always_go(pod):
+            pinned = await self._ask_budget(request, pods, pod)
+        version = pod["metadata"]["resourceVersion"] if pinned or request.options.precondition_version else ""
+        if not pod["metadata"].get("deletionTimestamp"):
+            version = await self._mark(request, pods, version)
+        options = msgspec.structs.replace(request.options, precondition_version=version)
+        delete = msgspec.structs.replace(request, verb="delete", subresource="", body=None, options=options)
+        try:
+            await self._deleting.delete_object(delete, self._catalog.definition(pods))
+        except Failure as failure:
+            if version and failure.reason == "Conflict":
+                raise _Changed from None
+            raise
+
+    async def _mark(self, request: Request, pods: Resource, version: str) -> str:
+        """Say in the pod why it goes, if it still is the version (if one is given); the version that it has then."""
+        definition = self._catalog.definition(pods)
+        options = msgspec.structs.replace(request.options, precondition_version="")
+        mark = msgspec.structs.replace(request, subresource="status", verb="update", body=None, options=options)
+        now = stamp(self._steps.now())
+
+        async def build(old: Object | None) -> Object:
+            assert old is not None
+            if version and old["metadata"]["resourceVersion"] != version:
+                raise _Changed
+            return _marked(old, now)
+
+        entry, _ = await self._writing.change(mark, definition, build, status(definition), admitted=False)
+        return str(entry.modified) if version and not request.options.dry_run else version
+
+    async def _ask_budget(self, request: Request, pods: Resource, pod: Object) -> bool:
+        """Charge the budget that the pod has. Whether it goes without a charge, and so only as it is now. Raises
+        Failure 429."""
         labels = pod["metadata"].get("labels")
         budgets = [
             budget
@@ -95,12 +141,12 @@ class PodRequests:
             if "selector" in budget.get("spec", {}) and of_object(budget["spec"]["selector"]).matches(labels)
         ]
         if not budgets:
-            return
+            return False
         if len(budgets) > 1:
             raise internal(SEVERAL)
         budget = budgets[0]
         if not _ready(pod) and _lets_unready_go(budget):
-            return
+            return True
         resource = self._resource("policy/v1/poddisruptionbudgets")
         definition = self._catalog.definition(resource)
         name = budget["metadata"]["name"]
@@ -114,6 +160,7 @@ class PodRequests:
             return _charged(pods, old, pod["metadata"]["name"], now)
 
         await self._writing.change(charge, definition, build, status(definition), admitted=False)
+        return False
 
     async def _read(self, request: Request, group: str, version: str, kind: str, older: Sequence[str] = ()) -> Object:
         """The object that was posted, checked and admitted."""
@@ -156,6 +203,19 @@ def _bound(pods: Resource, name: str, pod: Object, binding: Object, now: str) ->
         if asked.get(field):
             new["metadata"][field] = {**(metadata.get(field) or {}), **asked[field]}
     return new
+
+
+def _marked(pod: Object, now: str) -> Object:
+    """With the condition that says why it goes."""
+    found = pod.get("status", {})
+    conditions = list(found.get("conditions") or ())
+    if any(one.get("type") == DISRUPTION and one.get("status") == "True" for one in conditions):
+        return pod
+    said = {"type": DISRUPTION, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    said |= {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+    conditions = [*(one for one in conditions if one.get("type") != DISRUPTION), said]
+    metadata = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
+    return {**pod, "metadata": metadata, "status": {**found, "conditions": conditions}}
 
 
 def _options(options: Options, sent: Object) -> Options:

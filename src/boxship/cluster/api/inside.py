@@ -35,8 +35,8 @@ class Inside:
         self._user = user
         self._agent = agent
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        return await self._answer("get", resource, namespace, name)
+    async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
+        return await self._answer("get", resource, namespace, name, subresource)
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
         """In pages of one moment, so that a long list keeps no request waiting while it is decoded."""

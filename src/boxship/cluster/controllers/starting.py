@@ -14,6 +14,9 @@ from boxship.cluster.controllers.certificates import RESOURCE as REQUESTS
 from boxship.cluster.controllers.certificates import CertificateRequests
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
 from boxship.cluster.controllers.clusterroles import ClusterRoleAggregation
+from boxship.cluster.controllers.disruption.controller import RESOURCE as BUDGETS
+from boxship.cluster.controllers.disruption.controller import Disruption
+from boxship.cluster.controllers.disruption.leftovers import StaleDisruptions
 from boxship.cluster.controllers.endpoints.starting import make_endpoints
 from boxship.cluster.controllers.flows import LEVELS, SCHEMAS, FlowSchemas
 from boxship.cluster.controllers.garbage.collector import GarbageCollector
@@ -24,8 +27,9 @@ from boxship.cluster.controllers.nodes.starting import NodeOptions, make_nodes
 from boxship.cluster.controllers.protection import protections
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
 from boxship.cluster.controllers.quotas import ResourceQuotas
+from boxship.cluster.controllers.scaling import Scales
 from boxship.cluster.controllers.tokens import TYPE, Sign, TokenSecrets, uid_only
-from boxship.cluster.controllers.workloads.starting import make_workloads
+from boxship.cluster.controllers.workloads.starting import Workloads, make_workloads
 from boxship.cluster.objects.times import stamp
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.runner import Controller, Runner
@@ -84,9 +88,20 @@ def make_runner(means: Means) -> Runner:
     controllers += workloads.controllers
     nodes = make_nodes(client_of, own, workloads.pods.cache, workloads.recorder, means.nodes, time.time)
     controllers += nodes.controllers
+    controllers += _make_disruption(means, workloads)
     endpoints = make_endpoints(client_of, own)
     controllers += endpoints.controllers
     return Runner(controllers, [collector.run, events.run, *workloads.parts, *nodes.parts, *endpoints.parts])
+
+
+def _make_disruption(means: Means, workloads: Workloads) -> list[Controller]:
+    client, pods = means.client_of(Disruption.name), workloads.pods.cache
+    events = workloads.recorder.events_of(client, "controllermanager")
+    budgets = Cache(means.own, BUDGETS)
+    return [
+        Disruption(client, budgets, pods, Scales(client, means.discovery), events, time.time),
+        StaleDisruptions(client, pods, time.time),
+    ]
 
 
 def now() -> datetime:
