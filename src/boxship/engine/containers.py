@@ -13,6 +13,7 @@ from boxship.engine.events import Events
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
+from boxship.engine.placing import POD
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.states import with_state
@@ -131,7 +132,8 @@ class Containers:
         """Remove the containers that don't run and that `keep` doesn't hold: ids, and bytes freed."""
         removed, freed = [], 0
         for container in self.list():
-            if container.state.phase not in REMOVABLE or keep(container):
+            held = container.spec.network_mode.startswith(POD)  # its pod is not done with it: somebody reads its end
+            if held or container.state.phase not in REMOVABLE or keep(container):
                 continue
             size = await self._snapshots.usage(container.id)
             try:

@@ -57,12 +57,18 @@ class Pods:
 
     def list(self) -> Sequence[Pod]:
         """All that are made or were stopped, oldest first."""
-        made = (pod for pod in self._pods if pod.phase in (PodPhase.READY, PodPhase.STOPPED))
+        made = (self._seen(pod) for pod in self._pods if pod.phase in (PodPhase.READY, PodPhase.STOPPED))
         return sorted(made, key=lambda pod: pod.created_at)
 
     def get(self, uid: str) -> Pod:
         """Raises NotFound."""
-        return self._pods.get(uid)
+        return self._seen(self._pods.get(uid))
+
+    def _seen(self, pod: Pod) -> Pod:
+        """As it is now: without the process that holds its process namespace, no container can join it."""
+        if pod.ready and not self._parts.is_held(pod):
+            return msgspec.structs.replace(pod, phase=PodPhase.STOPPED)
+        return pod
 
     def containers(self, uid: str) -> Sequence[Container]:
         """Those that joined the pod, ended ones too; oldest first."""
@@ -77,7 +83,7 @@ class Pods:
         limits.check(spec.resources, self._driver.host)
         async with self._lock(spec.uid):
             known = self._pods.find(spec.uid)
-            if known is not None and known.ready and known.spec.attempt >= spec.attempt:
+            if known is not None and self._seen(known).ready and known.spec.attempt >= spec.attempt:
                 return known
             if known is not None:
                 await self._stop(known)
@@ -89,7 +95,9 @@ class Pods:
         try:
             made = await self._parts.make(pod)
             ready = msgspec.structs.replace(made, phase=PodPhase.READY)
-            return await self._pods.save(ready, self._event(ready, "create"))
+            ready = await self._pods.save(ready, self._event(ready, "create"))
+            await self._parts.weigh(self._pods, spec.cgroup)
+            return ready
         except BaseException:
             await asyncio.shield(self._give_up(pod))
             raise
@@ -108,7 +116,9 @@ class Pods:
             limits.check(resources, self._driver.host)
             changed = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resources=resources))
             await self._parts.update(pod, resources)
-            return await self._pods.save(changed)
+            await self._pods.save(changed)
+            await self._parts.weigh(self._pods, pod.spec.cgroup)
+            return changed
 
     async def stop(self, uid: str) -> None:
         """Kill what runs in it and give its parts back; its ended containers stay. None there is fine."""
@@ -134,6 +144,7 @@ class Pods:
             if pod is not None:
                 await self._parts.take_back(pod)
                 await self._pods.delete(pod, self._event(pod, "destroy"))
+                await self._parts.weigh(self._pods, pod.spec.cgroup)
         self._locks.pop(uid, None)
 
     async def _remove_containers(self, uid: str) -> None:

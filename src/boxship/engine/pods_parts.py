@@ -4,9 +4,11 @@ Each is found again by the pod's record alone, so that what was begun can be tak
 """
 
 import asyncio
+import os
 import platform
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,6 +36,7 @@ class PodParts:
         self._networks = networks
         self._driver = driver
         self._places = places
+        self._grouping = threading.Lock()  # an empty cgroup goes, while another thread makes one in it
 
     def described(self, pod: Pod) -> Pod:
         """The record with the paths that follow from its id, before anything is made."""
@@ -90,7 +93,8 @@ class PodParts:
         spec = pod.spec
         self._places.pod(spec.uid).mkdir(parents=True, exist_ok=True, mode=0o755)
         if spec.cgroup:
-            sharing.make_cgroup(self._driver.layout, spec.cgroup, spec.resources)
+            with self._grouping:
+                sharing.make_cgroup(self._driver.layout, spec.cgroup, spec.resources)
         settings = {name: value for name, value in spec.sysctls.items() if not sharing.is_network_setting(name)}
         if pod.ipc_namespace:
             sharing.keep_ipc(self._places.pod_namespace(pod.id, "ipc"), settings)
@@ -125,15 +129,29 @@ class PodParts:
             sharing.let_go(self._places.pod_namespace(pod.id, "ipc"))
         if pod.spec.cgroup:
             sharing.remove_cgroup(self._driver.layout, pod.spec.cgroup)
+            with self._grouping:
+                sharing.remove_empty_above(self._driver.layout, pod.spec.cgroup)
         if files:
             shutil.rmtree(self._places.pod(pod.spec.uid), ignore_errors=True)
+
+    async def weigh(self, pods: Iterable[Pod], cgroup: str) -> None:
+        """The cgroup that holds a pod's has as large a part of the processors as all pods in it together: so what one
+        group of pods was promised is not taken by another's. The outermost is the machine's owner's."""
+        parent = os.path.dirname(cgroup.strip("/"))
+        if "/" not in parent:
+            return
+        inside = (pod.spec.resources.cpu_shares for pod in pods if os.path.dirname(pod.spec.cgroup) == parent)
+        await asyncio.to_thread(sharing.weigh, self._driver.layout, parent, sum(inside) or 2)
+
+    def is_held(self, pod: Pod) -> bool:
+        """Whether the process lives that stands for its shared processes, where there is one."""
+        return not pod.holder.pid or sharing.is_held(Process(pod.holder.pid, pod.holder.started))
 
     def is_whole(self, pod: Pod) -> bool:
         """Whether all that its containers share is still there."""
         namespaces = [path for path in (pod.network_namespace, pod.ipc_namespace) if path]
-        held = not pod.holder.pid or sharing.is_held(Process(pod.holder.pid, pod.holder.started))
         grouped = not pod.spec.cgroup or sharing.has_cgroup(self._driver.layout, pod.spec.cgroup)
-        return held and grouped and all(sharing.is_kept(path) for path in namespaces)
+        return self.is_held(pod) and grouped and all(sharing.is_kept(path) for path in namespaces)
 
     async def statistics(self, pod: Pod) -> Mapping[str, Mapping[str, int]]:
         """What went through the pod's interfaces."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from boxship.errors import Internal, Invalid, Unavailable
+from boxship.errors import Internal, Invalid, NotFound, Unavailable
 from boxship.runtime import limits
 from boxship.runtime.handle import Process
 from boxship.runtime.processes import apply_limits
@@ -97,12 +97,22 @@ def has_cgroup(layout: Layout, path: str) -> bool:
 
 
 def remove_cgroup(layout: Layout, path: str) -> None:
-    """Kill what is in it, and take it away with the folders above it that are empty then."""
+    """Kill what is in it, and take it away."""
     cgroup.kill(layout, path)
     cgroup.remove(layout, path)
+
+
+def remove_empty_above(layout: Layout, path: str) -> None:
+    """Take the cgroups above one away that are empty. Nobody may make one there meanwhile."""
     above = os.path.dirname(path.strip("/"))
     while above and cgroup.remove_empty(layout, above):
         above = os.path.dirname(above)
+
+
+def weigh(layout: Layout, path: str, shares: int) -> None:
+    """A cgroup's part of the processors among its neighbours; nothing where it is gone."""
+    with contextlib.suppress(Invalid, NotFound):
+        apply_limits(layout, path, limits.writes(Resources(), Resources(cpu_shares=shares), layout))
 
 
 def hold_processes() -> Process:

@@ -232,6 +232,8 @@ async def _answer(machine: Machine, line: str) -> dict[str, Any]:
         if method == "clear":
             await clear(machine)
             return {"result": None}
+        if method == "audit":
+            return {"result": await machine.engine.networks._networks.audit()}
         function = getattr(machine.runtime, method)
         kinds = {"create_sandbox": SandboxSpec, "create": ContainerRequest, "update_sandbox": Resources}
         given = [msgspec.convert(each, kinds[method]) if isinstance(each, dict) else each for each in arguments]

@@ -47,6 +47,13 @@ async def until_ended(machine: Machine, identifier: str) -> ContainerStatus:
         return now
 
 
+async def heard(box: ContainerStatus, word: str) -> None:
+    """Wait until the container has said it."""
+    async with asyncio.timeout(DEADLINE):
+        while word not in Path(box.log_path).read_text():
+            await asyncio.sleep(0.01)
+
+
 async def out(machine: Machine, identifier: str, script: str) -> str:
     code, output = await machine.runtime.run(identifier, ("sh", "-c", script), timeout=10)
     assert code == 0, output
@@ -134,8 +141,11 @@ async def test_ends_and_why(machine: Machine) -> None:
     failed = await status(machine, missing.id)
     assert (failed.phase, failed.reason, failed.exit_code) == (EXITED, "StartError", 127)
     assert "nowhere" in failed.message
-    again = await launched(machine, request("ends", "trap 'exit 7' TERM; while true; do sleep 0.05; done", attempt=1))
+    again = await launched(
+        machine, request("ends", "trap 'exit 7' TERM; echo set; while true; do sleep 0.05; done", attempt=1)
+    )
     assert again.attempt == 1
+    await heard(again, "set")
     await runtime.stop(again.id, grace=30)
     assert (await status(machine, again.id)).exit_code == 7
     await runtime.stop(again.id, grace=30)  # it has ended
@@ -151,7 +161,8 @@ async def test_ends_and_why(machine: Machine) -> None:
 async def test_a_stop_may_be_hurried(machine: Machine) -> None:
     runtime = machine.runtime
     await runtime.create_sandbox(machine.sandbox("stubborn"))
-    box = await launched(machine, request("stubborn", "trap '' TERM; while true; do sleep 0.05; done"))
+    box = await launched(machine, request("stubborn", "trap '' TERM; echo set; while true; do sleep 0.05; done"))
+    await heard(box, "set")
     patient = asyncio.ensure_future(runtime.stop(box.id, grace=600))
     changes = machine.runtime.changes()
     while machine.engine.containers.get(box.id).state.phase.value != "stopping":
