@@ -21,8 +21,8 @@ class OneNamespace:
         self._source = source
         self._namespace = namespace
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        return await self._source.get(resource, self._namespace, name)
+    async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
+        return await self._source.get(resource, self._namespace, name, subresource=subresource)
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
         return await self._source.list(resource, self._namespace, labels=labels, fields=fields)
