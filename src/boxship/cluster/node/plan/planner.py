@@ -26,6 +26,7 @@ from boxship.errors import BoxshipError
 from boxship.spec.container import ContainerSpec, MountRequest, Resources
 
 FILE_LIMIT = 1 << 20  # bytes of a file of variables
+MESSAGE_BYTES = 4096
 PROFILE_LIMIT = 1 << 20  # bytes of a seccomp profile
 
 
@@ -59,6 +60,11 @@ class PodPlanner:
     def resources(self, pod: Object, name: str) -> Resources:
         """Of one container, to change them while it runs."""
         return amounts.container_resources(pod, container_named(pod, name))
+
+    async def message(self, pod: Object, name: str, attempt: int) -> bytes:
+        """What a run of a container left as its termination message, its beginning."""
+        file = termination_file(self._facts.root, pod["metadata"]["uid"], name, attempt)
+        return await asyncio.to_thread(_beginning, file)
 
     async def container(
         self, pod: Object, name: str, *, attempt: int, sandbox: Sandbox, volumes: Mapping[str, Mounted], image_id: str
@@ -189,3 +195,11 @@ def _message_mount(container: Mapping[str, Any], file: Path, taken: list[MountRe
     if any(mount.target == path for mount in taken):
         return ()
     return (MountRequest(kind="bind", target=path, source=str(file)),)
+
+
+def _beginning(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MESSAGE_BYTES)
+    except OSError:
+        return b""
