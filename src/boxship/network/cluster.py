@@ -6,6 +6,7 @@ cluster's objects is given its parts. All of it outlives the process; only `leav
 
 import contextlib
 import ipaddress
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -13,13 +14,15 @@ from boxship.errors import Unsupported
 from boxship.network.cluster_kernel import ClusterKernel
 from boxship.network.kernel import DEFAULT_MTU
 from boxship.network.model import Network
+from boxship.network.networks import veth_prefix
 from boxship.network.options import PREFIX, ROUTED
+from boxship.network.routes import TUNNEL_BYTES, PodRoutes
 from boxship.network.services import ServiceTable
 from boxship.network.services_rules import Surroundings
 from boxship.spec.container import NetworkSpec, Subnet
 from boxship.sys import netlink
+from boxship.sys.tunnels import RouteNews
 
-TUNNEL_BYTES = 50  # what VXLAN over IPv4 adds to a packet
 WIDEST_BLOCK = 20  # prefix length of a node's pods
 
 
@@ -54,9 +57,10 @@ def pods_network(
 
 
 class ClusterNetwork:
-    """Of one instance, over its pods' network. `open` at each start; `close` leaves everything working."""
+    """Of one instance, over its pods' network. `open` at each start; `close` leaves everything working. `tunnel` says
+    which nodes are reached through VXLAN: "auto" (those on no segment of ours), "always" or "never"."""
 
-    def __init__(self, instance: str, pods: Network, site: Site) -> None:
+    def __init__(self, instance: str, pods: Network, site: Site, *, tunnel: str = "auto") -> None:
         assert pods.bridge is not None, "pods have a bridge network"
         self._kernel = ClusterKernel()
         self._bridge = pods.bridge.bridge
@@ -67,6 +71,7 @@ class ClusterNetwork:
             bridge=self._bridge, inside=site.pods, reserved=site.services, own=tuple(map(str, block.hosts()))
         )
         self.services = ServiceTable(self._kernel, instance, around)
+        self.routes = PodRoutes(self._kernel, f"{veth_prefix(instance)}-vx", pods.subnet, self._gateway, tunnel=tunnel)
 
     async def open(self) -> None:
         """Have the ways to services, and the addresses at which this node answers itself."""
@@ -80,12 +85,20 @@ class ClusterNetwork:
         for subnet in self._site.services:  # what is led nowhere is refused before it gets to the bridge
             route.apply(netlink.set_route(subnet, index, source=self._gateway))
 
+    async def changes(self) -> AsyncIterator[None]:
+        """One each time that the machine's addresses or routes have changed, beginning with now."""
+        with RouteNews() as news:
+            while True:
+                yield
+                await news.changed()
+
     async def close(self) -> None:
         await self._kernel.close()
 
     async def leave(self) -> None:
         """The node leaves the cluster: nothing of it stays. The pods' network is its maker's to remove."""
         await self.services.remove()
+        await self.routes.remove()
         await self._kernel.run(self._remove_ways)
 
     def _remove_ways(self) -> None:

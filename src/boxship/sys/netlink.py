@@ -56,6 +56,8 @@ class Route(msgspec.Struct, frozen=True):
     gateway: str
     index: int
     metric: int
+    source: str = ""
+    protocol: int = 0  # who made it
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -212,7 +214,8 @@ class RouteSocket:
         if failure:
             raise failure
 
-    def _dump(self, kind: int, body: bytes) -> list[bytes]:
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """Everything of a kind that the kernel has, one body each."""
         for _ in range(5):
             first = self._send([(kind, DUMP, body)], 0)
             found: list[bytes] = []
@@ -248,11 +251,11 @@ class RouteSocket:
         return found.index
 
     def links(self) -> list[Link]:
-        return [_parse_link(data) for data in self._dump(GETLINK, _link_body())]
+        return [_parse_link(data) for data in self.dump(GETLINK, _link_body())]
 
     def addresses(self) -> list[Address]:
         found = []
-        for data in self._dump(GETADDR, struct.pack("BBBBi", 2, 0, 0, 0, 0)):
+        for data in self.dump(GETADDR, struct.pack("BBBBi", 2, 0, 0, 0, 0)):
             _, prefix, _, _, index = struct.unpack_from("BBBBi", data)
             values = dict(attributes(data[8:]))
             raw = values.get(2) or values.get(1)
@@ -262,15 +265,17 @@ class RouteSocket:
 
     def routes(self) -> list[Route]:
         found = []
-        for data in self._dump(GETROUTE, struct.pack("BBBBBBBBI", 2, 0, 0, 0, 0, 0, 0, 0, 0)):
-            _, prefix, _, _, table, _, _, kind, _ = struct.unpack_from("BBBBBBBBI", data)
+        for data in self.dump(GETROUTE, struct.pack("BBBBBBBBI", 2, 0, 0, 0, 0, 0, 0, 0, 0)):
+            _, prefix, _, _, table, protocol, _, kind, _ = struct.unpack_from("BBBBBBBBI", data)
             if kind != 1 or table != 254:
                 continue
             values = dict(attributes(data[12:]))
             numbers = {key: struct.unpack("I", values[key])[0] for key in (4, 6) if key in values}
             gateway = socket.inet_ntoa(values[5]) if 5 in values else ""
             destination = socket.inet_ntoa(values[1]) if 1 in values else "0.0.0.0"
-            found.append(Route(destination, prefix, gateway, numbers.get(4, 0), numbers.get(6, 0)))
+            source = socket.inet_ntoa(values[7]) if 7 in values else ""
+            index, metric = numbers.get(4, 0), numbers.get(6, 0)
+            found.append(Route(destination, prefix, gateway, index, metric, source, protocol))
         return found
 
 

@@ -8,6 +8,7 @@ import msgspec
 from boxship.cluster.objects import Object
 
 SERVICE_NAME = "kubernetes.io/service-name"
+ON_EVERY_NODE = "boxship.io/served-on-node"  # annotation: each node answers at the service's address itself
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
 AFFINITY_SECONDS = 10800
@@ -59,10 +60,12 @@ def is_ipv4(text: Any) -> bool:
 
 
 def service_facts(service: Object) -> ServiceFacts | None:
-    """None: no proxy leads to it (headless, external names, another proxy's)."""
-    spec = service.get("spec", {})
+    """None: no proxy leads to it (headless, external names, another proxy's, served on every node)."""
+    spec, metadata = service.get("spec", {}), service["metadata"]
     kind = spec.get("type", "ClusterIP")
-    if kind == "ExternalName" or OTHER_PROXY in service["metadata"].get("labels", {}):
+    if kind == "ExternalName" or OTHER_PROXY in metadata.get("labels", {}):
+        return None
+    if metadata.get("annotations", {}).get(ON_EVERY_NODE) == "true":
         return None
     found = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
     addresses = tuple(address for address in found if is_ipv4(address))

@@ -29,28 +29,21 @@ def endpoints_of(slices: Iterable[SliceFacts], port: ServicePort) -> list[tuple[
     return [(endpoint, number) for (_, number), endpoint in sorted(found.items(), key=lambda item: item[0])]
 
 
-def decide(
-    key: Key, service: ServiceFacts, slices: Collection[SliceFacts], place: Place, answered: Collection[str] = ()
-) -> Decision:
-    """What has to stand for a service on this node. `answered` are service addresses that the node answers itself."""
+def decide(key: Key, service: ServiceFacts, slices: Collection[SliceFacts], place: Place) -> Decision:
+    """What has to stand for a service on this node."""
     frontends: list[Frontend] = []
     local: set[str] = set()
     for port in service.ports:
         endpoints = endpoints_of(slices, port)
         chosen = choose([endpoint for endpoint, _ in endpoints], place)
         numbers = {id(endpoint): number for endpoint, number in endpoints}
-        frontends += _of_port(key, service, port, chosen, numbers, answered)
+        frontends += _of_port(key, service, port, chosen, numbers)
         local.update(item.address for item in chosen.local if item.ready)
     return Decision(tuple(frontends), len(local))
 
 
 def _of_port(
-    key: Key,
-    service: ServiceFacts,
-    port: ServicePort,
-    chosen: Chosen,
-    numbers: dict[int, int],
-    answered: Collection[str],
+    key: Key, service: ServiceFacts, port: ServicePort, chosen: Chosen, numbers: dict[int, int]
 ) -> list[Frontend]:
     def targets(endpoints: Iterable[EndpointFacts]) -> tuple[str, ...]:
         return tuple(f"{item.address} . {numbers[id(item)]}" for item in endpoints)
@@ -71,7 +64,7 @@ def _of_port(
             affinity_seconds=service.affinity_seconds,
         )
 
-    found = [frontend(address, port.port, inner=True) for address in service.addresses if address not in answered]
+    found = [frontend(address, port.port, inner=True) for address in service.addresses]
     found += [frontend(address, port.port, inner=False) for address in service.external]
     for address in service.balanced:
         item = frontend(address, port.port, inner=False)

@@ -60,14 +60,11 @@ class Claims:
 
 
 class ServiceProxy:
-    """Of one node. `answered` are service addresses at which the node answers itself."""
+    """Of one node."""
 
-    def __init__(
-        self, client: Source, network: ClusterNetwork, node: str, *, answered: Iterable[str] = ("10.96.0.10",)
-    ) -> None:
+    def __init__(self, client: Source, network: ClusterNetwork, node: str) -> None:
         self._network = network
         self._node = node
-        self._answered = frozenset(answered)
         self._zone = ""
         self._services = Cache(client, "v1/services", keep=service_facts)
         self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=slice_facts)
@@ -124,7 +121,7 @@ class ServiceProxy:
         for count, key in enumerate(dirty, 1):
             service = self._services.get(key)
             slices = self._by_service.get(key, {})
-            decision = decide(key, service, slices.values(), place, self._answered) if service else Decision(())
+            decision = decide(key, service, slices.values(), place) if service else Decision(())
             changed |= self._claims.put(key, decision.frontends)
             await self._health.put(key, service.health_port if service else 0, decision.local)
             if count % SLICE == 0:
