@@ -10,6 +10,7 @@ from boxship.cluster.api.gate import Performs, asked
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.request import Reply, Request, User
 from boxship.cluster.controllers.nodes.starting import NodeOptions
+from boxship.cluster.controllers.services.balancing import Pool
 from boxship.cluster.controllers.starting import Means, make_runner
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.reconcile.runner import Runner
@@ -53,6 +54,7 @@ def controllers(
     authority: ClusterAuthority,
     tokens: TokenIssuer,
     nodes: NodeOptions | None = None,
+    pool: Pool | None = None,
 ) -> Runner:
     """All of them, ready to run."""
     guarded = Guarded(api, authorizer)
@@ -70,5 +72,6 @@ def controllers(
             authority.signer,
             tokens.legacy_token,
             nodes or NodeOptions(),
+            pool,
         )
     )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from boxship import __version__
+from boxship.cluster.controllers.services.balancing import parse_pool
 from boxship.cluster.objects import names
 from boxship.errors import Invalid, Unsupported
 from boxship.main.options import LOG_LEVELS, read_file
@@ -43,6 +44,7 @@ class ControlOptions(
     service_cidr: str = "10.96.0.0/16"
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: str = "24"
+    load_balancer_pool: str = ""
     cluster_domain: str = "cluster.local"
     issuer: str = ""
     encryption: str = "auto"
@@ -80,6 +82,7 @@ SINGLE: dict[str, tuple[str, str]] = {
     "service-cidr": ("CIDR", "addresses of services (default 10.96.0.0/16)"),
     "cluster-cidr": ("CIDR", "addresses of pods, shared out among the nodes (default 10.244.0.0/16)"),
     "node-cidr-mask-size": ("BITS", "the length of a node's prefix of these (default 24)"),
+    "load-balancer-pool": ("POOL", "addresses of load balancers: CIDR or FIRST-LAST (default: the nodes' own)"),
     "cluster-domain": ("DOMAIN", "of the names of services (default cluster.local)"),
     "issuer": ("URL", "who the tokens of service accounts come from (default https://kubernetes.default.svc.DOMAIN)"),
     "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
@@ -176,6 +179,10 @@ def _check_network(options: ControlOptions) -> None:
     if network.version != 4 or not smallest <= network.prefixlen <= largest:
         raise Invalid(f"cannot use service-cidr {options.service_cidr}: write IPv4/{smallest} to /{largest}")
     _check_pod_network(options, network)
+    try:
+        parse_pool(options.load_balancer_pool)
+    except ValueError as error:
+        raise Invalid(f"cannot use load-balancer-pool {options.load_balancer_pool}: {error}") from error
     if why := names.subdomain(options.cluster_domain):
         raise Invalid(f"cannot use cluster-domain {options.cluster_domain}: {why}")
     # A name with a colon has to be an address at which the keys are to be had (OpenID Connect Discovery).

@@ -38,6 +38,7 @@ from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.undoing import Undoing
 from boxship.cluster.controllers.nodes.starting import NodeOptions
+from boxship.cluster.controllers.services.balancing import parse_pool
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import Schemas, load
@@ -234,10 +235,11 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
     """Without end: they run whenever this control plane leads."""
     fenced = Fenced(plane.api, lead)
     nodes = NodeOptions(options.cluster_cidr, int(options.node_cidr_mask_size))
+    pool = parse_pool(options.load_balancer_pool)
 
     async def work() -> None:
         status = PolicyStatus(Inside(fenced, plane.catalog, SERVER, "boxship-control"), plane.catalog)
-        runner = controllers(fenced, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes)
+        runner = controllers(fenced, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes, pool)
         await together(status.follow, runner.run)
 
     await lead.run(work)

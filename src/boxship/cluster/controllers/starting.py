@@ -28,6 +28,8 @@ from boxship.cluster.controllers.protection import protections
 from boxship.cluster.controllers.quotas import RESOURCE as QUOTAS
 from boxship.cluster.controllers.quotas import ResourceQuotas
 from boxship.cluster.controllers.scaling import Scales
+from boxship.cluster.controllers.services.balancing import Pool
+from boxship.cluster.controllers.services.starting import make_services
 from boxship.cluster.controllers.tokens import TYPE, Sign, TokenSecrets, uid_only
 from boxship.cluster.controllers.workloads.starting import Workloads, make_workloads
 from boxship.cluster.objects.times import stamp
@@ -49,6 +51,7 @@ class Means(msgspec.Struct, frozen=True):
     issuer: Issuer  # the same with its key
     sign: Sign  # tokens that lie in secrets
     nodes: NodeOptions = NodeOptions()
+    pool: Pool | None = None  # of load balancers; None: the nodes' own addresses
 
 
 def make_runner(means: Means) -> Runner:
@@ -91,6 +94,7 @@ def make_runner(means: Means) -> Runner:
     controllers += _make_disruption(means, workloads)
     endpoints = make_endpoints(client_of, own)
     controllers += endpoints.controllers
+    controllers += make_services(client_of, own, endpoints.services, endpoints.recorder, means.pool)
     return Runner(controllers, [collector.run, events.run, *workloads.parts, *nodes.parts, *endpoints.parts])
 
 

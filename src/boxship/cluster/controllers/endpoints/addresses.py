@@ -5,12 +5,12 @@ import asyncio
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.endpoints.backends import Backend, Pods, Selectors, affected, selector_of
 from boxship.cluster.controllers.endpoints.subsets import MANAGED_BY, OURS, endpoints_of
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.writing import Newest, is_namespace_ending
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 

@@ -19,13 +19,13 @@ from boxship.cluster.controllers.endpoints.slicing import (
     plan,
 )
 from boxship.cluster.controllers.endpoints.written import Written
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.writing import is_namespace_ending
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 

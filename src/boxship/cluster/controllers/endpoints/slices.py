@@ -8,13 +8,13 @@ from boxship.cluster.access import Client
 from boxship.cluster.controllers.endpoints.backends import Backend, Pods, Selectors, affected, selector_of
 from boxship.cluster.controllers.endpoints.slicing import MANAGED_BY, OURS, SERVICE_NAME, Plan, form_of, groups_of, plan
 from boxship.cluster.controllers.endpoints.written import Written
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.writing import is_namespace_ending, together
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 

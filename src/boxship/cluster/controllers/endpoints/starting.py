@@ -12,9 +12,9 @@ from boxship.cluster.controllers.endpoints.backends import Pods, Selectors, back
 from boxship.cluster.controllers.endpoints.mirroring import EndpointSliceMirroring
 from boxship.cluster.controllers.endpoints.slices import RESOURCE as SLICES
 from boxship.cluster.controllers.endpoints.slices import EndpointSlices
-from boxship.cluster.controllers.workloads.recording import Recorder
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.recording import Recorder
 from boxship.cluster.reconcile.runner import Controller
 
 
@@ -22,6 +22,7 @@ class EndpointControllers(msgspec.Struct, frozen=True):
     controllers: tuple[Controller, ...]
     parts: tuple[Callable[[], Awaitable[None]], ...]
     services: Cache  # for others that follow Services, too
+    recorder: Recorder
 
 
 def make_endpoints(client_of: Callable[[str], Client], own: Client, now: Now = time.time) -> EndpointControllers:
@@ -42,4 +43,4 @@ def make_endpoints(client_of: Callable[[str], Client], own: Client, now: Now = t
     client = client_of(EndpointSliceMirroring.name)
     events = recorder.events_of(client, EndpointSliceMirroring.name)
     mirroring = EndpointSliceMirroring(client, services, endpoints, slices, events, now)
-    return EndpointControllers((in_slices, in_objects, mirroring), (recorder.run,), services)
+    return EndpointControllers((in_slices, in_objects, mirroring), (recorder.run,), services, recorder)
