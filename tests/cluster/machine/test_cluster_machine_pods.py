@@ -183,7 +183,7 @@ async def test_stopped_made_anew_and_removed(machine: Machine) -> None:
     (stopped,) = await runtime.sandboxes("anew")
     assert not stopped.ready and stopped.id == first.id and not stopped.addresses
     assert (await status(machine, old.id)).phase == EXITED
-    with pytest.raises(Conflict, match="stopped"):
+    with pytest.raises(NotFound, match="stopped"):
         await launched(machine, request("anew", "true", name="late"))
     second = await runtime.create_sandbox(machine.sandbox("anew", attempt=1))
     assert second.ready and second.id != first.id and second.created_at > first.created_at

@@ -26,6 +26,7 @@ from boxship.cluster.node.engine_status import (
 )
 from boxship.cluster.node.engine_usage import used
 from boxship.cluster.node.runtime import (
+    EXITED,
     ContainerRequest,
     ContainerStatus,
     MachineUsage,
@@ -108,6 +109,8 @@ class EngineRuntime(EngineRuntimeImages):
         where = location_of(pod, request)
         with contextlib.suppress(NotFound):
             return container_status(self._engine.containers.get(where.container_name))
+        if not pod.ready:
+            raise NotFound(f"cannot create container {request.name}: its pod {request.uid} is stopped")
         spec = msgspec.structs.replace(request.spec, image=await self._image_for(request))
         spec = self._with_target(request.uid, spec)
         made = spec_of(pod, request, spec, where, self._logs)
@@ -131,11 +134,14 @@ class EngineRuntime(EngineRuntimeImages):
         raise Conflict(f"cannot share the processes of container {name}: it is not running")
 
     async def start(self, id: str) -> None:
+        if container_status(self._engine.containers.get(id)).phase == EXITED:
+            raise Conflict(f"cannot start container {id}: it has ended")
         with contextlib.suppress(Unchanged):
             await self._engine.life.start(id)
 
     async def stop(self, id: str, *, grace: float, signal: str = "") -> None:
-        with contextlib.suppress(Unchanged, NotFound):
+        self._engine.containers.get(id)
+        with contextlib.suppress(Unchanged, NotFound):  # it may end and go meanwhile
             await self._engine.life.stop(id, timeout=max(0, math.ceil(grace)), signal=signal)
 
     async def remove(self, id: str) -> None:
