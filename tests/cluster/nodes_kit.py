@@ -248,10 +248,9 @@ class Cluster:
         """What one wants to see where something did not come about."""
         asked = (
             ("get", "nodes,pods,services", "-A", "-o", "wide"),
-            ("describe", "pods", "-n", namespace),
             ("get", "events", "-n", namespace),
         )
-        texts = [self.kubectl(*words, check=False).stdout[-6000:] for words in asked]
+        texts = [self.kubectl(*words, check=False).stdout[-5000:] for words in asked]
         texts += [f"{node.name}: {node.said()[-2500:]}" for node in self.nodes]
         return "\n".join([*texts, f"control: {self.control.said()[-2000:]}"])
 
