@@ -37,6 +37,7 @@ from boxship.cluster.api.sealing.sealer import ConfiguredSealer
 from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.undoing import Undoing
+from boxship.cluster.api.usage.collecting import Collector
 from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.controllers.services.balancing import parse_pool
 from boxship.cluster.objects import protobuf
@@ -54,7 +55,7 @@ from boxship.main.control_admission import admission
 from boxship.main.control_aggregation import Aggregation, aggregation, passing_client
 from boxship.main.control_audit import auditor
 from boxship.main.control_certificates import Certificates
-from boxship.main.control_connecting import connecting, connecting_client
+from boxship.main.control_connecting import collector, connecting, connecting_client, usage_handlers
 from boxship.main.control_controllers import controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
@@ -97,6 +98,7 @@ class Plane(msgspec.Struct, frozen=True):
     audit: Auditor | None
     customs: Customs
     others: Aggregation
+    collecting: Collector
     scheduling: Settings
     door: Door
     authority: ClusterAuthority
@@ -169,7 +171,9 @@ def build(
     tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
     authenticator = Authenticator(lookup, authority.clients, tokens, clock)
     reviews = Reviews(authorizer, authenticator)
-    api = Api(msgspec.structs.replace(parts, chain=chain, reviews=reviews, tokens=tokens))
+    collecting = collector(lookup, authority, carrying)
+    computed = usage_handlers(lookup, collecting)
+    api = Api(msgspec.structs.replace(parts, chain=chain, reviews=reviews, tokens=tokens, computed=computed))
     fairness = Fairness(storage)
     audit = auditor(options, clock, schemas)
     gate = Gate(api, authenticator, authorizer, fairness, audit)
@@ -203,6 +207,7 @@ def build(
         audit,
         customs,
         others,
+        collecting,
         settings_of(options.scheduler_config),
         door,
         authority,
@@ -219,6 +224,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.customs.follow()
     yield seal_again(plane.store, plane.sealer, plane.catalog)
     yield plane.others.availability.run()
+    yield plane.collecting.run()
     if plane.audit is not None:
         yield plane.audit.run()
     if is_shared(options):

@@ -131,3 +131,24 @@ async def test_attach(node: StreamsNode, version: str) -> None:
     await node.pod(name, stdin=True)
     _, output, _ = await node.kubectl("attach", "-i", name, version=version, data=b"hello\n")
     assert output.endswith("hello\n")
+
+
+async def test_top(node: StreamsNode) -> None:
+    await node.pod("busy", "left", "right")
+    for version in VERSIONS:
+        _, output, _ = await node.kubectl("top", "pods", "--containers", version=version)
+        lines = [line.split() for line in output.splitlines() if "busy" in line]
+        assert [line[1] for line in lines] == ["left", "right"]
+        assert all(90 <= int(line[2].removesuffix("m")) <= 110 and line[3] == "10Mi" for line in lines), output
+        _, output, _ = await node.kubectl("top", "node", version=version)
+        assert "500m" in output or "499m" in output or "501m" in output, output
+    code, output, errors = await node.kubectl("get", "pods.metrics.k8s.io", "busy")
+    print(output)
+    code, output, errors = await node.kubectl("get", "nodes.metrics.k8s.io", "-o", "yaml")
+    print(output)
+    code, output, errors = await node.kubectl("top", "pods", "nothing", check=False)
+    print(errors)
+    code, output, errors = await node.kubectl("api-resources", "--api-group=metrics.k8s.io")
+    print(output)
+    code, output, errors = await node.kubectl("get", "apiservices")
+    print(output)

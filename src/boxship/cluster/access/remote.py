@@ -80,7 +80,7 @@ class Remote:
             items += [{**kind, **item} for item in found.get("items") or ()]
             query["continue"] = found["metadata"].get("continue", "")
             if not query["continue"]:
-                return Listing(tuple(items), found["metadata"]["resourceVersion"])
+                return Listing(tuple(items), found["metadata"].get("resourceVersion", ""))
 
     async def watch(
         self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""

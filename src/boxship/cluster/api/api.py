@@ -35,7 +35,8 @@ Handler = Callable[[Request], Awaitable[Reply]]
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What an Api is made of. `companions` is by the storage of a resource ("services/specs")."""
+    """What an Api is made of. `companions` is by the storage of a resource ("services/specs"), `computed` by its path:
+    who answers for what is made for each request."""
 
     storage: Storage
     catalog: Catalog
@@ -44,6 +45,7 @@ class Parts(msgspec.Struct, frozen=True):
     companions: Mapping[str, Companion] = {}
     reviews: Reviews | None = None
     tokens: Tokens | None = None
+    computed: Mapping[str, Handler] = {}
 
 
 class Api:
@@ -73,6 +75,7 @@ class Api:
             PodRequests(catalog, self.lookup, parts.chain, steps, writing, deleting),
             parts.reviews,
             parts.tokens,
+            parts.computed,
         )
         self._handlers: Mapping[str, Handler] = {
             "get": reading.get,

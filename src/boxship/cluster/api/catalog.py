@@ -47,7 +47,8 @@ class Catalog:
         self.schemas = schemas
         self._built_in: dict[str, Definition] = {}
         self._custom: dict[tuple[str, str, str], Definition] = {}
-        self._paths = {resource.path: resource for resource in catalog.RESOURCES}
+        self._computed = {(each.group, each.version, each.plural): each for each in catalog.COMPUTED}
+        self._paths = {resource.path: resource for resource in (*catalog.RESOURCES, *catalog.COMPUTED)}
         self.version = 1
         self.changed = asyncio.Event()
 
@@ -56,7 +57,11 @@ class Catalog:
         if resource is not None:
             return resource
         custom = self._custom.get((group, version, plural))
-        return custom.resource if custom is not None else None
+        return custom.resource if custom is not None else self._computed.get((group, version, plural))
+
+    def computed(self) -> tuple[Resource, ...]:
+        """What is made for each request, where no custom resource and no other server has that place."""
+        return tuple(each for place, each in self._computed.items() if place not in self._custom)
 
     def at(self, path: str) -> Resource | None:
         """By its path as in `access`: "apps/v1/deployments"."""
@@ -103,7 +108,7 @@ class Catalog:
             for each in customs
             if catalog.built_in(each.resource.group, each.resource.version, each.resource.plural) is None
         }
-        self._paths = {resource.path: resource for resource in self.all()}
+        self._paths = {resource.path: resource for resource in (*catalog.COMPUTED, *self.all())}
         self.version += 1
         self.changed.set()
         self.changed = asyncio.Event()

@@ -52,7 +52,7 @@ class Inside:
                 items.append(item)
             token = found["metadata"].get("continue", "")
             if not token:
-                return Listing(tuple(items), found["metadata"]["resourceVersion"])
+                return Listing(tuple(items), found["metadata"].get("resourceVersion", ""))
             await asyncio.sleep(0)
 
     async def watch(

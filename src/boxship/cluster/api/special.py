@@ -58,6 +58,7 @@ class Special:
         pods: PodRequests,
         reviews: Reviews | None,
         tokens: Tokens | None,
+        computed: Mapping[str, Handler] | None = None,
     ) -> None:
         self._catalog = catalog
         self._reading = reading
@@ -72,6 +73,7 @@ class Special:
             "token": self._issue,
         }
         self._bind = pods.bind
+        self._computed = computed or {}
 
     def handler(self, request: Request) -> Handler:
         """Raises Failure for what nobody answers."""
@@ -98,7 +100,7 @@ class Special:
             return self._components
         if request.resource.plural == "bindings":
             return self._bind
-        return self._review
+        return self._computed.get(request.resource.path) or self._review
 
     async def _components(self, request: Request) -> Reply:
         """The original's deprecated list of its parts; here they are one process, which answers, or does not."""

@@ -257,6 +257,14 @@ KINDS: Mapping[str, tuple[Resource, ...]] = {
 }
 
 
+METRICS = "metrics.k8s.io"
+READ_VERBS = ("get", "list")
+METRIC_KINDS = (
+    *_make("NodeMetrics", "nodes", cluster=True, verbs=READ_VERBS, stored=False),
+    *_make("PodMetrics", "pods", verbs=READ_VERBS, stored=False),
+)
+
+
 def _placed(resource: Resource, group: str, version: str) -> Resource:
     own = f"{group}/{version}" if group else version
     return Resource(
@@ -284,6 +292,8 @@ def _all() -> Iterator[Resource]:
 
 
 RESOURCES: tuple[Resource, ...] = tuple(_all())
+# What is made for each request. Another server may take such a group over, by an APIService.
+COMPUTED: tuple[Resource, ...] = tuple(_placed(resource, METRICS, "v1beta1") for resource in METRIC_KINDS)
 _BY_PLURAL = {(each.group, each.version, each.plural): each for each in RESOURCES}
 _BY_KIND = {(each.group, each.version, each.kind): each for each in RESOURCES}
 

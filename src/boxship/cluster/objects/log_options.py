@@ -76,8 +76,8 @@ def _text(query: Query, name: str) -> str:
 
 
 def _flag(query: Query, name: str) -> bool:
-    values = query.get(name)
-    return bool(values) and values[0].lower() not in ("", "false", "0")
+    values = query.get(name) or ("",)
+    return values[0].lower() not in ("", "false", "0")
 
 
 def _number(query: Query, name: str) -> int | None:

@@ -8,14 +8,14 @@ a slow reader, and each side's end ends the other.
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 
+from boxship.cluster.api.connecting.identity import Identity
 from boxship.cluster.api.connecting.places import Place, Places, redirected
 from boxship.cluster.api.gate import Gate, Visit
 from boxship.cluster.api.request import Request as ApiRequest
 from boxship.cluster.objects.failure import Failure, bad_request, internal, unavailable
 from boxship.errors import BoxshipError, Canceled
-from boxship.transport.client import Answer, HttpClient, Trust
+from boxship.transport.client import Answer, HttpClient
 from boxship.transport.exchange import Reply, Request
 from boxship.transport.upgrading import Dialer, Upgraded, read_body, relay
 
@@ -39,22 +39,6 @@ KEPT_BACK = {
     "upgrade",
 }
 OF_CALLERS = ("impersonate-", "x-remote-")
-
-
-class Identity:
-    """How this server shows itself to the agents of nodes, and knows them: its certificate, and their authority."""
-
-    def __init__(self, certificate: Path, key: Path, authority: Path) -> None:
-        self._certificate, self._key, self._authority = str(certificate), str(key), authority
-        self._read: tuple[int, str] = (0, "")
-
-    def trust(self, place: Place) -> Trust:
-        if not place.node:
-            return Trust(verify=False)
-        changed = self._authority.stat().st_mtime_ns
-        if changed != self._read[0]:
-            self._read = (changed, self._authority.read_text())
-        return Trust(ca_data=self._read[1], server_name=place.node, certificate=self._certificate, key=self._key)
 
 
 class Connecting:

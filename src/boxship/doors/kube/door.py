@@ -129,7 +129,7 @@ class Door:
         self, visit: Visit, request: Request, target: Target, warnings: list[str], key: Key
     ) -> Reply | None:
         resource = self._catalog.find(target.group, target.version, target.plural)
-        if resource is None and self._passing is not None:
+        if self._passing is not None and (resource is None or resource in self._catalog.computed()):
             elsewhere = self._passing.find(target.group, target.version)
             if elsewhere is not None:
                 ask = ask_of(target, watched=is_true(request.query, "watch"))

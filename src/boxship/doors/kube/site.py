@@ -165,7 +165,8 @@ class Site:
     def _current(self) -> Groups:
         state = (self._catalog.version, self._elsewhere.version)
         if state != self._state:
-            self._groups = Groups(self._catalog.all(), GROUP_VERSIONS)
+            computed = [each for each in self._catalog.computed() if self._elsewhere.group(each.group) is None]
+            self._groups = Groups((*self._catalog.all(), *computed), GROUP_VERSIONS)
             self._made.clear()
             self._state = state
         return self._groups

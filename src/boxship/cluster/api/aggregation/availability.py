@@ -153,7 +153,7 @@ class Availability:
 def own_services(catalog: Catalog) -> Mapping[str, Object]:
     """The APIServices of what this server serves itself, by name."""
     found: dict[str, Object] = {}
-    places = dict.fromkeys((resource.group, resource.version) for resource in catalog.all())
+    places = dict.fromkeys((resource.group, resource.version) for resource in (*catalog.all(), *catalog.computed()))
     order = list(GROUP_VERSIONS)
     for group, version in places:
         priority = CUSTOM_PRIORITY

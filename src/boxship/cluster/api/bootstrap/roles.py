@@ -32,6 +32,11 @@ PEOPLE: tuple[Object, ...] = (
     cluster_role("edit", gathers=TO_EDIT, labels={TO_ADMIN: "true"}),
     cluster_role("view", gathers=TO_VIEW, labels={TO_EDIT: "true"}),
     cluster_role(
+        "system:aggregated-metrics-reader",
+        may("get list watch", "metrics.k8s.io", "pods nodes"),
+        labels={TO_ADMIN: "true", TO_EDIT: "true", TO_VIEW: "true"},
+    ),
+    cluster_role(
         "system:aggregate-to-admin",
         may("create", "authorization.k8s.io", "localsubjectaccessreviews"),
         may(READ_WRITE, "rbac.authorization.k8s.io", "roles rolebindings"),

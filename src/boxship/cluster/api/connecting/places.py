@@ -182,7 +182,7 @@ def pod_port(pod: Object, name: str) -> int:
 
 def service_port(service: Object, port: str) -> str:
     """The name of the service's port that is meant by a name or a number. Raises Failure."""
-    ports = (service.get("spec") or {}).get("ports") or ()
+    ports: Sequence[Object] = (service.get("spec") or {}).get("ports") or ()
     if not port and len(ports) == 1:
         return str(ports[0].get("name") or "")
     for each in ports:

@@ -10,7 +10,7 @@ from typing import Any
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.resource import Resource
-from boxship.cluster.objects.tables import access, core, groups, pods, workloads
+from boxship.cluster.objects.tables import access, core, groups, pods, usage, workloads
 from boxship.cluster.objects.tables.columns import NAME, Column, View
 from boxship.cluster.objects.tables.printed import printed_view
 from boxship.cluster.objects.tables.text import moment, name_of, part
@@ -21,6 +21,7 @@ VIEWS: Mapping[tuple[str, str], View] = {
     **workloads.VIEWS,
     **groups.VIEWS,
     **access.VIEWS,
+    **usage.VIEWS,
 }
 
 
