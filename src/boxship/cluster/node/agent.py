@@ -13,8 +13,10 @@ import msgspec
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.images import Images
+from boxship.cluster.node.life import admitting
+from boxship.cluster.node.life.admitting import Taken
 from boxship.cluster.node.life.starting import Asks, Tools
-from boxship.cluster.node.life.values import Ending
+from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.node.life.worker import PodWorker
 from boxship.cluster.node.planning import Planner, PodVolumes
 from boxship.cluster.node.probes.asking import Asker
@@ -69,6 +71,7 @@ class NodeAgent:
             self._recorder.events_of(client, COMPONENT, facts.name),
             facts,
             clock,
+            self._room,
         )
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}")
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
@@ -96,8 +99,9 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Without end. What runs goes on running when this ends."""
-        self._pods.subscribe(self._told)
         try:
+            await self._reporter.register()  # whether a pod is welcome depends on the node
+            self._pods.subscribe(self._told)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._reporter.run())
@@ -111,6 +115,24 @@ class NodeAgent:
             await self._images.close()
             await self._asker.close()
 
+    def _room(self, uid: str) -> Room:
+        """For a pod that wants other resources, beside all the others that are here."""
+        return admitting.room_for((self.node.get("status") or {}).get("allocatable") or {}, self._others(uid))
+
+    def _others(self, uid: str) -> list[Taken]:
+        """What the other pods take."""
+        found = (worker.taken for key, worker in self._workers.items() if key != uid)
+        return [taken for taken in found if taken is not None]
+
+    def _refusal(self, pod: Object) -> Ending | None:
+        """Of a pod that the node sees for the first time."""
+        if (pod.get("status") or {}).get("startTime") or pod["metadata"].get("deletionTimestamp") or not self.node:
+            return None
+        found = admitting.refusal_of(pod, self.node, self._others(pod["metadata"]["uid"]), self._tools.now())
+        if found is not None:
+            self._tools.tell(pod, "Warning", found.reason, found.message.removeprefix("Pod was rejected: "))
+        return found
+
     def _pressures(self) -> Mapping[str, bool]:
         return {}
 
@@ -123,7 +145,7 @@ class NodeAgent:
         if new is not None:
             worker = self._workers.get(now)
             if worker is None:
-                self._begin(new)
+                self._begin(new, refusal=self._refusal(new))
             else:
                 worker.changed(new)
 

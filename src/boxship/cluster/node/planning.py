@@ -11,6 +11,7 @@ import msgspec
 
 from boxship.cluster.node.runtime import ContainerRequest, Sandbox, SandboxSpec
 from boxship.cluster.objects import Object
+from boxship.spec.container import Resources
 
 
 class NotPossible(Exception):
@@ -53,6 +54,9 @@ class Planner(Protocol):
         self, pod: Object, name: str, *, attempt: int, sandbox: Sandbox, volumes: Mapping[str, Mounted], image_id: str
     ) -> ContainerRequest:
         """`name` is one of the pod's containers, init containers or ephemeral containers. Raises NotPossible."""
+
+    def resources(self, pod: Object, name: str) -> Resources:
+        """What `container` gives one of the pod's containers."""
 
     async def message(self, pod: Object, name: str, attempt: int) -> bytes:
         """What that run of a container wrote to its terminationMessagePath: the first 4096 bytes, b"" for nothing."""

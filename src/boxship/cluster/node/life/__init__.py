@@ -3,15 +3,15 @@
     values.py      what is known, remembered and to be done
     parts.py       the pod's containers, joined with their runs
     restarting.py  whether and when a container is started again
+    resizing.py    resources that change while it runs
     statuses.py    what the API is told of a container
     phases.py      phase, conditions, the status as a whole
     ending.py      how a pod ends
     deciding.py    all of these as one function: what next
     starting.py    the steps of a container's start and end
-    hooks.py       postStart and preStop
     messages.py    what a container said at its end
     writing.py     statuses on their way to the API
     worker.py      looks, decides, acts: one for each pod
 
-All but the last five are pure.
+All but starting, messages and worker are pure.
 """

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from boxship.cluster.node.life import ending, phases, restarting
+from boxship.cluster.node.life import ending, phases, resizing, restarting
 from boxship.cluster.node.life.parts import grace_of, hash_of, parts_of
+from boxship.cluster.node.life.resizing import Outlook
 from boxship.cluster.node.life.statuses import is_started, next_attempt, seconds
 from boxship.cluster.node.life.values import (
     EPHEMERAL,
     INIT,
     MAIN,
     REMOVE,
+    RESIZE,
     SANDBOX,
     SIDECAR,
     START,
@@ -37,25 +39,28 @@ def decide(pod: Object, seen: Seen, memory: Memory) -> Decision:
     parts = parts_of(pod, seen.containers)
     memory = _tidied(memory, seen)
     memory = msgspec.structs.replace(memory, ending=ending.ending_of(pod, parts, seen, memory))
+    resize = resizing.outlook(pod, parts, seen, memory) if memory.ending is None else resizing.Outlook()
     if memory.ending is not None:
         actions, memory, again = ending.end(pod, parts, seen, memory)
     else:
-        step = _Step(pod, parts, seen, memory)
+        step = _Step(pod, parts, seen, memory, resize)
         for rule in STEPS:
             if not rule(step):
                 break
         actions, memory, again = step.actions, step.memory, step.again
         again = _sooner(again, ending.deadline_of(pod))
-    status = phases.pod_status(pod, parts, seen, memory)
+    begun = tuple(action for action in actions if _is_new(action, seen))
+    shown = msgspec.structs.replace(seen, busy=seen.busy | {action.key for action in begun})
+    status = phases.pod_status(pod, parts, shown, memory, resize)
     again = _sooner(again, _shown_anew(seen, memory))
-    return Decision(status, tuple(action for action in actions if _is_new(action, seen)), memory, again)
+    return Decision(status, begun, memory, again, bool(resize.reason))
 
 
 class _Step:
     """What the rules collect."""
 
-    def __init__(self, pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> None:
-        self.pod, self.parts, self.seen, self.memory = pod, parts, seen, memory
+    def __init__(self, pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory, resize: Outlook) -> None:
+        self.pod, self.parts, self.seen, self.memory, self.resize = pod, parts, seen, memory, resize
         self.actions: list[Action] = []
         self.again = 0.0
 
@@ -63,9 +68,11 @@ class _Step:
         self.again = _sooner(self.again, when)
 
     def run_of(self, part: Part) -> ContainerStatus | None:
-        """Its newest run in the sandbox that is there now."""
+        """Its newest run in the pod's present life: in the sandbox that is there now, since all were restarted."""
         run, sandbox = part.current, self.seen.sandbox
-        return run if run is not None and sandbox is not None and run.created_at >= sandbox.created_at else None
+        if run is None or sandbox is None or run.created_at < max(sandbox.created_at, self.memory.epoch):
+            return None
+        return run
 
     def is_held(self, name: str) -> bool:
         """Whether something went wrong with it that is not to be tried again yet."""
@@ -112,6 +119,34 @@ def _make_sandbox(step: _Step) -> bool:
         attempt = 0 if sandbox is None else sandbox.spec.attempt + 1
         step.actions.append(Action(SANDBOX, attempt=attempt))
     return False
+
+
+def _restart_all(step: _Step) -> bool:
+    """A container has ended with an exit code whose rule restarts the whole pod: all end, then all begin anew."""
+    for part in step.parts:
+        run = step.run_of(part)
+        if run is None or run.phase != EXITED or restarting.rule_for(part, run.exit_code) != restarting.RESTART_ALL:
+            continue
+        back_off, ended_at = step.memory.back_offs.get(part.name), seconds(run.finished_at)
+        until = restarting.waits_until(back_off, ended_at)
+        if step.seen.now < until:
+            step.look_again(until)
+            return False
+        back_offs = {**step.memory.back_offs, part.name: restarting.raised(back_off, ended_at, step.seen.now)}
+        newest = max(one.created_at for one in step.seen.containers)
+        step.memory = msgspec.structs.replace(step.memory, back_offs=back_offs, epoch=newest + 1)
+        break
+    old = [
+        (part, run)
+        for part in step.parts
+        for run in part.runs
+        if run.phase == RUNNING and part.kind != EPHEMERAL and run.created_at < step.memory.epoch
+    ]
+    for part, run in old:
+        message = f"Container {part.name} will be restarted with all containers of the pod"
+        kill = Kill(step.seen.now, grace_of(step.pod), message, restart=True)
+        step.kill(msgspec.structs.replace(part, runs=(run,)), run, kill)
+    return not old
 
 
 def _begin_ephemeral(step: _Step) -> bool:
@@ -163,6 +198,8 @@ def _keep(step: _Step, part: Part) -> None:
         kill = step.memory.kills.get(run.id) or _why_kill(step, part, run)
         if kill is not None:
             step.kill(part, run, kill)
+        elif part.name in step.resize.changed and not step.resize.reason:
+            step.actions.append(Action(RESIZE, part.name, run.id, run.attempt))
 
 
 def _why_kill(step: _Step, part: Part, run: ContainerStatus) -> Kill | None:
@@ -172,6 +209,9 @@ def _why_kill(step: _Step, part: Part, run: ContainerStatus) -> Kill | None:
     if verdict is not None and verdict.failed:
         grace = grace_of(step.pod) if verdict.grace is None else verdict.grace
         return Kill(step.seen.now, grace, f"Container {part.name} failed {verdict.failed} probe, will be restarted")
+    if part.name in step.resize.changed and not step.resize.reason and resizing.needs_restart(part, step.memory):
+        message = f"Container {part.name} resize requires restart"
+        return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
     if run.hash and run.hash != hash_of(part.spec):
         message = f"Container {part.name} definition changed, will be restarted"
         return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
@@ -188,6 +228,7 @@ def _forget_runs(step: _Step) -> bool:
 
 STEPS: tuple[Callable[[_Step], bool], ...] = (
     _make_sandbox,
+    _restart_all,
     _begin_ephemeral,
     _initialize,
     _keep_running,

@@ -6,20 +6,22 @@ Source: documentation "Pod Lifecycle" (phase, conditions); API reference PodStat
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from boxship.cluster.node.life.statuses import seconds, stamp, status_of
+from boxship.cluster.node.life import resizing
+from boxship.cluster.node.life.resizing import Outlook
+from boxship.cluster.node.life.statuses import stamp, status_of
 from boxship.cluster.node.life.values import EPHEMERAL, INIT, MAIN, SIDECAR, Memory, Part, Seen
 from boxship.cluster.node.runtime import EXITED
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.copies import copied
 
 PENDING, ACTIVE, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
-OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+RESIZES = (resizing.PENDING, resizing.IN_PROGRESS)
 Condition = tuple[bool, str, str]  # whether it holds, reason and message
 
 
-def is_initialized(parts: Sequence[Part], seen: Seen) -> bool:
+def is_initialized(parts: Sequence[Part], seen: Seen, memory: Memory) -> bool:
     """All init containers are through, all sidecars have started; or it is past that already."""
-    since = seen.sandbox.created_at if seen.sandbox is not None else 0
+    since = max(seen.sandbox.created_at if seen.sandbox is not None else 0, memory.epoch)
     if any(part.kind == MAIN and part.current is not None and part.current.created_at >= since for part in parts):
         return True
     for part in parts:
@@ -38,11 +40,11 @@ def _has_started(part: Part, seen: Seen) -> bool:
     return from_probe.started if from_probe is not None else not part.spec.get("startupProbe")
 
 
-def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> Object:
+def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory, resize: Outlook) -> Object:
     """The whole status as it should be; what others wrote into it stays."""
     had = pod.get("status") or {}
     status: Object = dict(copied(had))
-    initialized = is_initialized(parts, seen)
+    initialized = is_initialized(parts, seen, memory)
     shown: dict[str, list[Object]] = {INIT: [], MAIN: [], EPHEMERAL: []}
     for part in parts:
         group = INIT if part.kind == SIDECAR else part.kind
@@ -69,7 +71,12 @@ def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -
     if generation:
         status["observedGeneration"] = generation
     wanted = _conditions(pod, shown, phase, seen, initialized=initialized)
-    status["conditions"] = with_conditions(had.get("conditions") or (), wanted, seen.now, generation)
+    wanted |= resizing.conditions(resize, any(key.startswith("resize/") for key in seen.busy))
+    if ending is not None and ending.disrupts:
+        wanted["DisruptionTarget"] = (True, "TerminationByKubelet", ending.message)
+    others = [one for one in had.get("conditions") or () if one["type"] not in RESIZES]
+    known = {one["type"]: one for one in had.get("conditions") or ()}
+    status["conditions"] = with_conditions(others, wanted, seen.now, generation, known)
     return status
 
 
@@ -200,10 +207,13 @@ def _ready(pod: Object, containers: Condition) -> Condition:
 
 
 def with_conditions(
-    had: Sequence[Object], wanted: Mapping[str, Condition], now: float, generation: int | None
+    had: Sequence[Object],
+    wanted: Mapping[str, Condition],
+    now: float,
+    generation: int | None,
+    known: Mapping[str, Object],
 ) -> list[Object]:
-    """The conditions with ours in them; each keeps the time since which it is so, and its place."""
-    known = {one["type"]: one for one in had}
+    """The conditions with ours in them; each keeps the time since which it is so."""
     found: list[Object] = []
     for kind, (holds, reason, message) in wanted.items():
         before = known.get(kind) or {}
@@ -216,9 +226,3 @@ def with_conditions(
             one["observedGeneration"] = generation
         found.append(one)
     return [*found, *(copied(one) for one in had if one["type"] not in wanted)]
-
-
-def ended_at(part: Part) -> float:
-    """Seconds; 0.0: it has not ended."""
-    run = part.current
-    return seconds(run.finished_at) if run is not None and run.phase == EXITED else 0.0

@@ -11,6 +11,7 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.node.images import Images
 from boxship.cluster.node.life.parts import container_named, hash_of, path_of
+from boxship.cluster.node.life.values import Room
 from boxship.cluster.node.planning import Mounted, NotPossible, Planner, PodVolumes
 from boxship.cluster.node.probes.asking import HOOK_AGENT, Asked
 from boxship.cluster.node.runtime import Runtime, Sandbox
@@ -48,6 +49,7 @@ class Tools(msgspec.Struct, frozen=True):
     events: Events
     facts: NodeFacts
     now: Callable[[], float]
+    room: Callable[[str], Room]  # for the pod with that uid
 
     def tell(self, pod: Object, type: str, reason: str, message: str, name: str = "") -> None:
         """`name`: the container that is meant."""
@@ -141,6 +143,12 @@ async def _create_and_start(
         raise NotPossible(step, str(error)) from error
     tools.tell(pod, "Normal", "Started", f"Started container {name}", name)
     return made.id
+
+
+async def resize(tools: Tools, pod: Object, name: str, id: str) -> None:
+    """The pod's own limits first where they grow, so that a container's never are above them."""
+    await tools.runtime.update_sandbox(pod["metadata"]["uid"], tools.planner.sandbox(pod).resources)
+    await tools.runtime.update(id, tools.planner.resources(pod, name))
 
 
 async def pre_stop(tools: Tools, pod: Object, name: str, id: str, grace: float, sandbox: Sandbox | None) -> None:

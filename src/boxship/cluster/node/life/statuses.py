@@ -6,7 +6,7 @@ Source: API reference ContainerStatus; documentation "Pod Lifecycle" (container 
 from datetime import UTC, datetime
 from typing import Any
 
-from boxship.cluster.node.life import restarting
+from boxship.cluster.node.life import resizing, restarting
 from boxship.cluster.node.life.values import INIT, MAIN, SIDECAR, Memory, Part, Seen, Verdict
 from boxship.cluster.node.runtime import CREATED, EXITED, RUNNING, ContainerStatus
 from boxship.cluster.objects import Object, times
@@ -65,7 +65,7 @@ def status_of(pod: Object, part: Part, seen: Seen, memory: Memory, *, initialize
     identity = PREFIX + run.id if run is not None else part.known.get("containerID", "")
     if identity:
         found["containerID"] = identity
-    _add_resources(found, part)
+    _add_resources(found, part, memory)
     mounts = [_mount(mount) for mount in part.spec.get("volumeMounts") or ()]
     if mounts:
         found["volumeMounts"] = mounts
@@ -175,10 +175,10 @@ def terminated(run: ContainerStatus, seen: Seen) -> Object:
     return {"terminated": found}
 
 
-def _add_resources(found: Object, part: Part) -> None:
-    resources = part.spec.get("resources") or {}
+def _add_resources(found: Object, part: Part, memory: Memory) -> None:
+    resources = resizing.in_force(part, memory) if part.kind in (MAIN, SIDECAR) else resizing.shown(part.spec)
     if part.kind in (MAIN, SIDECAR) or resources:
-        found["resources"] = {key: dict(resources[key]) for key in ("limits", "requests") if resources.get(key)}
+        found["resources"] = copied(resources)
     if resources.get("requests"):
         found["allocatedResources"] = dict(resources["requests"])
 

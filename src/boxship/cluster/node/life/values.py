@@ -61,6 +61,7 @@ class Ending(msgspec.Struct, frozen=True):
     reason: str = ""
     message: str = ""
     phase: str = ""
+    disrupts: bool = False  # the node ends it, to help itself
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -81,8 +82,19 @@ class Memory(msgspec.Struct, frozen=True):
     pre_stopped: frozenset[str] = frozenset()  # ids: the same of preStop
     stopping: Mapping[str, float] = {}  # ids: until when it may take, as it was last asked
     ending: Ending | None = None
-    resized: Mapping[str, str] = {}  # container: what the last resize came to
+    in_force: Mapping[str, Object] = {}  # by container: the resources that it was last given
+    epoch: int = 0  # nanoseconds: runs made before count as of an earlier life of the pod
     clean: bool = False  # an ended pod has given back what it does not need
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What the node has for pods in all, and what is left for this one beside the others: thousandths of processors
+    and bytes."""
+
+    cpu: int = 0
+    memory: int = 0
+    free_cpu: int = 0
+    free_memory: int = 0
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +108,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     busy: frozenset[str] = frozenset()
     gone: bool = False
     host: tuple[str, ...] = ()  # the node's addresses
+    room: Room | None = None  # None: nobody has looked, as nothing asks for more than it has
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -140,3 +153,4 @@ class Decision(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
     memory: Memory = Memory()
     again: float = 0.0
+    refused: bool = False  # containers keep the resources that they have: there is no room for what is wanted

@@ -7,12 +7,14 @@ It must never act on what it remembers where the runtime can say how it is.
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from boxship.cluster.node.life import starting, writing
+from boxship.cluster.node.life import resizing, starting, writing
+from boxship.cluster.node.life.admitting import Taken, taken_by
 from boxship.cluster.node.life.deciding import decide
+from boxship.cluster.node.life.ending import OVER
 from boxship.cluster.node.life.messages import message_of
 from boxship.cluster.node.life.parts import container_named, label_of, parts_of
 from boxship.cluster.node.life.restarting import next_pause, with_problem
@@ -23,6 +25,7 @@ from boxship.cluster.node.life.values import (
     FINISH,
     PRE_STOP,
     REMOVE,
+    RESIZE,
     SANDBOX,
     START,
     STOP,
@@ -36,7 +39,7 @@ from boxship.cluster.node.life.values import (
 )
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.probes.keeping import Probes
-from boxship.cluster.node.runtime import EXITED, Sandbox
+from boxship.cluster.node.runtime import EXITED, ContainerStatus, Sandbox
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
@@ -59,13 +62,16 @@ class PodWorker:
         self._gone = gone
         self._memory = Memory(ending=refusal)
         self._sandbox: Sandbox | None = None
+        self._containers: tuple[ContainerStatus, ...] = ()
         self._messages: dict[str, str] = {}
-        self._status: Object = pod.get("status") or {}
+        self._status: Object = {**(pod.get("status") or {}), **({"phase": "Failed"} if refusal is not None else {})}
+        self._taken: tuple[Object, Taken] | None = None
         self._news = asyncio.Event()
         self._to_write = asyncio.Event()
         self._hurry = asyncio.Event()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
         self._finished = False
+        self._refused = False  # there is no room for the resources that the pod asks for now
         self._prepared: Object = {}  # the fields that volumes may show, as they were last prepared
         self._probes = Probes(tools.asks, tools.now, self._news, self._tell_of)
 
@@ -73,6 +79,16 @@ class PodWorker:
     def pod(self) -> Object:
         """With its status as it is known here."""
         return {**self._pod, "status": self._status}
+
+    @property
+    def taken(self) -> Taken | None:
+        """What it takes of the node; None: nothing any more."""
+        if self._status.get("phase") in OVER:
+            return None
+        spec = self._pod["spec"]
+        if self._taken is None or self._taken[0] is not spec:
+            self._taken = spec, taken_by(self._pod)
+        return self._taken[1]
 
     def changed(self, pod: Object) -> None:
         self._pod = writing.newer(self._pod, pod)
@@ -147,6 +163,7 @@ class PodWorker:
         sandboxes = await self._tools.runtime.sandboxes(self.uid)
         self._sandbox = max(sandboxes, key=lambda one: one.spec.attempt, default=None)
         containers = tuple(await self._tools.runtime.containers(self.uid))
+        self._containers = containers
         for run in containers:
             if run.phase == EXITED and run.id not in self._messages:
                 try:
@@ -162,11 +179,15 @@ class PodWorker:
             messages=self._messages,
             busy=frozenset(busy | set(self._running)),
             gone=self._gone,
+            room=self._tools.room(self.uid) if self._wants_room(containers) else None,
             host=tuple(address for kind, address in self._tools.facts.addresses if kind == "InternalIP"),
         )
 
+    def _wants_room(self, containers: Sequence[ContainerStatus]) -> bool:
+        return resizing.is_resize_wanted(parts_of(self._pod, containers), self._memory)
+
     def _take(self, decision: Decision) -> None:
-        self._memory = decision.memory
+        self._memory, self._refused = decision.memory, decision.refused
         if self._memory.ending is not None:
             for verb in (START, SANDBOX):
                 for key, tasks in self._running.items():
@@ -239,6 +260,7 @@ class PodWorker:
             CLEAN: self._clean,
             FINISH: self._finish,
             VOLUMES: self._prepare,
+            RESIZE: self._resize,
         }
 
     def _remember(self, action: Action, pod: Object, error: NotPossible) -> None:
@@ -257,8 +279,21 @@ class PodWorker:
 
     async def _start(self, pod: Object, action: Action) -> None:
         assert self._sandbox is not None
+        pod = self._allowed(pod)
         await starting.start(self._tools, pod, action.name, action.attempt, self._sandbox)
         self._memory = with_problem(self._memory, action.name, None)
+        self._keep_resources(pod, action.name)
+
+    def _allowed(self, pod: Object) -> Object:
+        return resizing.allowed(pod, parts_of(pod, self._containers), self._memory, self._refused)
+
+    def _keep_resources(self, pod: Object, name: str) -> None:
+        found = {**self._memory.in_force, name: resizing.shown(container_named(pod, name))}
+        self._memory = msgspec.structs.replace(self._memory, in_force=found)
+
+    async def _resize(self, pod: Object, action: Action) -> None:
+        await starting.resize(self._tools, pod, action.name, action.id)
+        self._keep_resources(pod, action.name)
 
     async def _prepare(self, pod: Object, action: Action) -> None:
         await starting.prepare(self._tools, pod)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from boxship.cluster.node.life.parts import container_named
 from boxship.cluster.node.planning import Mounted, NotPossible
 from boxship.cluster.node.runtime import ContainerRequest, Sandbox, SandboxSpec
-from boxship.cluster.objects import Object
-from boxship.spec.container import ContainerSpec
+from boxship.cluster.objects import Object, quantity
+from boxship.spec.container import ContainerSpec, Resources
 
 
 class SimulatedPlanner:
@@ -25,8 +25,16 @@ class SimulatedPlanner:
             image=container["image"],
             entrypoint=tuple(container.get("command") or ()),
             command=tuple(container.get("args") or ()),
+            resources=self.resources(pod, name),
         )
         return ContainerRequest(uid=pod["metadata"]["uid"], name=name, attempt=attempt, image_id=image_id, spec=spec)
+
+    def resources(self, pod: Object, name: str) -> Resources:
+        limits = (container_named(pod, name).get("resources") or {}).get("limits") or {}
+        return Resources(
+            memory=quantity.parse(limits.get("memory") or 0).value,
+            nano_cpus=quantity.parse(limits.get("cpu") or 0).nanos,
+        )
 
     async def message(self, pod: Object, name: str, attempt: int) -> bytes:
         return b""

@@ -5,7 +5,7 @@ killed, `broken`: it cannot be started. All times are the loop's, so that a virt
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -157,7 +157,7 @@ class SimulatedRuntime:
 
     async def start(self, id: str) -> None:
         await self._wait()
-        one = self._find(id)
+        one = found(self.table, id)
         if one.phase == RUNNING:
             return
         if one.phase != CREATED:
@@ -176,7 +176,7 @@ class SimulatedRuntime:
         self._news.tell(one.uid)
 
     async def stop(self, id: str, *, grace: float, signal: str = "") -> None:
-        one = self._find(id)
+        one = found(self.table, id)
         if one.phase != RUNNING:
             return
         script = self._scripts[id] or ("run",)
@@ -215,18 +215,13 @@ class SimulatedRuntime:
 
     async def update(self, id: str, resources: Resources) -> None:
         await self._wait()
-        self.table[id] = msgspec.structs.replace(self._find(id), resources=resources)
+        self.table[id] = msgspec.structs.replace(found(self.table, id), resources=resources)
 
     async def run(self, id: str, command: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
         await self._wait()
-        if self._find(id).phase != RUNNING:
+        if found(self.table, id).phase != RUNNING:
             raise Conflict(f"cannot run in container {id}: it does not run")
         return self.answers.get(tuple(command), (0, b""))
-
-    def _find(self, id: str) -> ContainerStatus:
-        if id not in self.table:
-            raise NotFound(f"no container {id}")
-        return self.table[id]
 
     async def exec(self, id: str, command: Sequence[str], *, tty: bool, stdin: bool) -> tuple[str, Streams]:
         raise Unsupported("unsupported: exec in a simulated container")
@@ -273,3 +268,10 @@ class SimulatedRuntime:
     async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]:
         machine = Usage(self._nanoseconds())
         return MachineUsage(machine, 8 * GIB, 6 * GIB, 100 * GIB, 60 * GIB, 1_000_000, 900_000, 32_768), ()
+
+
+def found(table: Mapping[str, ContainerStatus], id: str) -> ContainerStatus:
+    """Raises NotFound."""
+    if id not in table:
+        raise NotFound(f"no container {id}")
+    return table[id]

@@ -93,6 +93,8 @@ def capacity_of(facts: NodeFacts, usage: MachineUsage | None) -> dict[str, str]:
         "memory": f"{memory // 1024}Ki",
         "pods": str(facts.pods),
     }
+    if usage is None:
+        del found["ephemeral-storage"]
     return {**found, **facts.extended}
 
 

@@ -55,11 +55,11 @@ class Reporter:
         self.node: Object = {}
 
     async def run(self) -> None:
-        """Without end."""
-        await self._register()
+        """Without end, after `register`."""
         await asyncio.gather(self._keep_lease(), self._keep_status())
 
-    async def _register(self) -> None:
+    async def register(self) -> None:
+        """Until the API has the node."""
         pause, longest = TROUBLE_SECONDS
         while True:
             try:
