@@ -19,7 +19,7 @@ ON_EVERY_NODE = "boxship.io/served-on-node"  # annotation: each node answers at 
 ROLES: tuple[Object, ...] = (
     cluster_role("kubeadm:get-nodes", may("get", "", "nodes")),
     cluster_role(
-        "boxship:node-network",
+        "system:boxship:node-network",
         may("list watch", "", "services endpoints nodes namespaces pods"),
         may("list watch", "discovery.k8s.io", "endpointslices"),
         may("list watch", "networking.k8s.io", "networkpolicies servicecidrs ingresses ingressclasses"),
@@ -40,7 +40,7 @@ CLUSTER_BINDINGS: tuple[Object, ...] = (
         to="system:certificates.k8s.io:kubelet-serving-approver",
     ),
     bound("kubeadm:get-nodes", group(TOKEN_GROUP)),
-    bound("boxship:node-network", group(NODES)),
+    bound("system:boxship:node-network", group(NODES)),
 )
 
 NAMESPACE_BINDINGS: tuple[Object, ...] = (
