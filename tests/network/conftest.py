@@ -10,11 +10,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from boxship.network.cluster import ClusterNetwork, Site, pods_network
 from boxship.network.model import AddressPool, Settings
 from boxship.network.networks import Networks
 from boxship.store import Store
 from boxship.store.memory import MemoryStore
 from boxship.sys import namespace, netlink
+from boxship.sys.nftables import Nftables
 
 OUTSIDE = "198.51.100.1"
 HOST = "198.51.100.2"
@@ -108,3 +110,18 @@ async def networks(machine: Machine, store: Store) -> AsyncIterator[Networks]:
         await made.detach(entry.key.removeprefix("endpoints/"))
     assert await made.audit() == []
     await made.close()
+
+
+@pytest_asyncio.fixture
+async def cluster(networks: Networks) -> AsyncIterator[ClusterNetwork]:
+    """The machine as a node with the pods' block 10.244.0.0/24; nothing of the cluster stays behind."""
+    pods = await networks.create(pods_network("pods", "10.244.0.0/24", Site()))
+    made = ClusterNetwork("test", pods, Site())
+    await made.open()
+    yield made
+    await made.leave()
+    await made.close()
+    context = Nftables()
+    left = str(context.query("list tables ip"))
+    assert "boxship_test_services" not in left and "boxship_test_policies" not in left
+    context.close()

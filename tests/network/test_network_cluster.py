@@ -1,37 +1,20 @@
 """Pods on their bridge, and services in the kernel, with real packets: who reaches whom, under which address."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from network_traffic import ask, inside, serve
 
-from boxship.network.cluster import ClusterNetwork, Site, pods_network
+from boxship.network.cluster import ClusterNetwork
 from boxship.network.networks import Networks
 from boxship.network.services_rules import Frontend
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest, NetworkSpec, PortRequest
 from boxship.sys import netlink
-from boxship.sys.nftables import Nftables
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 HOST = "198.51.100.2"
 SERVICE = "10.96.0.80"
-
-
-@pytest_asyncio.fixture
-async def cluster(networks: Networks) -> AsyncIterator[ClusterNetwork]:
-    """The machine as a node with the pods' block 10.244.0.0/24; nothing of the cluster stays behind."""
-    pods = await networks.create(pods_network("pods", "10.244.0.0/24", Site()))
-    made = ClusterNetwork("test", pods, Site())
-    await made.open()
-    yield made
-    await made.leave()
-    await made.close()
-    context = Nftables()
-    assert "boxship_test_services" not in str(context.query("list tables ip"))
-    context.close()
 
 
 async def pod(networks: Networks, container_id: str, **more: object) -> Attachment:

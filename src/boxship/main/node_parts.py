@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from boxship.cluster.dns.server import ClusterDns
+from boxship.cluster.proxy.policies import PolicyEnforcer
 from boxship.cluster.proxy.routes import PodRoutes
 from boxship.cluster.proxy.services import ServiceProxy
 from boxship.main.node_agent import Pods
@@ -17,11 +18,15 @@ async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence
     """All of them, ready to run. What has to be closed is put on the stack."""
     pods = Pods(means)
     await pods.listen(stack)
-    return [Part("pods", pods.run), _routes(means), _services(means), _dns(means)]
+    return [Part("pods", pods.run), _routes(means), _policies(means), _services(means), _dns(means)]
 
 
 def _routes(means: Means) -> Part:
     return Part("routes", lambda: PodRoutes(means.client, means.network, means.record.node).run())
+
+
+def _policies(means: Means) -> Part:
+    return Part("policies", lambda: PolicyEnforcer(means.client, means.network, means.record.node).run())
 
 
 def _services(means: Means) -> Part:

@@ -16,6 +16,7 @@ from boxship.network.kernel import DEFAULT_MTU
 from boxship.network.model import Network
 from boxship.network.networks import veth_prefix
 from boxship.network.options import PREFIX, ROUTED
+from boxship.network.policies import PolicyTable
 from boxship.network.routes import TUNNEL_BYTES, PodRoutes
 from boxship.network.services import ServiceTable
 from boxship.network.services_rules import Surroundings
@@ -71,6 +72,7 @@ class ClusterNetwork:
             bridge=self._bridge, inside=site.pods, reserved=site.services, own=tuple(map(str, block.hosts()))
         )
         self.services = ServiceTable(self._kernel, instance, around)
+        self.policies = PolicyTable(self._kernel, instance, around.own)
         self.routes = PodRoutes(self._kernel, f"{veth_prefix(instance)}-vx", pods.subnet, self._gateway, tunnel=tunnel)
 
     async def open(self) -> None:
@@ -98,6 +100,7 @@ class ClusterNetwork:
     async def leave(self) -> None:
         """The node leaves the cluster: nothing of it stays. The pods' network is its maker's to remove."""
         await self.services.remove()
+        await self.policies.remove()
         await self.routes.remove()
         await self._kernel.run(self._remove_ways)
 

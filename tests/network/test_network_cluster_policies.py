@@ -1,0 +1,170 @@
+"""Network policies in the kernel, with real packets: who reaches a pod that walls surround, and whom it reaches."""
+
+import socket
+from typing import Any
+
+import pytest
+from network_traffic import ask, inside, serve
+
+from boxship.network import policies_rules as rules
+from boxship.network.cluster import ClusterNetwork
+from boxship.network.networks import Networks
+from boxship.network.policies_rules import Block, Match, Ports, State, Wall
+from boxship.network.services_rules import Frontend
+from boxship.spec.attachment import Attachment
+from boxship.spec.container import EndpointRequest, NetworkSpec
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+HOST, OUTSIDE = "198.51.100.2", "198.51.100.1"
+SERVICE = "10.96.0.80"
+EVERYTHING = Match(anybody=True, anything=True)
+
+
+async def pod(networks: Networks, container_id: str) -> Attachment:
+    return await networks.attach(container_id, container_id[0], requests=(EndpointRequest("pods"),))
+
+
+async def reaches(where: Any, target: str, port: int = 80) -> bool:
+    try:
+        await ask(where, "tcp", target, port, timeout=0.25)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_who_reaches_a_pod_behind_walls(networks: Networks, machine: Any, cluster: ClusterNetwork) -> None:
+    await networks.create(NetworkSpec(name="compose"))
+    a, b = await pod(networks, A), await pod(networks, B)
+    c = await networks.attach(C, "c", requests=(EndpointRequest("compose"),))
+    own, other = a.endpoints[0].ipv4_address, b.endpoints[0].ipv4_address
+    compose = c.endpoints[0].ipv4_address
+    await cluster.services.replace([Frontend(SERVICE, "tcp", 80, (f"{own} . 80",))])
+
+    async def reached() -> str:
+        """Which of: the other pod, the other pod by a service, the Compose container, the host, itself by a service."""
+        found = {
+            "o": await reaches(b.namespace, own),
+            "s": await reaches(b.namespace, SERVICE),
+            "c": await reaches(c.namespace, own),
+            "h": await reaches(None, own),
+            "i": await reaches(a.namespace, SERVICE),
+            "p": await reaches(b.namespace, own, 81),
+        }
+        return "".join(letter for letter, yes in found.items() if yes)
+
+    def walls(*matches: Match) -> dict[str, tuple[Wall, ...]]:
+        return {own: (Wall("one", matches),)}
+
+    async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"), serve(a.namespace, "tcp", "0.0.0.0", 81, "a"):
+        assert await reached() == "oschip"
+        await cluster.policies.lead(State(walls()))
+        assert await reached() == "hi"
+        groups = {"friends": frozenset({"10.9.9.9"})}
+        friends = Match(groups=("friends",), ports=(Ports("tcp", 80), Ports("tcp", 70, 80), Ports("udp")))
+        await cluster.policies.lead(State(walls(friends), groups=groups))
+        assert await reached() == "hi"
+        await cluster.policies.lead(State(walls(friends), groups={"friends": frozenset({other, "10.9.9.9"})}))
+        assert await reached() == "oshi"
+        blocks = Match(blocks=(Block("10.0.0.0/8", (f"{other}/32",)), Block("192.0.2.0/24")), anything=True)
+        await cluster.policies.lead(State(walls(blocks)))
+        assert compose.startswith("10.") and await reached() == "chi"
+        sockets = {"web/tcp": frozenset({f"{own} . tcp . 81"})}
+        named = Match(anybody=True, sockets=("web/tcp",))
+        await cluster.policies.lead(State(walls(named), sockets=sockets))
+        assert await reached() == "hip"
+        two = {own: (Wall("one", (named,)), Wall("two", (EVERYTHING,)))}
+        await cluster.policies.lead(State(two, sockets=sockets))
+        assert await reached() == "oschip"
+        await cluster.policies.lead(State())
+        assert await reached() == "oschip"
+
+
+async def test_whom_a_pod_behind_walls_reaches(networks: Networks, machine: Any, cluster: ClusterNetwork) -> None:
+    a, b = await pod(networks, A), await pod(networks, B)
+    own, other = a.endpoints[0].ipv4_address, b.endpoints[0].ipv4_address
+    await cluster.services.replace([Frontend(SERVICE, "tcp", 80, (f"{other} . 80",))])
+
+    async def reached() -> str:
+        found = {
+            "o": await reaches(a.namespace, other),
+            "s": await reaches(a.namespace, SERVICE),
+            "w": await reaches(a.namespace, OUTSIDE),
+            "h": await reaches(a.namespace, HOST),
+            "b": await reaches(b.namespace, own),  # what it answers is not what it asks
+        }
+        return "".join(letter for letter, yes in found.items() if yes)
+
+    async with (
+        serve(a.namespace, "tcp", "0.0.0.0", 80, "a"),
+        serve(b.namespace, "tcp", "0.0.0.0", 80, "b"),
+        serve(machine.outside, "tcp", "0.0.0.0", 80, "outside"),
+        serve(None, "tcp", "0.0.0.0", 80, "host"),
+    ):
+        await cluster.policies.lead(State(outgoing={own: (Wall("none", ()),)}))
+        assert await reached() == "hb"
+        outside = Match(blocks=(Block("0.0.0.0/0", ("10.0.0.0/8",)),), ports=(Ports("tcp", 80),))
+        await cluster.policies.lead(State(outgoing={own: (Wall("none", ()), Wall("out", (outside,)))}))
+        assert await reached() == "whb"
+        to_other = Match(groups=("b",), anything=True)
+        walls = {own: (Wall("b", (to_other,)),)}
+        await cluster.policies.lead(State(outgoing=walls, groups={"b": frozenset({other})}))
+        assert await reached() == "oshb"
+        both = State(incoming={other: (Wall("none", ()),)}, outgoing=walls, groups={"b": frozenset({other})})
+        await cluster.policies.lead(both)
+        assert await reached() == "hb"
+
+
+async def test_open_connections_follow_the_policies(networks: Networks, cluster: ClusterNetwork) -> None:
+    a, b = await pod(networks, A), await pod(networks, B)
+    own = a.endpoints[0].ipv4_address
+
+    def listen() -> socket.socket:
+        made = socket.socket()
+        made.bind(("0.0.0.0", 80))
+        made.listen()
+        made.settimeout(2)
+        return made
+
+    def connect() -> socket.socket:
+        return socket.create_connection((own, 80), timeout=2)
+
+    with await inside(a.namespace, listen) as server, await inside(b.namespace, connect) as client:
+        accepted, _ = server.accept()
+        accepted.settimeout(0.25)
+        with accepted:
+            client.sendall(b"1")
+            assert accepted.recv(1) == b"1"
+            await cluster.policies.lead(State({own: (Wall("none", ()),)}))
+            client.sendall(b"2")
+            with pytest.raises(TimeoutError):
+                accepted.recv(1)
+            await cluster.policies.lead(State({own: (Wall("all", (EVERYTHING,)),)}))
+            accepted.settimeout(5)
+            assert accepted.recv(1) == b"2"
+
+
+async def test_rules_that_somebody_broke_are_put_right(networks: Networks, cluster: ClusterNetwork) -> None:
+    a, b = await pod(networks, A), await pod(networks, B)
+    own, other = a.endpoints[0].ipv4_address, b.endpoints[0].ipv4_address
+    friends = {own: (Wall("one", (Match(groups=("friends",), anything=True),)),)}
+    async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"):
+        await cluster.policies.lead(State(friends, groups={"friends": frozenset({"10.9.9.9"})}))
+        await cluster._kernel.run(cluster._kernel.remove_table, "boxship_test_policies")
+        assert await reaches(b.namespace, own)
+        await cluster.policies.lead(State(friends, groups={"friends": frozenset({"10.9.9.8"})}))
+        assert not await reaches(b.namespace, own)
+        await cluster.policies.lead(State(friends, groups={"friends": frozenset({other})}))
+        assert await reaches(b.namespace, own)
+
+
+def test_ranges_are_merged() -> None:
+    assert rules.merged(["80", "80-90", "91", "443", "85"]) == ["80-91", "443"]
+
+
+def test_a_pod_more_is_an_element_more() -> None:
+    wall = (Wall("one", (Match(groups=("g",), anything=True),)),)
+    old = rules.shape(State({"10.0.0.2": wall}, groups={"g": frozenset({"10.0.0.9"})}), ())
+    new = rules.shape(State({"10.0.0.2": wall}, groups={"g": frozenset({"10.0.0.9", "10.0.0.8"})}), ())
+    text = rules.change("t", old, new)
+    assert text.splitlines() == [f"add element ip t {rules.group_name('g')} {{ 10.0.0.8 }}"]
+    assert rules.change("t", new, new) == ""
