@@ -8,28 +8,31 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from boxship.engine.clock import Clock
 from boxship.engine.containers import Containers
 from boxship.engine.life import Life
-from boxship.engine.model import ALIVE, Container, Event
+from boxship.engine.model import ALIVE, Container, Event, Phase
 from boxship.engine.names import new_id
 from boxship.engine.placing import POD
 from boxship.engine.pods_parts import PodParts
 from boxship.engine.pods_records import Pod, PodPhase, PodRecords
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
-from boxship.runtime import limits
+from boxship.runtime import limits, sharing
 from boxship.runtime.dialing import Connection, dial
 from boxship.runtime.driver import Driver
-from boxship.spec.container import Resources
+from boxship.spec.container import ContainerSpec, Resources
 from boxship.spec.pod import PodSpec
+from boxship.waiting import to_the_end
 
 logger = logging.getLogger(__name__)
 
+IDLE = frozenset({Phase.CREATING, Phase.CREATED, Phase.EXITED, Phase.REMOVING, Phase.DEAD})
 UID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 
 
@@ -53,7 +56,7 @@ class Pods:
         self._parts = parts
         self._driver = driver
         self._clock = clock
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def list(self) -> Sequence[Pod]:
         """All that are made or were stopped, oldest first."""
@@ -75,19 +78,29 @@ class Pods:
         mode = POD + uid
         return sorted((box for box in self._records if box.spec.network_mode == mode), key=lambda box: box.created_at)
 
+    async def create_container(self, uid: str, spec: ContainerSpec, name: str) -> Container:
+        """A container of the pod; `spec` names the pod in its modes. Raises NotFound where the pod is gone by then, and
+        as `Containers.create` does."""
+        container, _ = await self._containers.create(spec, name)
+        if self._pods.find(uid) is None:  # nobody would take it away any more
+            await self._remove_container(container.id)
+            raise NotFound(f"No such pod: {uid}")
+        return container
+
     async def create(self, spec: PodSpec) -> Pod:
         """The pod; the one that is there where it is whole and of this attempt, else a new one in its place. Raises
         Invalid, NotFound (network), Conflict (a host port that is taken)."""
         if not UID.fullmatch(spec.uid):
             raise Invalid(f"invalid pod uid: {spec.uid!r}")
         limits.check(spec.resources, self._driver.host)
+        sharing.check_settings(spec.sysctls, network=not spec.host_network, ipc=not spec.host_ipc)
         async with self._lock(spec.uid):
             known = self._pods.find(spec.uid)
             if known is not None and self._seen(known).ready and known.spec.attempt >= spec.attempt:
                 return known
             if known is not None:
-                await self._stop(known)
-            return await self._create(spec)
+                await to_the_end(self._stop(known))
+            return await to_the_end(self._create(spec))
 
     async def _create(self, spec: PodSpec) -> Pod:
         pod = self._parts.described(Pod(id=new_id(), spec=spec, created_at=self._clock.now()))
@@ -99,7 +112,7 @@ class Pods:
             await self._parts.weigh(self._pods, spec.cgroup)
             return ready
         except BaseException:
-            await asyncio.shield(self._give_up(pod))
+            await self._give_up(pod)
             raise
 
     async def _give_up(self, pod: Pod) -> None:
@@ -125,7 +138,7 @@ class Pods:
         async with self._lock(uid):
             pod = self._pods.find(uid)
             if pod is not None:
-                await self._stop(pod)
+                await to_the_end(self._stop(pod))
 
     async def _stop(self, pod: Pod) -> None:
         if pod.phase is not PodPhase.STOPPED:
@@ -137,15 +150,17 @@ class Pods:
     async def remove(self, uid: str) -> None:
         """With all its containers. None there is fine."""
         async with self._lock(uid):
-            pod = self._pods.find(uid)
-            if pod is not None:
-                pod = await self._pods.save(msgspec.structs.replace(pod, phase=PodPhase.REMOVING))
-            await self._remove_containers(uid)
-            if pod is not None:
-                await self._parts.take_back(pod)
-                await self._pods.delete(pod, self._event(pod, "destroy"))
-                await self._parts.weigh(self._pods, pod.spec.cgroup)
-        self._locks.pop(uid, None)
+            await to_the_end(self._remove(uid))
+
+    async def _remove(self, uid: str) -> None:
+        pod = self._pods.find(uid)
+        if pod is not None:
+            pod = await self._pods.save(msgspec.structs.replace(pod, phase=PodPhase.REMOVING))
+        await self._remove_containers(uid)
+        if pod is not None:
+            await self._parts.take_back(pod)
+            await self._pods.delete(pod, self._event(pod, "destroy"))
+            await self._parts.weigh(self._pods, pod.spec.cgroup)
 
     async def _remove_containers(self, uid: str) -> None:
         await asyncio.gather(*(self._remove_container(box.id) for box in self.containers(uid)))
@@ -155,7 +170,7 @@ class Pods:
             await self._containers.remove(identifier, force=True, volumes=True)
 
     async def _end_containers(self, uid: str) -> None:
-        living = [box.id for box in self.containers(uid) if box.state.phase in ALIVE]
+        living = [box.id for box in self.containers(uid) if box.state.phase not in IDLE]
         await asyncio.gather(*(self._end_container(identifier) for identifier in living))
 
     async def _end_container(self, identifier: str) -> None:
@@ -182,16 +197,24 @@ class Pods:
 
     async def recover(self, living: Mapping[str, int]) -> None:
         """Take back what was half made, finish what was half removed, and note what was lost."""
+        for box in self._records:
+            mode = box.spec.network_mode
+            if mode.startswith(POD) and self._pods.find(mode.removeprefix(POD)) is None:
+                # It was being made while its pod was removed.
+                await self._guarded(self._remove_container(box.id), mode)
         for pod in self._pods:
-            try:
-                if pod.phase is PodPhase.CREATING:
-                    await self._give_up(pod)
-                elif pod.phase is PodPhase.REMOVING:
-                    await self.remove(pod.spec.uid)
-                elif pod.phase is PodPhase.STOPPED or pod.id not in living:
-                    await self._stop(pod)
-            except (BoxshipError, OSError):
-                logger.exception("cannot recover pod %s", pod.spec.uid)
+            if pod.phase is PodPhase.CREATING:
+                await self._guarded(self._give_up(pod), pod.spec.uid)
+            elif pod.phase is PodPhase.REMOVING:
+                await self._guarded(self.remove(pod.spec.uid), pod.spec.uid)
+            elif pod.phase is PodPhase.STOPPED or pod.id not in living:
+                await self._guarded(self._stop(pod), pod.spec.uid)
+
+    async def _guarded(self, work: Awaitable[None], what: str) -> None:
+        try:
+            await work
+        except (BoxshipError, OSError):
+            logger.exception("cannot recover pod %s", what)
 
     def _lock(self, uid: str) -> asyncio.Lock:
         return self._locks.setdefault(uid, asyncio.Lock())

@@ -24,11 +24,23 @@ from boxship.sys.pidfd import is_alive, send_signal, start_time
 from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
 
 NETWORK_DEFAULTS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+IPC_SETTINGS = frozenset({"kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"})
+IPC_PREFIXES = ("kernel.msg", "fs.mqueue.")
 SIGKILL = 9
 
 
 def is_network_setting(name: str) -> bool:
-    return name.startswith("net.")
+    return name.replace("/", ".").startswith("net.")
+
+
+def check_settings(settings: Mapping[str, str], *, network: bool, ipc: bool) -> None:
+    """Raises Invalid for a kernel setting that would be the whole machine's: `network` and `ipc` say which namespaces
+    are not."""
+    for name in settings:
+        plain = name.replace("/", ".")
+        of_ipc = plain in IPC_SETTINGS or plain.startswith(IPC_PREFIXES)
+        if not ((network and is_network_setting(name)) or (ipc and of_ipc)):
+            raise Invalid(f"cannot set sysctl {name}: it is not of a namespace of the pod's own")
 
 
 def keep_ipc(path: Path, settings: Mapping[str, str]) -> None:

@@ -216,6 +216,11 @@ async def test_settings_of_the_kernel_and_host_ports(machine: Machine) -> None:
     assert await runtime.sandboxes("taken") == []
     with pytest.raises(Invalid, match="sysctl net"):
         await runtime.create_sandbox(machine.sandbox("wrong", sysctls={"net.core.nothing": "1"}))
+    for name in ("vm.swappiness", "kernel.pid_max", "net/../vm/swappiness"):
+        with pytest.raises(Invalid, match="sysctl"):
+            await runtime.create_sandbox(machine.sandbox("wrong", sysctls={name: "1"}))
+    with pytest.raises(Invalid, match="not of a namespace"):
+        await runtime.create_sandbox(machine.sandbox("wrong", host_network=True, sysctls={"net.core.somaxconn": "1"}))
     with pytest.raises(NotFound):
         await runtime.create_sandbox(machine.sandbox("lost", network="nowhere"))
     assert not (machine.data / "pods" / "sandboxes" / "wrong").exists()

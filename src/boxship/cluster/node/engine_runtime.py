@@ -114,8 +114,7 @@ class EngineRuntime(EngineRuntimeImages):
         spec = msgspec.structs.replace(request.spec, image=await self._image_for(request))
         spec = self._with_target(request.uid, spec)
         made = spec_of(pod, request, spec, where, self._logs)
-        container, _ = await self._engine.containers.create(made, where.container_name)
-        return container_status(container)
+        return container_status(await self._engine.pods.create_container(request.uid, made, where.container_name))
 
     async def _image_for(self, request: ContainerRequest) -> str:
         """The reference that was asked for, while it stands for the image that was pulled; else that image's id."""
