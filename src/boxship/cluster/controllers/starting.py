@@ -30,6 +30,7 @@ from boxship.cluster.controllers.quotas import ResourceQuotas
 from boxship.cluster.controllers.scaling import Scales
 from boxship.cluster.controllers.services.balancing import Pool
 from boxship.cluster.controllers.services.starting import make_services
+from boxship.cluster.controllers.storage.starting import make_storage
 from boxship.cluster.controllers.tokens import TYPE, Sign, TokenSecrets, uid_only
 from boxship.cluster.controllers.workloads.starting import Workloads, make_workloads
 from boxship.cluster.objects.times import stamp
@@ -91,6 +92,7 @@ def make_runner(means: Means) -> Runner:
     controllers += workloads.controllers
     nodes = make_nodes(client_of, own, workloads.pods.cache, workloads.recorder, means.nodes, time.time)
     controllers += nodes.controllers
+    controllers += make_storage(client_of, own, workloads.pods.cache, workloads.recorder)
     controllers += _make_disruption(means, workloads)
     endpoints = make_endpoints(client_of, own)
     controllers += endpoints.controllers

@@ -120,6 +120,13 @@ RULES: dict[str, tuple[RuleObject, ...]] = {
         EVENTS,
         may("get", "", "pods"),
     ),
+    "local-volume-provisioner": (
+        may("create get list update watch", "", "persistentvolumes"),
+        may("get list update watch", "", "persistentvolumeclaims"),
+        may(READ, "", "nodes"),
+        may(READ, "storage.k8s.io", "storageclasses"),
+        EVENTS,
+    ),
     "persistent-volume-binder": (
         may("create delete get list update watch", "", "persistentvolumes"),
         may("update", "", "persistentvolumes/status persistentvolumeclaims/status"),

@@ -59,6 +59,19 @@ def priority_classes() -> list[Object]:
     ]
 
 
+def storage_class() -> Object:
+    """The default class: folders of the node where the first pod that uses a claim runs."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": "boxship.io/local",
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
+    }
+
+
 def service_cidr(site: Site) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -73,6 +73,7 @@ class Pod(msgspec.Struct, frozen=True):
     subdomain: str = ""
     claims: Mapping[str, str] = {}  # volume → claim
     tolerations: tuple[Toleration, ...] = ()
+    generic: tuple[str, ...] = ()  # generic ephemeral volumes
 
     @property
     def key(self) -> tuple[str, str]:
@@ -143,6 +144,7 @@ def facts_of(pod: Object) -> Pod:
             if volume.get("persistentVolumeClaim")
         },
         tolerations=_tolerations(spec.get("tolerations") or ()),
+        generic=tuple(volume["name"] for volume in spec.get("volumes") or () if volume.get("ephemeral")),
     )
 
 
