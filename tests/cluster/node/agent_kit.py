@@ -9,7 +9,7 @@ from typing import Any
 
 from world_kit import World, eventually, running_world
 
-from boxship.cluster.node.agent import NodeAgent
+from boxship.cluster.node.agent import NodeAgent, Options
 from boxship.cluster.node.simulated.planning import SimulatedPlanner, SimulatedVolumes
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.node.status.facts import MachineFacts, NodeFacts
@@ -32,8 +32,10 @@ class Node:
         self.planner, self.volumes = SimulatedPlanner(), SimulatedVolumes()
         self.begin()
 
-    def begin(self) -> None:
-        self.agent = NodeAgent(self.world.client, self.runtime, self.planner, self.volumes, self.facts)
+    def begin(self, **options: Any) -> None:
+        self.agent = NodeAgent(
+            self.world.client, self.runtime, self.planner, self.volumes, self.facts, options=Options(**options)
+        )
         self.task = asyncio.create_task(self.agent.run())
 
     async def kill(self) -> None:

@@ -150,5 +150,31 @@ async def test_an_agent_that_is_killed_goes_on(node: Node) -> None:
     await eventually(lambda: _count(node, 1), "what is left over is taken away")
 
 
+async def test_static_pods_run_without_the_api(node: Node, tmp_path: Path) -> None:
+    folder = tmp_path / "static"
+    folder.mkdir()
+    await node.kill()
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: a, image: 'one:1'}]}\n"
+    (folder / "web.yaml").write_text(text)
+    (folder / "wrong.yaml").write_text("kind: Pod\n")
+    node.begin(static_folder=str(folder))
+    status = await node.until("web-n1", is_ready, "its mirror is ready")
+    mirror = await node.world.client.get("v1/pods", "default", "web-n1")
+    assert mirror["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
+    assert mirror["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    assert [one["metadata"]["name"] for one in node.agent.all()] == ["web-n1"]
+    await node.world.client.delete("v1/pods", "default", "web-n1")
+
+    async def is_back() -> bool:
+        found = await node.world.found("v1/pods", "default", "web-n1")
+        return found is not None and found["metadata"]["uid"] != mirror["metadata"]["uid"] and is_ready(found["status"])
+
+    await eventually(is_back, "the mirror is made anew", 10)
+    assert status["containerStatuses"][0]["containerID"] == f"boxship://{next(iter(node.runtime.table))}"
+    (folder / "web.yaml").unlink()
+    await node.gone("web-n1", 10)
+    await eventually(lambda: _count(node, 0), "nothing of it is left")
+
+
 async def _count(node: Node, number: int) -> bool:
     return len(node.runtime.pods) == number == len(node.volumes.known())

@@ -21,6 +21,8 @@ from boxship.cluster.node.life.worker import PodWorker
 from boxship.cluster.node.planning import Planner, PodVolumes
 from boxship.cluster.node.probes.asking import Asker
 from boxship.cluster.node.runtime import Runtime
+from boxship.cluster.node.static import Manifests
+from boxship.cluster.node.static_keeping import StaticPods
 from boxship.cluster.node.status.facts import NodeFacts
 from boxship.cluster.node.status.reporting import Reporter
 from boxship.cluster.objects import Object
@@ -76,6 +78,8 @@ class NodeAgent:
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}")
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
         self._workers: dict[str, PodWorker] = {}
+        manifests = Manifests(self._options.static_folder, facts.name)
+        self._statics = StaticPods(client, manifests, self._workers, self._begin_static, self._pods)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def find(self, namespace: str, name: str) -> Object | None:
@@ -108,6 +112,8 @@ class NodeAgent:
                 tasks.create_task(self._pods.run())
                 tasks.create_task(self._listen())
                 tasks.create_task(self._take_leftovers())
+                folder = bool(self._options.static_folder)
+                tasks.create_task(self._statics.run(self._tools.now, lambda: self.node, forever=folder))
         finally:
             for task in self._tasks.values():
                 task.cancel()
@@ -138,6 +144,8 @@ class NodeAgent:
 
     def _told(self, key: Key, old: Object | None, new: Object | None) -> None:
         """By the cache: a pod of this node has come, changed or gone."""
+        if self._statics.told(new, old):
+            return
         was = old["metadata"]["uid"] if old is not None else ""
         now = new["metadata"]["uid"] if new is not None else ""
         if was and was != now and was in self._workers:
@@ -149,8 +157,11 @@ class NodeAgent:
             else:
                 worker.changed(new)
 
-    def _begin(self, pod: Object, *, gone: bool = False, refusal: Ending | None = None) -> None:
-        worker = PodWorker(pod, self._tools, gone=gone, refusal=refusal)
+    def _begin_static(self, pod: Object) -> None:
+        self._begin(pod, static=True)
+
+    def _begin(self, pod: Object, *, gone: bool = False, refusal: Ending | None = None, static: bool = False) -> None:
+        worker = PodWorker(pod, self._tools, gone=gone, refusal=refusal, static=static)
         self._workers[worker.uid] = worker
         task = asyncio.ensure_future(self._work(worker))
         self._tasks[worker.uid] = task
@@ -184,6 +195,7 @@ class NodeAgent:
     async def _take_leftovers(self) -> None:
         """Once: what is on this machine of pods that the API does not have any more."""
         await self._pods.ready()
+        await self._statics.looked.wait()
         found: dict[str, Object] = {}
         for uid in self._volumes.known():
             found[uid] = _orphan(uid, "", "")
@@ -196,5 +208,6 @@ class NodeAgent:
 
 def _orphan(uid: str, namespace: str, name: str) -> Object:
     """As much of a pod as is needed to end it."""
+    spec = {"containers": [], "terminationGracePeriodSeconds": 1}
     metadata = {"uid": uid, "name": name or uid, "namespace": namespace or "default"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}, "status": {}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}}

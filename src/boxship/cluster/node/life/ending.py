@@ -27,7 +27,6 @@ from boxship.cluster.node.runtime import EXITED, RUNNING
 from boxship.cluster.objects import Object, times
 
 LEAST_GRACE = 2.0  # seconds that a container always has between being asked and being killed
-GONE_GRACE = 1.0  # seconds for what the API does not know any more
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 OVER = ("Succeeded", "Failed")
 
@@ -45,9 +44,7 @@ def ending_of(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) ->
 
 def _cause(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> Ending | None:
     grace = reading.grace_of(pod)
-    if seen.gone:
-        return Ending(seen.now, min(grace, GONE_GRACE))
-    if pod["metadata"].get("deletionTimestamp"):
+    if seen.gone or pod["metadata"].get("deletionTimestamp"):
         return Ending(seen.now, grace)
     if memory.ending is not None:
         return None

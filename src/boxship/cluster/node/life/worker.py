@@ -55,11 +55,15 @@ TROUBLE_SECONDS = 1.0  # after an error of the runtime or the API
 class PodWorker:
     """For one uid. `run` returns when nothing of the pod is left."""
 
-    def __init__(self, pod: Object, tools: Tools, *, refusal: Ending | None = None, gone: bool = False) -> None:
+    def __init__(
+        self, pod: Object, tools: Tools, *, refusal: Ending | None = None, gone: bool = False, static: bool = False
+    ) -> None:
         self.uid: str = pod["metadata"]["uid"]
         self._pod = pod
         self._tools = tools
         self._gone = gone
+        self.static = static
+        self._mirror: Object | None = None  # what the API has of a static pod
         self._memory = Memory(ending=refusal)
         self._sandbox: Sandbox | None = None
         self._containers: tuple[ContainerStatus, ...] = ()
@@ -92,6 +96,16 @@ class PodWorker:
 
     def changed(self, pod: Object) -> None:
         self._pod = writing.newer(self._pod, pod)
+        self._news.set()
+
+    def show(self, mirror: Object | None) -> None:
+        """A static pod's mirror has come, changed or gone."""
+        if mirror is not None and self._mirror is not None:
+            mirror = writing.newer(self._mirror, mirror)
+        self._mirror = mirror
+        if mirror is not None:
+            self._pod = {**self._pod, "status": mirror.get("status") or {}}
+            self._to_write.set()
         self._news.set()
 
     def lost(self) -> None:
@@ -197,7 +211,7 @@ class PodWorker:
         before, self._status = self._status, decision.status
         self._tell_of_back_offs(before)
         if not self._gone and before != decision.status:
-            if writing.is_urgent(self._pod, decision.status):
+            if writing.is_urgent(self._mirror or self._pod, decision.status):
                 self._hurry.set()
             self._to_write.set()
 
@@ -357,9 +371,11 @@ class PodWorker:
 
     async def _write(self) -> None:
         """Raises Failure; that somebody else wrote meanwhile is none."""
-        pod = self._pod
+        pod = self._mirror if self.static else self._pod
+        if self._gone or pod is None:
+            return
         patch = writing.patch_for(pod, self._status)
-        if self._gone or patch is None:
+        if patch is None:
             return
         metadata = pod["metadata"]
         place = metadata["namespace"], metadata["name"]
@@ -369,9 +385,13 @@ class PodWorker:
             if failure.reason != "Conflict":
                 raise
             answer = await self._tools.client.get(PODS, *place)
-            if answer["metadata"]["uid"] != self.uid:
-                self.lost()
+            if answer["metadata"]["uid"] != metadata["uid"]:
+                if not self.static:
+                    self.lost()
                 return
             self._to_write.set()
             self._hurry.set()
-        self.changed(answer)
+        if self.static:
+            self.show(answer)
+        else:
+            self.changed(answer)
