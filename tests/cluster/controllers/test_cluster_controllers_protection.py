@@ -42,13 +42,17 @@ async def gone(world: World, resource: str, namespace: str, name: str) -> bool:
     return await world.found(resource, namespace, name) is None
 
 
+async def is_bound(world: World, name: str) -> bool:
+    return bool((await world.client.get(VOLUMES, "", name))["status"].get("phase") == "Bound")
+
+
 async def test_what_is_used_waits_and_goes_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protection, "LOOK_AGAIN", 0.05)
     async with running_world(tmp_path) as world:
         for resource, made in ((VOLUMES, volume("free")), (VOLUMES, volume("bound")), (CLASSES, volume_class("fast"))):
             await world.client.create(resource, "", made)
-        bound = await world.client.get(VOLUMES, "", "bound")
-        await world.client.update(VOLUMES, {**bound, "status": {"phase": "Bound"}}, subresource="status")
+        await world.client.create(CLAIMS, "default", claim("b", volumeName="bound", storageClassName=""))
+        await eventually(lambda: is_bound(world, "bound"))
         await world.client.create(CLAIMS, "default", claim("c", volumeAttributesClassName="fast"))
         for resource, namespace, name in (
             (CLASSES, "", "fast"),
@@ -62,6 +66,5 @@ async def test_what_is_used_waits_and_goes_afterwards(tmp_path: Path, monkeypatc
         await world.client.delete(CLAIMS, "default", "c")
         await eventually(lambda: gone(world, CLAIMS, "default", "c"))
         await eventually(lambda: gone(world, CLASSES, "", "fast"))
-        bound = await world.client.get(VOLUMES, "", "bound")
-        await world.client.update(VOLUMES, {**bound, "status": {"phase": "Released"}}, subresource="status")
+        await world.client.delete(CLAIMS, "default", "b")
         await eventually(lambda: gone(world, VOLUMES, "", "bound"))
