@@ -9,6 +9,8 @@ from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs, asked
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.request import Reply, Request, User
+from boxship.cluster.controllers.autoscaling.controller import Settings as ScalerSettings
+from boxship.cluster.controllers.autoscaling.measuring import Elsewhere, Nowhere
 from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.controllers.services.balancing import Pool
 from boxship.cluster.controllers.starting import Means, make_runner
@@ -20,6 +22,7 @@ MANAGER = User("system:kube-controller-manager", ("system:authenticated",))
 ACCOUNT = "system:serviceaccount:kube-system:{}"
 GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 AGENT = "kube-controller-manager"
+SCALER = "horizontal-pod-autoscaler"
 
 
 class Guarded:
@@ -47,6 +50,11 @@ class Served:
         await self._catalog.changed.wait()
 
 
+def account_of(controller: str) -> User:
+    """As whom a controller asks."""
+    return User(ACCOUNT.format(controller), GROUPS)
+
+
 def controllers(
     api: Performs,
     catalog: Catalog,
@@ -55,12 +63,14 @@ def controllers(
     tokens: TokenIssuer,
     nodes: NodeOptions | None = None,
     pool: Pool | None = None,
+    elsewhere: Elsewhere | None = None,
+    scalers: ScalerSettings | None = None,
 ) -> Runner:
     """All of them, ready to run."""
     guarded = Guarded(api, authorizer)
 
     def client_of(name: str) -> Inside:
-        return Inside(guarded, catalog, User(ACCOUNT.format(name), GROUPS), AGENT)
+        return Inside(guarded, catalog, account_of(name), AGENT)
 
     own = Inside(guarded, catalog, MANAGER, AGENT)
     return make_runner(
@@ -73,5 +83,7 @@ def controllers(
             tokens.legacy_token,
             nodes or NodeOptions(),
             pool,
+            elsewhere or Nowhere(),
+            scalers or ScalerSettings(),
         )
     )

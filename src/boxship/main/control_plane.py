@@ -54,9 +54,10 @@ from boxship.errors import BoxshipError
 from boxship.main.control_admission import admission
 from boxship.main.control_aggregation import Aggregation, aggregation, passing_client
 from boxship.main.control_audit import auditor
+from boxship.main.control_autoscaling import OtherMetrics
 from boxship.main.control_certificates import Certificates
 from boxship.main.control_connecting import collector, connecting, connecting_client, usage_handlers
-from boxship.main.control_controllers import controllers
+from boxship.main.control_controllers import SCALER, account_of, controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_leading import CONTROLLERS, SCHEDULER, Fenced, leading, together
@@ -242,10 +243,13 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
     fenced = Fenced(plane.api, lead)
     nodes = NodeOptions(options.cluster_cidr, int(options.node_cidr_mask_size))
     pool = parse_pool(options.load_balancer_pool)
+    elsewhere = OtherMetrics(plane.others.services, plane.others.forwarding, account_of(SCALER))
 
     async def work() -> None:
         status = PolicyStatus(Inside(fenced, plane.catalog, SERVER, "boxship-control"), plane.catalog)
-        runner = controllers(fenced, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes, pool)
+        runner = controllers(
+            fenced, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes, pool, elsewhere
+        )
         await together(status.follow, runner.run)
 
     await lead.run(work)

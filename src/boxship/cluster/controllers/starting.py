@@ -10,6 +10,10 @@ from boxship.cluster.access import Client, Discovery
 from boxship.cluster.controllers.accounts import ServiceAccounts
 from boxship.cluster.controllers.ages import TOKEN_TYPE, EventAges, TokenAges
 from boxship.cluster.controllers.authorities import NAME, RootAuthorities
+from boxship.cluster.controllers.autoscaling.controller import RESOURCE as SCALERS
+from boxship.cluster.controllers.autoscaling.controller import HorizontalPodAutoscalers
+from boxship.cluster.controllers.autoscaling.controller import Settings as ScalerSettings
+from boxship.cluster.controllers.autoscaling.measuring import Elsewhere, Measuring, Nowhere
 from boxship.cluster.controllers.certificates import RESOURCE as REQUESTS
 from boxship.cluster.controllers.certificates import CertificateRequests
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
@@ -53,6 +57,8 @@ class Means(msgspec.Struct, frozen=True):
     sign: Sign  # tokens that lie in secrets
     nodes: NodeOptions = NodeOptions()
     pool: Pool | None = None  # of load balancers; None: the nodes' own addresses
+    elsewhere: Elsewhere = Nowhere()  # metrics that other servers serve
+    scalers: ScalerSettings = ScalerSettings()
 
 
 def make_runner(means: Means) -> Runner:
@@ -94,6 +100,7 @@ def make_runner(means: Means) -> Runner:
     controllers += nodes.controllers
     controllers += make_storage(client_of, own, workloads.pods.cache, workloads.recorder)
     controllers += _make_disruption(means, workloads)
+    controllers.append(_make_scaler(means, workloads))
     endpoints = make_endpoints(client_of, own)
     controllers += endpoints.controllers
     controllers += make_services(client_of, own, endpoints.services, endpoints.recorder, means.pool)
@@ -108,6 +115,16 @@ def _make_disruption(means: Means, workloads: Workloads) -> list[Controller]:
         Disruption(client, budgets, pods, Scales(client, means.discovery), events, time.time),
         StaleDisruptions(client, pods, time.time),
     ]
+
+
+def _make_scaler(means: Means, workloads: Workloads) -> Controller:
+    client = means.client_of(HorizontalPodAutoscalers.name)
+    scales = Scales(client, means.discovery)
+    measuring = Measuring(client, means.elsewhere, scales)
+    events = workloads.recorder.events_of(client, HorizontalPodAutoscalers.name)
+    return HorizontalPodAutoscalers(
+        client, Cache(means.own, SCALERS), measuring, scales, events, time.time, means.scalers
+    )
 
 
 def now() -> datetime:

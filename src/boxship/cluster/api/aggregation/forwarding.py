@@ -77,9 +77,11 @@ class Forwarding:
         sent = {name: value for name, value in answer.headers.items() if name.lower() not in KEPT_BACK}
         return Forwarded(answer.status, sent, _Body(answer.chunks(), stack))
 
-    async def fetch(self, elsewhere: Elsewhere, target: str, accept: str = "application/json") -> tuple[int, bytes]:
-        """A document, asked for by the aggregator itself. Raises Failure ServiceUnavailable."""
-        forwarded = await self.forward(elsewhere, AGGREGATOR, "GET", target, {"accept": [accept]})
+    async def fetch(
+        self, elsewhere: Elsewhere, target: str, accept: str = "application/json", user: User = AGGREGATOR
+    ) -> tuple[int, bytes]:
+        """A document, asked for by the aggregator itself, or for the user. Raises Failure ServiceUnavailable."""
+        forwarded = await self.forward(elsewhere, user, "GET", target, {"accept": [accept]})
         parts, size = [], 0
         try:
             async for piece in forwarded.body:
