@@ -14,6 +14,7 @@ from world_kit import eventually
 
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.runtime import Sandbox, SandboxSpec
+from boxship.cluster.objects.failure import Failure
 
 
 @pytest.fixture
@@ -237,3 +238,67 @@ async def test_tokens_are_replaced_before_their_end(node: Node, monkeypatch: pyt
         return (found["t"] / "token").read_text() != first
 
     await eventually(another, "a new token")
+
+
+async def test_a_provisioned_folder_goes_before_its_volume(node: Node) -> None:
+    client, folder = node.world.client, node.root.parent / "local-volumes"
+    made = await client.create("v1/persistentvolumeclaims", "default", claim("p", volumeName="pv", storageClassName=""))
+    await client.create("v1/persistentvolumes", "", provisioned("pv", folder / "pv", made))
+    patch = {"status": {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}}
+    await client.patch("v1/persistentvolumeclaims", "default", "p", patch, subresource="status")
+    pod = await node.pod({"name": "v", "persistentVolumeClaim": {"claimName": "p"}}, securityContext={"fsGroup": 2000})
+    found = await node.prepare(pod)
+    assert found["v"] == folder / "pv"
+    assert found["v"].stat().st_gid == 2000
+    (found["v"] / "data").write_text("x")
+    await node.files.volumes.release(pod["metadata"]["uid"])
+    await client.delete("v1/persistentvolumes", "", "pv")
+    assert (found["v"] / "data").exists()  # still protected
+    with pytest.raises(Failure, match="can only change finalizers"):
+        await node.client.patch("v1/persistentvolumes", "", "pv", {"spec": {"capacity": {"storage": "9Gi"}}})
+    await client.patch("v1/persistentvolumes", "", "pv", {"metadata": {"finalizers": ["boxship.io/local-volume"]}})
+
+    async def gone() -> bool:
+        return await node.world.found("v1/persistentvolumes", "", "pv") is None
+
+    await eventually(gone, "the volume goes")
+    assert not found["v"].exists()
+
+
+async def test_a_node_sees_its_own_local_volumes_alone(node: Node) -> None:
+    made = await node.world.client.create("v1/persistentvolumeclaims", "default", claim("p"))
+    other = provisioned("pv", Path("/x/pv"), made)
+    other["metadata"]["labels"] = {"boxship.io/local-volume-node": "two"}
+    await node.world.client.create("v1/persistentvolumes", "", other)
+    with pytest.raises(Failure, match="forbidden"):
+        await node.client.patch("v1/persistentvolumes", "", "pv", {"metadata": {"finalizers": []}})
+    for labels in ("", "boxship.io/local-volume-node=two", "boxship.io/local-volume-node"):
+        with pytest.raises(Failure, match="forbidden"):
+            await node.client.list("v1/persistentvolumes", labels=labels)
+
+
+def provisioned(name: str, path: Path, claim: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": name,
+            "labels": {"boxship.io/local-volume-node": "one"},
+            "annotations": {"pv.kubernetes.io/provisioned-by": "boxship.io/local"},
+            "finalizers": ["boxship.io/local-volume", "kubernetes.io/pv-protection"],
+        },
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Delete",
+            "local": {"path": str(path)},
+            "nodeAffinity": {
+                "required": {
+                    "nodeSelectorTerms": [
+                        {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["one"]}]}
+                    ]
+                }
+            },
+            "claimRef": {"namespace": "default", "name": "p", "uid": claim["metadata"]["uid"]},
+        },
+    }

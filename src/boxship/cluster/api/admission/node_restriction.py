@@ -53,6 +53,8 @@ class NodeRestriction:
                     raise self._refusal(attributes, "can only access CSINode with the same name as the requesting node")
             case "resource.k8s.io/v1/resourceslices":
                 self._slice(attributes, node)
+            case "v1/persistentvolumes":
+                self._volume(attributes, node)
 
     def _refusal(self, attributes: Attributes, why: str) -> Failure:
         return forbidden(attributes.request.resource, attributes.name, why)
@@ -130,6 +132,12 @@ class NodeRestriction:
         if attributes.name != node:
             raise self._refusal(attributes, "can only access node lease with the same name as the requesting node")
 
+    def _volume(self, attributes: Attributes, node: str) -> None:
+        """A node says that a folder is gone by taking its finalizer off: it changes nothing else."""
+        new, old = attributes.object or {}, attributes.old or {}
+        if attributes.operation != "UPDATE" or _but_finalizers(new) != _but_finalizers(old):
+            raise self._refusal(attributes, f'node "{node}" can only change finalizers of persistentvolumes')
+
     def _slice(self, attributes: Attributes, node: str) -> None:
         made = attributes.object or attributes.old or {}
         if made.get("spec", {}).get("nodeName") != node:
@@ -152,3 +160,8 @@ def _is_foreign(key: str) -> bool:
         or domain.endswith((".kubelet.kubernetes.io", ".node.kubernetes.io"))
     )
     return ours and not own
+
+
+def _but_finalizers(volume: Object) -> tuple[object, ...]:
+    metadata = volume.get("metadata") or {}
+    return volume.get("spec"), metadata.get("labels"), metadata.get("annotations"), metadata.get("ownerReferences")

@@ -17,7 +17,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import built_in
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.resource import Resource
-from boxship.cluster.objects.selectors import parse_fields
+from boxship.cluster.objects.selectors import parse_fields, parse_labels
 
 NODES = "system:nodes"
 PREFIX = "system:node:"
@@ -51,6 +51,7 @@ NEEDED = {
     ("resource.k8s.io", "resourceclaims"): ("get",),
     ("storage.k8s.io", "volumeattachments"): ("get",),
 }
+LOCAL_VOLUMES = "boxship.io/local-volume-node"  # the label of volumes whose folders are a node's own
 SECRET_VOLUMES = ("cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
 
 
@@ -68,6 +69,7 @@ class Nodes:
         self._volumes: dict[str, tuple[Thing, frozenset[Thing]]] = {}  # claim and secrets of a volume
         self._secrets: dict[Thing, set[str]] = {}  # secret → volumes
         self._attached: dict[str, str] = {}  # attachment → node
+        self._local: dict[str, str] = {}  # volume → the node that has its folder
         resources = [
             built_in("", "v1", "pods"),
             built_in("", "v1", "persistentvolumes"),
@@ -102,6 +104,8 @@ class Nodes:
         place = (ask.group, resource)
         if ask.path:
             return ""
+        if place == ("", "persistentvolumes") and self._is_local(node, ask):
+            return None
         if place in NEEDED:
             return self._read_needed(node, ask, NEEDED[place])
         if place == ("", "serviceaccounts"):
@@ -149,6 +153,14 @@ class Nodes:
             return self._attached.get(thing[2]) == node
         claims = (self._volumes[volume][0] for volume in self._secrets.get(thing, ()))
         return any(node in self._needs.get(claim, ()) for claim in claims)
+
+    def _is_local(self, node: str, ask: Ask) -> bool:
+        """Whether it is about volumes whose folders this node makes and removes."""
+        if ask.subresource:
+            return False
+        if ask.verb in ("list", "watch") and not ask.name:
+            return _labelled(ask, LOCAL_VOLUMES) == node
+        return ask.verb in ("get", "update", "patch") and self._local.get(ask.name) == node
 
     def _token(self, node: str, ask: Ask) -> str | None:
         if ask.subresource != "token" or ask.verb != "create" or not ask.name:
@@ -199,6 +211,10 @@ class Nodes:
             self._secrets[secret].discard(name)
             if not self._secrets[secret]:
                 del self._secrets[secret]
+        self._local.pop(name, None)
+        labels = ((volume or {}).get("metadata") or {}).get("labels") or {}
+        if labels.get(LOCAL_VOLUMES):
+            self._local[name] = str(labels[LOCAL_VOLUMES])
         claim = ((volume or {}).get("spec") or {}).get("claimRef")
         if volume is None or not claim:
             return
@@ -310,6 +326,13 @@ def _selected(ask: Ask, field: str) -> str:
         return ""
     try:
         return parse_fields(ask.field_selector).exact(field) or ""
+    except Failure:
+        return ""
+
+
+def _labelled(ask: Ask, label: str) -> str:
+    try:
+        return parse_labels(ask.label_selector).exact(label) or ""
     except Failure:
         return ""
 

@@ -10,6 +10,7 @@ from boxship.cluster.node.plan.facts import NodeFacts
 from boxship.cluster.node.plan.planner import Images, PodPlanner, handler_of
 from boxship.cluster.node.plan.services import essential
 from boxship.cluster.node.volumes.holding import HeldObjects
+from boxship.cluster.node.volumes.local import LocalVolumes
 from boxship.cluster.node.volumes.mounts import Mounts
 from boxship.cluster.node.volumes.preparing import NodeVolumes, Trees
 from boxship.cluster.reconcile.cache import Cache
@@ -34,4 +35,5 @@ def make_files(client: Client, *, images: ImageFiles, mounts: Mounts, facts: Nod
     classes = Cache(client, "node.k8s.io/v1/runtimeclasses", keep=handler_of)
     planner = PodPlanner(held, services, classes, images=images, mounts=mounts, facts=facts)
     volumes = NodeVolumes(client, held, trees=images, mounts=mounts, facts=facts)
-    return Files(planner, volumes, (services.run, classes.run, volumes.run))
+    local = LocalVolumes(client, facts)
+    return Files(planner, volumes, (services.run, classes.run, volumes.run, local.run))

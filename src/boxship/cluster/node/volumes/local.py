@@ -6,11 +6,27 @@ folder, then the finalizer, so a kill in between leaves a folder that is removed
 It must never touch a path that is not directly below that folder.
 """
 
+import asyncio
+import logging
 import os
+import shutil
 from pathlib import Path
 
+from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, local_volumes
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.queue import Queue
+from boxship.errors import BoxshipError
+
+log = logging.getLogger(__name__)
+
+VOLUMES = "v1/persistentvolumes"
+NODE_LABEL = "boxship.io/local-volume-node"
+FINALIZER = "boxship.io/local-volume"
+PROTECTION = "kubernetes.io/pv-protection"
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 
 PROVISIONER = "boxship.io/local"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
@@ -34,3 +50,65 @@ def make_folder(volume: Object, facts: NodeFacts) -> None:
     path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     path.mkdir(mode=0o777)
     os.chmod(path, 0o777)
+
+
+def is_to_go(volume: Object) -> bool:
+    """Whether its folder is to be removed now: not while anybody may use it."""
+    metadata = volume["metadata"]
+    finalizers = metadata.get("finalizers") or ()
+    return bool(metadata.get("deletionTimestamp")) and FINALIZER in finalizers and PROTECTION not in finalizers
+
+
+class LocalVolumes:
+    """Removes the folders of this node's volumes that are to go."""
+
+    def __init__(self, client: Client, facts: NodeFacts) -> None:
+        self._client = client
+        self._facts = facts
+        self._queue: Queue[Key] = Queue()
+        self._cache = Cache(client, VOLUMES, labels=f"{NODE_LABEL}={facts.node}")
+        self._cache.subscribe(self._changed)
+
+    async def run(self) -> None:
+        """Without end."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._cache.run())
+            tasks.create_task(self._work())
+
+    async def _work(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            key = await self._queue.take()
+            try:
+                await self._remove(key)
+                pause = FIRST_PAUSE
+            except (BoxshipError, OSError) as error:
+                log.warning("cannot remove local volume %s: %s", key[1], error)
+                self._queue.add_later(key, pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            finally:
+                self._queue.done(key)
+
+    async def _remove(self, key: Key) -> None:
+        volume = self._cache.get(key)
+        if volume is None or not is_to_go(volume):
+            return
+        path = own_folder(volume, self._facts)
+        if path is not None and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete" and path.is_dir():
+            await asyncio.to_thread(shutil.rmtree, path)
+        finalizers = volume["metadata"]["finalizers"]
+        at = f"/metadata/finalizers/{finalizers.index(FINALIZER)}"
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": volume["metadata"]["uid"]},
+            {"op": "test", "path": at, "value": FINALIZER},
+            {"op": "remove", "path": at},
+        ]
+        try:
+            await self._client.patch(VOLUMES, "", key[1], patch)
+        except Failure as failure:
+            if failure.reason != "NotFound":
+                raise
+
+    def _changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        if new is not None and is_to_go(new):
+            self._queue.add(key)
