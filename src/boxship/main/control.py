@@ -27,12 +27,17 @@ COLLECT_AFTER = (10_000, 10, 1000)
 
 
 def run() -> None:
-    """Serve until SIGTERM or SIGINT; or, with `store` or `audit` as the first argument, look after a store or an audit
-    log. Ends with status 1 and one line for a bad start."""
+    """Serve until SIGTERM or SIGINT; or, with `store`, `audit` or `simulate` as the first argument, do what that says
+    instead. Ends with status 1 and one line for a bad start."""
     if sys.argv[1:2] == ["audit"]:
         from boxship.main import control_audit_program
 
         control_audit_program.run(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["simulate"]:
+        from boxship.main.simulating import program
+
+        program.run(sys.argv[2:])
         return
     if sys.argv[1:2] == ["store"]:
         from boxship.main import control_store_program

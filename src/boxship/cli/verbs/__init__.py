@@ -147,6 +147,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)", "save", "image save"),
     ("sign", "Sign an image with a key", "sign", "image sign"),
     ("start", "Start one or more stopped containers", "start", "container start"),
+    ("simulate", "Try the control plane with many nodes that have no containers", "simulate"),
     ("stats", "Display a live stream of container resource usage statistics", "stats", "container stats"),
     ("stop", "Stop one or more running containers", "stop", "container stop"),
     ("store_backup", "Write what a cluster's store holds into a file", "store backup"),
