@@ -272,7 +272,9 @@ async def test_streams_of_processes(machine: Machine) -> None:
     assert (code, len(output)) == (0, 16384)
     with pytest.raises(Timeout):
         await runtime.run(box.id, ("sleep", "60"), timeout=0.2)
-    exec_id, streams = await runtime.exec(box.id, ("sh", "-c", "until stty size 2>/dev/null; do sleep 0.02; done"), tty=True, stdin=True)
+    exec_id, streams = await runtime.exec(
+        box.id, ("sh", "-c", "until stty size 2>&1 | grep '33 77'; do sleep 0.02; done"), tty=True, stdin=True
+    )
     await runtime.resize(exec_id, 33, 77)
     assert b"33 77" in b"".join([data async for _, data in streams.output()])
     attached = await launched(
