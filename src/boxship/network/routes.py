@@ -142,7 +142,9 @@ class PodRoutes:
             ),
             netlink.set_alias(self._name, alias),
         )
-        return route.index(self._name)
+        index = route.index(self._name)
+        route.apply(netlink.add_address(index, far_end(self._block), 32))  # what is masqueraded into it comes from here
+        return index
 
     def _try(self, messages: Sequence[netlink.Message]) -> None:
         """What is gone already is fine."""

@@ -1,0 +1,170 @@
+"""What services promise beyond an address: sticky clients, traffic that stays on the node, fences, datagrams that find
+a new target, connections that outlive changes and restarts. With real packets."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from network_traffic import ask, inside, serve
+
+from boxship.network.cluster import ClusterNetwork, Site
+from boxship.network.networks import Networks
+from boxship.network.services_rules import Frontend
+from boxship.spec.container import EndpointRequest
+from boxship.sys import netlink
+
+NAMES = ("a", "b", "c")
+HOST, OUTSIDE = "198.51.100.2", "198.51.100.1"
+SERVICE, BALANCER = "10.96.0.80", "203.0.113.7"
+
+
+class Pods:
+    """Three pods that serve their names at 80 over TCP and UDP."""
+
+    def __init__(self, namespaces: dict[str, str], addresses: dict[str, str]) -> None:
+        self.namespaces, self.addresses = namespaces, addresses
+
+    def targets(self, names: str) -> tuple[str, ...]:
+        return tuple(f"{self.addresses[name]} . 80" for name in names)
+
+
+@pytest_asyncio.fixture
+async def pods(networks: Networks, cluster: ClusterNetwork) -> AsyncIterator[Pods]:
+    namespaces, addresses = {}, {}
+    async with contextlib.AsyncExitStack() as stack:
+        for name in NAMES:
+            made = await networks.attach(name * 64, name, requests=(EndpointRequest("pods"),))
+            namespaces[name], addresses[name] = made.namespace, made.endpoints[0].ipv4_address
+            for protocol in ("tcp", "udp"):
+                await stack.enter_async_context(serve(made.namespace, protocol, "0.0.0.0", 80, name))
+        yield Pods(namespaces, addresses)
+
+
+async def heard(where: Any, address: str, port: int = 80, protocol: str = "tcp", times: int = 24) -> str:
+    """Who answers, each once; "" is a refusal, "-" silence."""
+    said = set()
+    for _ in range(times):
+        try:
+            said.add((await ask(where, protocol, address, port, timeout=1))[0])
+        except ConnectionRefusedError:
+            return ""
+        except TimeoutError:
+            return "-"
+    return "".join(sorted(said))
+
+
+async def test_a_client_sticks_to_its_target(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
+    def frontends(names: str) -> list[Frontend]:
+        targets = pods.targets(names)
+        sticky = {"targets": targets, "affinity": "default/web/", "affinity_seconds": 600}
+        return [Frontend(SERVICE, "tcp", 80, **sticky), Frontend("", "tcp", 30080, **sticky)]  # type: ignore[arg-type]
+
+    await cluster.services.replace(frontends("abc"))
+    first = {name: await heard(pods.namespaces[name], SERVICE, times=8) for name in NAMES}
+    assert all(len(said) == 1 for said in first.values())
+    outer = await heard(machine.outside, HOST, 30080, times=8)
+    assert len(outer) == 1
+    assert await heard(pods.namespaces["a"], "10.244.0.1", 30080, times=8) == first["a"]  # the same for all frontends
+    await cluster.services.replace(frontends("abc"))  # as after a restart
+    assert await heard(machine.outside, HOST, 30080, times=4) == outer
+    assert {name: await heard(pods.namespaces[name], SERVICE, times=4) for name in NAMES} == first
+    left = "abc".replace(outer, "")
+    await cluster.services.change((), frontends(left))
+    again = await heard(machine.outside, HOST, 30080, times=8)
+    assert again in left
+    await cluster.services.change((), frontends("abc"))
+    assert await heard(machine.outside, HOST, 30080, times=4) == again
+    await cluster.services.change([item.key for item in frontends("abc")], [])
+    names = await cluster._kernel.run(cluster._kernel.names, "boxship_test_services")
+    assert not [name for name in (*names["chain"], *names["set"]) if name.startswith(("clients_", "to_", "stick_"))]
+
+
+async def test_traffic_that_stays_on_the_node(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
+    def service(near: str, **more: Any) -> Frontend:
+        return Frontend("", "tcp", 30080, pods.targets("abc"), near=pods.targets(near), closed="drop", **more)
+
+    await cluster.services.replace([service("a")])
+    assert await ask(machine.outside, "tcp", HOST, 30080) == f"a {OUTSIDE}"  # the client's own address is seen
+    assert await heard(machine.outside, HOST, 30080) == "a"
+    assert await heard(pods.namespaces["b"], HOST, 30080) == "abc" == await heard(None, HOST, 30080)
+    await cluster.services.change((), [service("")])
+    assert await heard(machine.outside, HOST, 30080) == "-"
+    assert await heard(pods.namespaces["b"], HOST, 30080) == "abc"
+    await cluster.services.change((), [service("ab", affinity="x", affinity_seconds=60)])
+    assert await heard(machine.outside, HOST, 30080) in "ab"
+    await cluster.services.change((), [Frontend("", "tcp", 30080, closed="drop")])
+    assert await heard(pods.namespaces["b"], HOST, 30080) == "-"
+
+
+async def test_a_balancer_with_a_fence(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
+    def way() -> None:
+        route = netlink.RouteSocket()
+        route.apply(netlink.set_route(f"{BALANCER}/32", route.index("eth0"), gateway=HOST))
+        route.close()
+
+    await inside(machine.outside, way)
+    await cluster.services.replace([Frontend(BALANCER, "tcp", 80, pods.targets("ab"))])
+    assert await heard(machine.outside, BALANCER) == "ab"
+    for sources, said in ((("192.0.2.0/24",), "-"), (("192.0.2.0/24", "198.51.100.0/24"), "ab"), ((), "-")):
+        await cluster.services.change((), [Frontend(BALANCER, "tcp", 80, pods.targets("ab"), sources=sources)])
+        assert await heard(machine.outside, BALANCER) == said
+    await cluster.services.change((), [Frontend(BALANCER, "tcp", 80, pods.targets("ab"))])
+    assert await heard(machine.outside, BALANCER) == "ab"
+
+
+async def test_datagrams_leave_a_target_that_is_gone(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
+    def open_client() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.settimeout(2)
+        return made
+
+    def say(to: str, port: int) -> str:
+        client.sendto(b"who?", (to, port))
+        return client.recv(100).decode()[0]
+
+    def service(names: str) -> Frontend:
+        return Frontend("", "udp", 30053, pods.targets(names))
+
+    with await inside(machine.outside, open_client) as client:
+        await cluster.services.replace([])
+        with pytest.raises(OSError):
+            await asyncio.to_thread(say, HOST, 30053)
+        await cluster.services.change((), [service("a")])
+        assert [await asyncio.to_thread(say, HOST, 30053) for _ in range(3)] == ["a", "a", "a"]
+        await cluster.services.change((), [service("ab")])
+        assert await asyncio.to_thread(say, HOST, 30053) == "a"  # nothing is wrong with it
+        await cluster.services.change((), [service("b")])
+        assert [await asyncio.to_thread(say, HOST, 30053) for _ in range(3)] == ["b", "b", "b"]
+
+
+async def test_a_new_life_takes_over(pods: Pods, cluster: ClusterNetwork, networks: Networks, machine: Any) -> None:
+    def service(names: str) -> list[Frontend]:
+        return [Frontend(SERVICE, "tcp", 80, pods.targets(names)), Frontend("", "tcp", 30080, pods.targets(names))]
+
+    def open_connection() -> socket.socket:
+        return socket.create_connection((HOST, 30080), timeout=2)
+
+    await cluster.services.replace([*service("ab"), Frontend("10.96.0.81", "tcp", 80, pods.targets("a"))])
+    with await inside(machine.outside, open_connection) as client:
+        assert client.recv(1) in (b"a", b"b")
+        lives = ClusterNetwork("test", networks.get("pods"), Site())  # the old one was killed
+        asked = asyncio.create_task(heard(pods.namespaces["c"], SERVICE, times=300))
+        for names in ("ab", "b", "abc"):
+            await lives.open()
+            await lives.services.replace(service(names))
+        assert "" != await asked != "-"
+        assert await heard(pods.namespaces["c"], SERVICE) == "abc"
+        assert await heard(pods.namespaces["c"], "10.96.0.81") == ""
+        await lives.close()
+
+
+async def test_rules_that_somebody_flushed_come_back(pods: Pods, cluster: ClusterNetwork) -> None:
+    await cluster.services.replace([Frontend(SERVICE, "tcp", 80, pods.targets("a"))])
+    await cluster._kernel.run(cluster._kernel.remove_table, "boxship_test_services")
+    await cluster.services.change((), [Frontend("10.96.0.81", "tcp", 80, pods.targets("b"))])
+    assert await heard(pods.namespaces["c"], SERVICE, times=4) == "a"
+    assert await heard(pods.namespaces["c"], "10.96.0.81", times=4) == "b"
