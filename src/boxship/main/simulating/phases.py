@@ -110,12 +110,13 @@ async def measure_api(plane: Plane, figures: Figures, say: Say) -> None:
     client = plane.client
     kind = figures.scheduling[0].kind if figures.scheduling else KINDS[0]
     namespace = f"simulated-{kind}" if figures.scheduling else "default"
+    there = figures.scheduling[0].pods if figures.scheduling else 0
     if figures.scheduling:
         figures.latencies["GET pod"] = await _timed(
-            READS, lambda number: client.get("v1/pods", namespace, f"{kind}-{number:06d}")
+            READS, lambda number: client.get("v1/pods", namespace, f"{kind}-{number % there:06d}")
         )
         figures.latencies["LIST pods of a node"] = await _timed(
-            LISTS, lambda number: client.list("v1/pods", fields=f"spec.nodeName=node-{number:05d}")
+            LISTS, lambda number: client.list("v1/pods", fields=f"spec.nodeName=node-{number % figures.nodes:05d}")
         )
     figures.latencies["GET node"] = await _timed(
         READS, lambda number: client.get("v1/nodes", "", f"node-{number % figures.nodes:05d}")
