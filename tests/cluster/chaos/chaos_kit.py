@@ -1,4 +1,4 @@
-"""What goes on while a cluster is mistreated: people who write, people who ask, somebody who looks; and the mistreating.
+"""What goes on while a cluster is mistreated: people who write, ask, and look; and the mistreating.
 
 Everything random comes from one seed, which a failure names.
 """
@@ -52,7 +52,7 @@ spec:
         - name: web
           image: busybox
           imagePullPolicy: IfNotPresent
-          command: [sh, -c, "mkdir /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www"]
+          command: [sh, -c, "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www"]
           readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
           lifecycle: {preStop: {sleep: {seconds: 1}}}
 ---

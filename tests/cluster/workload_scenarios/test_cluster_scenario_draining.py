@@ -1,4 +1,4 @@
-"""Two nodes through stock kubectl: a drain that keeps its budget, evictions beyond it, taints and labels that send pods."""
+"""Two nodes through stock kubectl: a drain that keeps its budget, evictions beyond it, taints and labels."""
 
 import json
 from collections import Counter
