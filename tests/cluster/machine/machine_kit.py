@@ -2,17 +2,19 @@
 process of its own, which may be killed.
 
 As a program: `machine_kit.py HOME` serves calls of the machine, one JSON line each: [method, arguments] → result.
+While the file HOME/armed holds a number N, the N-th step that begins or ends kills it.
 """
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ if __name__ == "__main__":
 
 from boxship.cluster.node.engine_runtime import EngineRuntime
 from boxship.cluster.node.runtime import ContainerRequest, SandboxSpec
-from boxship.engine import Engine
+from boxship.engine import Engine, pods_parts
 from boxship.engine.clock import SystemClock
 from boxship.engine.places import Places
 from boxship.engine.system import Facts
@@ -31,7 +33,10 @@ from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.daemon import instance_name
 from boxship.main.options import parse_arguments
 from boxship.main.rooms import make_rooms
+from boxship.network.networks import Networks
+from boxship.runtime import sharing
 from boxship.runtime.driver import Driver
+from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import ContainerSpec, LogPolicy, NetworkSpec, Resources, Subnet
 from boxship.store.sqlite import SqliteStore
 from boxship.sys.mount import enter_private_namespace, join_mount_namespace
@@ -186,8 +191,20 @@ class Remote:
         assert line, (self.home / "machine.log").read_text()[-3000:]
         return json.loads(line)
 
+    def lives_through(self, step: int, uid: str) -> bool:
+        """Run a whole life of a pod, killed at a step; False where the process was."""
+        armed = self.home / "armed"
+        armed.write_text(str(step))
+        assert self.process is not None and self.process.stdout is not None
+        self.send("life", uid)
+        line = self.process.stdout.readline()
+        armed.unlink()
+        if line:
+            assert "error" not in json.loads(line), line
+        return bool(line)
+
     def kill(self) -> None:
-        """kill -9."""
+        """kill -9, also of one that is dead already."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -207,12 +224,78 @@ class Remote:
         until(lambda: self.process is not None and self.process.poll() is not None, 20, "the machine ends")
 
 
+class Fuse:
+    """Counts the steps that change the machine, and kills this process at the chosen one."""
+
+    def __init__(self, armed: Path) -> None:
+        self._armed = armed
+        self._count = 0
+
+    def arm(self) -> None:
+        for owner, names in STEPS:
+            for name in names:
+                setattr(owner, name, self._wrapped(getattr(owner, name)))
+
+    def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def later(*arguments: Any, **options: Any) -> Any:
+            self._step()
+            try:
+                return await function(*arguments, **options)
+            finally:
+                self._step()
+
+        @functools.wraps(function)
+        def now(*arguments: Any, **options: Any) -> Any:
+            self._step()
+            try:
+                return function(*arguments, **options)
+            finally:
+                self._step()
+
+        return later if inspect.iscoroutinefunction(function) else now
+
+    def _step(self) -> None:
+        try:
+            chosen = int(self._armed.read_text())
+        except (FileNotFoundError, ValueError):
+            self._count = 0
+            return
+        self._count += 1
+        if self._count == chosen:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+STEPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (SqliteStore, ("commit",)),
+    (Driver, ("create", "start", "delete")),
+    (Snapshots, ("prepare", "mount", "unmount", "remove")),
+    (Networks, ("attach", "detach")),
+    (sharing, ("keep_ipc", "make_cgroup", "set_up_network", "hold_processes")),
+    (sharing, ("end_processes", "let_go", "remove_cgroup", "remove_empty_above")),
+    (pods_parts, ("mount_shared_memory", "unmount_shared_memory")),
+)
+
+
+async def life(machine: Machine, uid: str) -> None:
+    """A pod from its beginning to its end, with a second attempt."""
+    runtime = machine.runtime
+    for attempt in (0, 1):
+        await runtime.create_sandbox(machine.sandbox(uid, attempt=attempt, share_processes=attempt == 0))
+        made = await runtime.create(request(uid, "exec sleep 1000", attempt=attempt))
+        await runtime.start(made.id)
+        if attempt == 0:
+            await runtime.stop_sandbox(uid)
+    await runtime.remove_sandbox(uid, logs=True)
+
+
 async def _serve(home: Path) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     lines: asyncio.Queue[str] = asyncio.Queue()
     loop.add_reader(0, lambda: lines.put_nowait(sys.stdin.readline()))
+    Fuse(home / "armed").arm()
     async with running_machine(home) as machine:
         print(json.dumps("ready"), flush=True)
         ended = asyncio.ensure_future(stopped.wait())
@@ -232,6 +315,8 @@ async def _answer(machine: Machine, line: str) -> dict[str, Any]:
         if method == "clear":
             await clear(machine)
             return {"result": None}
+        if method == "life":
+            return {"result": await life(machine, *arguments)}
         if method == "audit":
             return {"result": await machine.engine.networks._networks.audit()}
         function = getattr(machine.runtime, method)

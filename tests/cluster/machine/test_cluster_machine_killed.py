@@ -122,6 +122,39 @@ def test_killed_in_the_middle(remote: Remote, method: str) -> None:
     assert not list((remote.run / "pods").iterdir()) and not list((remote.run / "shm").iterdir())
 
 
+@pytest.mark.slow
+def test_killed_at_every_step(remote: Remote) -> None:
+    keeper = launched(remote, "keeper")
+    step, lived = 0, False
+    while not lived:
+        step += 1
+        uid = f"s{step}"
+        lived = remote.lives_through(step, uid)
+        if not lived:
+            remote.kill()
+            remote.start()
+        for pod in sandboxes(remote, uid):
+            assert pod.ready or not pod.addresses
+        if step % 2:
+            remote.call("create_sandbox", sandbox(remote.cgroup, uid, attempt=2))
+        clean(remote, uid, f"step {step}")
+    assert step > 60
+    assert containers(remote, "keeper") == [keeper]
+    remote.call("remove_sandbox", "keeper", logs=True)
+
+
+def clean(remote: Remote, uid: str, when: str) -> None:
+    """Nothing of a pod is left once it has been removed."""
+    remote.call("remove_sandbox", uid, logs=True)
+    assert sandboxes(remote, uid) == [] == containers(remote, uid), when
+    assert not cgroup.exists(cgroup.detect(), f"{remote.cgroup}/burstable/pod{uid}"), when
+    assert not list((remote.data / "pods").glob(f"*/*{uid}")), when
+    assert remote.call("audit") == [], when
+    pins = [path.name for path in (*(remote.run / "pods").iterdir(), *(remote.run / "shm").iterdir())]
+    (keeper,) = sandboxes(remote, "keeper")
+    assert all(name.startswith(keeper.id) for name in pins), when
+
+
 def wait(seconds: float) -> None:
     """The moment of the kill is the point: nothing is waited for."""
     end = monotonic() + seconds
