@@ -37,8 +37,7 @@ TARGETS = {  # of the design's budgets: milliseconds, MB, or per cent
 DOCKERFILE = """FROM busybox
 ARG WORD
 RUN mkdir -p /www && echo $WORD > /www/index.html
-STOPSIGNAL SIGTERM
-CMD ["httpd", "-f", "-p", "80", "-h", "/www"]
+CMD ["sh", "-c", "trap exit TERM; httpd -f -p 80 -h /www & wait"]
 """
 Figures = dict[str, list[float]]
 
@@ -47,7 +46,7 @@ def template(image: str, name: str) -> dict[str, object]:
     return {
         "metadata": {"labels": {"app": name}},
         "spec": {
-            "terminationGracePeriodSeconds": 1,
+            "terminationGracePeriodSeconds": 5,
             "containers": [{"name": "web", "image": image, "ports": [{"containerPort": 80}]}],
         },
     }

@@ -1,13 +1,11 @@
 """Hears of pods by a watch in a thread, so that asking costs the measured cluster nothing."""
 
-import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable
 
 from bench.workloads.place import DEADLINE, Cluster, is_ready
-from boxship.errors import BoxshipError
 from boxship.transport.blocking import Connection, Response
 
 Pod = dict[str, object]
@@ -25,6 +23,7 @@ class Pods:
         self.ready: dict[str, float] = {}
         self.known: dict[str, bool] = {}
         self._changed = threading.Condition()
+        self._closed = False
         answer = self._connection.request(
             "GET", f"/api/v1/namespaces/default/pods?watch=1&resourceVersion={metadata['resourceVersion']}", {}, b""
         )
@@ -32,12 +31,15 @@ class Pods:
         self._thread.start()
 
     def _read(self, answer: Response) -> None:
-        with contextlib.suppress(BoxshipError, OSError, ValueError):
+        try:
             for line in answer.lines():
                 now = time.perf_counter()
                 with self._changed:
                     self._heard(json.loads(line), now)
                     self._changed.notify_all()
+        except Exception:
+            if not self._closed:  # else our own end took the connection away
+                raise
 
     def _heard(self, event: dict[str, object], now: float) -> None:
         pod = event["object"]
@@ -60,4 +62,5 @@ class Pods:
         return time.perf_counter()
 
     def close(self) -> None:
+        self._closed = True
         self._connection.close()
