@@ -54,7 +54,10 @@ class StaticPods:
         """Whether it is a mirror, which has been handed to its pod's worker."""
         uid = mirrored(new or old or {"metadata": {}})
         if uid and uid in self._workers:
-            self._workers[uid].show(new)
+            if new is not None:
+                self._workers[uid].show(new)
+            else:
+                self._workers[uid].hide()
         return bool(uid)
 
     def _follow(self) -> None:

@@ -10,8 +10,11 @@
     deciding.py    all of these as one function: what next
     starting.py    the steps of a container's start and end
     messages.py    what a container said at its end
-    writing.py     statuses on their way to the API
+    admitting.py   whether the node takes a pod
+    writing.py     what of a status has to be written, and how soon
+    telling.py     statuses on their way to the API
+    acting.py      what is to be done, done
     worker.py      looks, decides, acts: one for each pod
 
-All but starting, messages and worker are pure.
+All but starting, messages, telling, acting and worker are pure.
 """

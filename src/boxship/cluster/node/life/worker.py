@@ -7,25 +7,21 @@ It must never act on what it remembers where the runtime can say how it is.
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from boxship.cluster.node.life import resizing, starting, writing
+from boxship.cluster.node.life import resizing
+from boxship.cluster.node.life.acting import Acts
 from boxship.cluster.node.life.admitting import Taken, taken_by
 from boxship.cluster.node.life.deciding import decide
 from boxship.cluster.node.life.ending import OVER
 from boxship.cluster.node.life.messages import message_of
 from boxship.cluster.node.life.parts import container_named, label_of, parts_of
-from boxship.cluster.node.life.restarting import next_pause, with_problem
-from boxship.cluster.node.life.starting import Tools
+from boxship.cluster.node.life.starting import Tools, settle
 from boxship.cluster.node.life.statuses import CRASHING
+from boxship.cluster.node.life.telling import Teller
 from boxship.cluster.node.life.values import (
-    CLEAN,
     FINISH,
-    PRE_STOP,
-    REMOVE,
-    RESIZE,
     SANDBOX,
     START,
     STOP,
@@ -34,49 +30,38 @@ from boxship.cluster.node.life.values import (
     Decision,
     Ending,
     Memory,
-    Problem,
     Seen,
 )
-from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.probes.keeping import Probes
-from boxship.cluster.node.runtime import EXITED, ContainerStatus, Sandbox
+from boxship.cluster.node.runtime import EXITED, ContainerStatus
+from boxship.cluster.node.status.facts import INTERNAL
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
 
 log = logging.getLogger(__name__)
 
-PODS = "v1/pods"
-PULL_SECONDS = (10.0, 300.0)  # between tries, first and longest
-TRY_SECONDS = (0.5, 15.0)  # the same for everything else
-TROUBLE_SECONDS = 1.0  # after an error of the runtime or the API
+TROUBLE_SECONDS = 1.0  # after an error of the runtime
 
 
 class PodWorker:
-    """For one uid. `run` returns when nothing of the pod is left."""
+    """For one uid. `run` returns when nothing of the pod is left. A `static` pod is not the API's: what that has is its
+    mirror, which `show` tells of."""
 
     def __init__(
         self, pod: Object, tools: Tools, *, refusal: Ending | None = None, gone: bool = False, static: bool = False
     ) -> None:
         self.uid: str = pod["metadata"]["uid"]
+        self.static = static
         self._pod = pod
         self._tools = tools
-        self._gone = gone
-        self.static = static
-        self._mirror: Object | None = None  # what the API has of a static pod
-        self._memory = Memory(ending=refusal)
-        self._sandbox: Sandbox | None = None
-        self._containers: tuple[ContainerStatus, ...] = ()
-        self._messages: dict[str, str] = {}
+        self._news = asyncio.Event()
         self._status: Object = {**(pod.get("status") or {}), **({"phase": "Failed"} if refusal is not None else {})}
         self._taken: tuple[Object, Taken] | None = None
-        self._news = asyncio.Event()
-        self._to_write = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._messages: dict[str, str] = {}
         self._running: dict[str, set[asyncio.Task[None]]] = {}
-        self._finished = False
-        self._refused = False  # there is no room for the resources that the pod asks for now
         self._prepared: Object = {}  # the fields that volumes may show, as they were last prepared
+        self._acts = Acts(tools, self.uid, Memory(ending=refusal), gone=gone)
+        self._teller = Teller(tools.client, None if static or gone else pod, self._news)
         self._probes = Probes(tools.asks, tools.now, self._news, self._tell_of)
 
     @property
@@ -95,22 +80,17 @@ class PodWorker:
         return self._taken[1]
 
     def changed(self, pod: Object) -> None:
-        self._pod = writing.newer(self._pod, pod)
-        self._news.set()
+        self._teller.take(pod)
 
-    def show(self, mirror: Object | None) -> None:
-        """A static pod's mirror has come, changed or gone."""
-        if mirror is not None and self._mirror is not None:
-            mirror = writing.newer(self._mirror, mirror)
-        self._mirror = mirror
-        if mirror is not None:
-            self._pod = {**self._pod, "status": mirror.get("status") or {}}
-            self._to_write.set()
-        self._news.set()
+    show = changed
+
+    def hide(self) -> None:
+        """A static pod's mirror has gone."""
+        self._teller.take(None)
 
     def lost(self) -> None:
-        """The API does not have it any more."""
-        self._gone = True
+        """The API, or the folder, does not have it any more."""
+        self._acts.gone = True
         self._news.set()
 
     def wake(self) -> None:
@@ -118,20 +98,19 @@ class PodWorker:
 
     def end(self, ending: Ending) -> None:
         """The node has to get rid of it."""
-        if self._memory.ending is None:
-            self._memory = msgspec.structs.replace(self._memory, ending=ending)
-            self._news.set()
+        self._acts.end(ending)
+        self._news.set()
 
     async def run(self) -> None:
-        writer = asyncio.ensure_future(self._write_statuses())
+        teller = asyncio.ensure_future(self._teller.run())
         try:
-            while not (self._finished and self._gone):
+            while not (self._acts.finished and self._acts.gone):
                 self._news.clear()
                 again = await self._step()
                 await self._wait(again)
         finally:
             await self._probes.close()
-            await starting.settle({writer, *(task for tasks in self._running.values() for task in tasks)})
+            await settle({teller, *(task for tasks in self._running.values() for task in tasks)})
 
     async def _wait(self, again: float) -> None:
         if not again:
@@ -150,22 +129,33 @@ class PodWorker:
         except BoxshipError as error:
             log.warning("cannot see pod %s: %s", label_of(self._pod), error)
             return self._tools.now() + TROUBLE_SECONDS
-        decision = decide(self._pod, seen, self._memory)
+        self._read()
+        decision = decide(self._pod, seen, self._acts.memory)
         self._take(decision)
         for action in decision.actions:
-            if not (action.verb == FINISH and self._finished):  # what is left is others' finalizers
+            if not (action.verb == FINISH and self._acts.finished):  # what is left is others' finalizers
                 self._begin(action)
         self._show_fields(seen)
         address = (self._status.get("podIP") or self._tools.facts.address) or "127.0.0.1"
-        self._probes.ending = self._memory.ending is not None
+        self._probes.ending = self._acts.memory.ending is not None
         self._probes.follow(parts_of(self._pod, seen.containers), frozenset(self._running), address)
         return decision.again
+
+    def _read(self) -> None:
+        """The pod as the API has it now; of a static one the status alone."""
+        known = self._teller.pod
+        if known is None:
+            return
+        if self.static:
+            self._pod = {**self._pod, "status": known.get("status") or {}}
+        elif known["metadata"]["uid"] == self.uid:
+            self._pod = known
 
     def _show_fields(self, seen: Seen) -> None:
         """Volumes show what the pod's labels and annotations are now; after an agent's restart they are made known."""
         metadata = self._pod["metadata"]
         fields = {key: metadata.get(key) for key in ("labels", "annotations")}
-        if self._prepared == fields or seen.sandbox is None or self._memory.ending is not None or self._gone:
+        if self._prepared == fields or seen.sandbox is None or self._acts.memory.ending is not None or seen.gone:
             return
         if not any(key.partition("/")[0] in (SANDBOX, START, VOLUMES) for key in self._running):
             self._prepared = fields
@@ -175,9 +165,26 @@ class PodWorker:
     async def _look(self) -> Seen:
         busy = set(self._running)  # what ends while we look counts as under way: what it did may not be seen yet
         sandboxes = await self._tools.runtime.sandboxes(self.uid)
-        self._sandbox = max(sandboxes, key=lambda one: one.spec.attempt, default=None)
-        containers = tuple(await self._tools.runtime.containers(self.uid))
-        self._containers = containers
+        self._acts.sandbox = max(sandboxes, key=lambda one: one.spec.attempt, default=None)
+        containers = self._acts.containers = tuple(await self._tools.runtime.containers(self.uid))
+        await self._read_messages(containers)
+        wants = resizing.is_resize_wanted(parts_of(self._pod, containers), self._acts.memory)
+        return Seen(
+            now=self._tools.now(),
+            sandbox=self._acts.sandbox,
+            containers=containers,
+            verdicts=self._probes.verdicts,
+            messages=self._messages,
+            busy=frozenset(busy | set(self._running)),
+            gone=self._acts.gone,
+            room=self._tools.room(self.uid) if wants else None,
+            host=tuple(address for kind, address in self._tools.facts.addresses if kind == INTERNAL),
+        )
+
+    async def _read_messages(self, containers: tuple[ContainerStatus, ...]) -> None:
+        """What containers said at their end, once for each."""
+        for id in self._messages.keys() - {run.id for run in containers}:
+            del self._messages[id]
         for run in containers:
             if run.phase == EXITED and run.id not in self._messages:
                 try:
@@ -185,35 +192,18 @@ class PodWorker:
                 except KeyError:
                     container = {}
                 self._messages[run.id] = await message_of(self._tools.planner, self._pod, container, run)
-        return Seen(
-            now=self._tools.now(),
-            sandbox=self._sandbox,
-            containers=containers,
-            verdicts=self._probes.verdicts,
-            messages=self._messages,
-            busy=frozenset(busy | set(self._running)),
-            gone=self._gone,
-            room=self._tools.room(self.uid) if self._wants_room(containers) else None,
-            host=tuple(address for kind, address in self._tools.facts.addresses if kind == "InternalIP"),
-        )
-
-    def _wants_room(self, containers: Sequence[ContainerStatus]) -> bool:
-        return resizing.is_resize_wanted(parts_of(self._pod, containers), self._memory)
 
     def _take(self, decision: Decision) -> None:
-        self._memory, self._refused = decision.memory, decision.refused
-        if self._memory.ending is not None:
-            for verb in (START, SANDBOX):
-                for key, tasks in self._running.items():
-                    if key.startswith(verb + "/"):
-                        for task in tasks:
-                            task.cancel()
+        self._acts.memory, self._acts.refused = decision.memory, decision.refused
+        if decision.memory.ending is not None:
+            for key, tasks in self._running.items():
+                if key.partition("/")[0] in (START, SANDBOX):
+                    for task in tasks:
+                        task.cancel()
         before, self._status = self._status, decision.status
         self._tell_of_back_offs(before)
-        if not self._gone and before != decision.status:
-            if writing.is_urgent(self._mirror or self._pod, decision.status):
-                self._hurry.set()
-            self._to_write.set()
+        if not self._acts.gone:
+            self._teller.want(decision.status)
 
     def _tell_of_back_offs(self, before: Object) -> None:
         for key in ("initContainerStatuses", "containerStatuses"):
@@ -226,7 +216,8 @@ class PodWorker:
                     message = f"Back-off restarting failed container {name} in pod {label_of(self._pod)}"
                     self._tell_of(name, "Warning", "BackOff", message)
                 elif reason == "ImagePullBackOff":
-                    problem = self._memory.problems.get(name) or self._memory.problems.get("")
+                    problems = self._acts.memory.problems
+                    problem = problems.get(name) or problems.get("")
                     image = problem.image if problem is not None else ""
                     self._tell_of(name, "Normal", "BackOff", f'Back-off pulling image "{image}"')
                     self._tell_of(name, "Warning", "Failed", "Error: ImagePullBackOff")
@@ -235,163 +226,28 @@ class PodWorker:
         self._tools.tell(self._pod, type, reason, message, name)
 
     def _begin(self, action: Action) -> None:
+        running = self._running.setdefault(action.key, set())
+        if running and action.verb == STOP:  # only the grace is new
+            action = msgspec.structs.replace(action, message="")
         task = asyncio.ensure_future(self._act(action))
-        self._running.setdefault(action.key, set()).add(task)
-        task.add_done_callback(functools.partial(self._over, action))
-
-    def _over(self, action: Action, task: "asyncio.Task[None]") -> None:
-        tasks = self._running.get(action.key, set())
-        tasks.discard(task)
-        if not tasks:
-            self._running.pop(action.key, None)
-        self._news.set()
+        running.add(task)
+        task.add_done_callback(functools.partial(self._over, action.key))
 
     async def _act(self, action: Action) -> None:
-        """Never raises: what went wrong is remembered."""
-        pod = self._pod
+        if action.verb == FINISH and self._pod["metadata"].get("finalizers") and not self._acts.gone:
+            await self._tell_the_end()
+        await self._acts.act(self._pod, action)
+
+    async def _tell_the_end(self) -> None:
+        """Somebody holds the pod until he has seen how it ended."""
         try:
-            await self._acts[action.verb](pod, action)
-        except asyncio.CancelledError:
-            return
-        except NotPossible as error:
-            if action.verb != VOLUMES:
-                self._remember(action, pod, error)
+            await self._teller.write()
         except BoxshipError as error:
-            log.warning("pod %s: cannot %s %s: %s", label_of(pod), action.verb, action.name, error)
-            await asyncio.sleep(TROUBLE_SECONDS)
-        except Exception:
-            log.exception("pod %s: cannot %s %s", label_of(pod), action.verb, action.name)
-            await asyncio.sleep(TROUBLE_SECONDS)
+            log.warning("cannot tell how pod %s ended: %s", label_of(self._pod), error)
 
-    @property
-    def _acts(self) -> dict[str, Callable[[Object, Action], Awaitable[None]]]:
-        return {
-            SANDBOX: self._make_sandbox,
-            START: self._start,
-            PRE_STOP: self._pre_stop,
-            STOP: self._stop,
-            REMOVE: self._remove,
-            CLEAN: self._clean,
-            FINISH: self._finish,
-            VOLUMES: self._prepare,
-            RESIZE: self._resize,
-        }
-
-    def _remember(self, action: Action, pod: Object, error: NotPossible) -> None:
-        now = self._tools.now()
-        if error.final:
-            self.end(Ending(now, 0.0, error.reason, error.message, "Failed"))
-            return
-        before = self._memory.problems.get(action.name)
-        pause = next_pause(before, now, *(PULL_SECONDS if error.image else TRY_SECONDS))
-        problem = Problem(error.reason, error.message, now, now + pause, pause, error.image)
-        self._memory = with_problem(self._memory, action.name, problem)
-
-    async def _make_sandbox(self, pod: Object, action: Action) -> None:
-        await starting.make_sandbox(self._tools, pod, action.attempt)
-        self._memory = with_problem(self._memory, "", None)
-
-    async def _start(self, pod: Object, action: Action) -> None:
-        assert self._sandbox is not None
-        pod = self._allowed(pod)
-        await starting.start(self._tools, pod, action.name, action.attempt, self._sandbox)
-        self._memory = with_problem(self._memory, action.name, None)
-        self._keep_resources(pod, action.name)
-
-    def _allowed(self, pod: Object) -> Object:
-        return resizing.allowed(pod, parts_of(pod, self._containers), self._memory, self._refused)
-
-    def _keep_resources(self, pod: Object, name: str) -> None:
-        found = {**self._memory.in_force, name: resizing.shown(container_named(pod, name))}
-        self._memory = msgspec.structs.replace(self._memory, in_force=found)
-
-    async def _resize(self, pod: Object, action: Action) -> None:
-        await starting.resize(self._tools, pod, action.name, action.id)
-        self._keep_resources(pod, action.name)
-
-    async def _prepare(self, pod: Object, action: Action) -> None:
-        await starting.prepare(self._tools, pod)
-
-    async def _pre_stop(self, pod: Object, action: Action) -> None:
-        try:
-            await starting.pre_stop(self._tools, pod, action.name, action.id, action.grace, self._sandbox)
-        finally:
-            self._memory = msgspec.structs.replace(self._memory, pre_stopped=self._memory.pre_stopped | {action.id})
-
-    async def _stop(self, pod: Object, action: Action) -> None:
-        again = len(self._running.get(action.key, ())) > 1
-        message = "" if again else action.message
-        await starting.stop(self._tools, pod, action.name, action.id, action.grace, message)
-
-    async def _remove(self, pod: Object, action: Action) -> None:
-        await self._tools.runtime.remove(action.id)
-        self._messages.pop(action.id, None)
-
-    async def _clean(self, pod: Object, action: Action) -> None:
-        await starting.clean(self._tools, self.uid)
-        self._memory = msgspec.structs.replace(self._memory, clean=True)
-
-    async def _finish(self, pod: Object, action: Action) -> None:
-        """The API is told last: whoever sees that the pod is gone may rely on it."""
-        if not self._gone and pod["metadata"].get("finalizers"):
-            await self._write()
-        await starting.take_away(self._tools, self.uid)
-        if self._gone:
-            self._finished = True
-            return
-        metadata = pod["metadata"]
-        try:
-            await self._tools.client.delete(PODS, metadata["namespace"], metadata["name"], uid=self.uid, grace=0)
-        except Failure as failure:
-            if failure.reason not in ("NotFound", "Conflict"):
-                raise
-            self._gone = True
-        self._finished = True
-        if not metadata.get("finalizers"):
-            self._gone = True
-
-    async def _write_statuses(self) -> None:
-        """As long as the pod is there: the newest that is to be told, as soon as it matters."""
-        while True:
-            await self._to_write.wait()
-            try:
-                async with asyncio.timeout(writing.LAZY_SECONDS):
-                    await self._hurry.wait()
-            except TimeoutError:
-                pass
-            self._to_write.clear()
-            self._hurry.clear()
-            try:
-                await self._write()
-            except BoxshipError as error:
-                if not (isinstance(error, Failure) and error.reason == "NotFound"):
-                    log.warning("cannot tell how pod %s is: %s", label_of(self._pod), error)
-                    self._to_write.set()
-                    await asyncio.sleep(TROUBLE_SECONDS)
-
-    async def _write(self) -> None:
-        """Raises Failure; that somebody else wrote meanwhile is none."""
-        pod = self._mirror if self.static else self._pod
-        if self._gone or pod is None:
-            return
-        patch = writing.patch_for(pod, self._status)
-        if patch is None:
-            return
-        metadata = pod["metadata"]
-        place = metadata["namespace"], metadata["name"]
-        try:
-            answer = await self._tools.client.patch(PODS, *place, patch, subresource="status")
-        except Failure as failure:
-            if failure.reason != "Conflict":
-                raise
-            answer = await self._tools.client.get(PODS, *place)
-            if answer["metadata"]["uid"] != metadata["uid"]:
-                if not self.static:
-                    self.lost()
-                return
-            self._to_write.set()
-            self._hurry.set()
-        if self.static:
-            self.show(answer)
-        else:
-            self.changed(answer)
+    def _over(self, key: str, task: "asyncio.Task[None]") -> None:
+        tasks = self._running.get(key, set())
+        tasks.discard(task)
+        if not tasks:
+            self._running.pop(key, None)
+        self._news.set()
