@@ -44,7 +44,6 @@ from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
 from boxship.cluster.objects.schema.builtin import Schemas, load
 from boxship.cluster.reconcile.leading import Leading
-from boxship.cluster.scheduler.profiles import Settings
 from boxship.doors.kube.door import Door
 from boxship.doors.kube.health import Health
 from boxship.doors.kube.metrics import Metrics
@@ -62,9 +61,10 @@ from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_leading import CONTROLLERS, SCHEDULER, Fenced, leading, together
 from boxship.main.control_options import ControlOptions, history_seconds
-from boxship.main.control_scheduler import scheduler, settings_of
+from boxship.main.control_scheduler import Scheduling, settings_of
 from boxship.main.control_sealing import seal_again, sealer_by
 from boxship.main.control_store import files_of, handlers
+from boxship.main.control_why import why_handlers
 from boxship.pki.cluster import ClusterAuthority
 from boxship.store import Store
 from boxship.store.opening import open_store
@@ -100,7 +100,7 @@ class Plane(msgspec.Struct, frozen=True):
     customs: Customs
     others: Aggregation
     collecting: Collector
-    scheduling: Settings
+    scheduling: Scheduling
     door: Door
     authority: ClusterAuthority
     tokens: TokenIssuer
@@ -182,6 +182,7 @@ def build(
     documents = Documents(data / "cache")
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
     history = History(storage, catalog)
+    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config))
     others = aggregation(storage, lookup, catalog, itself, clock, authority, passing)
     site = Site(
         catalog,
@@ -191,7 +192,11 @@ def build(
         documents=documents,
         keys=tokens,
         elsewhere=others.joined,
-        own={**handlers(store), **history_handlers(history, Undoing(history, api.perform), catalog, clock)},
+        own={
+            **handlers(store),
+            **history_handlers(history, Undoing(history, api.perform), catalog, clock),
+            **why_handlers(scheduling),
+        },
     )
     read = partial(protobuf.read, schemas=schemas)
     behind = connecting(gate, lookup, chain, authority, carrying)
@@ -209,7 +214,7 @@ def build(
         customs,
         others,
         collecting,
-        settings_of(options.scheduler_config),
+        scheduling,
         door,
         authority,
         tokens,
@@ -258,7 +263,7 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
 async def lead_scheduler(plane: Plane, lead: Leading) -> None:
     """Without end: it runs whenever this control plane leads."""
     fenced = Fenced(plane.api, lead)
-    await lead.run(lambda: scheduler(fenced, plane.catalog, plane.authorizer, plane.scheduling).run())
+    await lead.run(lambda: plane.scheduling.run(fenced))
 
 
 def is_shared(options: ControlOptions) -> bool:

@@ -9,6 +9,7 @@ from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs
 from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.request import User
+from boxship.cluster.scheduler.explaining import Explanation
 from boxship.cluster.scheduler.profiles import DEFAULT, Settings, read_settings
 from boxship.cluster.scheduler.running import Scheduler
 from boxship.errors import Invalid
@@ -30,6 +31,30 @@ def settings_of(config: str) -> Settings:
     return read_settings(document)
 
 
-def scheduler(api: Performs, catalog: Catalog, authorizer: Authorizer, settings: Settings) -> Scheduler:
-    """Ready to run."""
-    return Scheduler(Inside(Guarded(api, authorizer), catalog, SCHEDULER, AGENT), settings, instance=platform.node())
+class Scheduling:
+    """The scheduler of this control plane, whether it works here or only looks."""
+
+    def __init__(self, api: Performs, catalog: Catalog, authorizer: Authorizer, settings: Settings) -> None:
+        self._api = api
+        self._catalog = catalog
+        self._authorizer = authorizer
+        self._settings = settings
+        self._working: Scheduler | None = None
+
+    async def run(self, api: Performs) -> None:
+        """Without end: it works, through an API that may refuse what it writes."""
+        self._working = self._make(api)
+        try:
+            await self._working.run()
+        finally:
+            self._working = None
+
+    async def explain(self, namespace: str, name: str) -> Explanation | None:
+        """Where another control plane's scheduler works, everything is read for this one answer."""
+        if self._working is not None:
+            return self._working.explain(namespace, name)
+        return await self._make(self._api).look(namespace, name)
+
+    def _make(self, api: Performs) -> Scheduler:
+        client = Inside(Guarded(api, self._authorizer), self._catalog, SCHEDULER, AGENT)
+        return Scheduler(client, self._settings, instance=platform.node())

@@ -105,6 +105,17 @@ class Scheduler:
         budgets = [budget for _, budget in self._feed.budgets.items() if budget is not None]
         return explain(self.world, pod, profile, budgets)
 
+    async def look(self, namespace: str, name: str) -> Explanation | None:
+        """Like `explain`, of a scheduler that does not run: it reads everything once, and decides nothing."""
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(cache.run()) for cache in self._feed.caches]
+            for cache in self._feed.caches:
+                await cache.ready()
+            found = self.explain(namespace, name)
+            for task in following:
+                task.cancel()
+        return found
+
     # Decisions.
 
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
