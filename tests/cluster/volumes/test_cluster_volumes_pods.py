@@ -153,7 +153,7 @@ async def test_files_of_an_image(node: Node) -> None:
 
 async def test_empty_folders_survive_a_restart(node: Node) -> None:
     pod = await node.pod(
-        {"name": "disk", "emptyDir": {}},
+        {"name": "disk", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
         securityContext={"fsGroup": 2000},
     )
@@ -162,6 +162,11 @@ async def test_empty_folders_survive_a_restart(node: Node) -> None:
         assert stat.S_IMODE(path.stat().st_mode) & 0o2777 == 0o2777
         assert path.stat().st_gid == 2000
         (path / "kept").write_text("x")
+    (found["disk"] / "big").write_bytes(b"x" * 100_000)
+    os.link(found["disk"] / "big", found["disk"] / "same")
+    (use,) = await node.files.volumes.usage(pod["metadata"]["uid"])
+    assert (use.name, use.inodes, use.limit) == ("disk", 3, 1 << 30)
+    assert 100_000 < use.used < 150_000
     await node.restart()
     assert set(node.files.volumes.known()) == {pod["metadata"]["uid"]}
     assert await node.prepare(pod) == found

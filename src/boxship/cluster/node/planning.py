@@ -4,7 +4,7 @@
 Both are called again for every container start; what is there already stays.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -36,12 +36,24 @@ class Mounted(msgspec.Struct, frozen=True):
     read_only: bool = False
 
 
+class VolumeUse(msgspec.Struct, frozen=True):
+    """How full a pod's emptyDir on the disk is. `limit` in bytes, None for none."""
+
+    name: str
+    used: int
+    inodes: int
+    limit: int | None = None
+
+
 class PodVolumes(Protocol):
     async def prepare(self, pod: Object) -> Mapping[str, Mounted]:
         """All volumes of a pod by their names. Raises NotPossible("FailedMount", …) where one is not to be had yet."""
 
     async def release(self, uid: str) -> None:
         """Take everything away that was made for a pod. None there is fine."""
+
+    async def usage(self, uid: str) -> Sequence[VolumeUse]:
+        """Of the pod's emptyDirs that take room on the disk."""
 
     def known(self) -> Collection[str]:
         """The uids of the pods for which something is there; after a restart, too."""

@@ -1,10 +1,10 @@
 """The Planner and the PodVolumes of a simulated machine: only what a script needs. A volume of a config map whose name
 begins with "missing" is not to be had."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from boxship.cluster.node.life.parts import container_named
-from boxship.cluster.node.planning import Mounted, NotPossible
+from boxship.cluster.node.planning import Mounted, NotPossible, VolumeUse
 from boxship.cluster.node.runtime import ContainerRequest, Sandbox, SandboxSpec
 from boxship.cluster.objects import Object, quantity
 from boxship.spec.container import ContainerSpec, Resources
@@ -59,6 +59,9 @@ class SimulatedVolumes:
 
     async def release(self, uid: str) -> None:
         self._known.discard(uid)
+
+    async def usage(self, uid: str) -> Sequence[VolumeUse]:
+        return ()
 
     def known(self) -> Collection[str]:
         return set(self._known)

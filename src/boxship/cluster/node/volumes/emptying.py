@@ -3,9 +3,13 @@
 Source: kubernetes.io, "Volumes" (emptyDir), "Local ephemeral storage".
 """
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from boxship.cluster.node.planning import VolumeUse
+from boxship.cluster.node.volumes.sources import empty_folder, kind_of
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.pod_resources import amounts, pod_amounts
 from boxship.cluster.objects.quantity import parse
@@ -23,3 +27,32 @@ def memory_size(pod: Object, source: Mapping[str, Any], available: int) -> int:
         whole = pod_amounts(spec, "limits").get("memory")
         limits.append(whole.value if whole is not None else 0)
     return min((limit for limit in limits if limit > 0), default=0)
+
+
+def disk_use(root: Path, pod: Object) -> list[VolumeUse]:
+    """Blocking. What vanishes meanwhile does not count."""
+    found = []
+    for volume in pod["spec"].get("volumes") or ():
+        if kind_of(volume) == "emptyDir" and not (volume.get("emptyDir") or {}).get("medium"):
+            used, inodes = _measure(empty_folder(root, pod["metadata"]["uid"], volume["name"]))
+            limit = (volume.get("emptyDir") or {}).get("sizeLimit")
+            found.append(VolumeUse(volume["name"], used, inodes, parse(limit).value if limit is not None else None))
+    return found
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    """Bytes on the disk and inodes, each file once however many names it has."""
+    used, seen = 0, set()
+    for _, _, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        status = os.fstat(descriptor)
+        used += status.st_blocks * 512
+        seen.add(status.st_ino)
+        for name in files:
+            try:
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if status.st_ino not in seen:
+                seen.add(status.st_ino)
+                used += status.st_blocks * 512
+    return used, len(seen)

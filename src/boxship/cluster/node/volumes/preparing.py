@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +16,9 @@ import msgspec
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, shown
-from boxship.cluster.node.planning import Mounted, NotPossible
+from boxship.cluster.node.planning import Mounted, NotPossible, VolumeUse
 from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, writing
-from boxship.cluster.node.volumes.emptying import memory_size
+from boxship.cluster.node.volumes.emptying import disk_use, memory_size
 from boxship.cluster.node.volumes.holding import HeldObjects
 from boxship.cluster.node.volumes.mounts import Mounts
 from boxship.cluster.node.volumes.payloads import Files, refused
@@ -82,6 +82,10 @@ class NodeVolumes:
             await self._trees.unmount_images(uid)
             await asyncio.to_thread(self._remove, uid)
         self._locks.pop(uid, None)
+
+    async def usage(self, uid: str) -> Sequence[VolumeUse]:
+        known = self._prepared.get(uid)
+        return await asyncio.to_thread(disk_use, self._facts.root, known.pod) if known is not None else ()
 
     def known(self) -> Collection[str]:
         root = self._facts.root
