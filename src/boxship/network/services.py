@@ -5,7 +5,8 @@ somebody else breaks is made whole again at the next change. It never decides wh
 """
 
 import logging
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Iterator
 
 from boxship.errors import Internal
 from boxship.network import services_rules as rules
@@ -14,6 +15,8 @@ from boxship.network.services_rules import Frontend, Key, Shared, Surroundings
 from boxship.sys import conntrack
 
 log = logging.getLogger(__name__)
+
+TURN = 25  # frontends
 
 
 class ServiceTable:
@@ -45,7 +48,8 @@ class ServiceTable:
     def _replace(self, wanted: dict[Key, Frontend]) -> None:
         left = self._kernel.names(self._table)
         shared = Shared()
-        self._kernel.nftables.run(rules.replace(self._table, shared, wanted.values(), self._around, left))
+        text = rules.replace(self._table, shared, _politely(wanted.values()), self._around, left)
+        self._kernel.nftables.run(text)
         before, self._frontends, self._shared = self._frontends, wanted, shared
         self._forget(before, wanted.values())
 
@@ -69,3 +73,11 @@ class ServiceTable:
         moved = rules.moved_flows(old.values(), new)
         if moved:
             conntrack.forget_led_flows([(item.address, item.port, item.target) for item in moved])
+
+
+def _politely(frontends: Iterable[Frontend]) -> Iterator[Frontend]:
+    """Give the event loop its turn in between: ten thousand frontends are much text."""
+    for count, frontend in enumerate(frontends):
+        if count % TURN == 0:
+            time.sleep(0)
+        yield frontend

@@ -25,7 +25,7 @@ UNMARKED = "0xffffbfff"
 TRANSPORTS = "meta l4proto { tcp, udp, sctp }"
 
 
-class Frontend(msgspec.Struct, frozen=True):
+class Frontend(msgspec.Struct, frozen=True, gc=False):
     """Where a service is asked for, and who answers: `targets` are "address . port".
 
     With `near`, who comes from outside the cluster goes to these only; none of them drops it. `closed` is what happens

@@ -16,14 +16,14 @@ AFFINITY_SECONDS = 10800
 Key = tuple[str, str]  # namespace, name
 
 
-class ServicePort(msgspec.Struct, frozen=True):
+class ServicePort(msgspec.Struct, frozen=True, gc=False):
     name: str
     protocol: str  # tcp, udp or sctp
     port: int
     node_port: int = 0
 
 
-class ServiceFacts(msgspec.Struct, frozen=True):
+class ServiceFacts(msgspec.Struct, frozen=True, gc=False):
     """A Service that has addresses. `affinity_seconds` 0: none; `sources` None: everybody may ask."""
 
     addresses: tuple[str, ...]
@@ -37,7 +37,7 @@ class ServiceFacts(msgspec.Struct, frozen=True):
     health_port: int = 0
 
 
-class EndpointFacts(msgspec.Struct, frozen=True):
+class EndpointFacts(msgspec.Struct, frozen=True, gc=False):
     address: str
     node: str = ""
     ready: bool = True
@@ -47,7 +47,7 @@ class EndpointFacts(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...] = ()
 
 
-class SliceFacts(msgspec.Struct, frozen=True):
+class SliceFacts(msgspec.Struct, frozen=True, gc=False):
     """An EndpointSlice: ports by name and protocol."""
 
     service: Key

@@ -23,7 +23,7 @@ from boxship.network.services_rules import Key as FrontendKey
 
 log = logging.getLogger(__name__)
 
-SLICE = 100  # services before others have their turn
+SLICE = 10  # services before others have their turn
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds
 ZONE = "topology.kubernetes.io/zone"
 

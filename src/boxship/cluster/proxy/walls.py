@@ -15,7 +15,7 @@ Key = tuple[str, str]
 Labels = Mapping[str, str]
 
 
-class PodFacts(msgspec.Struct, frozen=True):
+class PodFacts(msgspec.Struct, frozen=True, gc=False):
     """A pod that has an address of its own. `named` are its container ports: (name, protocol) → port."""
 
     address: str
