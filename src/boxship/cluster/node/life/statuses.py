@@ -36,11 +36,17 @@ def is_started(part: Part, seen: Seen) -> bool:
 
 
 def verdict_of(part: Part, run: ContainerStatus, seen: Seen) -> Verdict:
-    """Where nothing was asked yet: not ready, if there is something to ask."""
+    """Where nothing was asked yet: what the API has of the same container, else not ready if there is something to
+    ask. So an agent's restart disturbs nobody."""
     found = seen.verdicts.get(run.id)
-    if found is not None:
-        return found
-    return Verdict(started=not part.spec.get("startupProbe"), ready=not part.spec.get("readinessProbe"))
+    return found if found is not None else first_verdict(part, run)
+
+
+def first_verdict(part: Part, run: ContainerStatus) -> Verdict:
+    known = part.known if part.known.get("containerID") == PREFIX + run.id else {}
+    started = not part.spec.get("startupProbe") or bool(known.get("started"))
+    ready = not part.spec.get("readinessProbe") or bool(known.get("ready"))
+    return Verdict(started=started, ready=ready)
 
 
 def status_of(pod: Object, part: Part, seen: Seen, memory: Memory, *, initialized: bool) -> Object:
