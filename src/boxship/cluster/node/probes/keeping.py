@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from boxship.cluster.node.life.statuses import PREFIX, seconds
+from boxship.cluster.node.life.statuses import first_verdict, seconds
 from boxship.cluster.node.life.values import MAIN, SIDECAR, Part, Verdict
 from boxship.cluster.node.probes.asking import Asked
 from boxship.cluster.node.probes.judging import Score, early_pause, scored
@@ -56,7 +56,7 @@ class Probes:
             self._verdicts.pop(id, None)
         for id, (part, run) in running.items():
             if id not in self._tasks:
-                self._verdicts[id] = _first_verdict(part, run)
+                self._verdicts[id] = first_verdict(part, run)
                 self._tasks[id] = asyncio.ensure_future(self._run(part, run, address))
 
     async def close(self) -> None:
@@ -128,10 +128,3 @@ class Probes:
             self._verdicts[id] = verdict
             self._news.set()
 
-
-def _first_verdict(part: Part, run: ContainerStatus) -> Verdict:
-    """What the API has of the same container counts until it was asked anew: an agent's restart disturbs nobody."""
-    known = part.known if part.known.get("containerID") == PREFIX + run.id else {}
-    started = not part.spec.get("startupProbe") or bool(known.get("started"))
-    ready = not part.spec.get("readinessProbe") or bool(known.get("ready"))
-    return Verdict(started=started, ready=ready)
