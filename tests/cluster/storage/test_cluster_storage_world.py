@@ -9,6 +9,7 @@ from storage_kit import CLAIMS, CLASSES, NODES, VOLUMES, claim, node, storage_cl
 from world_kit import World, eventually, running_world
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
 
 SELECTED = {"volume.kubernetes.io/selected-node": "one"}
 
@@ -107,6 +108,19 @@ async def test_volumes_are_made_for_the_node_that_was_chosen(world: World) -> No
     assert "boxship.io/local-volume" in left["metadata"]["finalizers"]  # the node has its folder still
     await client.delete(NODES, "", "one")
     await comes(world, VOLUMES, name, "gone")
+
+
+async def test_who_cannot_grow_is_refused(world: World) -> None:
+    client = world.client
+    larger = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    await client.create(VOLUMES, "", volume("v"))
+    await client.create(CLAIMS, "default", claim("c", storageClassName=""))
+    await comes(world, CLAIMS, "c", "Bound")
+    with pytest.raises(Failure, match="must support resize"):
+        await client.patch(CLAIMS, "default", "c", larger)
+    await client.create(CLAIMS, "default", claim("lonely", storageClassName=""))
+    with pytest.raises(Failure, match=r"Only bound persistent volume claims|immutable after creation"):
+        await client.patch(CLAIMS, "default", "lonely", larger)
 
 
 async def test_a_node_that_cannot_hold_volumes_is_not_insisted_on(world: World) -> None:

@@ -22,6 +22,7 @@ from boxship.cluster.api.admission.node_restriction import NodeRestriction
 from boxship.cluster.api.admission.pod_security import PodSecurity
 from boxship.cluster.api.admission.priorities import Priority
 from boxship.cluster.api.admission.quotas import ResourceQuota
+from boxship.cluster.api.admission.resizing import PersistentVolumeClaimResize
 from boxship.cluster.api.admission.service_accounts import ServiceAccount
 from boxship.cluster.objects.resource import Resource
 
@@ -41,6 +42,7 @@ def make(
         DefaultTolerationSeconds(),
         StorageObjectInUseProtection(),
         DefaultStorageClass(lookup),
+        PersistentVolumeClaimResize(lookup),
         RuntimeClass(lookup),
         DefaultIngressClass(lookup),
         *mutating,
