@@ -15,7 +15,7 @@ from boxship.cluster.access import Client
 from boxship.cluster.node.images import Images
 from boxship.cluster.node.life import admitting
 from boxship.cluster.node.life.admitting import Taken
-from boxship.cluster.node.life.starting import Asks, Tools
+from boxship.cluster.node.life.starting import Asks, Tools, settle
 from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.node.life.worker import PodWorker
 from boxship.cluster.node.planning import Planner, PodVolumes
@@ -29,6 +29,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.recording import Recorder
 from boxship.errors import BoxshipError
+from boxship.waiting.together import together
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,8 @@ class NodeAgent:
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}")
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
         self._workers: dict[str, PodWorker] = {}
-        manifests = Manifests(self._options.static_folder, facts.name)
+        folder = self._options.static_folder
+        manifests = Manifests(folder, facts.name) if folder else None
         self._statics = StaticPods(client, manifests, self._workers, self._begin_static, self._pods)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -106,18 +108,18 @@ class NodeAgent:
         try:
             await self._reporter.register()  # whether a pod is welcome depends on the node
             self._pods.subscribe(self._told)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._recorder.run())
-                tasks.create_task(self._reporter.run())
-                tasks.create_task(self._pods.run())
-                tasks.create_task(self._listen())
-                tasks.create_task(self._take_leftovers())
-                folder = bool(self._options.static_folder)
-                tasks.create_task(self._statics.run(self._tools.now, lambda: self.node, forever=folder))
+            await together(
+                (
+                    self._recorder.run(),
+                    self._reporter.run(),
+                    self._pods.run(),
+                    self._listen(),
+                    self._take_leftovers(),
+                    self._statics.run(self._tools.now, lambda: self.node),
+                )
+            )
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await settle(list(self._tasks.values()))
             await self._images.close()
             await self._asker.close()
 

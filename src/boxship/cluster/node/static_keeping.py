@@ -23,7 +23,7 @@ class StaticPods:
     def __init__(
         self,
         client: Client,
-        manifests: Manifests,
+        manifests: Manifests | None,
         workers: Mapping[str, PodWorker],
         begin: Callable[[Object], None],
         pods: Cache,
@@ -33,20 +33,23 @@ class StaticPods:
         self._workers = workers
         self._begin = begin
         self._pods = pods
+        self._said: Mapping[str, Object] = {}
         self.looked = asyncio.Event()  # what the folder says is among the workers
 
-    async def run(self, now: Callable[[], float], node: Callable[[], Object], *, forever: bool) -> None:
-        """`forever`: there is a folder; else only mirrors that are left over are taken away."""
+    async def run(self, now: Callable[[], float], node: Callable[[], Object]) -> None:
+        """Without end where there is a folder; else mirrors that are left over are taken away, once."""
         await self._pods.ready()
         while True:
-            await self._manifests.look(now())
+            if self._manifests is not None:
+                await self._manifests.look(now())
+                self._said = self._manifests.pods
             self._follow()
             self.looked.set()
             try:
                 await self._keep_mirrors(node())
             except BoxshipError as error:
                 log.warning("cannot mirror the static pods: %s", error)
-            if not forever:
+            if self._manifests is None:
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -62,19 +65,19 @@ class StaticPods:
 
     def _follow(self) -> None:
         for uid, worker in self._workers.items():
-            if worker.static and uid not in self._manifests.pods:
+            if worker.static and uid not in self._said:
                 worker.lost()
         names = {_key(worker.pod) for worker in self._workers.values() if worker.static}
-        for uid, pod in self._manifests.pods.items():
+        for uid, pod in self._said.items():
             if uid not in self._workers and _key(pod) not in names:  # the one before has to end first
                 self._begin(pod)
 
     async def _keep_mirrors(self, node: Object) -> None:
         shown = {mirrored(pod): pod for _, pod in list(self._pods.items()) if mirrored(pod)}
         for uid, mirror in shown.items():
-            if uid not in self._manifests.pods or mirror["metadata"].get("deletionTimestamp"):
+            if uid not in self._said or mirror["metadata"].get("deletionTimestamp"):
                 await self._delete(mirror)
-        for uid, pod in self._manifests.pods.items():
+        for uid, pod in self._said.items():
             if uid in self._workers and uid not in shown:
                 await self._create(pod, node)
 

@@ -64,6 +64,13 @@ class _Step:
         self.actions: list[Action] = []
         self.again = 0.0
 
+    def is_over(self, part: Part) -> bool:
+        """It has ended for good, though in an earlier sandbox."""
+        run = part.current
+        if run is None or run.phase != EXITED or run.created_at < self.memory.epoch:
+            return False
+        return not restarting.restarts(self.pod["spec"], part, run, self.memory)
+
     def look_again(self, when: float) -> None:
         self.again = _sooner(self.again, when)
 
@@ -189,6 +196,8 @@ def _keep_running(step: _Step) -> bool:
 
 def _keep(step: _Step, part: Part) -> None:
     run = step.run_of(part)
+    if run is None and part.kind == MAIN and step.is_over(part):
+        return
     if run is None or run.phase == CREATED:
         step.start(part)
     elif run.phase == EXITED:

@@ -3,7 +3,7 @@ raised as NotPossible with the original's reason; whether and when it is tried a
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -191,7 +191,7 @@ def _address(tools: Tools, pod: Object, sandbox: Sandbox) -> str:
     return sandbox.addresses[0]
 
 
-async def settle(tasks: "set[asyncio.Task[None]]") -> None:
+async def settle(tasks: "Sequence[asyncio.Task[None]]") -> None:
     """Cancel them, and wait until they are through."""
     for task in tasks:
         task.cancel()

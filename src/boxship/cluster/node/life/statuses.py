@@ -96,6 +96,8 @@ def next_attempt(part: Part) -> int:
 def _states(pod: Object, part: Part, seen: Seen, memory: Memory, *, initialized: bool) -> tuple[Object, Object]:
     """`state` and `lastState`."""
     run = part.current
+    if part.kind == INIT and _stays_ended(pod, part):
+        return copied(part.known["state"]), copied(part.known.get("lastState") or {})
     last = terminated(part.previous, seen) if part.previous is not None else _last_known(part)
     ended = memory.ending is not None
     if run is not None and run.phase == RUNNING:
@@ -106,6 +108,9 @@ def _states(pod: Object, part: Part, seen: Seen, memory: Memory, *, initialized:
         if ended or not restarting.restarts(pod["spec"], part, run, memory):
             return terminated(run, seen), last
         reason = _why_waiting(pod, part, seen, memory)
+        kill = memory.kills.get(run.id)
+        if reason is None and kill is not None and kill.restart:
+            reason = (CREATING, "")  # what has ended for good, by its policy, could not be told to run again
         return (waiting(*reason), terminated(run, seen)) if reason else (terminated(run, seen), last)
     if run is None and ended and "terminated" in (part.known.get("state") or {}):
         return copied(part.known["state"]), last
@@ -125,6 +130,14 @@ def _states(pod: Object, part: Part, seen: Seen, memory: Memory, *, initialized:
     if reason is None:
         reason = (CREATING if initialized or part.kind not in (MAIN, INIT, SIDECAR) else INITIALIZING, "")
     return waiting(*reason), last
+
+
+def _stays_ended(pod: Object, part: Part) -> bool:
+    """An init container that is through runs again in a new sandbox; the API takes no word of that."""
+    ended = (part.known.get("state") or {}).get("terminated")
+    if ended is None or pod["spec"].get("restartPolicy", "Always") == "Always" or part.spec.get("restartPolicy"):
+        return False
+    return not ended.get("exitCode") or pod["spec"].get("restartPolicy") == "Never"
 
 
 def _last_known(part: Part) -> Object:

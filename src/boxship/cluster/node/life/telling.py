@@ -24,6 +24,7 @@ class Teller:
         self._client = client
         self._news = news
         self._wanted: Object = {}
+        self._read: Object | None = None  # the pod that `_wanted` was decided for
         self._due = asyncio.Event()
         self._hurry = asyncio.Event()
         self.pod = pod
@@ -37,7 +38,8 @@ class Teller:
         self._news.set()
 
     def want(self, status: Object) -> None:
-        self._wanted = status
+        """Decided for the pod as it is here now: over another reading it is never written."""
+        self._wanted, self._read = status, self.pod
         if self.pod is not None and writing.is_urgent(self.pod, status):
             self._hurry.set()
         self._due.set()
@@ -63,8 +65,10 @@ class Teller:
     async def write(self) -> None:
         """Raises Failure; that somebody else wrote meanwhile is none: it is decided anew."""
         pod = self.pod
-        patch = writing.patch_for(pod, self._wanted) if pod is not None and self._wanted else None
-        if pod is None or patch is None:
+        if pod is None or pod is not self._read:
+            return  # it is about to be decided anew
+        patch = writing.patch_for(pod, self._wanted)
+        if patch is None:
             return
         metadata = pod["metadata"]
         place = metadata["namespace"], metadata["name"]
@@ -74,6 +78,5 @@ class Teller:
             if failure.reason != "Conflict":
                 raise
             answer = await self._client.get(PODS, *place)
-            self._hurry.set()
         if self.pod is not None and answer["metadata"]["uid"] == metadata["uid"]:
             self.take(answer)

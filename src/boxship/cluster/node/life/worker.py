@@ -58,7 +58,7 @@ class PodWorker:
         self._status: Object = {**(pod.get("status") or {}), **({"phase": "Failed"} if refusal is not None else {})}
         self._taken: tuple[Object, Taken] | None = None
         self._messages: dict[str, str] = {}
-        self._running: dict[str, set[asyncio.Task[None]]] = {}
+        self._running: dict[str, list[asyncio.Task[None]]] = {}
         self._prepared: Object = {}  # the fields that volumes may show, as they were last prepared
         self._acts = Acts(tools, self.uid, Memory(ending=refusal), gone=gone)
         self._teller = Teller(tools.client, None if static or gone else pod, self._news)
@@ -110,7 +110,7 @@ class PodWorker:
                 await self._wait(again)
         finally:
             await self._probes.close()
-            await settle({teller, *(task for tasks in self._running.values() for task in tasks)})
+            await settle([teller, *(task for tasks in self._running.values() for task in tasks)])
 
     async def _wait(self, again: float) -> None:
         if not again:
@@ -226,11 +226,11 @@ class PodWorker:
         self._tools.tell(self._pod, type, reason, message, name)
 
     def _begin(self, action: Action) -> None:
-        running = self._running.setdefault(action.key, set())
+        running = self._running.setdefault(action.key, [])
         if running and action.verb == STOP:  # only the grace is new
             action = msgspec.structs.replace(action, message="")
         task = asyncio.ensure_future(self._act(action))
-        running.add(task)
+        running.append(task)
         task.add_done_callback(functools.partial(self._over, action.key))
 
     async def _act(self, action: Action) -> None:
@@ -246,8 +246,9 @@ class PodWorker:
             log.warning("cannot tell how pod %s ended: %s", label_of(self._pod), error)
 
     def _over(self, key: str, task: "asyncio.Task[None]") -> None:
-        tasks = self._running.get(key, set())
-        tasks.discard(task)
+        tasks = self._running.get(key, [])
+        if task in tasks:
+            tasks.remove(task)
         if not tasks:
             self._running.pop(key, None)
         self._news.set()

@@ -2,4 +2,9 @@
 
 runtime.py   a Runtime whose containers are entries of a table with a script
 planning.py  the Planner and PodVolumes for it
+loop.py      an event loop in virtual time
+api.py       an API that lags and fails
+shapes.py    pods by chance
+checks.py    what must hold
+scenario.py  all of these: `simulate(seed)`
 """

@@ -4,6 +4,7 @@ killed, `broken`: it cannot be started. All times are the loop's, so that a virt
 """
 
 import asyncio
+import hashlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -112,6 +113,10 @@ class SimulatedRuntime:
 
     async def stop_sandbox(self, uid: str) -> None:
         await self._wait()
+        self.break_sandbox(uid)
+
+    def break_sandbox(self, uid: str) -> None:
+        """As if its namespaces had gone, with all that runs in them."""
         for id in [id for id, one in self.table.items() if one.uid == uid and one.phase == RUNNING]:
             self.end(id, 137, signal=9)
         if uid in self.pods:
@@ -127,6 +132,7 @@ class SimulatedRuntime:
         if self.pods.pop(uid, None) is not None:
             self._news.note("removed", uid)
         self._news.tell(uid)
+        await self._wait()
 
     # Containers
 
@@ -153,6 +159,7 @@ class SimulatedRuntime:
             resources=request.spec.resources,
         )
         self._news.note("created", request.uid, request.name)
+        await self._wait()
         return self.table[id]
 
     async def start(self, id: str) -> None:
@@ -174,6 +181,7 @@ class SimulatedRuntime:
             pause = float(script[2]) if len(script) > 2 else 0.0
             self._timers[id] = asyncio.get_running_loop().call_later(pause, self.end, id, int(script[1]))
         self._news.tell(one.uid)
+        await self._wait()
 
     async def stop(self, id: str, *, grace: float, signal: str = "") -> None:
         one = found(self.table, id)
@@ -248,7 +256,8 @@ class SimulatedRuntime:
         self.pulls.append(reference)
         if reference in self.missing:
             raise NotFound(f"{reference}: not found")
-        self.here[reference] = ImageStatus(f"sha256:{abs(hash(reference)):064x}"[:71], (reference,), size=1000)
+        digest = hashlib.sha256(reference.encode()).hexdigest()
+        self.here[reference] = ImageStatus(f"sha256:{digest}", (reference,), size=1000)
         return self.here[reference]
 
     async def images(self) -> Sequence[ImageStatus]:

@@ -14,6 +14,7 @@ from boxship.cluster.objects.kinds.core_pod_updates import validate_annotation_u
 from boxship.cluster.objects.kinds.core_resources import qos_class
 from boxship.cluster.objects.kinds.core_security import ID_TEXT, LARGEST_ID
 
+RESTART_ALL = "RestartAllContainers"  # by one container's rule all may be started again
 SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 
 
@@ -72,12 +73,10 @@ def validate_status(new: Object, old: Object) -> Sequence[Cause]:
         found.invalid("status.qosClass", status.get("qosClass") or "", IMMUTABLE)
     restart = spec.get("restartPolicy") or "Always"
     sidecars = {each.get("name") for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"}
-    own = {
-        each.get("name")
-        for key in ("containers", "initContainers")
-        for each in spec.get(key) or ()
-        if each.get("restartPolicy") or each.get("restartPolicyRules")
-    }
+    containers = [each for key in ("containers", "initContainers") for each in spec.get(key) or ()]
+    own = {each.get("name") for each in containers if each.get("restartPolicy") or each.get("restartPolicyRules")}
+    if any(rule.get("action") == RESTART_ALL for each in containers for rule in each.get("restartPolicyRules") or ()):
+        own = {each.get("name") for each in containers}
     _validate_transitions(found, status, was, "containerStatuses", restart, own)
     _validate_transitions(found, status, was, "initContainerStatuses", restart, sidecars | own)
     _validate_transitions(found, status, was, "ephemeralContainerStatuses", "Never", set())
