@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 # package | a command or file that shows it is there | what for
 needs() {
     cat <<TABLE
+haproxy         | haproxy            | answers Ingress on the nodes of a cluster
 crun            | crun               | makes and enters containers
 runc            | runc               | the other runtime, by name
 conmon          | conmon             | holds a container's output and exit code

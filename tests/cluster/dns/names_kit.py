@@ -8,14 +8,12 @@ from typing import Any
 
 import dns.asyncquery
 import dns.message
+from page_kit import Page
 
-from boxship.cluster.access import Event, Listing
 from boxship.cluster.dns.server import ClusterDns
 from boxship.cluster.objects import Object
 from boxship.errors import Unavailable
 from boxship.wire import dns as wire
-
-Key = tuple[str, str]
 
 
 def service(name: str, address: str = "", *, namespace: str = "default", **spec: Any) -> Object:
@@ -38,45 +36,6 @@ def slice(service: str, *endpoints: Object, namespace: str = "default", port: in
 def endpoint(address: str, hostname: str = "", *, ready: bool = True) -> Object:
     made: Object = {"addresses": [address], "conditions": {"ready": ready}}
     return {**made, "hostname": hostname} if hostname else made
-
-
-class Page:
-    """Implements Reader and Watcher."""
-
-    def __init__(self, **resources: Sequence[Object]) -> None:
-        self.resources: dict[str, dict[Key, Object]] = {}
-        self._watches: dict[str, list[asyncio.Queue[Event]]] = {}
-        self.version = 1
-        for name, objects in resources.items():
-            for one in objects:
-                self.put(name, one)
-
-    def put(self, name: str, object: Object, kind: str = "MODIFIED") -> None:
-        self.version += 1
-        object = {**object, "metadata": {**object["metadata"], "resourceVersion": str(self.version)}}
-        key = (object["metadata"].get("namespace", ""), object["metadata"]["name"])
-        table = self.resources.setdefault(name, {})
-        if kind == "DELETED":
-            table.pop(key, None)
-        else:
-            table[key] = object
-        for queue in self._watches.get(name, ()):
-            queue.put_nowait(Event(kind, object))
-
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        return self.resources[resource.rpartition("/")[2]][(namespace, name)]
-
-    async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        found = self.resources.get(resource.rpartition("/")[2], {})
-        return Listing(tuple(found.values()), str(self.version))
-
-    async def watch(
-        self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""
-    ) -> AsyncIterator[Event]:
-        queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._watches.setdefault(resource.rpartition("/")[2], []).append(queue)
-        while True:
-            yield await queue.get()
 
 
 class Others:

@@ -1,0 +1,68 @@
+"""Routes as the tables by which haproxy finds a request's backend: a host leads to a site, site and path to a backend.
+Each look costs the same, however many routes there are; only regular expressions are tried one after the other. Pure.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from boxship.cluster.ingress.model import ANY_HOST, EXACT, PREFIX, REGEX, Plan, Route
+
+NOBODY = "s0"  # the site of hosts that no Ingress names
+MAPS = ("hosts", "wildcards", "exact", "prefixes", "patterns", "moved")
+
+
+class Tables(msgspec.Struct, frozen=True):
+    """The text of each map, and which backends have a canary."""
+
+    maps: Mapping[str, str]
+    canaries: tuple[Route, ...]
+
+
+def tables_of(plan: Plan) -> Tables:
+    hosts = list(dict.fromkeys(route.host for route in plan.routes if route.host != ANY_HOST))
+    sites = {ANY_HOST: NOBODY, **{host: f"s{number}" for number, host in enumerate(hosts, 1)}}
+    named = {host: sites[host] for host in hosts}
+    named |= {alias: sites[host] for alias, host in plan.aliases.items() if host in sites}
+    lines: dict[str, list[str]] = {name: [] for name in MAPS}
+    for host, site in sorted(named.items()):
+        if host.startswith("*."):
+            lines["wildcards"].append(f"{host[1:]} {site}")
+        else:
+            lines["hosts"].append(f"{host} {site}")
+    lines["moved"] = [f"{host} {target}" for host, target in sorted(plan.redirects.items())]
+    by_pattern = {route.host for route in plan.routes if route.kind == REGEX}
+    patterns: list[tuple[int, str]] = []
+    for route in plan.routes:
+        site, name = sites[route.host], route.backend.name
+        if not _is_plain(route.path):
+            continue
+        if route.kind == EXACT:
+            lines["exact"].append(f"{site}{route.path} {name}")
+        elif route.host in by_pattern:
+            patterns.append((len(route.path), f"^{site}{_pattern(route)} {name}"))
+        else:
+            lines["prefixes"].append(f"{site}{route.path.rstrip('/')}/ {name}")
+    lines["patterns"] = [line for _, line in sorted(patterns, key=lambda one: (-one[0], one[1]))]
+    maps = {name: "".join(f"{line}\n" for line in found) for name, found in lines.items()}
+    return Tables(maps, tuple(route for route in plan.routes if route.canary is not None))
+
+
+def _pattern(route: Route) -> str:
+    if route.kind == PREFIX:
+        return "(/|$)" if route.path == "/" else f"{re.escape(route.path)}(/|$)"
+    return f"(?i:{route.path})"
+
+
+def is_expression(path: str) -> bool:
+    """Whether a path can stand as a regular expression in a table."""
+    try:
+        re.compile(path)
+    except re.error:
+        return False
+    return _is_plain(path) and not re.search(r"\(\?[^:]", path)
+
+
+def _is_plain(path: str) -> bool:
+    return not any(character.isspace() or ord(character) < 32 for character in path)

@@ -1,0 +1,298 @@
+"""Ingress on this node: follows the API, and brings haproxy to where it should be. Without an Ingress nothing runs and
+no port is taken."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from boxship.cluster.ingress import facts
+from boxship.cluster.ingress.configuration import Wanted, files_of
+from boxship.cluster.ingress.facts import Place, Service, Slice
+from boxship.cluster.ingress.model import Backend, Plan, plan_of
+from boxship.cluster.ingress.process import CURRENT, Haproxy
+from boxship.cluster.ingress.secrets import Secrets, accounts_of, certificate_of
+from boxship.cluster.ingress.slots import Slots, all_commands, first_slots, moved
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, is_ours, our_classes, secrets_of
+from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.following import Source
+from boxship.errors import BoxshipError
+from boxship.transport.commands import is_free
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.005  # that changes have to come together
+RELOAD_PAUSE = 0.3  # seconds between two generations of files
+SECRETS_SECONDS = 2.0  # that a new Ingress waits for its secrets
+AGAIN_SECONDS = 5.0  # after a failure
+DYING_SECONDS = 5.0  # that a dead haproxy's worker may take to end
+PORTS_SECONDS = 30.0  # until a port that was taken is tried again
+
+HELD = "places.json"
+Places = tuple[Place, ...]
+
+
+class IngressServer:
+    """`plain` and `tls` are where it listens; `folder` is its own, `user` who haproxy becomes ("": who we are)."""
+
+    def __init__(
+        self,
+        client: Source,
+        folder: Path,
+        plain: Sequence[Place],
+        tls: Sequence[Place],
+        *,
+        user: str = "",
+        program: str = "haproxy",
+    ) -> None:
+        self._folder = folder
+        self._places = (tuple(plain), tuple(tls))
+        self._user = user
+        self._haproxy = Haproxy(folder, program)
+        self._ingresses = Cache(client, "networking.k8s.io/v1/ingresses")
+        self._classes = Cache(client, "networking.k8s.io/v1/ingressclasses")
+        self._services = Cache(client, "v1/services", keep=facts.service_of)
+        self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=facts.slice_of)
+        self._news = asyncio.Event()
+        self._secrets = Secrets(client, self._news.set)
+        self._by_service: dict[Key, dict[str, None]] = defaultdict(dict)
+        self._plan = Plan()
+        self._stale = True  # the plan has to be made again
+        self._slots: dict[str, Slots] = {}
+        self._shape: Wanted | None = None  # what haproxy's files say, but for who the servers are
+        self._slices_of: dict[Key, dict[Key, None]] = defaultdict(dict)  # by service
+        self._free: tuple[Places, Places] = ((), ())
+        self._taken: set[Place] = set()
+        self._reloaded = 0.0
+        for cache in (self._ingresses, self._classes):
+            cache.subscribe(self._rules_changed)
+        self._services.subscribe(self._service_changed)
+        self._slices.subscribe(self._slice_changed)
+
+    async def run(self) -> None:
+        """Without end."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for cache in self._caches:
+                    tasks.create_task(cache.run())
+                tasks.create_task(self._settle_always())
+        finally:
+            self._secrets.close()
+
+    async def clear(self) -> None:
+        """End haproxy: this machine is no node any more."""
+        self._haproxy.find()
+        await self._haproxy.stop()
+
+    @property
+    def _caches(self) -> tuple[Cache, ...]:
+        return self._ingresses, self._classes, self._services, self._slices
+
+    async def _settle_always(self) -> None:
+        for cache in self._caches:
+            await cache.ready()
+        if self._haproxy.find():
+            self._free = await asyncio.to_thread(_held, self._folder / CURRENT)
+        failed = ""
+        while True:
+            self._news.clear()
+            try:
+                await self._settle()
+                pause = PORTS_SECONDS if self._plan.routes and self._free != self._places else None
+                failed = ""
+            except BoxshipError as error:
+                if str(error) != failed:
+                    log.warning("%s", error)
+                failed, pause = str(error), AGAIN_SECONDS
+                self._shape = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wait()
+            await asyncio.sleep(GATHER_SECONDS)
+
+    async def _wait(self) -> None:
+        """Until something changes, or haproxy has ended."""
+        if not self._haproxy.is_alive:
+            await self._news.wait()
+            return
+        ended = asyncio.ensure_future(self._haproxy.ended())
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({ended, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (ended, news):
+                one.cancel()
+            await asyncio.gather(ended, news, return_exceptions=True)
+
+    async def _settle(self) -> None:
+        if self._stale:
+            await self._make_plan()
+        if not self._plan.routes:
+            await self._haproxy.stop()
+            self._shape, self._slots = None, {}
+            return
+        alive = self._haproxy.is_alive
+        if not alive:
+            await self._wait_for_places()
+        if not alive or self._free != self._places:
+            self._free = self._free_places(held=self._free if alive else ((), ()))
+        external = {name: place for name, one in self._plan.backends.items() if (place := self._outside(one))}
+        slots = {
+            name: self._next_slots(name, one)
+            for name, one in self._plan.backends.items()
+            if one.service and name not in external
+        }
+        wanted = self._wanted(slots, external)
+        shape = msgspec.structs.replace(wanted, slots={name: (None,) * len(found) for name, found in slots.items()})
+        if alive and shape == self._shape:
+            todo = all_commands(self._slots, slots)
+            if todo:
+                await self._haproxy.tell(todo)
+            self._slots = slots
+            return
+        await asyncio.sleep(max(self._reloaded + RELOAD_PAUSE - time.monotonic(), 0))
+        folder = self._haproxy.folder_of_next()
+        files = files_of(wanted, folder, self._haproxy.socket)
+        await self._haproxy.use(folder, {**files, HELD: msgspec.json.encode(self._free)})
+        self._reloaded = time.monotonic()
+        self._slots, self._shape = slots, shape
+
+    async def _make_plan(self) -> None:
+        self._stale = False
+        ours = our_classes(one for _, one in self._classes.items())
+        ingresses = [one for _, one in self._ingresses.items() if is_ours(one, ours)]
+        named = {key for one in ingresses for key in secrets_of(one)}
+        self._secrets.follow({*named, OWN_CERTIFICATE} if ingresses else ())
+        await self._secrets.known(SECRETS_SECONDS)
+        self._plan = plan_of(ingresses)
+        self._by_service = defaultdict(dict)
+        for one in self._plan.backends.values():
+            self._by_service[(one.namespace, one.service)][one.name] = None
+
+    def _wanted(self, slots: Mapping[str, Slots], external: Mapping[str, Place]) -> Wanted:
+        certificates: dict[str, bytes] = {}
+        hosts: dict[str, list[str]] = {}
+        own = certificate_of(self._secrets.get(OWN_CERTIFICATE))
+        if own:
+            certificates["own.pem"], hosts["own.pem"] = own, []
+        for host, key in sorted(self._plan.certificates.items()):
+            name = f"{key[0]}_{key[1]}.pem"
+            found = certificate_of(self._secrets.get(key))
+            if found:
+                certificates[name] = found
+                hosts.setdefault(name, []).append(host)
+        accounts: dict[str, dict[str, str]] = {}
+        for one in self._plan.backends.values():
+            if one.settings.auth_secret:
+                place = (one.namespace, one.settings.auth_secret)
+                users = accounts_of(self._secrets.get(place), is_map=one.settings.auth_is_map)
+                if users is not None:
+                    accounts["/".join(place)] = users
+        plain, tls = self._free
+        return Wanted(
+            self._plan,
+            slots,
+            external,
+            plain,
+            tls if certificates else (),
+            certificates,
+            hosts,
+            accounts,
+            self._user,
+        )
+
+    def _next_slots(self, name: str, backend: Backend) -> Slots:
+        places = self._places_of(backend)
+        known = self._slots.get(name)
+        found = moved(known, places) if known is not None else None
+        return first_slots(places) if found is None else found
+
+    def _outside(self, backend: Backend) -> Place | None:
+        """Where a Service leads that is a name alone."""
+        service: Service | None = self._services.get((backend.namespace, backend.service))
+        if service is None or not service.external:
+            return None
+        port = service.port(backend.port)
+        number = port.number if port is not None else backend.port
+        return Place(service.external, number) if isinstance(number, int) and number else None
+
+    def _places_of(self, backend: Backend) -> list[Place]:
+        """Ready endpoints; where there are none, those that end and still serve."""
+        service: Service | None = self._services.get((backend.namespace, backend.service))
+        port = service.port(backend.port) if service is not None else None
+        if service is None or port is None:
+            return []
+        if backend.settings.one_server and service.address:
+            return [Place(service.address, port.number)]
+        ready: set[Place] = set()
+        serving: set[Place] = set()
+        for key in self._slices_of.get((backend.namespace, backend.service), ()):
+            slice: Slice = self._slices.get(key)
+            number = next((one.number for one in slice.ports if one.name == port.name), 0)
+            for one in slice.endpoints if number else ():
+                if one.ready:
+                    ready.add(Place(one.address, number))
+                elif one.serving:
+                    serving.add(Place(one.address, number))
+        return sorted(ready or serving)
+
+    async def _wait_for_places(self) -> None:
+        """Where haproxy has just died, its worker is given the time to follow it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DYING_SECONDS):
+                while not all(is_free(place.host, place.port) for places in self._free for place in places):
+                    await asyncio.sleep(0.02)
+
+    def _free_places(self, held: tuple[Places, Places]) -> tuple[Places, Places]:
+        """Those of our places that nobody else has. Who has them is not asked: it is tried again."""
+        found: list[Places] = []
+        for wanted, ours in zip(self._places, held, strict=True):
+            free = tuple(place for place in wanted if place in ours or is_free(place.host, place.port))
+            found.append(free)
+        taken = {*self._places[0], *self._places[1]} - {*found[0], *found[1]}
+        if taken != self._taken:
+            listed = ", ".join(f"{place.host}:{place.port}" for place in sorted(taken))
+            log.warning("Ingress does not listen on %s: somebody else does", listed or "nothing less than all")
+        self._taken = taken
+        return found[0], found[1]
+
+    def _rules_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or _rules(old) != _rules(new):
+            self._stale = True
+            self._news.set()
+
+    def _service_changed(self, key: Key, old: Any, new: Any) -> None:
+        if old != new and key in self._by_service:
+            self._news.set()
+
+    def _slice_changed(self, key: Key, old: Slice | None, new: Slice | None) -> None:
+        if old is not None:
+            self._slices_of[(key[0], old.service)].pop(key, None)
+            if not self._slices_of[(key[0], old.service)]:
+                del self._slices_of[(key[0], old.service)]
+        if new is not None:
+            self._slices_of[(key[0], new.service)][key] = None
+        services = {(key[0], one.service) for one in (old, new) if one is not None}
+        if old != new and any(service in self._by_service for service in services):
+            self._news.set()
+
+
+def _held(folder: Path) -> tuple[Places, Places]:
+    """Where the haproxy that is taken over listens."""
+    try:
+        return msgspec.json.decode((folder / HELD).read_bytes(), type=tuple[Places, Places])
+    except (OSError, msgspec.DecodeError):
+        return (), ()
+
+
+def _rules(object: Object) -> tuple[Any, ...]:
+    """All of an Ingress or a class that decides anything."""
+    return object.get("spec"), object["metadata"].get("annotations")

@@ -1,0 +1,238 @@
+"""Ingress by a real haproxy."""
+
+import asyncio
+import base64
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from ingress_kit import Door, ingress, path, running_door, secret, service, slice
+
+pytestmark = pytest.mark.skipif(not Path("/usr/sbin/haproxy").exists(), reason="haproxy is not installed")
+
+
+async def test_hosts_and_paths(tmp_path: Path) -> None:
+    one = ingress("one", path("web"), path("api", "/api"), path("web", "/api/exact", "Exact"))
+    wild = ingress("wild", path("api"), host="*.wild.test")
+    everyone = ingress("everyone", path("api", "/all"), host="")
+    async with running_door(tmp_path, one, wild, everyone) as door:
+        await door.serves("/", by="web")
+        for target, by in (
+            ("/", "web"),
+            ("/apis", "web"),
+            ("/api", "api"),
+            ("/api/", "api"),
+            ("/api/more?x=1", "api"),
+            ("/api/exact", "web"),
+            ("/api/exact/", "api"),
+            ("/other/../api", "api"),
+        ):
+            assert (await door.ask(target)).seen["server"] == by, target
+        assert (await door.ask(host="A.TEST:80")).seen["server"] == "web"
+        assert (await door.ask(host="x.wild.test")).seen["server"] == "api"
+        assert (await door.ask(host="x.y.wild.test")).status == 404
+        assert (await door.ask("/all", host="nobody.test")).seen["server"] == "api"
+        assert (await door.ask("/", host="nobody.test")).status == 404
+        seen = (await door.ask("/api?q=1", headers={"X-Forwarded-For": "192.0.2.1"})).seen
+        assert seen["target"] == "/api?q=1"
+        assert seen["headers"]["x-forwarded-for"] == seen["headers"]["x-real-ip"] == "127.0.0.1"
+        assert seen["headers"]["x-forwarded-proto"] == "http" and seen["headers"]["x-request-id"]
+
+
+async def test_endpoints_change_without_a_new_worker(tmp_path: Path) -> None:
+    async with running_door(tmp_path, ingress("one", path("web"))) as door:
+        await door.serves(by="web")
+        worker = await door.server._haproxy._worker()
+        second = await door.behind("second")
+        door.page.put("endpointslices", slice("web", second.place))
+        await door.serves(by="second")
+        door.page.put("endpointslices", slice("web", second.place, ready=False))
+
+        async def unavailable() -> bool:
+            return (await door.ask()).status == 503
+
+        await door.until(unavailable)
+        door.page.put("endpointslices", slice("web", door.servers["web"].place))
+        await door.serves(by="web")
+        port = door.servers["web"].place[1]
+        for number in range(2, 12):
+            await door.behind(f"w{number}", f"127.0.0.{number}", port)
+        door.page.put("endpointslices", slice("web", *[(f"127.0.0.{number}", port) for number in range(1, 4)]))
+        await door.serves(by="w3")
+        assert await door.server._haproxy._worker() == worker
+        door.page.put("endpointslices", slice("web", *[(f"127.0.0.{number}", port) for number in range(1, 12)]))
+        await door.serves(by="w11")  # more than there were numbers for: a new worker
+        assert await door.server._haproxy._worker() != worker
+
+
+async def test_annotations(tmp_path: Path) -> None:
+    rewriting = ingress(
+        "rewriting", path("web", "/app(/|$)(.*)", "ImplementationSpecific"), annotations={"rewrite-target": "/$2"}
+    )
+    moved = ingress("moved", path("web"), host="old.test", annotations={"permanent-redirect": "https://new.test/%41"})
+    limited = ingress("limited", path("web"), host="small.test", annotations={"proxy-body-size": "10"})
+    local = ingress("local", path("web"), host="local.test", annotations={"whitelist-source-range": "127.0.0.0/8"})
+    foreign = ingress(
+        "foreign", path("web"), host="foreign.test", annotations={"whitelist-source-range": "192.0.2.0/24"}
+    )
+    wrong = ingress("wrong", path("web"), host="wrong.test", annotations={"whitelist-source-range": "nonsense"})
+    root = ingress("root", path("web"), host="root.test", annotations={"app-root": "/start"})
+    alias = ingress(
+        "alias", path("web"), host="name.test", annotations={"server-alias": "other.test", "upstream-vhost": "in.test"}
+    )
+    rated = ingress(
+        "rated", path("web"), host="rated.test", annotations={"limit-rps": "1", "limit-burst-multiplier": "3"}
+    )
+    www = ingress("www", path("web"), host="www.site.test", annotations={"from-to-www-redirect": "true"})
+    cors = ingress(
+        "cors",
+        path("web"),
+        host="cors.test",
+        annotations={"enable-cors": "true", "cors-allow-origin": "https://*.ok.test"},
+    )
+    all = [rewriting, moved, limited, local, foreign, wrong, root, alias, rated, www, cors]
+    async with running_door(tmp_path, *all) as door:
+        await door.serves("/app/x", by="web")
+        assert (await door.ask("/app/x/y?q=1")).seen["target"] == "/x/y?q=1"
+        assert (await door.ask("/app")).seen["target"] == "/"
+        assert (await door.ask("/apple")).status == 404
+        away = await door.ask(host="old.test")
+        assert (away.status, away.headers["location"]) == (301, "https://new.test/%41")
+        assert (await door.ask(host="small.test", method="POST", body=b"x" * 10)).status == 200
+        assert (await door.ask(host="small.test", method="POST", body=b"x" * 11)).status == 413
+        assert (await door.ask(host="local.test")).status == 200
+        assert (await door.ask(host="foreign.test")).status == 403
+        assert (await door.ask(host="wrong.test")).status == 503
+        assert (await door.ask(host="root.test")).headers["location"] == "/start"
+        assert (await door.ask("/x", host="root.test")).status == 200
+        assert (await door.ask(host="other.test")).seen["headers"]["host"] == "in.test"
+        statuses = [(await door.ask(host="rated.test")).status for _ in range(6)]
+        assert statuses[:3] == [200] * 3 and statuses[-1] == 503
+        assert (await door.ask("/p?q", host="site.test")).headers["location"] == "http://www.site.test/p?q"
+        asked = {"Origin": "https://a.ok.test", "Access-Control-Request-Method": "PUT"}
+        preflight = await door.ask(host="cors.test", method="OPTIONS", headers=asked)
+        assert preflight.status == 204 and preflight.headers["access-control-allow-origin"] == "https://a.ok.test"
+        plain = await door.ask(host="cors.test", headers=asked)
+        assert plain.seen and plain.headers["access-control-allow-credentials"] == "true"
+        stranger = await door.ask(host="cors.test", headers={"Origin": "https://a.ok.test.evil"})
+        assert "access-control-allow-origin" not in stranger.headers
+
+
+def hash_of(word: str) -> str:
+    command = ["openssl", "passwd", "-5", "-salt", "salt", word]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+async def test_who_may_come_in(tmp_path: Path) -> None:
+    annotations = {"auth-type": "basic", "auth-secret": "users", "auth-realm": "It's mine"}
+    known = secret("users", auth=f"me:{hash_of('word')}\n".encode())
+    async with running_door(tmp_path, ingress("one", path("web"), annotations=annotations), secrets=[known]) as door:
+
+        async def asked() -> bool:
+            return (await door.ask()).status == 401
+
+        await door.until(asked)
+        right = {"Authorization": "Basic " + base64.b64encode(b"me:word").decode()}
+        wrong = {"Authorization": "Basic " + base64.b64encode(b"me:other").decode()}
+        assert (await door.ask(headers=right)).status == 200
+        assert (await door.ask(headers=wrong)).status == 401
+        door.page.put("secrets", known, "DELETED")
+
+        async def closed() -> bool:
+            return (await door.ask(headers=right)).status == 503
+
+        await door.until(closed)
+
+
+async def test_canaries_and_affinity(tmp_path: Path) -> None:
+    main = ingress("main", path("web"))
+    canary = ingress(
+        "canary", path("api"), annotations={"canary": "true", "canary-weight": "30", "canary-by-header": "X-New"}
+    )
+    sticky = ingress("sticky", path("many"), host="sticky.test", annotations={"affinity": "cookie"})
+    services = [service("web"), service("api"), service("many")]
+    async with running_door(tmp_path, main, canary, sticky, services=services) as door:
+        port = (await door.behind("m1")).place[1]
+        await door.behind("m2", "127.0.0.2", port)
+        door.page.put("endpointslices", slice("many", ("127.0.0.1", port), ("127.0.0.2", port)))
+        await door.serves(by="web")
+        found = [(await door.ask()).seen["server"] for _ in range(60)]
+        assert 5 <= found.count("api") <= 35
+        assert {(await door.ask(headers={"X-New": "always"})).seen["server"] for _ in range(5)} == {"api"}
+        assert {(await door.ask(headers={"X-New": "never"})).seen["server"] for _ in range(15)} == {"web"}
+        await door.serves(by="m1", host="sticky.test")
+        first = await door.ask(host="sticky.test")
+        cookie = first.headers["set-cookie"].partition(";")[0]
+        assert cookie.startswith("INGRESSCOOKIE=")
+        again = {(await door.ask(host="sticky.test", headers={"Cookie": cookie})).seen["server"] for _ in range(10)}
+        assert again == {first.seen["server"]}
+
+
+async def _load(door: Door, stop: asyncio.Event, failures: list[str]) -> int:
+    count = 0
+    while not stop.is_set():
+        try:
+            answer = await door.ask()
+            if answer.status != 200:
+                failures.append(str(answer))
+        except OSError as error:
+            failures.append(repr(error))
+        count += 1
+    return count
+
+
+async def test_no_request_is_lost_when_rules_and_endpoints_change(tmp_path: Path) -> None:
+    async with running_door(tmp_path, ingress("one", path("web"))) as door:
+        await door.serves(by="web")
+        second = await door.behind("second")
+        stop, failures = asyncio.Event(), []
+        loads = [asyncio.create_task(_load(door, stop, failures)) for _ in range(4)]
+        for number in range(5):
+            door.page.put("ingresses", ingress("more", path("api"), host=f"h{number}.test"))
+            place = second.place if number % 2 else door.servers["web"].place
+            door.page.put("endpointslices", slice("web", place))
+            await door.serves(by="api", host=f"h{number}.test")
+        stop.set()
+        count = sum(await asyncio.gather(*loads))
+        assert not failures, failures[:3]
+        assert count > 50
+
+
+async def test_it_outlives_the_daemon_and_is_found_again(tmp_path: Path) -> None:
+    async with running_door(tmp_path, ingress("one", path("web"))) as door:
+        await door.serves(by="web")
+        pid = door.pid
+        await door.stop()
+        assert (await door.ask()).status == 200
+        door.page.put("ingresses", ingress("two", path("api"), host="b.test"))
+        door.start()
+        await door.serves(by="api", host="b.test")
+        assert door.pid == pid
+        os.kill(pid, signal.SIGKILL)
+        await door.serves(by="web")
+        assert door.pid != pid
+        second = door.pid
+        for name in ("one", "two"):
+            door.page.put("ingresses", ingress(name), "DELETED")
+
+        async def over() -> bool:
+            return not Path(f"/proc/{second}").exists() or not door.server._haproxy.is_alive
+
+        await door.until(over)
+
+
+async def test_websockets_pass(tmp_path: Path) -> None:
+    async with running_door(tmp_path, ingress("one", path("web"))) as door:
+        await door.serves(by="web")
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.plain)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert b"101" in head.split(b"\r\n")[0]
+        writer.write(b"echo")
+        assert await asyncio.wait_for(reader.readexactly(4), 5) == b"echo"
+        writer.close()
