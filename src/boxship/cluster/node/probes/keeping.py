@@ -127,4 +127,3 @@ class Probes:
         if verdict != before:
             self._verdicts[id] = verdict
             self._news.set()
-
