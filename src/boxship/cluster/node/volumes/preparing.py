@@ -7,6 +7,7 @@ What a pod has is known from its folder alone, so after a kill `prepare` finds w
 import asyncio
 import logging
 import os
+import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
-MARKS = ("volumes", "containers")  # a folder with one of these is a pod's
+MARKS = ("volumes", "containers")  # a folder with one of these is a pod's, as is one with the name of a uid
+UID = re.compile("[0-9a-f-]{32,36}")
 
 
 class Trees(Protocol):
@@ -90,6 +92,7 @@ class NodeVolumes:
     def known(self) -> Collection[str]:
         root = self._facts.root
         found = {path.parent.name for mark in MARKS for path in root.glob(f"*/{mark}")}
+        found |= {path.name for path in root.glob("*") if UID.fullmatch(path.name)}
         return found | {path.name for path in (root / "memory").glob("*")}
 
     async def run(self) -> None:
