@@ -260,4 +260,6 @@ fi
 printf 'looked for mounts, network namespaces, interfaces, rules, cgroups, processes, files of images and containers:\n'
 printf 'there were %s; now there are none\n' "$before"
 show rm -r "$work"
+
+tools/demo-cluster.sh
 printf '\nThe demo is done; nothing of it is left on this machine.\n'
