@@ -636,6 +636,41 @@ def data_on_tmpfs(host: Host) -> str:
     return "run on a tmpfs data root"
 
 
+@check
+def pods(host: Host) -> str:
+    """A pod's cgroup holds those of its containers, with limits on both floors; all of it goes with the pod."""
+    tests = Path(__file__).parent.parent
+    sys.path[:0] = [str(tests), str(tests / "cluster" / "machine")]
+    from machine_kit import Remote, request, sandbox
+
+    from boxship.spec.container import Resources
+
+    home = Path(tempfile.mkdtemp(prefix="bx"))
+    remote = Remote(home)
+    remote.start()
+    limited = Resources(cpu_shares=512, memory=64 * MIB, memory_swap=64 * MIB, pids_limit=50)
+    remote.call("create_sandbox", sandbox(remote.cgroup, "one", resources=limited))
+    made = remote.call("create", request("one", "exec sleep 1000", resources=Resources(memory=32 * MIB)))
+    remote.call("start", made["id"])
+    group = CGROUPS / remote.cgroup / "burstable" / "podone"
+    wanted = {"memory.max": str(64 * MIB), "memory.swap.max": "0", "pids.max": "50", "cpu.weight": "20"}
+    same({name: (group / name).read_text().strip() for name in wanted}, wanted, "the pod's")
+    same((group.parent / "cpu.weight").read_text().strip(), "20", "the weight of all pods together")
+    inner = group / made["id"]
+    same((inner / "memory.max").read_text().strip(), str(32 * MIB), "the container's")
+    assert (inner / "cgroup.procs").read_text().split(), "no process in the container's cgroup"
+    remote.call("update_sandbox", "one", {"memory": 96 * MIB, "memory_swap": 96 * MIB, "pids_limit": 60})
+    same((group / "memory.max").read_text().strip(), str(96 * MIB), "after the update")
+    (used,) = remote.call("usage")[1]
+    assert used["pod"]["memory"] and used["containers"]["main"]["cpu"], used
+    remote.kill()
+    remote.start()
+    assert remote.call("sandboxes")[0]["ready"], "not found again"
+    remote.stop()
+    same([str(path) for path in CGROUPS.glob("boxship-pods*")], [])
+    return f"limits of the pod and its container, {used['pod']['memory']} bytes used, nothing left"
+
+
 def main() -> int:
     """All checks in order, or those named; the number of failures."""
     wanted = set(sys.argv[1:])

@@ -177,10 +177,6 @@ class Pods:
         with contextlib.suppress(NotFound, Conflict):
             await self._life.kill(identifier)
 
-    async def statistics(self, uid: str) -> Mapping[str, Mapping[str, int]]:
-        """What went through the pod's interfaces, by their names inside."""
-        return await self._parts.statistics(self._pods.get(uid))
-
     async def connect(self, uid: str, port: int) -> Connection:
         """A TCP connection to a port of the loopback that the pod's containers have. Raises NotFound, Conflict where
         the pod is stopped, Unavailable where nobody listens."""

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -152,10 +152,6 @@ class PodParts:
         namespaces = [path for path in (pod.network_namespace, pod.ipc_namespace) if path]
         grouped = not pod.spec.cgroup or sharing.has_cgroup(self._driver.layout, pod.spec.cgroup)
         return self.is_held(pod) and grouped and all(sharing.is_kept(path) for path in namespaces)
-
-    async def statistics(self, pod: Pod) -> Mapping[str, Mapping[str, int]]:
-        """What went through the pod's interfaces."""
-        return await self._networks.statistics(pod.id) if pod.endpoints and pod.network_namespace else {}
 
 
 def resolv_conf(spec: PodSpec) -> str:

@@ -5,7 +5,6 @@ How much a container wrote is counted by walking its files, so that is remembere
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -80,17 +79,13 @@ class PodUsage:
             if mode in members and box.state.phase in ALIVE and handle is not None:
                 members[mode].append((box.id, handle.cgroup, box.log_path))
         await self._count([identifier for boxes in members.values() for identifier, _, _ in boxes])
-        traffic: dict[str, tuple[int, int]] = {}
-        for mode, pod in ready.items():
-            if pod.network_namespace and pod.endpoints:
-                counts = (await self._networks.statistics(pod.id)).values()
-                traffic[mode] = _sum_of(counts, "rx_bytes"), _sum_of(counts, "tx_bytes")
+        traffic = await self._networks.traffic([pod.id for pod in ready.values()])
         return await asyncio.to_thread(
             lambda: tuple(
                 PodUse(
                     pod.spec.uid,
                     group(self._driver.layout, pod.spec.cgroup) if pod.spec.cgroup else GroupSample(),
-                    *traffic.get(mode, (0, 0)),
+                    *traffic.get(pod.id, (0, 0)),
                     tuple(self._container(*box) for box in members[mode]),
                 )
                 for mode, pod in ready.items()
@@ -109,10 +104,6 @@ class PodUsage:
             return
         self._counted_at = now
         self._written = await self._snapshots.usages(identifiers)
-
-
-def _sum_of(counts: Iterable[Mapping[str, int]], key: str) -> int:
-    return sum(each.get(key, 0) for each in counts)
 
 
 def log_size(path: str) -> int:

@@ -279,6 +279,23 @@ class Networks:
         if await to_the_end(self._virtual.keep_only(wanted)):
             await self._ruleset.settle()
 
+    async def traffic(self, container_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Bytes that containers have received and sent, of many at once."""
+        owners = {
+            item.veth: container_id
+            for container_id in container_ids
+            if (record := self._places.records.get(container_id)) is not None
+            for item in record.endpoints
+            if item.veth
+        }
+        counters = await self._kernel.run(self._kernel.counters, {veth: veth for veth in owners})
+        found = dict.fromkeys(owners.values(), (0, 0))
+        for veth, values in counters.items():
+            by_name = dict(zip(COUNTERS, values, strict=True))
+            received, sent = found[owners[veth]]
+            found[owners[veth]] = received + by_name["tx_bytes"], sent + by_name["rx_bytes"]
+        return found
+
     async def statistics(self, container_id: str) -> dict[str, dict[str, int]]:
         """What went through a container's interfaces, by their names inside; as the container sees it."""
         record = self._places.records.get(container_id)

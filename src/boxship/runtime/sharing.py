@@ -96,12 +96,19 @@ def make_cgroup(layout: Layout, path: str, resources: Resources) -> None:
 
 def set_limits(layout: Layout, path: str, before: Resources, after: Resources) -> None:
     """Other limits of a cgroup; what is limited no longer is lifted. Raises Invalid where the kernel refuses."""
-    lifted = {
+    apply_limits(layout, path, limits.writes(before, lifted(before, after), layout))
+
+
+def lifted(before: Resources, after: Resources) -> Resources:
+    """The later limits, with -1 for what they limit no longer."""
+    ended = {
         name: -1
-        for name in ("memory", "memory_swap", "cpu_quota", "pids_limit")
+        for name in ("memory", "cpu_quota", "pids_limit")
         if getattr(before, name) > 0 and not getattr(after, name)
     }
-    apply_limits(layout, path, limits.writes(before, msgspec.structs.replace(after, **lifted), layout))
+    if limits.memory_and_swap(before) > 0 and not limits.memory_and_swap(after):
+        ended["memory_swap"] = -1
+    return msgspec.structs.replace(after, **ended)
 
 
 def has_cgroup(layout: Layout, path: str) -> bool:
