@@ -98,7 +98,9 @@ build() {
     show boxship build --quiet --tag "web:$1" "$work/web"
 }
 field() { boxship get "$1" -o "jsonpath=$2"; }
-restarts() { boxship get pods -l app=web -o 'jsonpath={.items[*].status.containerStatuses[*].restartCount}' | grep -q 1; }
+restarts() {
+    case $(boxship get pods -l app=web -o 'jsonpath={.items[*].status.containerStatuses[*].restartCount}') in *1*) ;; *) false ;; esac
+}
 only_three() { [ "$(boxship get pods -o name | wc -l)" = 3 ]; }
 page() { .venv/bin/python -I -c 'import sys, urllib.request as web; web.urlopen(sys.argv[1], timeout=5)' "http://$address/"; }
 # What of ours the machine still has: a line for each thing.
