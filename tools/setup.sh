@@ -59,7 +59,7 @@ else
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
-    apt_install "${missing[@]}"
+    without_starting_services apt_install "${missing[@]}"
 fi
 
 if [ $venv_is_current = no ]; then

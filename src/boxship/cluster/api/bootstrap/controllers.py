@@ -97,6 +97,13 @@ RULES: dict[str, tuple[RuleObject, ...]] = {
         may("get list", "custom.metrics.k8s.io external.metrics.k8s.io", "*"),
         EVENTS,
     ),
+    "ingress-controller": (  # the original has none
+        may(READ, "networking.k8s.io", "ingresses ingressclasses"),
+        may("patch update", "networking.k8s.io", "ingresses/status"),
+        may("get update", "", "secrets", "boxship-ingress"),
+        may("create", "", "secrets"),
+        EVENTS,
+    ),
     "job-controller": (
         may("get list patch update watch", "batch", "jobs"),
         may("update", "batch", "jobs/status jobs/finalizers"),

@@ -72,6 +72,17 @@ def storage_class() -> Object:
     }
 
 
+def ingress_class() -> Object:
+    """Ours, which Ingresses without a class have."""
+    annotations = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": "boxship", "annotations": annotations},
+        "spec": {"controller": "boxship.io/ingress"},
+    }
+
+
 def service_cidr(site: Site) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -49,6 +49,7 @@ async def begin(client: Client, site: Site) -> None:
         _settle(client, f"{FLOWS}/flowschemas", flows.SCHEMAS, complete_flow),
         _settle(client, "scheduling.k8s.io/v1/priorityclasses", objects.priority_classes(), leave),
         _settle_one(client, "storage.k8s.io/v1/storageclasses", objects.storage_class(), leave),
+        _settle(client, "networking.k8s.io/v1/ingressclasses", [objects.ingress_class()], leave),
         *(_settle_one(client, "v1/configmaps", config, replace_data) for config in maps),
         *(
             _settle_one(client, f"{RBAC}/rolebindings", one, complete_binding)

@@ -2,6 +2,7 @@
 
     balancing.py  which addresses a load balancer has (pure)
     balancers.py  the controller that gives them out
+    ingresses.py  the control plane's part of Ingress: addresses, complaints, the certificate of our authority
     ranges.py     the ServiceCIDR controller: ready, and not gone before its addresses are
     starting.py   all of them with their caches
 

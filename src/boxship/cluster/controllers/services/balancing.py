@@ -133,8 +133,12 @@ def from_nodes(wanted: Balancer, others: Iterable[Balancer], nodes: Sequence[Nod
         if _seniority(other) < _seniority(wanted):
             protocol, port = min(other.ports & wanted.ports)
             return Verdict(why=f"{protocol} port {port} of the nodes belongs to {'/'.join(other.key)}")
-    addresses = sorted({node.address for node in nodes if node.address}, key=ipaddress.IPv4Address)
-    return Verdict(tuple(addresses)) if addresses else Verdict(why="no node is ready")
+    addresses = node_addresses(nodes)
+    return Verdict(addresses) if addresses else Verdict(why="no node is ready")
+
+
+def node_addresses(nodes: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(sorted({node.address for node in nodes if node.address}, key=ipaddress.IPv4Address))
 
 
 def _seniority(balancer: Balancer) -> tuple[bool, str, Key]:

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.services.balancers import LoadBalancers
 from boxship.cluster.controllers.services.balancing import Pool, node_of
+from boxship.cluster.controllers.services.ingresses import RESOURCE as INGRESSES
+from boxship.cluster.controllers.services.ingresses import Ingresses
 from boxship.cluster.controllers.services.ranges import ADDRESSES, ServiceRanges
 from boxship.cluster.controllers.services.ranges import RESOURCE as RANGES
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.recording import Recorder
 from boxship.cluster.reconcile.runner import Controller
+from boxship.pki.certificates import Issuer
 
 
 def make_services(
@@ -20,14 +24,25 @@ def make_services(
     services: Cache,
     recorder: Recorder,
     pool: Pool | None,
+    issuer: Issuer,
     now: Now = time.time,
 ) -> tuple[Controller, ...]:
     """`own` fills the caches, `services` is one of them; each controller writes as its own account. `pool`: of the load
     balancers; None: the nodes' own addresses."""
     client = client_of(LoadBalancers.name)
     events = recorder.events_of(client, LoadBalancers.name)
-    balancers = LoadBalancers(client, services, Cache(own, "v1/nodes", keep=node_of), pool, events)
+    nodes = Cache(own, "v1/nodes", keep=node_of)
+    balancers = LoadBalancers(client, services, nodes, pool, events)
     client = client_of(ServiceRanges.name)
     events = recorder.events_of(client, ServiceRanges.name)
     addresses = Cache(own, ADDRESSES, keep=bool)
-    return balancers, ServiceRanges(client, Cache(own, RANGES), addresses, events, now)
+    ranges = ServiceRanges(client, Cache(own, RANGES), addresses, events, now)
+    client = client_of(Ingresses.name)
+    events = recorder.events_of(client, Ingresses.name)
+    classes = Cache(own, "networking.k8s.io/v1/ingressclasses")
+
+    def clock() -> datetime:
+        return datetime.fromtimestamp(now(), UTC)
+
+    ingresses = Ingresses(client, Cache(own, INGRESSES), classes, nodes, issuer, events, clock)
+    return balancers, ranges, ingresses

@@ -1,0 +1,151 @@
+"""What the control plane does for Ingresses, which the nodes carry out: says under which addresses they are served and
+what of them is not supported, and keeps the certificate of our authority for hosts that have none.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from boxship.cluster.access import Client
+from boxship.cluster.controllers.services.balancing import Node, node_addresses
+from boxship.cluster.controllers.workloads.writing import write_status
+from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.ingress.annotations import parse
+from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, hosts_without_certificate, is_ours, our_classes
+from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
+from boxship.cluster.reconcile.runner import Again
+from boxship.pki.certificates import Issuer
+from boxship.pki.cluster_serving import make_pair, seconds_left
+
+RESOURCE = "networking.k8s.io/v1/ingresses"
+NAME = "boxship ingress"  # in the certificate
+LARGEST = 500  # hosts of one certificate
+CERTIFICATE: Key = ("", "certificate")
+
+
+class Ingresses:
+    name = "ingress-controller"
+    workers = 1
+
+    def __init__(
+        self,
+        client: Client,
+        ingresses: Cache,
+        classes: Cache,
+        nodes: Cache,
+        issuer: Issuer,
+        events: Events,
+        now: Callable[[], datetime],
+    ) -> None:
+        """`nodes` are kept as balancing.Node."""
+        self._client = client
+        self._ingresses = ingresses
+        self._classes = classes
+        self._nodes = nodes
+        self._issuer = issuer
+        self._events = events
+        self._now = now
+        self._told: dict[Key, tuple[str, tuple[str, ...]]] = {}
+        self.caches = (ingresses, classes, nodes)
+        self.queue: Queue[Key] = Queue()
+        ingresses.subscribe(self._ingress_changed)
+        classes.subscribe(lambda key, old, new: self._wake())
+        nodes.subscribe(self._node_changed)
+
+    async def reconcile(self, key: Key) -> Again | None:
+        if key == CERTIFICATE:
+            return await self._keep_certificate()
+        ingress = self._ingresses.get(key)
+        if ingress is None or not is_ours(ingress, self._ours()):
+            self._told.pop(key, None)
+            return None
+        self._tell(key, ingress)
+        points = [{"ip": address} for address in node_addresses(node for _, node in self._nodes.items())]
+        await write_status(self._client, RESOURCE, ingress, {"loadBalancer": {"ingress": points} if points else {}})
+        return None
+
+    def _ours(self) -> frozenset[str]:
+        return our_classes(one for _, one in self._classes.items())
+
+    def _tell(self, key: Key, ingress: Object) -> None:
+        """Each complaint once for each version of what it is about."""
+        complaints = tuple(complaints_of(ingress))
+        about = (ingress["metadata"]["uid"], complaints)
+        if self._told.get(key) == about:
+            return
+        self._told[key] = about
+        for one in complaints:
+            self._events.tell(ingress, "Warning", "Unsupported" if one.startswith("unsupported") else "Rejected", one)
+        if not complaints:
+            self._events.tell(ingress, "Normal", "Sync", "Scheduled for sync")
+
+    async def _keep_certificate(self) -> Again | None:
+        ours = self._ours()
+        ingresses = [one for _, one in self._ingresses.items() if is_ours(one, ours)]
+        if not ingresses:
+            return None
+        hosts = sorted({host for one in ingresses for host in hosts_without_certificate(one)})[:LARGEST]
+        hosts = hosts or ["ingress.cluster.local"]
+        namespace, name = OWN_CERTIFICATE
+        current = await self._secret()
+        if current is not None:
+            left = seconds_left(_pair_of(current), NAME, hosts, self._issuer, self._now())
+            if left:
+                return Again(left)
+        certificate, key = make_pair(NAME, hosts, self._issuer, self._now())
+        data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(key).decode()}
+        if current is not None:
+            await self._client.update("v1/secrets", {**current, "data": data})
+        else:
+            made = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data}
+            made["metadata"] = {"name": name, "namespace": namespace}
+            await self._client.create("v1/secrets", namespace, made)
+        return Again(seconds_left((certificate, key), NAME, hosts, self._issuer, self._now()))
+
+    async def _secret(self) -> Object | None:
+        try:
+            return await self._client.get("v1/secrets", *OWN_CERTIFICATE)
+        except Failure as failure:
+            if failure.reason != "NotFound":
+                raise
+            return None
+
+    def _ingress_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        self.queue.add(key)
+        if old is None or new is None or hosts_without_certificate(old) != hosts_without_certificate(new):
+            self.queue.add(CERTIFICATE)
+
+    def _node_changed(self, key: Key, old: Node | None, new: Node | None) -> None:
+        if old != new:
+            self._wake()
+
+    def _wake(self) -> None:
+        self.queue.add(CERTIFICATE)
+        for key, _ in list(self._ingresses.items()):
+            self.queue.add(key)
+
+
+def complaints_of(ingress: Object) -> Iterable[str]:
+    """What of an Ingress is not acted upon, each as one sentence."""
+    metadata = ingress["metadata"]
+    settings = parse(metadata.get("annotations") or {}, metadata.get("namespace", ""))
+    yield from (f"unsupported: {name}" for name in settings.unsupported)
+    yield from settings.wrong
+    if settings.closed:
+        yield f"nothing is served until {settings.closed} is taken away or right: it is there to protect something"
+    spec = ingress.get("spec") or {}
+    backends = [entry.get("backend") for rule in spec.get("rules") or () for entry in (rule.get("http") or {})["paths"]]
+    if any((backend or {}).get("resource") for backend in [*backends, spec.get("defaultBackend")]):
+        yield "unsupported: backends that are no Services"
+
+
+def _pair_of(secret: Object) -> tuple[bytes, bytes]:
+    data = secret.get("data") or {}
+    try:
+        return base64.b64decode(data.get("tls.crt") or ""), base64.b64decode(data.get("tls.key") or "")
+    except binascii.Error:
+        return b"", b""
