@@ -16,6 +16,10 @@ COMMAND = Command(
         Flag("--pods int", "Number of pods of each kind", 1000),
         Flag("-q, --quiet", "Print the figures alone"),
         Flag("--run int", "Then let real agents on all nodes run this many further pods"),
+        Flag(
+            "--seed int", "Instead: controllers and agents in a world without a clock that follows from this number", -1
+        ),
+        Flag("--seeds int", "This many seeds from that one on", 1),
         Flag("--store string", "Where the control plane keeps its state (default: SQLite, in a folder that goes)"),
     ),
     details="Takes a real boxship-control, started for this alone; pods are written before the scheduler runs.",
@@ -32,4 +36,7 @@ def run(call: Call) -> int:
     words += [word for kind in options.texts("kind") for word in ("--kind", kind)]
     words += ["--store", options.text("store")] if options.text("store") else []
     words += ["--quiet"] if options.on("quiet") else []
-    os.execv(words[0], words)
+    if options.number("seed") >= 0:
+        words += ["--seed", str(options.number("seed")), "--seeds", str(options.number("seeds"))]
+    # A seed's world is the same each time only if sets of texts are.
+    os.execve(words[0], words, {**call.environment, "PYTHONHASHSEED": "0"})

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,8 @@ from boxship.main.simulating.plane import Plane
 def run(arguments: Sequence[str]) -> None:
     """Ends with status 1 and one line where it cannot."""
     given = _parser().parse_args(arguments)
+    if given.seed is not None:
+        raise SystemExit(replay(range(given.seed, given.seed + given.seeds), quiet=given.quiet))
     try:
         _check(given)
         figures = asyncio.run(_simulate(given))
@@ -47,8 +49,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--store", default="", metavar="STORE", help="as boxship-control has it (default: SQLite)")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="of the figures (default table)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="instead: controllers, scheduler and agents in a world that follows from N",
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="COUNT", help="so many seeds from that one on")
     parser.add_argument("--quiet", action="store_true", help="print the figures alone")
     return parser
+
+
+def replay(seeds: Iterable[int], *, quiet: bool) -> int:
+    """Each seed's world once, always in the same way; 1 where something was wrong in one of them."""
+    from boxship.cluster.node.simulated.scenario import simulate
+
+    failed = 0
+    for seed in seeds:
+        outcome = simulate(seed)
+        if outcome.wrong or not quiet:
+            counts = ", ".join(f"{count} {what}" for what, count in sorted(outcome.counts.items()))
+            print(f"seed {seed}: {outcome.seconds:.1f} s of the world, {counts}", flush=True)
+        for text in outcome.wrong:
+            print(f"  {text}")
+        failed = failed or bool(outcome.wrong)
+    return int(failed)
 
 
 def _check(given: argparse.Namespace) -> None:
