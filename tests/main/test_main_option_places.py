@@ -33,6 +33,7 @@ VALUES: dict[str, Any] = {
     "runtime": "runc",
     "add-runtime": {"mine": "/bin/mine"},
     "mtu": 1300,
+    "ingress-ports": "8080,8443",
     "label": ["a=b", "c=d"],
     "registry-mirror": ["https://a.example", "https://b.example"],
     "mirror": ["c.example=https://d.example", "e.example=https://f.example"],

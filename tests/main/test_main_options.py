@@ -42,6 +42,7 @@ def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
         ('address-pool = ["10.0.0.0/8"]', "10.0.0.0/8"),
         ('dns = ["nowhere"]', "nowhere"),
         ('bridge-subnet = "10.0.0.1/8"', "bridge-subnet"),
+        ('ingress-ports = "80"', "ingress-ports"),
         ('log-driver = "syslog"', "syslog"),
     ],
 )

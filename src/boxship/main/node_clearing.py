@@ -12,6 +12,7 @@ from pathlib import Path
 from boxship.engine import Engine
 from boxship.errors import BoxshipError, Conflict, NotFound
 from boxship.main.node_addresses import site_of
+from boxship.main.node_ingress import clear_ingress
 from boxship.main.node_record import NodeRecord
 from boxship.main.rooms import Rooms
 from boxship.network.cluster import ClusterNetwork
@@ -24,6 +25,7 @@ NETWORK, FOLDER = "pods", "pods"
 
 async def clear(engine: Engine, rooms: Rooms, record: NodeRecord) -> None:
     """All of it but the record and the certificates, which the caller takes away at last."""
+    await clear_ingress(rooms)
     await clear_pods(engine)
     with contextlib.suppress(NotFound):
         network = ClusterNetwork(rooms.instance, engine.networks.get(NETWORK), site_of(record))

@@ -9,6 +9,7 @@ from boxship.cluster.proxy.policies import PolicyEnforcer
 from boxship.cluster.proxy.routes import PodRoutes
 from boxship.cluster.proxy.services import ServiceProxy
 from boxship.main.node_agent import Pods
+from boxship.main.node_ingress import ingress_server
 from boxship.main.node_means import Means
 from boxship.main.node_names import cluster_dns, serve_names
 from boxship.main.node_supervising import Part
@@ -18,7 +19,7 @@ async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence
     """All of them, ready to run. What has to be closed is put on the stack."""
     pods = Pods(means)
     await pods.listen(stack)
-    return [Part("pods", pods.run), _routes(means), _policies(means), _services(means), _dns(means)]
+    return [Part("pods", pods.run), _routes(means), _policies(means), _services(means), _dns(means), _ingress(means)]
 
 
 def _routes(means: Means) -> Part:
@@ -31,6 +32,10 @@ def _policies(means: Means) -> Part:
 
 def _services(means: Means) -> Part:
     return Part("services", lambda: ServiceProxy(means.client, means.network, means.record.node).run())
+
+
+def _ingress(means: Means) -> Part:
+    return Part("ingress", lambda: ingress_server(means.client, means.rooms, means.address).run())
 
 
 def _dns(means: Means) -> Part:

@@ -53,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     runtime: str = "crun"
     add_runtime: dict[str, str] = {}
     mtu: int = 0
+    ingress_ports: str = "80,443"
     label: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
     mirror: tuple[str, ...] = ()
@@ -124,6 +125,14 @@ def read_file(path: Path, *, optional: bool = False) -> dict[str, object]:
         raise Invalid(f"cannot read {path}: {error}") from error
 
 
+def parse_ports(text: str) -> tuple[int, int]:
+    """The port for plain requests and that for TLS; 0: none. Raises Invalid."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) < 65536 for part in parts):
+        raise Invalid(f"cannot use ingress-ports {text}: write PLAIN,TLS, as 80,443; 0 is none")
+    return int(parts[0]), int(parts[1])
+
+
 def check(options: Options) -> Options:
     """The options with their defaults filled in. Raises Invalid or Unsupported naming the option."""
     hosts = options.host or (f"unix://{options.run_root}/boxship.sock",)
@@ -146,6 +155,7 @@ def check(options: Options) -> Options:
             ipaddress.IPv4Network(options.bridge_subnet)
         except ValueError as error:
             raise Invalid(f"cannot use bridge-subnet {options.bridge_subnet}: {error}") from error
+    parse_ports(options.ingress_ports)
     for server in options.dns:
         try:
             ipaddress.ip_address(server)
@@ -225,6 +235,7 @@ SINGLE: dict[str, tuple[str, str]] = {
     "pki-passphrase-file": ("FILE", "passphrase of the authority's keys (default: DIR/passphrase)"),
     "trust-policy": ("FILE", "which images may be pulled and run, by whose signature (TOML)"),
     "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
+    "ingress-ports": ("PLAIN,TLS", "where a node of a cluster serves Ingress (default 80,443; 0 is none)"),
     "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
     "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
     "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),

@@ -14,7 +14,7 @@ from boxship.images.library import Images
 from boxship.images.remote.client import Remote
 from boxship.images.trust import Trust
 from boxship.main.certificates import Certificates
-from boxship.main.options import Options, parse_pool
+from boxship.main.options import Options, parse_pool, parse_ports
 from boxship.main.remotes import remote_settings
 from boxship.network.model import AddressPool, Settings
 from boxship.network.networks import Networks
@@ -44,6 +44,7 @@ class Rooms(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver
     networks: Networks
     registry: "RegistryRole | None"
+    ingress_ports: tuple[int, int] = (80, 443)
 
     async def close(self) -> None:
         """After whatever uses them; the store stays open."""
@@ -91,6 +92,7 @@ def make_rooms(
         driver=driver,
         networks=Networks(store, run_root, instance, _network_settings(options)),
         registry=registry,
+        ingress_ports=parse_ports(options.ingress_ports),
     )
 
 
