@@ -305,3 +305,73 @@ def test_claims_are_served_and_taken_back(cluster: Cluster) -> None:
     until(lambda: not cluster.get("pv") and not cluster.get("pvc"), 15, cluster.report)
     assert not folder.exists()
     assert not list((pods_root(cluster) / "memory").iterdir())
+
+
+SPECIAL = """
+apiVersion: v1
+kind: Pod
+metadata: {name: special}
+spec:
+  shareProcessNamespace: true
+  terminationGracePeriodSeconds: 0
+  dnsPolicy: None
+  dnsConfig: {nameservers: [192.0.2.53], searches: [corp.example], options: [{name: timeout, value: "2"}]}
+  hostAliases: [{ip: 192.0.2.7, hostnames: [far, away]}]
+  securityContext: {sysctls: [{name: net.ipv4.ip_local_port_range, value: "2000 2999"}]}
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: IfNotPresent
+    command: [sleep, "3600"]
+    workingDir: /somewhere/new
+    securityContext: {privileged: true}
+    volumeMounts: [{name: shared, mountPath: /dev/shm}, {name: one, mountPath: /etc/one.conf, subPath: conf}]
+  - name: other
+    image: busybox
+    imagePullPolicy: IfNotPresent
+    command: [sleep, "3601"]
+    securityContext: {procMount: Default, capabilities: {add: [NET_ADMIN]}}
+    volumeMounts: [{name: shared, mountPath: /x}]
+  volumes:
+  - {name: shared, emptyDir: {medium: Memory}}
+  - {name: one, downwardAPI: {items: [{path: conf, fieldRef: {fieldPath: metadata.name}}]}}
+"""
+
+
+def test_special_wishes(cluster: Cluster) -> None:
+    cluster.apply(SPECIAL)
+    ready(cluster, "special")
+
+    def say(script: str, container: str = "main") -> str:
+        return run(cluster, "special", script, "-c", container)
+
+    assert say("pwd") == "/somewhere/new"
+    assert say("cat /etc/one.conf") == "special"
+    assert say("sysctl -n net.ipv4.ip_local_port_range").split() == ["2000", "2999"]
+    resolver = set(say("cat /etc/resolv.conf").splitlines())
+    assert resolver == {"nameserver 192.0.2.53", "search corp.example", "options timeout:2"}
+    hosts = [line.split() for line in say("cat /etc/hosts").splitlines()]
+    assert {name for line in hosts if line and line[0] == "192.0.2.7" for name in line[1:]} == {"far", "away"}
+    say("echo shared > /dev/shm/file")
+    assert say("cat /x/file", "other") == "shared"
+    seen = say("ps -o args")
+    assert "sleep 3600" in seen and "sleep 3601" in seen
+    assert int(say("grep CapEff /proc/self/status | cut -f2"), 16) > 1 << 36
+    assert int(say("grep CapEff /proc/self/status | cut -f2", "other"), 16) & 1 << 12
+    words = (
+        "--image=busybox",
+        "--image-pull-policy=IfNotPresent",
+        "--target=main",
+        "--profile=general",
+        "-q",
+        "--attach=false",
+    )
+    cluster.kubectl("debug", "special", *words, "--container=eye", "--", "sleep", "3602")
+
+    def there() -> bool:
+        statuses = cluster.get("pod", "special")[0]["status"].get("ephemeralContainerStatuses") or [{}]
+        return "running" in statuses[0].get("state", {})
+
+    until(there, 10, cluster.report)
+    assert "sleep 3600" in say("ps -o args", "eye")
+    cluster.kubectl("delete", "pod", "special")
