@@ -122,6 +122,8 @@ def _make_sandbox(step: _Step) -> bool:
         return False
     if sandbox is not None and sandbox.ready:
         return True
+    if any(key.startswith(f"{START}/") for key in step.seen.busy):
+        return False  # it was meant for the sandbox before, and is to fail before there is another
     if not step.is_held(""):
         attempt = 0 if sandbox is None else sandbox.spec.attempt + 1
         step.actions.append(Action(SANDBOX, attempt=attempt))
@@ -139,21 +141,28 @@ def _restart_all(step: _Step) -> bool:
         if step.seen.now < until:
             step.look_again(until)
             return False
+        if any(key.startswith(f"{START}/") for key in step.seen.busy):
+            return False  # it belongs to the life that is to end
         back_offs = {**step.memory.back_offs, part.name: restarting.raised(back_off, ended_at, step.seen.now)}
         newest = max(one.created_at for one in step.seen.containers)
         step.memory = msgspec.structs.replace(step.memory, back_offs=back_offs, epoch=newest + 1)
         break
-    old = [
-        (part, run)
-        for part in step.parts
-        for run in part.runs
-        if run.phase == RUNNING and part.kind != EPHEMERAL and run.created_at < step.memory.epoch
-    ]
-    for part, run in old:
-        message = f"Container {part.name} will be restarted with all containers of the pod"
-        kill = Kill(step.seen.now, grace_of(step.pod), message, restart=True)
-        step.kill(msgspec.structs.replace(part, runs=(run,)), run, kill)
-    return not old
+    return True
+
+
+def _end_old(step: _Step) -> bool:
+    """What still runs of an earlier life of the pod ends before anything of it begins anew."""
+    since = max(step.seen.sandbox.created_at if step.seen.sandbox is not None else 0, step.memory.epoch)
+    found = False
+    for part in step.parts:
+        for run in part.runs:
+            if run.phase != RUNNING or part.kind == EPHEMERAL or (run is part.current and run.created_at >= since):
+                continue
+            found = True
+            message = f"Container {part.name} will be restarted with all containers of the pod"
+            kill = Kill(step.seen.now, grace_of(step.pod), message, restart=True)
+            step.kill(msgspec.structs.replace(part, runs=(run,)), run, kill)
+    return not found
 
 
 def _begin_ephemeral(step: _Step) -> bool:
@@ -238,6 +247,7 @@ def _forget_runs(step: _Step) -> bool:
 STEPS: tuple[Callable[[_Step], bool], ...] = (
     _make_sandbox,
     _restart_all,
+    _end_old,
     _begin_ephemeral,
     _initialize,
     _keep_running,

@@ -169,6 +169,9 @@ class SimulatedRuntime:
             return
         if one.phase != CREATED:
             raise Conflict(f"cannot start container {id}: it has ended")
+        sandbox = self.pods.get(one.uid)
+        if sandbox is None or not sandbox.ready or one.created_at < sandbox.created_at:
+            raise Conflict(f"cannot start container {id}: its sandbox is gone")
         script = self._scripts[id] or ("run",)
         self.table[id] = msgspec.structs.replace(one, phase=RUNNING, started_at=self._nanoseconds(), pid=1)
         self._news.note("started", one.uid, one.name)
