@@ -10,6 +10,7 @@ import base64
 import errno
 import ipaddress
 import os
+import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -155,7 +156,11 @@ class HttpClient:
         proxies: Proxies = PROXIES,
         connections_per_host: int = 32,
         user_agent: str = "boxship",
+        silence_seconds: int = 0,
     ) -> None:
+        """`silence_seconds`: a machine of which nothing is heard for about so long is taken for gone, also while an
+        answer is awaited that may take hours; 0 leaves that to the kernel, which is far more patient."""
+        self._silence = silence_seconds
         self._waits = waits
         self._proxies = proxies
         self._limit = connections_per_host
@@ -243,7 +248,12 @@ class HttpClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS, force_close=False),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=KEPT_SECONDS,
+                    force_close=False,
+                    socket_factory=self._socket if self._silence else None,
+                ),
                 timeout=aiohttp.ClientTimeout(
                     total=None, connect=self._waits.connect_seconds, sock_connect=self._waits.connect_seconds
                 ),
@@ -255,6 +265,17 @@ class HttpClient:
                 max_field_size=HEADER_BYTES,
             )
         return self._session
+
+    def _socket(self, address: Any) -> socket.socket:
+        """One that the kernel gives up when its other end is silent: asked after half of the time, four times more."""
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, self._silence // 2))
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, self._silence // 8))
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._silence * 1000)
+        return made
 
     async def _context(self, trust: Trust) -> ssl.SSLContext:
         known = self._contexts.get(trust)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from nodes_kit import Cluster, NodeDaemon, condition
@@ -219,7 +220,7 @@ class Faults:
 
     def kill_monitor(self) -> str:
         node = self._node()
-        monitors = node.conmons()
+        monitors = [pid for pid in node.conmons() if Path(f"/proc/{pid}/comm").read_text().strip() == "conmon"]
         if not monitors:
             return "no monitor to kill"
         with contextlib.suppress(ProcessLookupError):

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from chaos_kit import Faults, answered_well, life, whole
+from chaos_kit import WORLD, Faults, answered_well, life, whole
 from nodes_kit import Cluster, condition, running_cluster
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,7 @@ def test_everything_is_killed_and_heals(cluster: Cluster) -> None:
 
 
 def test_a_node_that_is_gone_loses_its_pods_to_others_and_takes_new_ones_when_it_is_back(cluster: Cluster) -> None:
+    cluster.apply(WORLD)
     whole(cluster)
     gone = cluster.nodes[2]
     gone.cut_off()

@@ -24,6 +24,7 @@ LINE_BYTES = 8 << 20  # one event
 WATCH_SECONDS = (300, 600)  # how long one request watches, so that servers can balance
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0  # seconds between tries of a watch
 DAY = 86_400.0
+SILENCE_SECONDS = 20  # a server that was cut off for so long is asked anew as soon as it is back
 # A watch is silent for as long as nothing happens.
 WAITS = Waits(connect_seconds=10.0, stall_seconds=DAY, window_seconds=DAY, slowest_bytes=0)
 PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
@@ -53,7 +54,7 @@ class Place(Protocol):
 
 def api_client(agent: str) -> HttpClient:
     """A client for connections to an API, each watch with one to itself. Close it at the end."""
-    return HttpClient(waits=WAITS, connections_per_host=1000, user_agent=agent)
+    return HttpClient(waits=WAITS, connections_per_host=1000, user_agent=agent, silence_seconds=SILENCE_SECONDS)
 
 
 def no_token() -> str:
