@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from boxship.cluster.access import Client
+from boxship.cluster.node.eviction.collecting import Limits
+from boxship.cluster.node.eviction.keeping import Evictor
+from boxship.cluster.node.eviction.pressure import THRESHOLDS, Threshold
 from boxship.cluster.node.images import Images
 from boxship.cluster.node.life import admitting
 from boxship.cluster.node.life.admitting import Taken
@@ -41,6 +44,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`static_folder`: pods whose manifests lie there run without the API; "" for none."""
 
     static_folder: str = ""
+    thresholds: tuple[Threshold, ...] = THRESHOLDS
+    images: Limits = Limits()
 
 
 class NodeAgent:
@@ -79,6 +84,14 @@ class NodeAgent:
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}")
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
         self._workers: dict[str, PodWorker] = {}
+        self._evictor = Evictor(
+            self._tools,
+            self._workers,
+            self._options.thresholds,
+            self._options.images,
+            self._reporter.look,
+            lambda: self.node,
+        )
         folder = self._options.static_folder
         manifests = Manifests(folder, facts.name) if folder else None
         self._statics = StaticPods(client, manifests, self._workers, self._begin_static, self._pods)
@@ -115,6 +128,7 @@ class NodeAgent:
                     self._pods.run(),
                     self._listen(),
                     self._take_leftovers(),
+                    self._evictor.run(),
                     self._statics.run(self._tools.now, lambda: self.node),
                 )
             )
@@ -142,7 +156,7 @@ class NodeAgent:
         return found
 
     def _pressures(self) -> Mapping[str, bool]:
-        return {}
+        return self._evictor.pressures()
 
     def _told(self, key: Key, old: Object | None, new: Object | None) -> None:
         """By the cache: a pod of this node has come, changed or gone."""

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 NODES, LEASES, LEASE_SPACE = "v1/nodes", "coordination.k8s.io/v1/leases", "kube-node-lease"
 LEASE_SECONDS, RENEW_SECONDS = 40, 10.0
-LOOK_SECONDS, TELL_SECONDS = 10.0, 300.0
+LOOK_SECONDS, TELL_SECONDS = 30.0, 300.0
 TROUBLE_SECONDS = 0.2, 5.0  # between tries of what the API does not take, first and longest
 
 
@@ -73,9 +73,11 @@ class Reporter:
     async def _keep_lease(self) -> None:
         lease: Object | None = None
         while True:
-            pause = RENEW_SECONDS
+            pause, failed = RENEW_SECONDS, lease is None
             try:
                 lease = await self._renew(lease)
+                if failed:
+                    self.look.set()  # the control plane may think that we are gone
             except BoxshipError as error:
                 log.warning("cannot renew the lease of node %s: %s", self._facts.name, error)
                 lease, pause = None, 1.0
