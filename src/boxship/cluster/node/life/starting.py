@@ -66,6 +66,9 @@ async def make_sandbox(tools: Tools, pod: Object, attempt: int) -> None:
     try:
         spec = msgspec.structs.replace(tools.planner.sandbox(pod), attempt=attempt)
         await to_the_end(tools.runtime.create_sandbox(spec))
+    except NotPossible as error:  # what the pod asks for, the planner has refused
+        tools.tell(pod, "Warning", error.reason, f"Failed to create pod sandbox: {error.message}")
+        raise
     except BoxshipError as error:
         message = f"Failed to create pod sandbox: {error}"
         tools.tell(pod, "Warning", "FailedCreatePodSandBox", message)
