@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from boxship.cluster.node.agent import NodeAgent
+from boxship.cluster.node.engine_images import EngineSharedImages, names_of
 from boxship.cluster.node.engine_runtime import EngineRuntime
+from boxship.cluster.node.peers import Peers
 from boxship.cluster.node.plan.facts import NodeFacts as PlanFacts
 from boxship.cluster.node.plan.starting import make_files
 from boxship.cluster.node.server.door import NODE_LIMITS, NodeDoor
@@ -18,6 +20,7 @@ from boxship.cluster.objects import Object
 from boxship.errors import Internal, Invalid
 from boxship.main.node_addresses import NETWORK, is_local
 from boxship.main.node_means import Means
+from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress
 from boxship.transport.server import Server
 from boxship.volumes.mountpoints import MountPoints
@@ -31,7 +34,12 @@ class Pods:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._runtime = EngineRuntime(means.engine, means.rooms.data)
+        self._images = EngineSharedImages(means.engine)
+        self._http = HttpClient(user_agent="boxshipd")
+        certificates = means.certificates
+        node = means.record.node
+        peers = Peers(means.client, self._http, lambda: certificates.trust, node, self._images, names_of)
+        self._runtime = EngineRuntime(means.engine, means.rooms.data, peers)
         self._agent: NodeAgent | None = None
         self._port = 0
 
@@ -39,7 +47,8 @@ class Pods:
         """The server listens when this returns, until the stack is closed."""
         means = self._means
         entry = Entry(means.client, means.record.authority.encode(), means.record.node)
-        door = NodeDoor(self._runtime, self, entry, means.record.node)
+        door = NodeDoor(self._runtime, self, entry, means.record.node, self._images)
+        stack.push_async_callback(self._http.close)
         host = means.gateway if is_local(means.record) else means.address
         server = Server(door.handle, NODE_LIMITS)
         try:
@@ -106,6 +115,7 @@ def plan_facts(means: Means, facts: NodeFacts) -> PlanFacts:
         memory_bytes=facts.machine.memory,
         storage_bytes=status.f_bavail * status.f_frsize,
         memory_capacity=facts.machine.memory,
+        handlers=("", *means.rooms.driver.runtimes),
     )
 
 

@@ -1,22 +1,61 @@
 """The images half of the machine: what is here, and pulls with one of several credentials."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
+from boxship.cluster.node.peers import Peers
 from boxship.cluster.node.runtime import Credentials, ImageStatus
+from boxship.cluster.node.server.images import SharedImage
 from boxship.engine import Engine
 from boxship.engine.values import Credentials as RegistryCredentials
-from boxship.engine.values import Image, Pulled
+from boxship.engine.values import Image, Loaded, Pulled
 from boxship.errors import BoxshipError, Conflict, Denied, Internal, Invalid, NotFound, Unauthenticated
+from boxship.spec.reference import parse
 
 TRY_NEXT = (Unauthenticated, Denied, NotFound)  # registries hide what a caller may not see
 
 
-class EngineRuntimeImages:
-    """image, pull, images, remove_image."""
+class EngineSharedImages:
+    """Implements what the node's server shows to other nodes, and what peers bring their images to."""
 
     def __init__(self, engine: Engine) -> None:
+        self._images = engine.images
+
+    async def find(self, reference: str) -> SharedImage | None:
+        try:
+            image = await self._images.resolve(reference)
+        except (NotFound, Invalid):
+            return None
+        return None if image.digests else SharedImage(image.id, image.tagged_at)
+
+    def archive(self, id: str) -> AsyncIterator[bytes]:
+        return self._images.save([id])
+
+    async def take(self, archive: AsyncIterator[bytes], id: str, reference: str) -> None:
+        came = ""
+        async for step in self._images.load(archive):
+            if isinstance(step, Loaded):
+                came = step.image_id
+        if came != id:
+            raise Conflict(f"{came or 'nothing'} came in place of {id}")
+        await self._images.tag(id, reference)
+
+
+def names_of(reference: str) -> Sequence[str]:
+    """The forms in which a node's status may tell of it."""
+    try:
+        found = parse(reference).with_default_tag()
+    except Invalid:
+        return [reference]
+    return [reference, str(found), found.familiar]
+
+
+class EngineRuntimeImages:
+    """image, pull, images, remove_image. `peers` are asked before any registry."""
+
+    def __init__(self, engine: Engine, peers: Peers | None = None) -> None:
         self._engine_images = engine.images
+        self._peers = peers
 
     async def image(self, reference: str) -> ImageStatus | None:
         try:
@@ -28,6 +67,8 @@ class EngineRuntimeImages:
         return [self._status(image) for image in await self._engine_images.list()]
 
     async def pull(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
+        if self._peers is not None and await self._peers.fetch(reference):
+            return self._status(await self._engine_images.resolve(reference))
         failure: BoxshipError | None = None
         for each in (*credentials, None):
             try:

@@ -20,6 +20,7 @@ ROLES: tuple[Object, ...] = (
     cluster_role("kubeadm:get-nodes", may("get", "", "nodes")),
     cluster_role(
         "system:boxship:node-network",
+        may("get", "", "nodes/images"),  # of other nodes, what was built there
         may("list watch", "", "services endpoints nodes namespaces pods"),
         may("list watch", "discovery.k8s.io", "endpointslices"),
         may("list watch", "networking.k8s.io", "networkpolicies servicecidrs ingresses ingressclasses"),

@@ -13,6 +13,7 @@ from boxship.cluster.node.server import PodsHere
 from boxship.cluster.node.server.entry import Entry
 from boxship.cluster.node.server.figures import Figures
 from boxship.cluster.node.server.following import Ending
+from boxship.cluster.node.server.images import ImageDoor, Nothing, SharedImages
 from boxship.cluster.node.server.joining import Joining
 from boxship.cluster.node.server.logs import container_to_read, log_lines
 from boxship.cluster.objects import Object
@@ -44,9 +45,11 @@ Answers = Callable[[Request, list[str]], Awaitable[Reply | None]]
 
 
 class NodeDoor:
-    """`handle` is a transport handler. `name` is the node's."""
+    """`handle` is a transport handler. `name` is the node's, `images` what other nodes may have."""
 
-    def __init__(self, runtime: Runtime, pods: PodsHere, entry: Entry, name: str) -> None:
+    def __init__(
+        self, runtime: Runtime, pods: PodsHere, entry: Entry, name: str, images: SharedImages | None = None
+    ) -> None:
         self._runtime = runtime
         self._pods = pods
         self._entry = entry
@@ -65,6 +68,7 @@ class NodeDoor:
             "stats": (("GET",), self._figures.stats),
             "metrics": (("GET",), self._figures.metrics),
             "logs": (("GET",), self._no_logs),
+            "images": (("GET",), ImageDoor(images or Nothing()).answer),
         }
 
     async def handle(self, request: Request) -> Reply | None:

@@ -35,6 +35,7 @@ PARTS = {
     "logs": "log",
     "spec": "spec",
     "checkpoint": "checkpoint",
+    "images": "images",
 }
 
 

@@ -1,0 +1,77 @@
+"""Which other nodes are asked for an image, and what comes of their answers."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boxship.cluster.node.peers import ASKED, peers_of
+from boxship.cluster.node.server.images import ImageDoor, SharedImage
+from boxship.cluster.objects import Object
+from boxship.transport.exchange import Request
+
+
+def node(name: str, *images: str, ready: str = "True", address: str = "192.0.2.1", agent: str = "") -> Object:
+    return {
+        "metadata": {"name": name, "annotations": {"boxship.io/agent-address": agent} if agent else {}},
+        "status": {
+            "conditions": [{"type": "Ready", "status": ready}],
+            "addresses": [{"type": "InternalIP", "address": address}] if address else [],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            "images": [{"names": list(images)}],
+        },
+    }
+
+
+def test_those_that_tell_of_it_come_first() -> None:
+    nodes = [node("a"), node("b", "web:latest"), node("own", "web:latest"), node("c", ready="Unknown")]
+    found = peers_of(nodes, "own", {"web:latest"})
+    assert [(peer.name, peer.tells) for peer in found] == [("b", True), ("a", False)]
+    assert found[0].url == "https://192.0.2.1:10250"
+
+
+def test_an_agent_says_where_it_is_reached() -> None:
+    (found,) = peers_of([node("a", agent="10.244.0.1:1234")], "own", set())
+    assert found.url == "https://10.244.0.1:1234"
+    assert peers_of([node("a", address="")], "own", set()) == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=80))
+def test_never_too_many_nor_those_that_are_not_ready(kinds: list[tuple[bool, bool]]) -> None:
+    nodes = [
+        node(f"n{number}", *(["web"] if tells else []), ready="True" if ready else "False")
+        for number, (tells, ready) in enumerate(kinds)
+    ]
+    found = peers_of(nodes, "n0", {"web"})
+    ready = {f"n{number}" for number, (_, is_ready) in enumerate(kinds) if is_ready and number}
+    assert {peer.name for peer in found} <= ready and len(found) == min(len(ready), ASKED)
+    telling = {f"n{number}" for number, (tells, is_ready) in enumerate(kinds) if tells and is_ready and number}
+    assert len([peer for peer in found if peer.tells]) == min(len(telling), ASKED)
+
+
+class Given:
+    """One image under one name."""
+
+    async def find(self, reference: str) -> SharedImage | None:
+        return SharedImage("sha256:1", 5) if reference == "web" else None
+
+    async def _bytes(self) -> AsyncIterator[bytes]:
+        yield b"tar"
+
+    def archive(self, id: str) -> AsyncIterator[bytes]:
+        return self._bytes()
+
+
+async def asked(path: str) -> Any:
+    request = Request("GET", path, {}, None)  # type: ignore[arg-type]
+    return await ImageDoor(Given()).answer(request, request.path.strip("/").split("/")[1:])
+
+
+async def test_only_what_was_made_here_is_given() -> None:
+    assert (await asked("/images/find?reference=web")).body == b'{"id":"sha256:1","made_at":5}'
+    assert (await asked("/images/find?reference=other")).status == 404
+    assert (await asked("/images/find")).status == 404
+    assert (await asked("/images/other?reference=web")).status == 404
+    reply = await asked("/images/archive?reference=web")
+    assert reply.status == 200 and [piece async for piece in reply.body] == [b"tar"]
