@@ -13,7 +13,7 @@ import msgspec
 
 from boxship.network.addresses import hardware_address
 from boxship.network.cluster_kernel import ClusterKernel
-from boxship.sys import netlink, tunnels
+from boxship.sys import namespace, netlink, tunnels
 from boxship.sys.tunnels import Neighbour
 
 PROTOCOL = 98  # marks our routes
@@ -100,6 +100,9 @@ class PodRoutes:
             self._try(messages)
             messages = [tunnels.set_neighbour(tunnel, entry) for entry in sorted(wanted.entries - present)]
             route.apply(*messages) if messages else None
+        for index in {way.index or tunnel for way in wanted.ways} - {0}:  # node ports of 127.0.0.1 lead there, too
+            name = links[index].name if index in links else self._name
+            namespace.write_setting(f"ipv4/conf/{name}/route_localnet", "1")
         self._lead_routes([way for way in wanted.ways if way.index or tunnel], tunnel)
         if not wanted.entries and any(link.name == self._name for link in links.values()):
             self._try([netlink.remove_link(self._name)])

@@ -37,10 +37,10 @@ SETS = {
 }
 BALANCES = "balances"
 CHAINS = {
-    # A container must not reach the host's loopback through its bridge, which route_localnet would otherwise allow.
+    # Nobody else may reach the host's loopback, which route_localnet would otherwise allow.
     "raw": """type filter hook prerouting priority raw; policy accept;
-        iifname @bridges ip daddr 127.0.0.0/8 drop
-        iifname @bridges ip saddr 127.0.0.0/8 drop""",
+        iifname != "lo" ip daddr 127.0.0.0/8 drop
+        iifname != "lo" ip saddr 127.0.0.0/8 drop""",
     "publish": """dnat ip to ip daddr . meta l4proto . th dport map @published_at
         dnat ip to meta l4proto . th dport map @published
         ip daddr . meta l4proto . th dport vmap @balanced_at

@@ -194,7 +194,7 @@ class Model:
                 self.chains[name].append(rest)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(frontends(), min_size=1, max_size=6))
 def test_changes_lead_to_what_must_stand(states: list[dict[rules.Key, Frontend]]) -> None:
     shared, model = Shared(), Model()

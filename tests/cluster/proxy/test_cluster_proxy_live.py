@@ -1,0 +1,170 @@
+"""Pods and services on two real nodes: who reaches whom, also with Docker's containers, while the node's daemon is
+dead, and that nothing stays when a node leaves."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nodes_kit import Cluster, running_cluster
+
+WEB = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      topologySpreadConstraints:
+      - maxSkew: 1
+        topologyKey: kubernetes.io/hostname
+        whenUnsatisfiable: DoNotSchedule
+        labelSelector: {matchLabels: {app: web}}
+      containers:
+      - name: web
+        image: busybox
+        command: [sh, -c, "mkdir /w; hostname > /w/index.html; exec httpd -f -p 8080 -h /w"]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: asker, labels: {role: asker}}
+spec: {nodeName: node1, containers: [{name: asker, image: busybox, command: [sleep, "1000"]}]}
+"""
+POLICY = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {role: friend}}}]
+    ports: [{port: 8080}]
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="bx") as home, running_cluster(Path(home), nodes=2) as cluster:
+        cluster.apply(WEB)
+        cluster.until_pods(4, "app=web")
+        cluster.until_pods(1, "role=asker")
+        yield cluster
+
+
+def address(cluster: Cluster) -> str:
+    return str(cluster.get("service", "web")[0]["spec"]["clusterIP"])
+
+
+def names(cluster: Cluster) -> dict[str, str]:
+    """Addresses by name of the pods that answer."""
+    return {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in cluster.pods("app=web")}
+
+
+def heard(cluster: Cluster, target: str, port: int = 8080, times: int = 1) -> set[str]:
+    """Who answers the asking pod."""
+    ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 {target} {port} | tail -n 1"
+    script = f"for i in $(seq {times}); do {ask}; done"
+    return set(cluster.kubectl("exec", "asker", "--", "sh", "-c", script, check=False).stdout.split())
+
+
+def pages(place: Any, url: str, times: int = 24) -> set[str]:
+    return {place.page(url, timeout=2).strip() for _ in range(times)}
+
+
+def test_everybody_reaches_the_service(cluster: Cluster) -> None:
+    every = names(cluster)
+    assert {pod["spec"]["nodeName"] for pod in cluster.pods("app=web")} == {"node1", "node2"}
+    assert heard(cluster, address(cluster), 80, times=24) == set(every)
+    assert all(heard(cluster, found) == {name} for name, found in every.items())
+    for node in cluster.nodes:
+        assert pages(node.namespace, f"http://{address(cluster)}/") == set(every)
+        assert pages(cluster.clients, f"http://{node.address}:30080/") == set(every)
+        assert pages(node.namespace, "http://127.0.0.1:30080/") == set(every)
+
+
+def test_containers_and_pods_reach_each_other(cluster: Cluster) -> None:
+    script = "mkdir /w; echo compose > /w/index.html; exec httpd -f -p 8080 -h /w"
+    cluster.docker(0, "network", "create", "shop")
+    cluster.docker(0, "run", "-d", "--name", "one", "--network", "shop", "busybox", "sh", "-c", script)
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    own = cluster.docker(0, "inspect", "-f", form, "one").stdout.strip()
+    try:
+        assert heard(cluster, own) == {"compose"}
+        for target, port in ((address(cluster), 80), *((found, 8080) for found in names(cluster).values())):
+            ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 {target} {port} | tail -n 1"
+            assert cluster.docker(0, "exec", "one", "sh", "-c", ask).stdout.strip() in names(cluster)
+    finally:
+        cluster.docker(0, "rm", "-f", "one")
+        cluster.docker(0, "network", "rm", "shop")
+
+
+def test_policies_count_for_every_pod(cluster: Cluster) -> None:
+    every = names(cluster)
+    cluster.apply(POLICY)
+    try:
+        for found in every.values():
+            cluster.until(lambda found=found: not heard(cluster, found), 5, "the policy is in force")
+        assert not heard(cluster, address(cluster), 80)
+        cluster.kubectl("label", "pod", "asker", "role=friend", "--overwrite")
+        for name, found in every.items():
+            cluster.until(lambda name=name, found=found: heard(cluster, found) == {name}, 5, "friends pass")
+        for pod in cluster.pods("app=web"):  # each node reaches its own pods
+            node = cluster.nodes[int(pod["spec"]["nodeName"][-1]) - 1]
+            assert pages(node.namespace, f"http://{pod['status']['podIP']}:8080/", 1) == {pod["metadata"]["name"]}
+    finally:
+        cluster.kubectl("delete", "networkpolicy", "web")
+        cluster.kubectl("label", "pod", "asker", "role=asker", "--overwrite")
+    cluster.until(
+        lambda: "policies" not in cluster.shell(0, "nft list tables").stdout, 5, "no rule of policies is left"
+    )
+
+
+def test_an_endpoint_that_leaves_is_asked_no_more(cluster: Cluster) -> None:
+    name = min(names(cluster))
+    path = f"/api/v1/namespaces/default/pods/{name}"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    begun = time.monotonic()
+    answer = cluster.control.request("PATCH", path, {"metadata": {"labels": {"app": "other"}}}, merge)
+    assert answer.status == 200, answer
+    while name in pages(cluster.nodes[1].namespace, f"http://{address(cluster)}/", 12):
+        assert time.monotonic() - begun < 2, "the pod is still asked"
+    cluster.kubectl("delete", "pod", name, "--now")
+    cluster.until_pods(4, "app=web")
+
+
+def test_traffic_goes_on_while_the_daemon_is_dead(cluster: Cluster) -> None:
+    node = cluster.nodes[1]
+    node.kill()
+    try:
+        assert pages(node.namespace, "http://192.168.50.12:30080/") == set(names(cluster))
+        assert pages(cluster.clients, "http://192.168.50.12:30080/") == set(names(cluster))
+    finally:
+        node.start()
+    cluster.until_ready()
+    cluster.kubectl("rollout", "restart", "deployment/web")
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    cluster.until_pods(4, "app=web")
+    for place in (node.namespace, cluster.clients):
+        cluster.until(
+            lambda place=place: pages(place, "http://192.168.50.12:30080/") == set(names(cluster)), 5, "all are asked"
+        )
+
+
+def test_nothing_stays_of_a_node_that_left(cluster: Cluster) -> None:
+    block = cluster.get("node", "node2")[0]["spec"]["podCIDR"]
+    assert block in cluster.shell(0, "ip route").stdout
+    cluster.boxship(1, "node", "leave")
+    left = cluster.shell(1, "nft list tables; ip route; ip link").stdout
+    assert "services" not in left and "policies" not in left and "10.96." not in left and "proto 98" not in left
+    cluster.kubectl("delete", "node", "node2", "--ignore-not-found")
+    cluster.until(lambda: block not in cluster.shell(0, "ip route").stdout, 5, "the way to its pods is gone")
