@@ -375,3 +375,33 @@ def test_special_wishes(cluster: Cluster) -> None:
     until(there, 10, cluster.report)
     assert "sleep 3600" in say("ps -o args", "eye")
     cluster.kubectl("delete", "pod", "special")
+
+
+CLASSES = """
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: ordinary}
+handler: crun
+overhead: {podFixed: {memory: 1Mi}}
+---
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: strange}
+handler: kata
+"""
+
+
+def test_runtime_classes(cluster: Cluster) -> None:
+    cluster.apply(CLASSES)
+    for name in ("ordinary", "strange"):
+        overrides = {"spec": {"runtimeClassName": name, "terminationGracePeriodSeconds": 0}}
+        words = ("--image=busybox", "--image-pull-policy=IfNotPresent", f"--overrides={json.dumps(overrides)}")
+        cluster.kubectl("run", name, *words, "--", "sleep", "60")
+    ready(cluster, "ordinary")
+
+    def told() -> bool:
+        events = cluster.kubectl("get", "events", "--field-selector=involvedObject.name=strange").stdout
+        return "FailedCreatePodSandBox" in events and 'no runtime for "kata" is configured' in events
+
+    until(told, 10, cluster.report)
+    cluster.kubectl("delete", "pod", "ordinary", "strange")

@@ -91,6 +91,7 @@ class PodPlanner:
             open_stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
             init=False,
+            runtime=sandbox.spec.runtime,
             stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or "",
             labels=sandboxing.labels_of(pod, name),
             pid_mode=f"target:{target}" if target else "",
