@@ -1,0 +1,75 @@
+"""Pulls with several credentials, in order: the first that the registry takes."""
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from boxship.cluster.node.engine_images import EngineRuntimeImages
+from boxship.cluster.node.runtime import Credentials
+from boxship.engine.values import Pulled
+from boxship.errors import Denied, NotFound, Unauthenticated, Unavailable
+from boxship.spec.reference import parse
+
+ID = "sha256:" + "1" * 64
+
+
+class Registry:
+    """Engine images whose registry knows one user; `answers` are the failures for the others, by name."""
+
+    def __init__(self, good: str, **answers: Exception) -> None:
+        self.good = good
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def pull(self, reference: str, credentials: Any = None) -> AsyncIterator[object]:
+        name = credentials.username if credentials is not None else "nobody"
+        self.asked.append(name)
+        if name != self.good:
+            raise self.answers.get(name, Unauthenticated(f"{name} is not known"))
+        yield Pulled(parse(reference), ID, ID)
+
+    async def resolve(self, reference: str) -> Any:
+        if reference != ID:
+            raise NotFound(f"no such image: {reference}")
+        config = SimpleNamespace(config=SimpleNamespace(User="1000"))
+        return SimpleNamespace(id=ID, references=("web:1",), digests=("web@" + ID,), size=5, config=config)
+
+    def used_at(self, identifier: str) -> int:
+        return 7
+
+
+def images(registry: Registry) -> EngineRuntimeImages:
+    return EngineRuntimeImages(SimpleNamespace(images=registry))  # type: ignore[arg-type]
+
+
+async def test_each_credential_is_tried_then_none() -> None:
+    many = (Credentials("a", "x"), Credentials("b", "y"))
+    registry = Registry("b", a=Denied("not allowed"))
+    found = await images(registry).pull("web:1", many)
+    assert registry.asked == ["a", "b"]
+    assert (found.id, found.user, found.local, found.used_at, found.size) == (ID, "1000", False, 7, 5)
+    registry = Registry("nobody")
+    await images(registry).pull("web:1", many)
+    assert registry.asked == ["a", "b", "nobody"]
+
+
+async def test_the_first_refusal_is_told() -> None:
+    registry = Registry("c", a=Denied("a may not"), nobody=NotFound("hidden"))
+    with pytest.raises(Denied, match="a may not"):
+        await images(registry).pull("web:1", (Credentials("a"),))
+    assert registry.asked == ["a", "nobody"]
+    with pytest.raises(NotFound, match="hidden"):
+        await images(registry).pull("web:1", ())
+
+
+async def test_a_registry_that_is_away_is_not_asked_again() -> None:
+    registry = Registry("b", a=Unavailable("no route"))
+    with pytest.raises(Unavailable):
+        await images(registry).pull("web:1", (Credentials("a"), Credentials("b")))
+    assert registry.asked == ["a"]
+
+
+async def test_what_is_not_there_is_none() -> None:
+    assert await images(Registry("a")).image("other:1") is None
