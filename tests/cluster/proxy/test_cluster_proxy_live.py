@@ -20,6 +20,7 @@ spec:
   template:
     metadata: {labels: {app: web}}
     spec:
+      terminationGracePeriodSeconds: 1
       topologySpreadConstraints:
       - maxSkew: 1
         topologyKey: kubernetes.io/hostname
