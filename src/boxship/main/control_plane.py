@@ -34,6 +34,7 @@ from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.sealing.sealer import ConfiguredSealer
+from boxship.cluster.api.service_repair import ServiceRepair
 from boxship.cluster.api.services import ServiceAddresses
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.undoing import Undoing
@@ -163,7 +164,7 @@ def build(
     storage = Storage(store, sealer)
     catalog = Catalog(schemas)
     lookup = StoredObjects(storage, catalog)
-    companions = {"services/specs": ServiceAddresses(store, options.service_cidr, clock)}
+    companions = {"services/specs": ServiceAddresses(store, options.service_cidr, clock, storage.opened)}
     parts = Parts(storage=storage, catalog=catalog, clock=clock, companions=companions)
     # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
     itself = Inside(Api(parts), catalog, SERVER, "boxship-control")
@@ -230,6 +231,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
     yield plane.customs.follow()
     yield seal_again(plane.store, plane.sealer, plane.catalog)
     yield plane.others.availability.run()
+    yield ServiceRepair(Storage(plane.store, plane.sealer), SystemClock()).run()
     yield plane.collecting.run()
     if plane.audit is not None:
         yield plane.audit.run()

@@ -7,21 +7,19 @@ Services can never get the same, whoever asks at the same moment, and a crash le
 
 import ipaddress
 import random
-import uuid
 from collections.abc import Iterable, Sequence
 
 from boxship.cluster.api.clock import Clock
-from boxship.cluster.api.storage import ROOT, encode
+from boxship.cluster.api.service_addresses import IP_KEY, AddressPool, Opened, address_object, as_it_is
+from boxship.cluster.api.storage import ROOT
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, Failure, internal, invalid
-from boxship.cluster.objects.times import stamp
 from boxship.store import Delete, Operation, Put, Store
 
-IP_KEY = f"{ROOT}ipaddresses/"
 PORT_KEY = f"{ROOT}ranges/servicenodeports/"
 FIRST_PORT, LAST_PORT = 30000, 32767
 PORT_BAND = 86  # the first ports are given out on request only, as long as there are others
-GUESSES = 64  # random tries before the range is walked
+GUESSES = 64  # random tries before the ports are walked
 NONE = "None"
 EXTERNAL, NODE_PORT, LOAD_BALANCER = "ExternalName", "NodePort", "LoadBalancer"
 
@@ -29,24 +27,22 @@ EXTERNAL, NODE_PORT, LOAD_BALANCER = "ExternalName", "NodePort", "LoadBalancer"
 class ServiceAddresses:
     """Implements drafts.Companion for Services of a cluster with one IPv4 range."""
 
-    def __init__(self, store: Store, cidr: str, clock: Clock) -> None:
+    def __init__(self, store: Store, cidr: str, clock: Clock, opened: Opened = as_it_is) -> None:
         self._store = store
-        self._range = ipaddress.IPv4Network(cidr)
+        self._pool = AddressPool(store, cidr, opened)
         self._clock = clock
-        size = self._range.num_addresses
-        self._band = min(max(16, size // 16), 256) if size >= 64 else 0
 
     async def allot(self, new: Object | None, old: Object | None) -> Sequence[Operation]:
         if new is not None:
             if old is not None:
                 _keep(new, old)
             self._default(new)
-        before_ips, before_ports = _addresses(old), _ports(old)
+        before_ips, before_ports = addresses_of(old), ports_of(old)
         operations: list[Operation] = []
         if new is not None:
             operations += await self._take_addresses(new, before_ips)
             operations += await self._take_ports(new, before_ports)
-        after_ips, after_ports = _addresses(new), _ports(new)
+        after_ips, after_ports = addresses_of(new), ports_of(new)
         operations += [Delete(f"{IP_KEY}{ip}") for ip in sorted(before_ips - after_ips)]
         operations += [Delete(f"{PORT_KEY}{port}") for port in sorted(before_ports - after_ports)]
         return operations
@@ -90,10 +86,10 @@ class ServiceAddresses:
         asked = spec.get("clusterIP") or ""
         if asked in known:
             return []
-        ip = await self._asked_address(service, asked) if asked else await self._free_address()
+        ip = await self._asked_address(service, asked) if asked else await self._pool.free()
         spec["clusterIP"] = ip
         spec["clusterIPs"] = [ip]
-        return [Put(f"{IP_KEY}{ip}", self._address_object(service, ip), expected=0)]
+        return [Put(f"{IP_KEY}{ip}", address_object(service, ip, self._clock), expected=0)]
 
     async def _asked_address(self, service: Object, asked: str) -> str:
         """Raises Failure 422."""
@@ -102,48 +98,16 @@ class ServiceAddresses:
             ip = ipaddress.IPv4Address(asked)
         except ValueError:
             return asked  # the kind's rules say what is wrong with it
-        first, last = self._range.network_address, self._range.broadcast_address
-        if ip not in self._range or ip in (first, last):
-            why = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {self._range}"
+        ranges = await self._pool.ranges()
+        if not any(ip in one and ip not in (one.network_address, one.broadcast_address) for one in ranges):
+            listed = ", ".join(map(str, ranges))
+            why = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {listed}"
         elif await self._store.get(f"{IP_KEY}{asked}") is not None:
             why = "provided IP is already allocated"
         if why:
             message = f'Invalid value: ["{asked}"]: failed to allocate IP {asked}: {why}'
             raise _invalid(service, [Cause("FieldValueInvalid", "spec.clusterIPs", message)])
         return asked
-
-    async def _free_address(self) -> str:
-        """One that nobody has; those that people like to ask for only when no other is left."""
-        size = self._range.num_addresses
-        for _ in range(GUESSES):
-            ip = str(self._range[random.randrange(self._band + 1, size - 1)])
-            if await self._store.get(f"{IP_KEY}{ip}") is None:
-                return ip
-        for place in (*range(self._band + 1, size - 1), *range(1, self._band + 1)):
-            ip = str(self._range[place])
-            if await self._store.get(f"{IP_KEY}{ip}") is None:
-                return ip
-        raise internal("failed to allocate a serviceIP: range is full")
-
-    def _address_object(self, service: Object, ip: str) -> bytes:
-        metadata = service["metadata"]
-        parent = {"resource": "services", "namespace": metadata.get("namespace", ""), "name": metadata.get("name", "")}
-        return encode(
-            {
-                "kind": "IPAddress",
-                "apiVersion": "networking.k8s.io/v1",
-                "metadata": {
-                    "name": ip,
-                    "uid": str(uuid.uuid4()),
-                    "creationTimestamp": stamp(self._clock.now()),
-                    "labels": {
-                        "ipaddress.kubernetes.io/ip-family": "IPv4",
-                        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-                    },
-                },
-                "spec": {"parentRef": parent},
-            }
-        )
 
     async def _take_ports(self, service: Object, known: set[int]) -> list[Operation]:
         """Node ports for all ports that need one, and the one of health checks. The same number for several protocols
@@ -207,14 +171,14 @@ def _needs_health_port(spec: Object) -> bool:
     return spec.get("type") == LOAD_BALANCER and spec.get("externalTrafficPolicy") == "Local"
 
 
-def _addresses(service: Object | None) -> set[str]:
+def addresses_of(service: Object | None) -> set[str]:
     spec = (service or {}).get("spec", {})
     if not service or not _needs_address(spec):
         return set()
     return {ip for ip in (spec.get("clusterIPs") or [spec.get("clusterIP")]) if ip and ip != NONE}
 
 
-def _ports(service: Object | None) -> set[int]:
+def ports_of(service: Object | None) -> set[int]:
     spec = (service or {}).get("spec", {})
     ports = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
     if spec.get("healthCheckNodePort"):
