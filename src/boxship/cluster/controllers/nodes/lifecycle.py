@@ -103,7 +103,7 @@ class NodeLifecycle:
         if left == 0.0 and node.ready != "Unknown":
             await self._write_unknown(node)
             return None  # what was written comes back as news
-        wait = await self._write_taints(node)
+        wait = await self._write_taints(node, left)
         if key in self._fallen or node.ready == "Unknown":
             await self._write_pods(node)
             self._fallen.discard(key)
@@ -121,14 +121,15 @@ class NodeLifecycle:
             RESOURCE, {**known, "status": {**status, "conditions": conditions}}, subresource="status"
         )
 
-    async def _write_taints(self, node: Node) -> float | None:
-        """Seconds until the node may be emptied, where it has to wait for that."""
+    async def _write_taints(self, node: Node, left: float) -> float | None:
+        """Seconds until the node may be emptied, where it has to wait for that: also until we missed it for long enough
+        ourselves (`left`), as after a restart of everything some come back later than others."""
         wait: float | None = None
         emptied = False
         if driving_out(node) and not self._zones.is_deaf:
             emptied = is_driven_out(node)
             if not emptied:
-                wait = self._zones.wait(node)
+                wait = left if node.ready == "Unknown" and left else self._zones.wait(node)
                 emptied = wait == 0.0
         taints = taints_of(node, emptied, self._now())
         if not same_taints(taints, node.taints):
