@@ -122,20 +122,39 @@ def refusal(port: str, pod: str, why: str) -> str:
 
 async def forward_messages(socket: WebSocket, ports: Sequence[int], connect: Connect, pod: str) -> None:
     """One connection for each port, on the channels 2n (data) and 2n + 1 (errors), which begin with the port."""
-    queues: list[asyncio.Queue[bytes]] = [asyncio.Queue(QUEUED_MESSAGES) for _ in ports]
+    queues: list[asyncio.Queue[bytes] | None] = [asyncio.Queue(QUEUED_MESSAGES) for _ in ports]
     for place, port in enumerate(ports):
         for channel in (2 * place, 2 * place + 1):
             await socket.send(bytes((channel,)) + port.to_bytes(PORT_BYTES, "little"))
-    async with asyncio.TaskGroup() as tasks:
-        working = [
-            tasks.create_task(_serve_messages(socket, place, port, queues[place], connect, pod))
-            for place, port in enumerate(ports)
-        ]
+
+    async def serve(place: int, port: int, queue: asyncio.Queue[bytes]) -> None:
+        try:
+            await _serve_messages(socket, place, port, queue, connect, pod)
+        finally:  # the client may send on to a connection that has ended: it reaches nobody, and holds nobody up
+            queues[place] = None
+            while not queue.empty():
+                queue.get_nowait()
+
+    async def receive() -> None:
         while (message := await socket.receive()) is not None:
-            if message and not message[0] % 2 and message[0] // 2 < len(ports) and len(message) > 1:
-                await queues[message[0] // 2].put(message[1:])
-        for task in working:
+            place = message[0] // 2 if message else len(ports)
+            queue = queues[place] if place < len(ports) else None
+            if queue is not None and not message[0] % 2 and len(message) > 1:
+                await queue.put(message[1:])
+
+    serving = [
+        asyncio.ensure_future(serve(place, port, queue))
+        for place, (port, queue) in enumerate(zip(ports, queues, strict=True))
+        if queue is not None
+    ]
+    together = asyncio.gather(*serving, return_exceptions=True)
+    receiving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((together, receiving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (*serving, receiving):
             task.cancel()
+        await asyncio.gather(*serving, receiving, return_exceptions=True)
 
 
 async def _serve_messages(
@@ -145,7 +164,6 @@ async def _serve_messages(
         incoming, sink = await connect(port)
     except (BoxshipError, OSError) as why:
         await _quietly(socket.send(bytes((2 * place + 1,)) + refusal(str(port), pod, str(why)).encode()))
-        await _quietly(_drain(sent))
         return
 
     async def back() -> None:
@@ -157,10 +175,3 @@ async def _serve_messages(
             await sink.write(await sent.get())
 
     await _both(back(), forth(), incoming, sink)
-    await _drain(sent)
-
-
-async def _drain(sent: asyncio.Queue[bytes]) -> None:
-    """The client may send on to a connection that has ended: it reaches nobody, and holds nobody up."""
-    while True:
-        await sent.get()
