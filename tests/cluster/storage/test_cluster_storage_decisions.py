@@ -294,6 +294,7 @@ def test_a_volume_in_a_folder_of_a_node() -> None:
         ({"selector": {}}, {}, "claim.Spec.Selector is not supported"),
         ({"volumeMode": "Block"}, {}, "unsupported: volumeMode Block"),
         ({"dataSource": {"kind": "PersistentVolumeClaim", "name": "x"}}, {}, "unsupported: dataSource"),
+        ({"volumeAttributesClassName": "fast"}, {}, "unsupported: volumeAttributesClassName"),
         ({}, {"parameters": {"fs": "xfs"}}, "unsupported: StorageClass parameters.fs"),
         ({}, {"mountOptions": ["ro"]}, "unsupported: StorageClass mountOptions"),
     ],

@@ -24,8 +24,8 @@ def refusal(claim: Object, class_: Object) -> str:
         return "claim.Spec.Selector is not supported"
     if spec.get("volumeMode") == "Block":
         return "unsupported: volumeMode Block"
-    for key in ("dataSource", "dataSourceRef"):
-        if spec.get(key) is not None:
+    for key in ("dataSource", "dataSourceRef", "volumeAttributesClassName"):
+        if spec.get(key):
             return f"unsupported: {key}"
     for key in class_.get("parameters") or {}:
         return f"unsupported: StorageClass parameters.{key}"
