@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 PULLS = 5  # at once
 PULL_FAILED, NEVER, BAD_NAME = "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"
+PRESENT = "already present on machine and can be accessed by the pod"
 Tell = Callable[[str, str, str], None]  # type, reason, message
 
 
@@ -45,7 +46,7 @@ class Images:
         wanted = full_name(name)
         found = await self._runtime.image(wanted)
         if found is not None and (policy != "Always" or found.local):
-            tell("Normal", "Pulled", f'Container image "{name}" already present on machine')
+            tell("Normal", "Pulled", f'Container image "{name}" {PRESENT}')
             return found
         if policy == "Never":
             message = f'Container image "{name}" is not present with pull policy of Never'

@@ -11,6 +11,7 @@
     starting.py    the steps of a container's start and end
     messages.py    what a container said at its end
     admitting.py   whether the node takes a pod
+    noticing.py    events that follow from a status that changed
     writing.py     what of a status has to be written, and how soon
     telling.py     statuses on their way to the API
     acting.py      what is to be done, done

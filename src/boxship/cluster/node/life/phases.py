@@ -100,7 +100,7 @@ def phase_of(
         else:
             counts["stopped" if "terminated" in last else "waiting"] += 1
     if memory.ending is not None and not any(_runs(part) for part in parts) and not _is_started(parts):
-        return PENDING
+        return PENDING if any(key.startswith("start/") for key in seen.busy) else FAILED
     if _pending_init(parts, shown) and memory.ending is None:
         return PENDING
     if counts["waiting"] and memory.ending is None:

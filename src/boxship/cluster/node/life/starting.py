@@ -137,14 +137,14 @@ async def _create_and_start(
         )
         step = "CreateContainerError"
         made = await tools.runtime.create(msgspec.structs.replace(request, hash=hash_of(container)))
-        tools.tell(pod, "Normal", "Created", f"Created container: {name}", name)
+        tools.tell(pod, "Normal", "Created", "Container created", name)
         step = "RunContainerError"
         await tools.runtime.start(made.id)
     except Unsupported as error:
         raise NotPossible("CreateContainerConfigError", str(error)) from error
     except BoxshipError as error:
         raise NotPossible(step, str(error)) from error
-    tools.tell(pod, "Normal", "Started", f"Started container {name}", name)
+    tools.tell(pod, "Normal", "Started", "Container started", name)
     return made.id
 
 

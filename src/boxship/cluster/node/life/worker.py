@@ -16,9 +16,9 @@ from boxship.cluster.node.life.admitting import Taken, taken_by
 from boxship.cluster.node.life.deciding import decide
 from boxship.cluster.node.life.ending import OVER
 from boxship.cluster.node.life.messages import message_of
+from boxship.cluster.node.life.noticing import events_between
 from boxship.cluster.node.life.parts import container_named, label_of, parts_of
 from boxship.cluster.node.life.starting import Tools, settle
-from boxship.cluster.node.life.statuses import CRASHING
 from boxship.cluster.node.life.telling import Teller
 from boxship.cluster.node.life.values import (
     FINISH,
@@ -201,26 +201,10 @@ class PodWorker:
                     for task in tasks:
                         task.cancel()
         before, self._status = self._status, decision.status
-        self._tell_of_back_offs(before)
+        for told in events_between(self._pod, before, decision.status, decision.memory):
+            self._tell_of(*told)
         if not self._acts.gone:
             self._teller.want(decision.status)
-
-    def _tell_of_back_offs(self, before: Object) -> None:
-        for key in ("initContainerStatuses", "containerStatuses"):
-            had = {one["name"]: one["state"].get("waiting", {}).get("reason") for one in before.get(key) or ()}
-            for one in self._status.get(key) or ():
-                reason, name = one["state"].get("waiting", {}).get("reason"), one["name"]
-                if reason == had.get(name):
-                    continue
-                if reason == CRASHING:
-                    message = f"Back-off restarting failed container {name} in pod {label_of(self._pod)}"
-                    self._tell_of(name, "Warning", "BackOff", message)
-                elif reason == "ImagePullBackOff":
-                    problems = self._acts.memory.problems
-                    problem = problems.get(name) or problems.get("")
-                    image = problem.image if problem is not None else ""
-                    self._tell_of(name, "Normal", "BackOff", f'Back-off pulling image "{image}"')
-                    self._tell_of(name, "Warning", "Failed", "Error: ImagePullBackOff")
 
     def _tell_of(self, name: str, type: str, reason: str, message: str) -> None:
         self._tools.tell(self._pod, type, reason, message, name)
