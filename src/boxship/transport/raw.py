@@ -83,6 +83,8 @@ class SocketStream(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended = True
         self._news.set()
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return False  # the loop's own TLS ends both ways at once
         plain = cast("socket.socket | None", self._transport.get_extra_info("socket"))
         if plain is not None and self._watch is None:
             self._watch = HangupWatch(plain.fileno(), self._loop, self._transport.abort)
