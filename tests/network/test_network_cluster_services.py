@@ -139,6 +139,10 @@ async def test_datagrams_leave_a_target_that_is_gone(pods: Pods, cluster: Cluste
         assert await asyncio.to_thread(say, HOST, 30053) == "a"  # nothing is wrong with it
         await cluster.services.change((), [service("b")])
         assert [await asyncio.to_thread(say, HOST, 30053) for _ in range(3)] == ["b", "b", "b"]
+        await cluster.services.replace([service("ab")])  # as a new life does, which knows no old targets
+        assert await asyncio.to_thread(say, HOST, 30053) == "b"
+        await cluster.services.replace([service("a")])
+        assert [await asyncio.to_thread(say, HOST, 30053) for _ in range(3)] == ["a", "a", "a"]
 
 
 async def test_a_new_life_takes_over(pods: Pods, cluster: ClusterNetwork, networks: Networks, machine: Any) -> None:

@@ -50,8 +50,9 @@ class ServiceTable:
         shared = Shared()
         text = rules.replace(self._table, shared, _politely(wanted.values()), self._around, left)
         self._kernel.nftables.run(text)
-        before, self._frontends, self._shared = self._frontends, wanted, shared
-        self._forget(before, wanted.values())
+        self._frontends, self._shared = wanted, shared
+        if datagrams := rules.targets_of_datagrams(wanted.values()):
+            conntrack.forget_astray(datagrams)
 
     def _change(self, gone: Collection[Key], put: list[Frontend]) -> None:
         new = {item.key: rules.arranged(self._frontends.get(item.key), item) for item in put}

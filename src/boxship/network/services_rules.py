@@ -317,7 +317,7 @@ class Moved(msgspec.Struct, frozen=True, order=True):
 
 def moved_flows(old: Iterable[Frontend], new: Iterable[Frontend]) -> list[Moved]:
     """The tracked UDP flows that a change has to forget."""
-    before, after = _udp(old), _udp(new)
+    before, after = targets_of_datagrams(old), targets_of_datagrams(new)
     found = []
     for key, targets in before.items():
         found += [Moved(*key, target) for target in targets - after.get(key, frozenset())]
@@ -325,7 +325,8 @@ def moved_flows(old: Iterable[Frontend], new: Iterable[Frontend]) -> list[Moved]
     return sorted(found)
 
 
-def _udp(frontends: Iterable[Frontend]) -> dict[tuple[str, int], frozenset[str]]:
+def targets_of_datagrams(frontends: Iterable[Frontend]) -> dict[tuple[str, int], frozenset[str]]:
+    """Who answers over UDP, by address and port."""
     return {
         (item.address, item.port): frozenset((*item.targets, *(item.near or ())))
         for item in frontends

@@ -6,7 +6,7 @@ was published would pass it by for ever, and one of a container that is gone wou
 
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from boxship.errors import Internal
 from boxship.sys.netlink import ACK, DONE, DUMP, ERROR, REQUEST, attribute, attributes
@@ -102,22 +102,42 @@ def forget_udp_flows(port: int = 0, address: str = "", *, answered_by: Collectio
 def forget_led_flows(flows: Collection[tuple[str, int, str]]) -> int:
     """Forget the UDP flows to an address ("": any) and port that a target ("address . port") answers; "" for a target
     are those that nobody else than who was asked answers. How many they were."""
+    wanted = set(flows)
+
+    def is_wanted(asked: str, port: int, target: str) -> bool:
+        return (asked, port, target) in wanted or ("", port, target) in wanted
+
+    return _forget_led(is_wanted)
+
+
+def forget_astray(frontends: Mapping[tuple[str, int], Collection[str]]) -> int:
+    """Forget the UDP flows to any of these addresses ("": any) and ports that somebody answers who is none of its
+    targets ("address . port"). How many they were."""
+
+    def is_wanted(asked: str, port: int, target: str) -> bool:
+        targets = frontends.get((asked, port), frontends.get(("", port)) if target else None)
+        return targets is not None and target not in targets
+
+    return _forget_led(is_wanted)
+
+
+def _forget_led(is_wanted: Callable[[str, int, str], bool]) -> int:
+    """Forget the UDP flows that are wanted by the address and port that was asked and the "address . port" that
+    answers ("": the same)."""
     protocol = attribute(PROTOCOL | NESTED, attribute(NUMBER, b"\x11"))
     body = attribute(ORIGINAL | NESTED, protocol)
     body += attribute(FILTER | NESTED, attribute(ORIGINAL_FLAGS, struct.pack("I", BY_PROTOCOL)))
-    wanted = set(flows)
 
-    def is_wanted(flow: bytes, answer: bytes) -> bool:
+    def is_meant(flow: bytes, answer: bytes) -> bool:
         if not _is_udp_to(flow, 0):
             return False
         asked, port = _address(flow, DESTINATION), _port(flow, DESTINATION_PORT)
         by, source = _address(answer, SOURCE), _port(answer, SOURCE_PORT)
-        target = "" if (asked, port) == (by, source) else f"{by} . {source}"
-        return (asked, port, target) in wanted or ("", port, target) in wanted
+        return is_wanted(asked, port, "" if (asked, port) == (by, source) else f"{by} . {source}")
 
     def choose(channel: socket.socket) -> list[bytes]:
         pairs = [(flow.get(ORIGINAL, b""), flow.get(ANSWER, b"")) for flow in _dump(channel, body)]
-        return [flow for flow, answer in pairs if is_wanted(flow, answer)]
+        return [flow for flow, answer in pairs if is_meant(flow, answer)]
 
     return _forget(choose)
 

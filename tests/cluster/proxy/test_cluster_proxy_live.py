@@ -110,7 +110,8 @@ def test_containers_and_pods_reach_each_other(cluster: Cluster) -> None:
 
 
 def test_policies_count_for_every_pod(cluster: Cluster) -> None:
-    every = names(cluster)
+    pods = {pod["spec"]["nodeName"]: pod for pod in cluster.pods("app=web")}  # one of each node
+    every = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods.values()}
     cluster.apply(POLICY)
     try:
         for found in every.values():
@@ -119,8 +120,8 @@ def test_policies_count_for_every_pod(cluster: Cluster) -> None:
         cluster.kubectl("label", "pod", "asker", "role=friend", "--overwrite")
         for name, found in every.items():
             cluster.until(lambda name=name, found=found: heard(cluster, found) == {name}, 5, "friends pass")
-        for pod in cluster.pods("app=web"):  # each node reaches its own pods
-            node = cluster.nodes[int(pod["spec"]["nodeName"][-1]) - 1]
+        for node in cluster.nodes:  # each reaches its own pods
+            pod = pods[node.name]
             assert pages(node.namespace, f"http://{pod['status']['podIP']}:8080/", 1) == {pod["metadata"]["name"]}
     finally:
         cluster.kubectl("delete", "networkpolicy", "web")
