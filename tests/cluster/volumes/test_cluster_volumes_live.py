@@ -1,6 +1,7 @@
 """Pods with everything that they may ask for, on a real node: variables, files, volumes, rights, limits."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -405,3 +406,61 @@ def test_runtime_classes(cluster: Cluster) -> None:
 
     until(told, 10, cluster.report)
     cluster.kubectl("delete", "pod", "ordinary", "strange")
+
+
+BLOCK = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: raw}
+spec:
+  capacity: {storage: 1Mi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: raw
+  volumeMode: Block
+  local: {path: DEVICE}
+  nodeAffinity:
+    required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node1]}]}]}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: raw}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: raw
+  volumeMode: Block
+  resources: {requests: {storage: 1Mi}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: raw}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: IfNotPresent
+    command: [sleep, "3600"]
+    volumeDevices: [{name: disk, devicePath: /dev/disk}]
+  volumes:
+  - {name: disk, persistentVolumeClaim: {claimName: raw}}
+"""
+
+
+def test_a_block_device(cluster: Cluster, tmp_path: Path) -> None:
+    backing = tmp_path / "disk"
+    backing.write_bytes(b"\0" * (1 << 20))
+    made = subprocess.run(["losetup", "--find", "--show", str(backing)], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"no loop devices: {made.stderr}")
+    device = made.stdout.strip()
+    try:
+        cluster.apply(BLOCK.replace("DEVICE", device))
+        ready(cluster, "raw")
+        run(cluster, "raw", "test -b /dev/disk && echo written > /dev/disk && sync")
+        assert run(cluster, "raw", "head -c 7 /dev/disk") == "written"
+        cluster.kubectl("delete", "pod/raw", "pvc/raw")
+        until(lambda: cluster.get("pv", "raw")[0]["status"]["phase"] == "Released", 10, cluster.report)
+        cluster.kubectl("delete", "pv", "raw")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=False)
+    assert backing.read_bytes()[:7] == b"written"
