@@ -6,7 +6,7 @@ killed, `broken`: it cannot be started. All times are the loop's, so that a virt
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -57,7 +57,7 @@ class SimulatedRuntime:
 
     def __init__(self, now: Callable[[], float], *, pause: Pause | None = None, network: str = "10.244.0") -> None:
         self._now = now
-        self._pause = pause
+        self._wait = _waiting(pause)
         self._network = network
         self._numbers = itertools.count(1)
         self.pods: dict[str, Sandbox] = {}
@@ -70,10 +70,6 @@ class SimulatedRuntime:
         self.answers: dict[tuple[str, ...], tuple[int, bytes]] = {}
         self.pulls: list[str] = []
         self.history = self._news.history
-
-    async def _wait(self) -> None:
-        if self._pause is not None:
-            await asyncio.sleep(self._pause())
 
     def _nanoseconds(self) -> int:
         return int(self._now() * 1e9)
@@ -280,6 +276,14 @@ class SimulatedRuntime:
     async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]:
         machine = Usage(self._nanoseconds())
         return MachineUsage(machine, 8 * GIB, 6 * GIB, 100 * GIB, 60 * GIB, 1_000_000, 900_000, 32_768), ()
+
+
+def _waiting(pause: Pause | None) -> Callable[[], Awaitable[None]]:
+    async def wait() -> None:
+        if pause is not None:
+            await asyncio.sleep(pause())
+
+    return wait
 
 
 def found(table: Mapping[str, ContainerStatus], id: str) -> ContainerStatus:
