@@ -211,8 +211,12 @@ async def test_it_outlives_the_daemon_and_is_found_again(tmp_path: Path) -> None
         await door.serves(by="api", host="b.test")
         assert door.pid == pid
         os.kill(pid, signal.SIGKILL)
+
+        async def another() -> bool:
+            return door.pid != pid
+
+        await door.until(another)
         await door.serves(by="web")
-        assert door.pid != pid
         second = door.pid
         for name in ("one", "two"):
             door.page.put("ingresses", ingress(name), "DELETED")

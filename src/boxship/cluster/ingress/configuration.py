@@ -11,7 +11,6 @@ from boxship.cluster.ingress.routing import NOBODY, Tables, tables_of
 from boxship.cluster.ingress.rules import rules_of
 from boxship.cluster.ingress.slots import Slots
 
-CONNECTIONS = 20_000
 OLD_SECONDS = 3600  # that connections of before the last change may last
 NO_ROUTE = "no_route"
 CONFIGURATION, CERTIFICATES = "haproxy.cfg", "certificates.list"
@@ -32,6 +31,7 @@ class Wanted(msgspec.Struct, frozen=True):
     hosts: Mapping[str, Sequence[str]]
     accounts: Mapping[str, Mapping[str, str]]
     user: str = ""
+    connections: int = 1000
 
 
 def files_of(wanted: Wanted, folder: Path, socket: Path) -> dict[str, bytes]:
@@ -60,7 +60,7 @@ def _lines(wanted: Wanted, tables: Tables, folder: Path, socket: Path) -> Iterat
 
 def _global(wanted: Wanted, socket: Path) -> Iterator[str]:
     yield "global"
-    yield f"    maxconn {CONNECTIONS}"
+    yield f"    maxconn {wanted.connections}"
     yield "    no strict-limits"
     yield f"    hard-stop-after {OLD_SECONDS}s"
     yield f"    stats socket {socket} mode 600 level admin expose-fd listeners"

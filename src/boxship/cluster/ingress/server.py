@@ -4,6 +4,7 @@ no port is taken."""
 import asyncio
 import contextlib
 import logging
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ DYING_SECONDS = 5.0  # that a dead haproxy's worker may take to end
 PORTS_SECONDS = 30.0  # until a port that was taken is tried again
 
 HELD = "places.json"
+CONNECTIONS = 20_000  # at most
+SPARE_FILES = 200
 Places = tuple[Place, ...]
 
 
@@ -105,8 +108,9 @@ class IngressServer:
         while True:
             self._news.clear()
             try:
-                await self._settle()
-                pause = PORTS_SECONDS if self._plan.routes and self._free != self._places else None
+                pause = await self._settle()
+                if pause is None and self._plan.routes and self._free != self._places:
+                    pause = PORTS_SECONDS
                 failed = ""
             except BoxshipError as error:
                 if str(error) != failed:
@@ -132,13 +136,14 @@ class IngressServer:
                 one.cancel()
             await asyncio.gather(ended, news, return_exceptions=True)
 
-    async def _settle(self) -> None:
+    async def _settle(self) -> float | None:
+        """Seconds after which it has to be done again whatever happens; None: there is no need."""
         if self._stale:
             await self._make_plan()
         if not self._plan.routes:
             await self._haproxy.stop()
             self._shape, self._slots = None, {}
-            return
+            return None
         alive = self._haproxy.is_alive
         if not alive:
             await self._wait_for_places()
@@ -152,18 +157,23 @@ class IngressServer:
         }
         wanted = self._wanted(slots, external)
         shape = msgspec.structs.replace(wanted, slots={name: (None,) * len(found) for name, found in slots.items()})
-        if alive and shape == self._shape:
-            todo = all_commands(self._slots, slots)
+        if alive and self._shape is not None:
+            same = {name: found for name, found in slots.items() if len(found) == len(self._slots.get(name, ()))}
+            todo = all_commands(self._slots, same)
             if todo:
                 await self._haproxy.tell(todo)
-            self._slots = slots
-            return
-        await asyncio.sleep(max(self._reloaded + RELOAD_PAUSE - time.monotonic(), 0))
+            self._slots |= same
+            if shape == self._shape:
+                return None
+            early = self._reloaded + RELOAD_PAUSE - time.monotonic()
+            if early > 0:
+                return early  # endpoints need not wait for it
         folder = self._haproxy.folder_of_next()
         files = files_of(wanted, folder, self._haproxy.socket)
         await self._haproxy.use(folder, {**files, HELD: msgspec.json.encode(self._free)})
         self._reloaded = time.monotonic()
         self._slots, self._shape = slots, shape
+        return None
 
     async def _make_plan(self) -> None:
         self._stale = False
@@ -207,6 +217,7 @@ class IngressServer:
             hosts,
             accounts,
             self._user,
+            _connections(),
         )
 
     def _next_slots(self, name: str, backend: Backend) -> Slots:
@@ -283,6 +294,12 @@ class IngressServer:
         services = {(key[0], one.service) for one in (old, new) if one is not None}
         if old != new and any(service in self._by_service for service in services):
             self._news.set()
+
+
+def _connections() -> int:
+    """As many as this process may open files for, two for each."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if most == resource.RLIM_INFINITY else max(min(CONNECTIONS, (most - SPARE_FILES) // 2), 100)
 
 
 def _held(folder: Path) -> tuple[Places, Places]:
