@@ -9,9 +9,12 @@ from scheduler_kit import HOSTNAME, ZONE, node, one, pod, world_of
 from boxship.cluster.objects.selectors import of_set
 from boxship.cluster.scheduler.deciding import NO_NODES, Profile, decide, place_all
 from boxship.cluster.scheduler.plugins import SCORES
+from boxship.cluster.scheduler.plugins.limits import NodeVolumeLimits
 from boxship.cluster.scheduler.plugins.resources import MOST, RATIO, NodeResourcesFit
 from boxship.cluster.scheduler.shapes import pod_of
-from boxship.cluster.scheduler.storage import claim_of, class_of, volume_of
+from boxship.cluster.scheduler.stages import Task
+from boxship.cluster.scheduler.storage import claim_of, class_of, limits_of, volume_of
+from boxship.cluster.scheduler.vectors import ALL
 from boxship.cluster.scheduler.world import World
 
 GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
@@ -367,3 +370,34 @@ def test_a_claim_for_one_pod_is_used_by_one() -> None:
     first, second = place_all(world, [using("mine", name="one"), using("mine", name="two")], Profile())
     assert first.node and not second.node
     assert "ReadWriteOncePod access mode" in second.message
+
+
+def test_a_node_has_so_many_volumes_of_a_driver() -> None:
+    world = storage_world(node("a"), node("b"), node("c"))
+    storage = world.storage
+    drivers = [{"name": "p", "nodeID": "x", "allocatable": {"count": 2}}, {"name": "q", "nodeID": "x"}]
+    for name in ("a", "b"):
+        storage.put_limits(name, limits_of({"metadata": {"name": name}, "spec": {"drivers": drivers}}))
+    for name in ("one", "two", "three", "four"):
+        storage.put_claim(("default", name), claim(name, "later", name))
+        source = {"csi": {"driver": "p", "volumeHandle": name}}
+        made = {"metadata": {"name": name}, "spec": {**source, "storageClassName": "later"}}
+        storage.put_volume(name, volume_of(made))
+    storage.put_claim(("default", "new"), claim("new", "later"))  # to be made by p
+    for name, where in (("one", "a"), ("two", "a"), ("three", "b")):
+        world.put_pod(msgspec.structs.replace(using(name, name=name), uid=name, node=where))
+
+    def passes_on(*claims: str) -> set[str]:
+        decision = decide(world, using(*claims), Profile())
+        assert decision.node
+        mask = NodeVolumeLimits().check(Task(world, using(*claims)), ALL)
+        return {name for name, place in world.places.items() if mask is None or mask[place]}
+
+    assert passes_on("four") == passes_on("new") == {"b", "c"}  # a is full
+    assert passes_on("one") == {"a", "b", "c"}  # it is there already
+    assert passes_on("four", "new") == {"c"}  # where nothing is said, there is no limit
+    world.remove_node("c")
+    message = decide(world, using("four", "new"), Profile()).message
+    assert message == "0/2 nodes are available: 2 node(s) exceed max volume count."
+    world.remove_pod("one")
+    assert passes_on("four") == {"a", "b"}

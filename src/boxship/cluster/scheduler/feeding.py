@@ -11,7 +11,7 @@ from boxship.cluster.scheduler import hints
 from boxship.cluster.scheduler.nodes import Node, node_of
 from boxship.cluster.scheduler.preemption import Budget
 from boxship.cluster.scheduler.shapes import Pod, pod_of, selector_of
-from boxship.cluster.scheduler.storage import claim_of, class_of, volume_of
+from boxship.cluster.scheduler.storage import claim_of, class_of, limits_of, volume_of
 from boxship.cluster.scheduler.world import World
 from boxship.errors import BoxshipError
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 PODS, NODES, NAMESPACES = "v1/pods", "v1/nodes", "v1/namespaces"
 CLAIMS, VOLUMES, CLASSES = "v1/persistentvolumeclaims", "v1/persistentvolumes", "storage.k8s.io/v1/storageclasses"
+LIMITS = "storage.k8s.io/v1/csinodes"
 BUDGETS = "policy/v1/poddisruptionbudgets"
 SETS = {
     "Service": "v1/services",
@@ -51,6 +52,7 @@ class Feed:
             source, VOLUMES, volume_of, self._stored(lambda key, new: storage.put_volume(key[1], new))
         )
         self._follow(source, CLASSES, class_of, self._stored(lambda key, new: storage.put_class(key[1], new)))
+        self._follow(source, LIMITS, limits_of, self._stored(lambda key, new: storage.put_limits(key[1], new)))
         for kind, resource in SETS.items():
             self._follow(source, resource, _selected, self._set_of(kind))
 
@@ -64,7 +66,9 @@ class Feed:
         """It has not become true."""
         if self._assumed.pop(uid, None) is not None:
             self._world.remove_pod(uid)
-            self._hinted(frozenset([hints.FIT, hints.PORTS, hints.SPREAD, hints.NEIGHBOURS, hints.RESTRICTIONS]))
+            self._hinted(
+                frozenset([hints.FIT, hints.PORTS, hints.SPREAD, hints.NEIGHBOURS, hints.RESTRICTIONS, hints.LIMITS])
+            )
 
     def release(self, wanted: Mapping[Key, str]) -> None:
         """What was assumed of claims and volumes is as the API has it again."""

@@ -6,9 +6,10 @@ from boxship.cluster.scheduler.shapes import Pod
 FIT, PORTS, SPREAD, NEIGHBOURS = "NodeResourcesFit", "NodePorts", "PodTopologySpread", "InterPodAffinity"
 TAINTS, CORDON, AFFINITY, NAME = "TaintToleration", "NodeUnschedulable", "NodeAffinity", "NodeName"
 BINDING, ZONE, RESTRICTIONS = "VolumeBinding", "VolumeZone", "VolumeRestrictions"
+LIMITS = "NodeVolumeLimits"
 
 BY_LABELS = frozenset([AFFINITY, SPREAD, NEIGHBOURS, BINDING, ZONE])
-BY_STORAGE = frozenset([BINDING, ZONE, RESTRICTIONS])
+BY_STORAGE = frozenset([BINDING, ZONE, RESTRICTIONS, LIMITS])
 BY_NAMESPACE = frozenset([NEIGHBOURS])
 
 
@@ -35,7 +36,7 @@ def of_pod(old: Pod | None, new: Pod | None) -> frozenset[str]:
     before = old is not None and bool(old.node) and not old.ended
     after = new is not None and bool(new.node) and not new.ended
     if before and not after:
-        return frozenset([FIT, PORTS, SPREAD, NEIGHBOURS, RESTRICTIONS])
+        return frozenset([FIT, PORTS, SPREAD, NEIGHBOURS, RESTRICTIONS, LIMITS])
     if after and not before:
         return frozenset([SPREAD, NEIGHBOURS])
     if before and after:

@@ -28,7 +28,7 @@ from boxship.cluster.scheduler.waiting import FIRST_PAUSE, LONGEST_PAUSE
 from boxship.errors import Invalid, Unsupported
 
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
-ABSENT = ("NodeVolumeLimits", "DynamicResources")  # rules of the original that we have not: they can be switched off
+ABSENT = ("DynamicResources",)  # rules of the original that we have not: they can be switched off
 OURS = {"queueSort": PRIORITY_SORT, "preEnqueue": SCHEDULING_GATES, "bind": BINDER}  # stages with one plugin each
 T = TypeVar("T")
 

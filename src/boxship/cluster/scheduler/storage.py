@@ -52,6 +52,8 @@ class Volume(msgspec.Struct, frozen=True):
     amount: int = 0
     claim: tuple[str, str, str] = ("", "", "")  # namespace, name, uid
     usable: bool = True
+    driver: str = ""  # of CSI
+    handle: str = ""
 
     def reaches(self, node: Node) -> bool:
         return self.terms is None or any(term_matches(term, node) for term in self.terms)
@@ -86,6 +88,8 @@ class Storage:
         self.classes: dict[str, Class] = {}
         self.users: dict[Key, dict[str, int]] = {}  # claim → uid of a pod → place
         self.disks: dict[str, dict[str, int]] = {}  # disk → uid of a pod → place
+        self.limits: dict[str, Mapping[str, int]] = {}  # node → driver → volumes at once
+        self.limited: frozenset[str] = frozenset()  # drivers with limits
         self.version = 0
 
     def put_claim(self, key: Key, claim: Claim | None) -> None:
@@ -108,6 +112,27 @@ class Storage:
             self.classes.pop(name, None)
         else:
             self.classes[name] = found
+
+    def put_limits(self, node: str, limits: Mapping[str, int] | None) -> None:
+        self.version += 1
+        if limits:
+            self.limits[node] = limits
+        else:
+            self.limits.pop(node, None)
+        self.limited = frozenset(driver for each in self.limits.values() for driver in each)
+
+    def volume_used(self, key: Key) -> tuple[str, str] | None:
+        """The driver of a claim's volume, and what the volume is known by; None: it has no driver of CSI."""
+        claim = self.claims.get(key)
+        if claim is None:
+            return None
+        if claim.volume:
+            volume = self.volumes.get(claim.volume)
+            return (volume.driver, volume.handle) if volume is not None and volume.driver else None
+        found = self.classes.get(claim.storage_class)
+        if found is None or not found.provisions:
+            return None
+        return found.provisioner, "/".join(key)
 
     def seat(self, place: int, pod: Pod, change: int) -> None:
         """A pod comes to a place (1) or leaves it (-1)."""
@@ -210,7 +235,18 @@ def volume_of(object: Object) -> Volume:
         claim=(reference.get("namespace", ""), reference.get("name", ""), reference.get("uid", "")),
         usable=status.get("phase", "Available") in ("Available", "Pending", "Bound")
         and not metadata.get("deletionTimestamp"),
+        driver=(spec.get("csi") or {}).get("driver") or "",
+        handle=(spec.get("csi") or {}).get("volumeHandle") or "",
     )
+
+
+def limits_of(object: Object) -> dict[str, int]:
+    """Of a CSINode: how many volumes of each driver, where it says so."""
+    return {
+        driver["name"]: int((driver.get("allocatable") or {})["count"])
+        for driver in (object.get("spec") or {}).get("drivers") or ()
+        if (driver.get("allocatable") or {}).get("count") is not None
+    }
 
 
 def class_of(object: Object) -> Class:

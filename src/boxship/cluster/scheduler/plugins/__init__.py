@@ -3,6 +3,7 @@ first rule that a node breaks is the reason that is told of it.
 """
 
 from boxship.cluster.scheduler.plugins.images import ImageLocality
+from boxship.cluster.scheduler.plugins.limits import NodeVolumeLimits
 from boxship.cluster.scheduler.plugins.neighbours import InterPodAffinity
 from boxship.cluster.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from boxship.cluster.scheduler.plugins.ports import NodePorts
@@ -19,6 +20,7 @@ FILTERS: tuple[Filter, ...] = (
     NodePorts(),
     NodeResourcesFit(),
     VolumeRestrictions(),
+    NodeVolumeLimits(),
     VolumeBinding(),
     VolumeZone(),
     PodTopologySpread(),
