@@ -119,6 +119,10 @@ class EngineNetworks:
                 continue
             if self._networks.endpoints(network.id):
                 continue
+            if (
+                network.bridge is not None and network.bridge.routed
+            ):  # a node's own addresses, also while it has no pods
+                continue
             try:
                 await self.remove(network.id)
             except BoxshipError:  # someone joined it just now

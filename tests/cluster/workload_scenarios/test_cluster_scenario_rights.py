@@ -252,6 +252,14 @@ def test_runtime_classes_and_starts_that_fail(cluster: Cluster) -> None:
     assert ended["exitCode"] in (127, 128) and "/nowhere" in ended["message"], ended
 
 
+def test_dockers_prunes_leave_pods_alone(cluster: Cluster) -> None:
+    """Whoever asks for a pod's end must find its containers, ended ones too."""
+    before = cluster.docker(0, "ps", "-aq").stdout
+    cluster.docker(0, "system", "prune", "-af")
+    assert cluster.docker(0, "ps", "-aq").stdout == before and before
+    assert "pods" in cluster.docker(0, "network", "ls").stdout
+
+
 def test_all_of_it_outlives_the_agent(cluster: Cluster) -> None:
     names = ("user", "locked", "loose", "host", "shared", "some", "other")
     before = {name: pod_of(cluster, name)["status"]["containerStatuses"][0]["containerID"] for name in names}
