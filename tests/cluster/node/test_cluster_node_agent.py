@@ -150,6 +150,29 @@ async def test_an_agent_that_is_killed_goes_on(node: Node) -> None:
     await eventually(lambda: _count(node, 1), "what is left over is taken away")
 
 
+async def test_a_pod_that_does_not_fit_is_refused(node: Node) -> None:
+    async def ready() -> bool:
+        found = await node.world.found("v1/nodes", "", "n1")
+        return found is not None and is_ready(found["status"])
+
+    await eventually(ready, "the node is ready")
+    large = container("a", resources={"requests": {"cpu": "3"}})
+    await node.pod("one", large)
+    await node.until("one", is_ready)
+    await node.pod("two", large)
+    status = await node.until("two", is_in("Failed"))
+    assert status["reason"] == "OutOfcpu"
+    shown = "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 3000, capacity: 4000"
+    assert status["message"] == shown
+    await node.world.client.patch("v1/nodes", "", "n1", {"metadata": {"labels": {"disk": "fast"}}})
+    await node.pod("labelled", nodeSelector={"disk": "fast"})
+    await node.until("labelled", is_ready)
+    await node.pod("elsewhere", nodeSelector={"disk": "slow"})
+    assert (await node.until("elsewhere", is_in("Failed")))["reason"] == "NodeAffinity"
+    await node.world.client.delete("v1/pods", "default", "elsewhere")
+    await node.gone("elsewhere")
+
+
 async def test_static_pods_run_without_the_api(node: Node, tmp_path: Path) -> None:
     folder = tmp_path / "static"
     folder.mkdir()

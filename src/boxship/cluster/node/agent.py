@@ -96,6 +96,7 @@ class NodeAgent:
         manifests = Manifests(folder, facts.name) if folder else None
         self._statics = StaticPods(client, manifests, self._workers, self._begin_static, self._pods)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._doubted: dict[str, Object] = {}  # pods that may have to be refused
 
     def find(self, namespace: str, name: str) -> Object | None:
         """A pod that is here, with its status as it is known here."""
@@ -150,10 +151,25 @@ class NodeAgent:
         """Of a pod that the node sees for the first time."""
         if (pod.get("status") or {}).get("startTime") or pod["metadata"].get("deletionTimestamp") or not self.node:
             return None
-        found = admitting.refusal_of(pod, self.node, self._others(pod["metadata"]["uid"]), self._tools.now())
-        if found is not None:
-            self._tools.tell(pod, "Warning", found.reason, found.message.removeprefix("Pod was rejected: "))
-        return found
+        return admitting.refusal_of(pod, self.node, self._others(pod["metadata"]["uid"]), self._tools.now())
+
+    async def _look_again(self, uid: str) -> None:
+        """Before a pod is refused: the node may have changed since it was read."""
+        while uid in self._doubted:
+            try:
+                await self._reporter.read()
+                break
+            except BoxshipError as error:
+                log.warning("cannot read our node: %s", error)
+                await asyncio.sleep(TROUBLE_SECONDS)
+        pod = self._doubted.pop(uid, None)
+        self._tasks.pop(uid, None)
+        if pod is None:
+            return
+        refusal = self._refusal(pod)
+        if refusal is not None:
+            self._tools.tell(pod, "Warning", refusal.reason, refusal.message.removeprefix(admitting.REFUSED))
+        self._begin(pod, refusal=refusal)
 
     def _pressures(self) -> Mapping[str, bool]:
         return self._evictor.pressures()
@@ -164,14 +180,21 @@ class NodeAgent:
             return
         was = old["metadata"]["uid"] if old is not None else ""
         now = new["metadata"]["uid"] if new is not None else ""
-        if was and was != now and was in self._workers:
-            self._workers[was].lost()
-        if new is not None:
-            worker = self._workers.get(now)
-            if worker is None:
-                self._begin(new, refusal=self._refusal(new))
-            else:
-                worker.changed(new)
+        if was and was != now:
+            self._doubted.pop(was, None)
+            if was in self._workers:
+                self._workers[was].lost()
+        if new is None:
+            return
+        if now in self._workers:
+            self._workers[now].changed(new)
+        elif now in self._doubted:
+            self._doubted[now] = new
+        elif self._refusal(new) is None:
+            self._begin(new)
+        else:
+            self._doubted[now] = new
+            self._tasks[now] = asyncio.ensure_future(self._look_again(now))
 
     def _begin_static(self, pod: Object) -> None:
         self._begin(pod, static=True)

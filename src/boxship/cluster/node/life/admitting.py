@@ -13,6 +13,7 @@ from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.objects import Object, quantity
 from boxship.cluster.objects.pod_resources import Amounts, add, pod_amounts
 
+REFUSED = "Pod was rejected: "
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -36,7 +37,7 @@ def refusal_of(pod: Object, node: Object, others: Sequence[Taken], now: float) -
         found = check(pod, node, others)
         if found is not None:
             reason, message = found
-            return Ending(now, 0.0, reason, f"Pod was rejected: {message}", "Failed")
+            return Ending(now, 0.0, reason, REFUSED + message, "Failed")
     return None
 
 

@@ -54,6 +54,10 @@ class Reporter:
         self.look = asyncio.Event()
         self.node: Object = {}
 
+    async def read(self) -> None:
+        """The node as the API has it now. Raises Failure."""
+        self.node = await self._client.get(NODES, "", self._facts.name)
+
     async def run(self) -> None:
         """Without end, after `register`."""
         await asyncio.gather(self._keep_lease(), self._keep_status())
