@@ -65,7 +65,7 @@ class Feed:
         self._recent: deque[Commit] = deque(maxlen=recent_limit)
         self._older = older
         self._older_limit = older_limit
-        self._watchers: set[_Watcher] = set()
+        self._watchers: dict[_Watcher, None] = {}  # in their order: a simulation repeats itself
         self._closed: Unavailable | None = None
 
     def publish(self, commit: Commit) -> None:
@@ -101,7 +101,7 @@ class Feed:
 
     async def follow(self, prefix: str, after: int) -> AsyncIterator[Change]:
         watcher = _Watcher(prefix, after)
-        self._watchers.add(watcher)
+        self._watchers[watcher] = None
         try:
             while True:
                 for commit in await self._next(watcher):
@@ -110,7 +110,7 @@ class Feed:
                             yield change
                     watcher.position = commit.revision
         finally:
-            self._watchers.discard(watcher)
+            self._watchers.pop(watcher, None)
 
     async def between(self, after: int, until: int) -> AsyncIterator[Commit]:
         """The commits above `after` up to `until`, in order. Raises Compacted, or Invalid for what has not come yet."""

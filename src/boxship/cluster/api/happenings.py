@@ -7,7 +7,7 @@ cut, and finds the rest in the store's history when it comes again.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -79,7 +79,7 @@ class Topic:
         self._bytes = 0
         self._joined: dict[tuple[int, int], bytes] = {}
         self._rendering = asyncio.Lock()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # in their order: a simulation repeats itself
         self.readers = 0
         self.broken = False
 
@@ -110,9 +110,9 @@ class Topic:
             self._bytes -= sum(len(event.entry.value) for event in gone)
         return True
 
-    def sleepers(self) -> "set[asyncio.Future[None]]":
+    def sleepers(self) -> "Collection[asyncio.Future[None]]":
         """Those who wait for news, to be woken by the caller."""
-        sleepers, self._waiters = self._waiters, set()
+        sleepers, self._waiters = self._waiters, {}
         return sleepers
 
     def end_all(self) -> None:
@@ -127,13 +127,13 @@ class Topic:
             return
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         timer = loop.call_at(until, _expire, waiter)
         try:
             await waiter
         finally:
             timer.cancel()
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
 
     def events(self, place: int) -> list[Event]:
         """Some of the events from this place on, as many as are told at once."""

@@ -41,7 +41,7 @@ class Claiming:
     def __init__(self, client: Client, world: World) -> None:
         self._client = client
         self._world = world
-        self._waiters: set[asyncio.Event] = set()
+        self._waiters: dict[asyncio.Event, None] = {}  # in their order
 
     def heard(self) -> None:
         """Claims or volumes have changed."""
@@ -60,7 +60,7 @@ class Claiming:
                 patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
                 await self._client.patch(CLAIMS, *key, patch)
         waiter = asyncio.Event()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self._are_bound(pod, node, wanted):
@@ -69,7 +69,7 @@ class Claiming:
         except TimeoutError:
             raise Timeout(f"cannot bind the volumes of {'/'.join(pod.key)}: waited for {PATIENCE:.0f} s") from None
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
 
     def _are_bound(self, pod: Pod, node: str, wanted: Mapping[Key, str]) -> bool:
         left = unbound(self._world, pod)

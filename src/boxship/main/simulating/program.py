@@ -63,16 +63,19 @@ def _parser() -> argparse.ArgumentParser:
 def replay(seeds: Iterable[int], *, quiet: bool) -> int:
     """Each seed's world once, always in the same way; 1 where something was wrong in one of them."""
     from boxship.cluster.node.simulated.scenario import simulate
+    from boxship.cluster.objects.schema.builtin import load
+    from boxship.main.simulating.whole import simulate_whole
 
-    failed = 0
+    schemas = load(None)
+    failed = False
     for seed in seeds:
-        outcome = simulate(seed)
-        if outcome.wrong or not quiet:
-            counts = ", ".join(f"{count} {what}" for what, count in sorted(outcome.counts.items()))
-            print(f"seed {seed}: {outcome.seconds:.1f} s of the world, {counts}", flush=True)
-        for text in outcome.wrong:
-            print(f"  {text}")
-        failed = failed or bool(outcome.wrong)
+        for name, outcome in (("cluster", simulate_whole(seed, schemas=schemas)), ("node", simulate(seed))):
+            if outcome.wrong or not quiet:
+                counts = ", ".join(f"{count} {what}" for what, count in sorted(outcome.counts.items()))
+                print(f"seed {seed}, {name}: {outcome.seconds:.1f} s of the world, {counts}", flush=True)
+            for text in outcome.wrong:
+                print(f"  {text}")
+            failed = failed or bool(outcome.wrong)
     return int(failed)
 
 
