@@ -4,6 +4,7 @@ a new target, connections that outlive changes and restarts. With real packets."
 import asyncio
 import contextlib
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,9 +14,11 @@ from network_traffic import ask, inside, serve
 
 from boxship.network.cluster import ClusterNetwork, Site
 from boxship.network.networks import Networks
+from boxship.network.policies_rules import State, Wall
 from boxship.network.services_rules import Frontend
 from boxship.spec.container import EndpointRequest
 from boxship.sys import netlink
+from boxship.sys.nftables import Nftables
 
 NAMES = ("a", "b", "c")
 HOST, OUTSIDE = "198.51.100.2", "198.51.100.1"
@@ -164,6 +167,34 @@ async def test_a_new_life_takes_over(pods: Pods, cluster: ClusterNetwork, networ
         assert await heard(pods.namespaces["c"], SERVICE) == "abc"
         assert await heard(pods.namespaces["c"], "10.96.0.81") == ""
         await lives.close()
+
+
+async def test_rules_that_somebody_flushed_come_back_at_once(pods: Pods, cluster: ClusterNetwork) -> None:
+    def flush() -> None:
+        made = Nftables()
+        made.run("delete table ip boxship_test_services\ndelete table ip boxship_test_policies\n")
+        made.close()
+
+    def program() -> None:  # somebody else's
+        subprocess.run(["nft", "add table ip boxship_nonsense; delete table ip boxship_nonsense"], check=True)
+
+    wall = {pods.addresses["b"]: (Wall("none", ()),)}
+    await cluster.services.replace([Frontend(SERVICE, "tcp", 80, pods.targets("ab"))])
+    await cluster.policies.lead(State(wall))
+    keeping = asyncio.create_task(cluster.keep_rules())
+    for _ in range(2):
+        await asyncio.to_thread(flush)
+        await asyncio.to_thread(program)
+        async with asyncio.timeout(5):
+            while set(await cluster._kernel.run(cluster._kernel.names, "boxship_test_policies")) != {
+                "chain",
+                "set",
+                "map",
+            }:
+                await asyncio.sleep(0.01)
+    assert await heard(pods.namespaces["a"], SERVICE, times=1) in "a-"
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def test_rules_that_somebody_flushed_come_back(pods: Pods, cluster: ClusterNetwork) -> None:

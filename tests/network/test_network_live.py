@@ -70,6 +70,18 @@ async def test_connect_and_disconnect(networks: Networks) -> None:
     assert await networks.audit() == []
 
 
+async def test_rules_that_somebody_flushed_come_back(networks: Networks, machine) -> None:
+    a = await networks.attach(A, "a", requests=(EndpointRequest("bridge"),), ports=(PortRequest(80, host_port="8080"),))
+    async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"):
+        assert await ask(machine.outside, "tcp", "198.51.100.2", 8080) == "a 198.51.100.1"
+        await asyncio.to_thread(subprocess.run, ["nft", "flush", "ruleset"], check=True)
+        async with asyncio.timeout(5):
+            while not await networks._kernel.run(networks._kernel.has_rules):
+                await asyncio.sleep(0.01)
+        assert await networks.audit() == []
+        assert await ask(machine.outside, "tcp", "198.51.100.2", 8080) == "a 198.51.100.1"
+
+
 async def test_the_default_route_follows_priority_then_name(networks: Networks) -> None:
     for name in ("b-net", "a-net", "z-net"):
         await networks.create(NetworkSpec(name=name))

@@ -19,7 +19,9 @@ async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence
     """All of them, ready to run. What has to be closed is put on the stack."""
     pods = Pods(means)
     await pods.listen(stack)
-    return [Part("pods", pods.run), _routes(means), _policies(means), _services(means), _dns(means), _ingress(means)]
+    rules = Part("rules", means.network.keep_rules)
+    network = [rules, _routes(means), _policies(means), _services(means)]
+    return [Part("pods", pods.run), *network, _dns(means), _ingress(means)]
 
 
 def _routes(means: Means) -> Part:

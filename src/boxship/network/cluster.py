@@ -22,6 +22,7 @@ from boxship.network.services import ServiceTable
 from boxship.network.services_rules import Surroundings
 from boxship.spec.container import NetworkSpec, Subnet
 from boxship.sys import netlink
+from boxship.sys.nftables_news import RuleNews
 from boxship.sys.tunnels import RouteNews
 
 WIDEST_BLOCK = 20  # prefix length of a node's pods
@@ -92,6 +93,14 @@ class ClusterNetwork:
         with RouteNews() as news:
             while True:
                 yield
+                await news.changed()
+
+    async def keep_rules(self) -> None:
+        """Without end: have our tables again where somebody else took them away."""
+        with RuleNews() as news:
+            while True:
+                await self.services.restore()
+                await self.policies.restore()
                 await news.changed()
 
     async def close(self) -> None:

@@ -112,10 +112,14 @@ class Kernel:
         guard = namespace.read_setting("ipv4/ip_forward") == "0"
         if guard and not namespace.write_setting("ipv4/ip_forward", "1"):
             raise Internal("cannot turn on IPv4 forwarding: net.ipv4.ip_forward is read-only")
-        tables = self.nftables.query("list tables ip")
-        if any(item.get("table", {}).get("name") == self._table for item in tables):
+        if self.has_rules():
             guard = guard or rules.has_guard(self.nftables.query(f"list table ip {self._table}"))
         self.nftables.run(rules.base(self._table, guard=guard))
+
+    def has_rules(self) -> bool:
+        """Whether our table is there."""
+        tables = self.nftables.query("list tables ip")
+        return any(item.get("table", {}).get("name") == self._table for item in tables)
 
     def elements(self) -> dict[str, dict[str, str]]:
         """What our table's sets hold now."""

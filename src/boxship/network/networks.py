@@ -9,7 +9,7 @@ from pathlib import Path
 from boxship.errors import Conflict, NotFound
 from boxship.network import rules
 from boxship.network.attachments import Attachments
-from boxship.network.background import Locks
+from boxship.network.background import Background, Locks
 from boxship.network.catalog import Catalog
 from boxship.network.connections import count_open, listening, read_table
 from boxship.network.directory import Directory
@@ -71,6 +71,7 @@ class Networks:
         self._resolver = Resolver(self._directory, Upstream(), host, self.elsewhere)
         self._drain = Drain()
         self._locks = Locks()
+        self._background = Background()
         prefix = veth_prefix(instance)
         self._places = Places(
             self._catalog,
@@ -124,6 +125,7 @@ class Networks:
         self._attachments.mtu = await self._kernel.run(self._kernel.uplink_mtu)
         await self._catalog.ensure_bridges()
         self._pool.start()
+        self._background.start(self._ruleset.keep(), "keeper of the packet rules")
 
     async def recover(
         self,
@@ -142,6 +144,7 @@ class Networks:
 
     async def close(self) -> None:
         """Stop serving. With containers on, all of their network stays; without, nothing of it is left behind."""
+        await self._background.close()
         await self._resolver.close()
         await self._pool.close()
         await self._drain.close()

@@ -25,6 +25,15 @@ class PolicyTable:
         """Have exactly this in force on return."""
         await self._kernel.run(self._lead, state)
 
+    async def restore(self) -> None:
+        """Have what stood there again where somebody took the table away."""
+        await self._kernel.run(self._restore)
+
+    def _restore(self) -> None:
+        if self._present is not None and self._present.chains and not self._kernel.has_table(self._table):
+            log.warning("somebody removed the rules of network policies: they are put into place again")
+            self._kernel.nftables.run(rules.replace(self._table, self._present))
+
     async def remove(self) -> None:
         """The machine leaves the cluster: nothing stays."""
         await self.lead(State())

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from boxship.network import rules
 from boxship.network.kernel import Kernel, RulesBroken
 from boxship.network.places import Places
+from boxship.sys.nftables_news import RuleNews
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,14 @@ class Ruleset:
         async with self._settling:
             present, self._groups = self._groups, self._places.group_elements()
             await self.change(present, self._groups)
+
+    async def keep(self) -> None:
+        """Without end: have our table again where somebody flushed the machine's rules."""
+        with RuleNews() as news:
+            while True:
+                await news.changed()
+                if not await self._kernel.run(self._kernel.has_rules):
+                    await self.repair(RulesBroken("the table was removed"))
 
     async def repair(self, error: Exception) -> None:
         """Somebody else changed our table, or flushed the machine's rules: have everything again."""

@@ -28,6 +28,7 @@ class ServiceTable:
         self._around = around
         self._frontends: dict[Key, Frontend] = {}
         self._shared = Shared()
+        self._stands = False
 
     def __len__(self) -> int:
         return len(self._frontends)
@@ -40,17 +41,29 @@ class ServiceTable:
         """Take some frontends away and have some as they are given; in force on return."""
         await self._kernel.run(self._change, gone, list(put))
 
+    async def restore(self) -> None:
+        """Have what stood there again where somebody took the table away."""
+        await self._kernel.run(self._restore)
+
     async def remove(self) -> None:
         """The machine leaves the cluster: nothing stays."""
-        self._frontends = {}
-        await self._kernel.run(self._kernel.remove_table, self._table)
+        await self._kernel.run(self._remove)
+
+    def _remove(self) -> None:
+        self._frontends, self._stands = {}, False
+        self._kernel.remove_table(self._table)
+
+    def _restore(self) -> None:
+        if self._stands and not self._kernel.has_table(self._table):
+            log.warning("somebody removed the rules of services: they are put into place again")
+            self._replace(self._frontends)
 
     def _replace(self, wanted: dict[Key, Frontend]) -> None:
         left = self._kernel.names(self._table)
         shared = Shared()
         text = rules.replace(self._table, shared, _politely(wanted.values()), self._around, left)
         self._kernel.nftables.run(text)
-        self._frontends, self._shared = wanted, shared
+        self._frontends, self._shared, self._stands = wanted, shared, True
         if datagrams := rules.targets_of_datagrams(wanted.values()):
             conntrack.forget_astray(datagrams)
 
