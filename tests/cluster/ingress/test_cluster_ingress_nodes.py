@@ -1,7 +1,9 @@
 """Names and Ingress on two real nodes: what pods, containers and machines outside see."""
 
+import collections
 import http.client
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,33 @@ def test_ingress_serves_on_each_node(cluster: Cluster) -> None:
         return {point["ip"] for point in points} == {node.address for node in cluster.nodes}
 
     cluster.until(pointed, 10, "the Ingress says where it is served")
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/haproxy").exists(), reason="haproxy is not installed")
+def test_no_request_is_lost_while_a_new_version_comes(cluster: Cluster) -> None:
+    cluster.until(lambda: is_served(cluster, 0, "plain.test"), 15, "the Ingress is served")
+    over, answers = threading.Event(), collections.Counter[object]()
+
+    def load() -> None:
+        while not over.is_set():
+            try:
+                answers[asked(cluster, len(answers) % 2, "plain.test")[0]] += 1
+            except OSError as error:
+                answers[repr(error)] += 1
+
+    loads = [threading.Thread(target=load) for _ in range(3)]
+    for one in loads:
+        one.start()
+    try:
+        cluster.kubectl("rollout", "restart", "deployment/web")
+        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        cluster.until_pods(2, "app=web")
+    finally:
+        over.set()
+        for one in loads:
+            one.join()
+    assert set(answers) == {200}, answers
+    assert answers[200] > 50
 
 
 def test_a_load_balancer_has_the_nodes_addresses(cluster: Cluster) -> None:

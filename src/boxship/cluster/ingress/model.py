@@ -58,10 +58,21 @@ class Plan(msgspec.Struct, frozen=True):
         return found
 
 
-def plan_of(ingresses: Iterable[Object]) -> Plan:
+class Parsed(msgspec.Struct, frozen=True):
+    """An Ingress with its annotations read."""
+
+    object: Object
+    settings: Settings
+
+
+def parsed_of(ingress: Object) -> Parsed:
+    metadata = ingress["metadata"]
+    return Parsed(ingress, parse(metadata.get("annotations") or {}, metadata.get("namespace", "")))
+
+
+def plan_of(ingresses: Iterable[Parsed]) -> Plan:
     """Of Ingresses that are ours."""
-    ordered = sorted(ingresses, key=_age)
-    parsed = [(one, parse(one["metadata"].get("annotations") or {}, one["metadata"]["namespace"])) for one in ordered]
+    parsed = [(one.object, one.settings) for one in sorted(ingresses, key=lambda one: _age(one.object))]
     certificates: dict[str, Key] = {}
     tls: set[str] = set()
     for ingress, _ in parsed:

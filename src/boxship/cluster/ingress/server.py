@@ -16,7 +16,7 @@ import msgspec
 from boxship.cluster.ingress import facts
 from boxship.cluster.ingress.configuration import Wanted, files_of
 from boxship.cluster.ingress.facts import Place, Service, Slice
-from boxship.cluster.ingress.model import Backend, Plan, plan_of
+from boxship.cluster.ingress.model import Backend, Parsed, Plan, parsed_of, plan_of
 from boxship.cluster.ingress.process import CURRENT, Haproxy
 from boxship.cluster.ingress.secrets import Secrets, accounts_of, certificate_of
 from boxship.cluster.ingress.slots import Slots, all_commands, first_slots, moved
@@ -59,7 +59,7 @@ class IngressServer:
         self._places = (tuple(plain), tuple(tls))
         self._user = user
         self._haproxy = Haproxy(folder, program)
-        self._ingresses = Cache(client, "networking.k8s.io/v1/ingresses")
+        self._ingresses = Cache(client, "networking.k8s.io/v1/ingresses", keep=parsed_of)
         self._classes = Cache(client, "networking.k8s.io/v1/ingressclasses")
         self._services = Cache(client, "v1/services", keep=facts.service_of)
         self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=facts.slice_of)
@@ -74,8 +74,8 @@ class IngressServer:
         self._free: tuple[Places, Places] = ((), ())
         self._taken: set[Place] = set()
         self._reloaded = 0.0
-        for cache in (self._ingresses, self._classes):
-            cache.subscribe(self._rules_changed)
+        self._ingresses.subscribe(self._ingress_changed)
+        self._classes.subscribe(self._rules_changed)
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
 
@@ -169,7 +169,7 @@ class IngressServer:
             if early > 0:
                 return early  # endpoints need not wait for it
         folder = self._haproxy.folder_of_next()
-        files = files_of(wanted, folder, self._haproxy.socket)
+        files = await asyncio.to_thread(files_of, wanted, folder, self._haproxy.socket)
         await self._haproxy.use(folder, {**files, HELD: msgspec.json.encode(self._free)})
         self._reloaded = time.monotonic()
         self._slots, self._shape = slots, shape
@@ -178,11 +178,11 @@ class IngressServer:
     async def _make_plan(self) -> None:
         self._stale = False
         ours = our_classes(one for _, one in self._classes.items())
-        ingresses = [one for _, one in self._ingresses.items() if is_ours(one, ours)]
-        named = {key for one in ingresses for key in secrets_of(one)}
+        ingresses = [one for _, one in self._ingresses.items() if is_ours(one.object, ours)]
+        named = {key for one in ingresses for key in secrets_of(one.object)}
         self._secrets.follow({*named, OWN_CERTIFICATE} if ingresses else ())
         await self._secrets.known(SECRETS_SECONDS)
-        self._plan = plan_of(ingresses)
+        self._plan = await asyncio.to_thread(plan_of, ingresses)
         self._by_service = defaultdict(dict)
         for one in self._plan.backends.values():
             self._by_service[(one.namespace, one.service)][one.name] = None
@@ -274,6 +274,9 @@ class IngressServer:
             log.warning("Ingress does not listen on %s: somebody else does", listed or "nothing less than all")
         self._taken = taken
         return found[0], found[1]
+
+    def _ingress_changed(self, key: Key, old: Parsed | None, new: Parsed | None) -> None:
+        self._rules_changed(key, old.object if old else None, new.object if new else None)
 
     def _rules_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or _rules(old) != _rules(new):
