@@ -33,6 +33,7 @@ from boxship.waiting import to_the_end
 logger = logging.getLogger(__name__)
 
 IDLE = frozenset({Phase.CREATING, Phase.CREATED, Phase.EXITED, Phase.REMOVING, Phase.DEAD})
+SHOWN = frozenset({PodPhase.READY, PodPhase.STOPPED})
 UID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 
 
@@ -60,8 +61,13 @@ class Pods:
 
     def list(self) -> Sequence[Pod]:
         """All that are made or were stopped, oldest first."""
-        made = (self._seen(pod) for pod in self._pods if pod.phase in (PodPhase.READY, PodPhase.STOPPED))
+        made = (self._seen(pod) for pod in self._pods if pod.phase in SHOWN)
         return sorted(made, key=lambda pod: pod.created_at)
+
+    def find(self, uid: str) -> Pod | None:
+        """One that is made or was stopped, or None."""
+        pod = self._pods.find(uid)
+        return self._seen(pod) if pod is not None and pod.phase in SHOWN else None
 
     def get(self, uid: str) -> Pod:
         """Raises NotFound."""
@@ -75,8 +81,7 @@ class Pods:
 
     def containers(self, uid: str) -> Sequence[Container]:
         """Those that joined the pod, ended ones too; oldest first."""
-        mode = POD + uid
-        return sorted((box for box in self._records if box.spec.network_mode == mode), key=lambda box: box.created_at)
+        return sorted(self._records.sharing(POD + uid), key=lambda box: box.created_at)
 
     async def create_container(self, uid: str, spec: ContainerSpec, name: str) -> Container:
         """A container of the pod; `spec` names the pod in its modes. Raises NotFound where the pod is gone by then, and

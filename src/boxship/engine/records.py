@@ -11,6 +11,7 @@ import msgspec
 
 from boxship.engine.events import Events
 from boxship.engine.model import Container, Event
+from boxship.engine.placing import POD
 from boxship.errors import Conflict, Internal, Invalid, NotFound
 from boxship.store import Delete, Put, Store
 
@@ -30,6 +31,7 @@ class Records:
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
         self._ids: list[str] = []  # sorted, for prefixes
+        self._sharing: dict[str, set[str]] = {}  # by the mode with which they joined a pod
         self.shown_images: dict[str, tuple[str, ...]] = {}  # by the uid of the pod that sees their files
 
     async def load(self) -> None:
@@ -69,6 +71,10 @@ class Records:
         if identifier is None:
             raise NotFound(f"No such container: {ref}")
         return self._by_id[identifier]
+
+    def sharing(self, mode: str) -> list[Container]:
+        """The containers that joined a pod with the mode "pod:UID"."""
+        return [self._by_id[identifier] for identifier in self._sharing.get(mode, ())]
 
     def named(self, name: str) -> Container | None:
         """The container of exactly that name, or None."""
@@ -119,6 +125,10 @@ class Records:
         """Forget a container and free its name."""
         await self._events.commit(Delete(PREFIX + container.id), Delete(NAMES + container.name), events=events)
         self._by_id.pop(container.id, None)
+        if (members := self._sharing.get(container.spec.network_mode)) is not None:
+            members.discard(container.id)
+            if not members:
+                del self._sharing[container.spec.network_mode]
         if self._by_name.get(container.name) == container.id:
             del self._by_name[container.name]
         at = bisect.bisect_left(self._ids, container.id)
@@ -137,5 +147,7 @@ class Records:
     def _remember(self, container: Container) -> None:
         if container.id not in self._by_id:
             bisect.insort(self._ids, container.id)
+            if container.spec.network_mode.startswith(POD):
+                self._sharing.setdefault(container.spec.network_mode, set()).add(container.id)
         self._by_id[container.id] = container
         self._by_name[container.name] = container.id

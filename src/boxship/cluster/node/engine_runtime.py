@@ -58,7 +58,10 @@ class EngineRuntime(EngineRuntimeImages):
     # what is there
 
     async def sandboxes(self, uid: str = "") -> Sequence[Sandbox]:
-        return [sandbox_of(pod) for pod in self._engine.pods.list() if not uid or pod.spec.uid == uid]
+        if uid:
+            pod = self._engine.pods.find(uid)
+            return [sandbox_of(pod)] if pod is not None else []
+        return [sandbox_of(pod) for pod in self._engine.pods.list()]
 
     async def containers(self, uid: str = "") -> Sequence[ContainerStatus]:
         if uid:
