@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import os
 import signal
 import subprocess
@@ -120,14 +121,17 @@ async def test_annotations(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in stranger.headers
 
 
-def hash_of(word: str) -> str:
-    command = ["openssl", "passwd", "-5", "-salt", "salt", word]
+def hash_of(word: str, kind: str = "-5") -> str:
+    command = ["openssl", "passwd", kind, "-salt", "salt", word]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 async def test_who_may_come_in(tmp_path: Path) -> None:
     annotations = {"auth-type": "basic", "auth-secret": "users", "auth-realm": "It's mine"}
-    known = secret("users", auth=f"me:{hash_of('word')}\n".encode())
+    older = hash_of("word" * 9, "-apr1")
+    sha = "{SHA}" + base64.b64encode(hashlib.sha1(b"word").digest()).decode()
+    lines = f"me:{hash_of('word')}\nolder:{older}\nsha:{sha}\n"
+    known = secret("users", auth=lines.encode())
     async with running_door(tmp_path, ingress("one", path("web"), annotations=annotations), secrets=[known]) as door:
 
         async def asked() -> bool:
@@ -138,6 +142,17 @@ async def test_who_may_come_in(tmp_path: Path) -> None:
         wrong = {"Authorization": "Basic " + base64.b64encode(b"me:other").decode()}
         assert (await door.ask(headers=right)).status == 200
         assert (await door.ask(headers=wrong)).status == 401
+        for pair, status in (
+            (b"older:" + b"word" * 9, 200),
+            (b"older:" + b"word" * 9, 200),
+            (b"older:word", 401),
+            (b"sha:word", 200),
+            (b"sha:", 401),
+            (b"me:", 401),
+            (b"nobody:word", 401),
+        ):
+            words = {"Authorization": "Basic " + base64.b64encode(pair).decode()}
+            assert (await door.ask(headers=words)).status == status, pair
         door.page.put("secrets", known, "DELETED")
 
         async def closed() -> bool:

@@ -5,6 +5,7 @@
     routing.py        routes → the tables by which haproxy finds the backend (pure)
     rules.py          a backend's rules out of the annotations (pure)
     configuration.py  everything as haproxy's files (pure)
+    older_hashes.py  a program for haproxy: passwords that the C library cannot compare
     slots.py          which server of a backend stands for which endpoint (pure)
     process.py        the program: started, found again, told to read its files anew
     server.py         follows the API, and brings haproxy to where it should be

@@ -7,13 +7,14 @@ import msgspec
 
 from boxship.cluster.ingress.facts import Place
 from boxship.cluster.ingress.model import Backend, Plan
+from boxship.cluster.ingress.older_hashes import older_of, program
 from boxship.cluster.ingress.routing import NOBODY, Tables, tables_of
 from boxship.cluster.ingress.rules import rules_of
 from boxship.cluster.ingress.slots import Slots
 
 OLD_SECONDS = 3600  # that connections of before the last change may last
 NO_ROUTE = "no_route"
-CONFIGURATION, CERTIFICATES = "haproxy.cfg", "certificates.list"
+CONFIGURATION, CERTIFICATES, PROGRAM = "haproxy.cfg", "certificates.list", "accounts.lua"
 BALANCES = {True: "leastconn", False: "roundrobin"}
 
 
@@ -40,17 +41,25 @@ def files_of(wanted: Wanted, folder: Path, socket: Path) -> dict[str, bytes]:
     files = {f"{name}.map": text.encode() for name, text in tables.maps.items()}
     files |= wanted.certificates
     listed = [f"{folder / name} {' '.join(hosts)}".rstrip() for name, hosts in wanted.hosts.items()]
+    if any(map(older_of, wanted.accounts.values())):
+        lists = {f"users_{key.replace('/', '_')}": older_of(users) for key, users in wanted.accounts.items()}
+        files[PROGRAM] = program(lists).encode()
     files[CERTIFICATES] = "".join(f"{line}\n" for line in listed).encode()
-    files[CONFIGURATION] = "\n".join(_lines(wanted, tables, folder, socket)).encode() + b"\n"
+    files[CONFIGURATION] = "\n".join(_lines(wanted, tables, folder, socket, PROGRAM in files)).encode() + b"\n"
     return files
 
 
-def _lines(wanted: Wanted, tables: Tables, folder: Path, socket: Path) -> Iterator[str]:
+def _lines(wanted: Wanted, tables: Tables, folder: Path, socket: Path, has_program: bool) -> Iterator[str]:
     yield from _global(wanted, socket)
+    if has_program:
+        yield f"    lua-load {folder / PROGRAM}"
+    yield from _defaults()
     yield from _frontend(wanted, tables, folder)
     for key, users in sorted(wanted.accounts.items()):
         yield f"userlist users_{key.replace('/', '_')}"
-        yield from (f"    user {name} password {hashed}" for name, hashed in sorted(users.items()))
+        older = older_of(users)
+        newer = [(name, hashed) for name, hashed in sorted(users.items()) if name not in older]
+        yield from (f"    user {name} password {hashed}" for name, hashed in newer)
     yield f"backend {NO_ROUTE}"
     yield '    http-request return status 404 content-type text/plain string "default backend - 404"'
     for backend in sorted(wanted.plan.backends.values(), key=lambda one: one.name):
@@ -70,6 +79,9 @@ def _global(wanted: Wanted, socket: Path) -> Iterator[str]:
     if wanted.user:
         yield f"    user {wanted.user}"
         yield f"    group {wanted.user}"
+
+
+def _defaults() -> Iterator[str]:
     yield "defaults"
     yield "    mode http"
     yield "    timeout client 60s"

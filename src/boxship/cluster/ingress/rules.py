@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from boxship.cluster.ingress.model import Backend
+from boxship.cluster.ingress.older_hashes import older_of
 from boxship.cluster.objects.ingress.annotations import Cors, Limits
 
 ENTRIES = 100_000  # clients whose rates are counted, for each backend
@@ -35,8 +36,12 @@ def rules_of(backend: Backend, accounts: Mapping[str, str] | None, tls_port: int
         if accounts is None:
             yield f"http-request return status {UNAVAILABLE}"
         else:
+            name = users_name(backend)
+            proof = f"{{ http_auth({name}) }}"
+            if older_of(accounts):
+                proof += f" || {{ lua.listed({name}) -m bool }}"
             realm = settings.auth_realm.replace("'", "")
-            yield f"http-request auth realm {_quoted(realm)} unless {{ http_auth({users_name(backend)}) }}"
+            yield f"http-request auth realm {_quoted(realm)} unless {proof}"
     if settings.body_bytes:
         yield f"http-request deny deny_status 413 if {{ req.body_size gt {settings.body_bytes} }}"
     if backend.only_at_root:

@@ -8,12 +8,13 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from boxship.cluster.access import Event, Listing
+from boxship.cluster.ingress.older_hashes import OLDER
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
 
 RESOURCE = "v1/secrets"
-# What the C library can compare. The others (apr1, SHA) haproxy could never find right.
+# What the C library can compare.
 HASH = re.compile(r"\$(1|2[aby]|5|6|y)\$[A-Za-z0-9./$=,]+")
 USER = re.compile(r"[A-Za-z0-9._@-]+")
 
@@ -96,6 +97,10 @@ def certificate_of(data: Mapping[str, bytes] | None) -> bytes:
     return certificate + b"\n" + key + b"\n" if whole else b""
 
 
+def is_hash(text: str) -> bool:
+    return bool(HASH.fullmatch(text) or OLDER.fullmatch(text))
+
+
 def accounts_of(data: Mapping[str, bytes] | None, *, is_map: bool) -> dict[str, str] | None:
     """User → hash; None: there is no such secret, or it is not understood, and nobody may come in."""
     if data is None:
@@ -108,5 +113,5 @@ def accounts_of(data: Mapping[str, bytes] | None, *, is_map: bool) -> dict[str, 
             name, colon, hashed = line.strip().partition(":")
             if colon:
                 pairs.append((name, hashed))
-    found = {name: hashed for name, hashed in pairs if USER.fullmatch(name) and HASH.fullmatch(hashed)}
+    found = {name: hashed for name, hashed in pairs if USER.fullmatch(name) and is_hash(hashed)}
     return found or None
