@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.volumes import ownership
-from boxship.cluster.node.volumes.hostpaths import check_host_path
+from boxship.cluster.node.volumes.hostpaths import check_host_path, with_our_logs
 from boxship.cluster.node.volumes.payloads import MissingKey, checked
 from boxship.cluster.node.volumes.writing import File, write
 from boxship.errors import Denied
@@ -102,6 +102,14 @@ def test_a_tree_is_given_to_a_group_and_nothing_is_followed(tmp_path: Path) -> N
     assert stat.S_IMODE((root / "deep/file").stat().st_mode) == 0o600
     ownership.own(root, 3001, policy="OnRootMismatch")
     assert (root / "deep/file").stat().st_gid == 3001
+
+
+def test_log_shippers_find_this_nodes_logs(tmp_path: Path) -> None:
+    for asked, path in (("/var/log/pods", "logs"), ("/var/log/pods/a_b_c/d/", "logs/a_b_c/d")):
+        assert with_our_logs({"path": asked, "type": ""}, tmp_path) == {"path": str(tmp_path / path), "type": ""}
+    for other in ("/var/log", "/var/log/pods2", "/var/log/containers"):
+        assert with_our_logs({"path": other}, tmp_path) == {"path": other}
+    assert (tmp_path / "logs").is_dir()
 
 
 def test_host_paths(tmp_path: Path) -> None:

@@ -37,10 +37,7 @@ class Front(BaseHTTPRequestHandler):
         except OSError as error:
             self.answer(503, f"the leader does not answer: {error}")
             return
-        self.send_response(303)
-        self.send_header("Location", "/")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        self.do_GET()
 
     def answer(self, status: int, text: str) -> None:
         body = text.encode()

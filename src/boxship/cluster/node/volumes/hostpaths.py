@@ -23,6 +23,19 @@ KINDS: dict[str, tuple[Callable[[int], bool], str]] = {
 }
 
 
+LOGS = Path("/var/log/pods")
+
+
+def with_our_logs(source: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+    """The same with the folder in which this node keeps its pods' logs, where the one is meant in which every log
+    shipper looks for them."""
+    path = Path(source["path"])
+    if not path.is_relative_to(LOGS):
+        return source
+    (root / "logs").mkdir(mode=0o755, parents=True, exist_ok=True)
+    return {**source, "path": str(root / "logs" / path.relative_to(LOGS))}
+
+
 def check_host_path(volume: str, source: Mapping[str, Any]) -> Mounted:
     """Raises NotPossible."""
     path, kind = Path(source["path"]), source.get("type") or ""

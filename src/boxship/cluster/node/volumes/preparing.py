@@ -203,7 +203,7 @@ class NodeVolumes:
         if kind == "emptyDir":
             return self._empty(pod, volume, fresh=fresh)
         if kind == "hostPath":
-            return hostpaths.check_host_path(name, volume["hostPath"])
+            return hostpaths.check_host_path(name, hostpaths.with_our_logs(volume["hostPath"], self._facts.root))
         if name in behind:
             found = claims.folder_behind(behind[name], volume, self._facts)
             if found.owned and fresh and not found.read_only:
