@@ -1,5 +1,8 @@
 """Pods outlive the process that made them: kill -9 at any moment loses nothing and leaves nothing behind."""
 
+import os
+import shutil
+import signal
 import tempfile
 from base64 import b64decode
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ import pytest
 from machine_kit import Remote, request, sandbox
 
 from boxship.cluster.node.runtime import ContainerStatus, Sandbox
+from boxship.runtime.driver import Driver
 from boxship.sys import cgroup
 from daemons import until
 
@@ -88,6 +92,31 @@ def test_without_any_process_the_namespaces_are_gone(remote: Remote) -> None:
     assert new["ready"] and new["id"] != before.id
     assert len(containers(remote, "lone")) == 1
     remote.call("remove_sandbox", "lone", logs=True)
+
+
+def test_after_the_machine_itself_went_down(remote: Remote) -> None:
+    """Nothing is left but what is on the disk: processes, cgroups and the run root are gone."""
+    shared = launched(remote, "down", share_processes=True)
+    folder = remote.call("mount_image", "down", "busybox:latest")
+    remote.kill()
+    layout = cgroup.detect()
+    cgroup.kill(layout, remote.cgroup)
+    for pid in Driver.living_monitors(remote.run):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not list(Driver.living_monitors(remote.run)), 10, "the monitors end")
+    cgroup.remove(layout, remote.cgroup)
+    shutil.rmtree(remote.run)
+    remote.start()
+    (pod,) = sandboxes(remote, "down")
+    (box,) = containers(remote, "down")
+    assert not pod.ready and (box.id, box.phase, box.exit_code) == (shared.id, "exited", 137)
+    assert remote.call("mount_image", "down", "busybox:latest") == folder
+    remote.call("unmount_images", "down")
+    assert remote.call("create_sandbox", sandbox(remote.cgroup, "down", attempt=1))["ready"]
+    again = remote.call("create", request("down", "exec sleep 1000", attempt=1))
+    remote.call("start", again["id"])
+    assert remote.call("audit") == []
+    remote.call("remove_sandbox", "down", logs=True)
 
 
 @pytest.mark.parametrize("method", ["create_sandbox", "remove_sandbox", "stop_sandbox", "create", "start"])
