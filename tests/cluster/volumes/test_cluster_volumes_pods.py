@@ -7,6 +7,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from volumes_kit import Node, running_node
@@ -245,7 +246,7 @@ async def test_tokens_are_replaced_before_their_end(node: Node, monkeypatch: pyt
     await eventually(another, "a new token")
 
 
-async def test_a_provisioned_folder_goes_before_its_volume(node: Node) -> None:
+async def test_a_provisioned_folder_goes_before_its_volume(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     client, folder = node.world.client, node.root.parent / "local-volumes"
     made = await client.create("v1/persistentvolumeclaims", "default", claim("p", volumeName="pv", storageClassName=""))
     await client.create("v1/persistentvolumes", "", provisioned("pv", folder / "pv", made))
@@ -256,7 +257,6 @@ async def test_a_provisioned_folder_goes_before_its_volume(node: Node) -> None:
     assert found["v"] == folder / "pv"
     assert found["v"].stat().st_gid == 2000
     (found["v"] / "data").write_text("x")
-    await node.files.volumes.release(pod["metadata"]["uid"])
     await client.delete("v1/persistentvolumes", "", "pv")
     assert (found["v"] / "data").exists()  # still protected
     with pytest.raises(Failure, match="can only change finalizers"):
@@ -266,6 +266,15 @@ async def test_a_provisioned_folder_goes_before_its_volume(node: Node) -> None:
     async def gone() -> bool:
         return await node.world.found("v1/persistentvolumes", "", "pv") is None
 
+    async def looked() -> bool:
+        return bool(node.files.volumes.uses.called)  # type: ignore[attr-defined]
+
+    real, uses = node.files.volumes.uses, mock.Mock(wraps=node.files.volumes.uses)
+    monkeypatch.setattr(node.files.volumes, "uses", uses)
+    await eventually(looked, "the node wants to remove it")
+    assert (found["v"] / "data").exists()  # a container may run still
+    assert real(str(found["v"]))
+    await node.files.volumes.release(pod["metadata"]["uid"])
     await eventually(gone, "the volume goes")
     assert not found["v"].exists()
 

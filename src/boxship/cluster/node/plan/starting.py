@@ -35,5 +35,5 @@ def make_files(client: Client, *, images: ImageFiles, mounts: Mounts, facts: Nod
     classes = Cache(client, "node.k8s.io/v1/runtimeclasses", keep=handler_of)
     planner = PodPlanner(held, services, classes, images=images, mounts=mounts, facts=facts)
     volumes = NodeVolumes(client, held, trees=images, mounts=mounts, facts=facts)
-    local = LocalVolumes(client, facts)
+    local = LocalVolumes(client, volumes, facts)
     return Files(planner, volumes, (services.run, classes.run, volumes.run, local.run))

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, local_volumes
@@ -27,6 +28,7 @@ NODE_LABEL = "boxship.io/local-volume-node"
 FINALIZER = "boxship.io/local-volume"
 PROTECTION = "kubernetes.io/pv-protection"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
+LOOK_AGAIN = 0.2  # seconds
 
 PROVISIONER = "boxship.io/local"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
@@ -59,10 +61,16 @@ def is_to_go(volume: Object) -> bool:
     return bool(metadata.get("deletionTimestamp")) and FINALIZER in finalizers and PROTECTION not in finalizers
 
 
+class Users(Protocol):
+    def uses(self, path: str) -> bool:
+        """Whether a pod of this node has it: also one that the API has forgotten and that is not ended yet."""
+
+
 class LocalVolumes:
     """Removes the folders of this node's volumes that are to go."""
 
-    def __init__(self, client: Client, facts: NodeFacts) -> None:
+    def __init__(self, client: Client, users: Users, facts: NodeFacts) -> None:
+        self._users = users
         self._client = client
         self._facts = facts
         self._queue: Queue[Key] = Queue()
@@ -94,6 +102,9 @@ class LocalVolumes:
         if volume is None or not is_to_go(volume):
             return
         path = own_folder(volume, self._facts)
+        if path is not None and self._users.uses(str(path)):
+            self._queue.add_later(key, LOOK_AGAIN)
+            return
         if path is not None and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete" and path.is_dir():
             await asyncio.to_thread(shutil.rmtree, path)
         finalizers = volume["metadata"]["finalizers"]

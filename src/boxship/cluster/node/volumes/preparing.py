@@ -80,14 +80,18 @@ class NodeVolumes:
         async with self._locks.setdefault(uid, asyncio.Lock()):
             self._held.drop(uid)
             self._tokens.forget(uid)
-            self._prepared.pop(uid, None)
             await self._trees.unmount_images(uid)
             await asyncio.to_thread(self._remove, uid)
+            self._prepared.pop(uid, None)
         self._locks.pop(uid, None)
 
     async def usage(self, uid: str) -> Sequence[VolumeUse]:
         known = self._prepared.get(uid)
         return await asyncio.to_thread(disk_use, self._facts.root, known.pod) if known is not None else ()
+
+    def uses(self, path: str) -> bool:
+        """Whether a pod that is prepared here has it."""
+        return any(one.path == path for known in self._prepared.values() for one in known.volumes.values())
 
     def known(self) -> Collection[str]:
         root = self._facts.root
