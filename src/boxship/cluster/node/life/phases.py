@@ -108,7 +108,7 @@ def phase_of(
     if counts["running"]:
         return ACTIVE
     if memory.ending is not None:
-        if any(part.kind == SIDECAR and _runs(part) for part in parts):
+        if any(part.kind != EPHEMERAL and _runs(part) for part in parts):
             return ACTIVE
         return SUCCEEDED if counts["succeeded"] == len(shown[MAIN]) else FAILED
     return ACTIVE if counts["stopped"] else PENDING

@@ -56,6 +56,9 @@ class Checks:
                     self._say(f"pod {name}: the status of {one['name']} is gone")
                 elif known[one["name"]]["restartCount"] < one["restartCount"]:
                     self._say(f"pod {name}: {one['name']} has fewer restarts")
+        running = [one["name"] for one in new.get("containerStatuses") or () if "running" in one["state"]]
+        if new.get("phase") in OVER and running:
+            self._say(f"pod {name} is {new['phase']}, and {running} run")
         ready = [one for one in new.get("conditions") or () if one["type"] == "Ready" and one["status"] == "True"]
         if ready and not all(one["ready"] for one in new.get("containerStatuses") or ()):
             self._say(f"pod {name} is ready, its containers are not")

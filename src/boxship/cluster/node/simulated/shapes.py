@@ -61,5 +61,6 @@ def _with_probes(chance: random.Random, container: Object) -> Object:
                 "timeoutSeconds": 1,
             }
     if chance.random() < 0.2:
-        container["lifecycle"] = {"preStop": {"exec": {"command": ["hook"]}}}
+        hook = chance.choice(("preStop", "postStart"))
+        container["lifecycle"] = {hook: {"exec": {"command": ["hook"]}}}
     return container
