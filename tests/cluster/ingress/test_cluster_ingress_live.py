@@ -255,3 +255,16 @@ async def test_websockets_pass(tmp_path: Path) -> None:
         writer.write(b"echo")
         assert await asyncio.wait_for(reader.readexactly(4), 5) == b"echo"
         writer.close()
+
+
+async def test_what_haproxy_refuses_does_not_harm_the_others(tmp_path: Path) -> None:
+    nested = "/x" + "(a{900}" * 4 + "){900}" * 4  # too large a machine for PCRE, fine for others
+    odd = ingress(
+        "odd", path("web", nested, "ImplementationSpecific"), annotations={"use-regex": "true"}, host="o.test"
+    )
+    later = ingress("later", path("api"), host="l.test")
+    later["metadata"]["creationTimestamp"] = "2026-03-01T00:00:00Z"
+    async with running_door(tmp_path, ingress("one", path("web")), odd, later) as door:
+        await door.serves(by="web")
+        await door.serves(by="api", host="l.test")
+        assert (await door.ask("/xa", host="o.test")).status == 404

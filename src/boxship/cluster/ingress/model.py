@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.ingress.annotations import Settings, parse
+from boxship.cluster.objects.ingress import reading
+from boxship.cluster.objects.ingress.annotations import Settings, is_expression, parse
 from boxship.cluster.reconcile.cache import Key
 
 EXACT, PREFIX, REGEX = "exact", "prefix", "regex"
@@ -72,7 +73,7 @@ def parsed_of(ingress: Object) -> Parsed:
 
 def plan_of(ingresses: Iterable[Parsed]) -> Plan:
     """Of Ingresses that are ours."""
-    parsed = [(one.object, one.settings) for one in sorted(ingresses, key=lambda one: _age(one.object))]
+    parsed = [(one.object, one.settings) for one in sorted(ingresses, key=age_of)]
     certificates: dict[str, Key] = {}
     tls: set[str] = set()
     for ingress, _ in parsed:
@@ -124,6 +125,8 @@ def _routes(ingress: Object, settings: Settings, tls: set[str]) -> Iterator[Rout
             if service is None:
                 continue
             kind, path = _match(entry, settings)
+            if kind == REGEX and not _is_right(path):
+                continue  # the control plane says so
             if kind == PREFIX and path == "/":
                 rooted.add(host)
             yield Route(host, kind, path, _backend(ingress, settings, service, kind, path, host in tls))
@@ -141,7 +144,7 @@ def _routes(ingress: Object, settings: Settings, tls: set[str]) -> Iterator[Rout
 def _match(entry: Object, settings: Settings) -> tuple[str, str]:
     """How a path is compared, and with what."""
     path, kind = entry.get("path") or "/", entry.get("pathType") or "ImplementationSpecific"
-    if settings.use_regex or (settings.rewrite and kind == "ImplementationSpecific"):
+    if is_expression(settings, kind):
         return REGEX, path
     if kind == "Exact":
         return EXACT, path
@@ -152,7 +155,7 @@ def _backend(ingress: Object, settings: Settings, service: Object, kind: str, pa
     metadata = ingress["metadata"]
     port = service.get("port") or {}
     wanted: str | int = port.get("name") or int(port.get("number") or 0)
-    expression = {REGEX: path, EXACT: f"{_literal(path)}$"}.get(kind, _literal(path))
+    expression = {REGEX: path, EXACT: f"{_literal(path)}$"}.get(kind, _literal(path)).replace("'", "\\x27")
     return Backend(
         _name(metadata, service["name"], wanted, kind, path, tls),
         metadata["namespace"],
@@ -176,10 +179,18 @@ def _name(metadata: Object, *parts: Any) -> str:
     return f"{metadata['namespace']}_{metadata['name']}_{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
 
 
+def _is_right(expression: str) -> bool:
+    try:
+        return reading.pattern(expression) == expression
+    except ValueError:
+        return False
+
+
 def _literal(path: str) -> str:
     return "".join(f"\\{character}" if character in ".^$*+?()[]{}|\\" else character for character in path)
 
 
-def _age(ingress: Object) -> tuple[str, str, str]:
-    metadata = ingress["metadata"]
+def age_of(ingress: Parsed) -> tuple[str, str, str]:
+    """For sorting: the oldest first."""
+    metadata = ingress.object["metadata"]
     return metadata.get("creationTimestamp", ""), metadata.get("namespace", ""), metadata["name"]

@@ -110,6 +110,17 @@ class Haproxy:
             if path.name.isdigit() and path != folder:
                 await asyncio.to_thread(shutil.rmtree, path, True)
 
+    async def accepts(self, folder: Path, files: Mapping[str, bytes]) -> bool:
+        """Whether haproxy takes these files. Nothing stays of them."""
+        await asyncio.to_thread(_write, folder, files)
+        try:
+            await self._check(folder)
+        except Invalid:
+            return False
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+        return True
+
     async def tell(self, commands: list[str]) -> None:
         """Commands for the worker. Raises Unavailable, and Internal where it refuses one."""
         for first in range(0, len(commands), BATCH):

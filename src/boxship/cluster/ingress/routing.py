@@ -55,14 +55,5 @@ def _pattern(route: Route) -> str:
     return f"(?i:{route.path})"
 
 
-def is_expression(path: str) -> bool:
-    """Whether a path can stand as a regular expression in a table."""
-    try:
-        re.compile(path)
-    except re.error:
-        return False
-    return _is_plain(path) and not re.search(r"\(\?[^:]", path)
-
-
 def _is_plain(path: str) -> bool:
     return not any(character.isspace() or ord(character) < 32 for character in path)

@@ -16,7 +16,7 @@ import msgspec
 from boxship.cluster.ingress import facts
 from boxship.cluster.ingress.configuration import Wanted, files_of
 from boxship.cluster.ingress.facts import Place, Service, Slice
-from boxship.cluster.ingress.model import Backend, Parsed, Plan, parsed_of, plan_of
+from boxship.cluster.ingress.model import Backend, Parsed, Plan, age_of, parsed_of, plan_of
 from boxship.cluster.ingress.process import CURRENT, Haproxy
 from boxship.cluster.ingress.secrets import Secrets, accounts_of, certificate_of
 from boxship.cluster.ingress.slots import Slots, all_commands, first_slots, moved
@@ -24,7 +24,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, is_ours, our_classes, secrets_of
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
-from boxship.errors import BoxshipError
+from boxship.errors import BoxshipError, Invalid
 from boxship.transport.commands import is_free
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ HELD = "places.json"
 CONNECTIONS = 20_000  # at most
 SPARE_FILES = 200
 Places = tuple[Place, ...]
+Identity = tuple[str, int]
 
 
 class IngressServer:
@@ -68,6 +69,7 @@ class IngressServer:
         self._by_service: dict[Key, dict[str, None]] = defaultdict(dict)
         self._plan = Plan()
         self._stale = True  # the plan has to be made again
+        self._refused: set[Identity] = set()  # Ingresses that haproxy does not take
         self._slots: dict[str, Slots] = {}
         self._shape: Wanted | None = None  # what haproxy's files say, but for who the servers are
         self._slices_of: dict[Key, dict[Key, None]] = defaultdict(dict)  # by service
@@ -170,16 +172,46 @@ class IngressServer:
                 return early  # endpoints need not wait for it
         folder = self._haproxy.folder_of_next()
         files = await asyncio.to_thread(files_of, wanted, folder, self._haproxy.socket)
-        await self._haproxy.use(folder, {**files, HELD: msgspec.json.encode(self._free)})
+        try:
+            await self._haproxy.use(folder, {**files, HELD: msgspec.json.encode(self._free)})
+        except Invalid:
+            if not await self._leave_out(folder):
+                raise
+            return 0.0
         self._reloaded = time.monotonic()
         self._slots, self._shape = slots, shape
         return None
 
+    def _serving(self) -> list[Parsed]:
+        """The Ingresses that are ours, the oldest first, without those that haproxy does not take."""
+        ours = our_classes(one for _, one in self._classes.items())
+        found = [one for _, one in self._ingresses.items() if is_ours(one.object, ours)]
+        return sorted((one for one in found if identity(one) not in self._refused), key=age_of)
+
+    async def _leave_out(self, folder: Path) -> bool:
+        """Find the oldest Ingress with which haproxy refuses its files, so that the others are served all the same."""
+        serving = self._serving()
+        fine, wrong = 0, len(serving)
+        while wrong - fine > 1:
+            middle = (fine + wrong) // 2
+            trial = self._wanted({}, {}, plan_of(serving[:middle]))
+            if await self._haproxy.accepts(folder, files_of(trial, folder, self._haproxy.socket)):
+                fine = middle
+            else:
+                wrong = middle
+        if not serving:
+            return False
+        culprit = serving[wrong - 1].object["metadata"]
+        log.warning("Ingress %s/%s is not served: haproxy refuses it", culprit["namespace"], culprit["name"])
+        self._refused.add(identity(serving[wrong - 1]))
+        self._stale = True
+        return True
+
     async def _make_plan(self) -> None:
         self._stale = False
-        ours = our_classes(one for _, one in self._classes.items())
-        ingresses = [one for _, one in self._ingresses.items() if is_ours(one.object, ours)]
+        ingresses = self._serving()
         named = {key for one in ingresses for key in secrets_of(one.object)}
+        self._refused &= {identity(one) for _, one in self._ingresses.items()}
         self._secrets.follow({*named, OWN_CERTIFICATE} if ingresses else ())
         await self._secrets.known(SECRETS_SECONDS)
         self._plan = await asyncio.to_thread(plan_of, ingresses)
@@ -187,20 +219,21 @@ class IngressServer:
         for one in self._plan.backends.values():
             self._by_service[(one.namespace, one.service)][one.name] = None
 
-    def _wanted(self, slots: Mapping[str, Slots], external: Mapping[str, Place]) -> Wanted:
+    def _wanted(self, slots: Mapping[str, Slots], external: Mapping[str, Place], trial: Plan | None = None) -> Wanted:
+        plan = trial or self._plan
         certificates: dict[str, bytes] = {}
         hosts: dict[str, list[str]] = {}
         own = certificate_of(self._secrets.get(OWN_CERTIFICATE))
         if own:
             certificates["own.pem"], hosts["own.pem"] = own, []
-        for host, key in sorted(self._plan.certificates.items()):
+        for host, key in sorted(plan.certificates.items()):
             name = f"{key[0]}_{key[1]}.pem"
             found = certificate_of(self._secrets.get(key))
             if found:
                 certificates[name] = found
                 hosts.setdefault(name, []).append(host)
         accounts: dict[str, dict[str, str]] = {}
-        for one in self._plan.backends.values():
+        for one in plan.backends.values():
             if one.settings.auth_secret:
                 place = (one.namespace, one.settings.auth_secret)
                 users = accounts_of(self._secrets.get(place), is_map=one.settings.auth_is_map)
@@ -208,7 +241,7 @@ class IngressServer:
                     accounts["/".join(place)] = users
         plain, tls = self._free
         return Wanted(
-            self._plan,
+            plan,
             slots,
             external,
             plain,
@@ -311,6 +344,12 @@ def _held(folder: Path) -> tuple[Places, Places]:
         return msgspec.json.decode((folder / HELD).read_bytes(), type=tuple[Places, Places])
     except (OSError, msgspec.DecodeError):
         return (), ()
+
+
+def identity(ingress: Parsed) -> Identity:
+    """Another one as soon as it is changed."""
+    metadata = ingress.object["metadata"]
+    return str(metadata.get("uid", metadata["name"])), hash(repr(_rules(ingress.object)))
 
 
 def _rules(object: Object) -> tuple[Any, ...]:

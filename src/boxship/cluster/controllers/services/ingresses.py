@@ -12,8 +12,9 @@ from boxship.cluster.controllers.services.balancing import Node, node_addresses
 from boxship.cluster.controllers.workloads.writing import write_status
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
-from boxship.cluster.objects.ingress.annotations import parse
+from boxship.cluster.objects.ingress.annotations import is_expression, parse
 from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, hosts_without_certificate, is_ours, our_classes
+from boxship.cluster.objects.ingress.reading import pattern
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.recording import Events
@@ -138,7 +139,17 @@ def complaints_of(ingress: Object) -> Iterable[str]:
     if settings.closed:
         yield f"nothing is served until {settings.closed} is taken away or right: it is there to protect something"
     spec = ingress.get("spec") or {}
-    backends = [entry.get("backend") for rule in spec.get("rules") or () for entry in (rule.get("http") or {})["paths"]]
+    backends = [
+        entry.get("backend")
+        for rule in spec.get("rules") or ()
+        for entry in (rule.get("http") or {}).get("paths") or ()
+    ]
+    for entry in (entry for rule in spec.get("rules") or () for entry in (rule.get("http") or {}).get("paths") or ()):
+        if is_expression(settings, entry.get("pathType") or ""):
+            try:
+                pattern(entry.get("path") or "/")
+            except ValueError as error:
+                yield f"path {entry.get('path')}: {error}"
     if any((backend or {}).get("resource") for backend in [*backends, spec.get("defaultBackend")]):
         yield "unsupported: backends that are no Services"
 

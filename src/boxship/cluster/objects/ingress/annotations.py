@@ -4,6 +4,7 @@ believes in it; where it was to protect something, the Ingress serves nothing un
 Source: ingress-nginx, "Annotations".
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ AS_IT_IS = {
 }
 METHODS = "GET, PUT, POST, DELETE, PATCH, OPTIONS"
 HEADERS = "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization"
+_HEADER_VALUE = re.compile(r"\$http_[a-z0-9_]+")
 REDIRECTS = (301, 302, 303, 307, 308)
 SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
@@ -126,6 +128,11 @@ class Settings(msgspec.Struct, frozen=True):
     unsupported: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
     closed: str = ""  # why nothing is served
+
+
+def is_expression(settings: Settings, kind: str) -> bool:
+    """Whether paths of that type are regular expressions."""
+    return settings.use_regex or (bool(settings.rewrite) and kind == "ImplementationSpecific")
 
 
 Read = Callable[[str], Any]
@@ -275,7 +282,7 @@ def _balance(given: Mapping[str, str], known: set[str], namespace: str) -> dict[
     if wanted in keys:
         known.add("upstream-hash-by")
         fields["hash_by"] = keys[wanted]
-    elif wanted.startswith("$http_"):
+    elif _HEADER_VALUE.fullmatch(wanted):
         known.add("upstream-hash-by")
         fields["hash_by"] = f"hdr({wanted.removeprefix('$http_').replace('_', '-')})"
     return fields

@@ -80,7 +80,7 @@ def plain(text: str) -> str:
 def pattern(text: str) -> str:
     """A regular expression that ours and theirs understand alike."""
     found = text.strip()
-    if re.search(r"\(\?[^:i]|\s|['\"]", found):
+    if re.search(r"\(\?[^:i]|\s|['\"]|\d{4}", found) or any(ord(character) < 32 for character in found):
         raise ValueError("unsupported: this kind of regular expression")
     try:
         re.compile(found)
