@@ -169,6 +169,23 @@ async def test_a_new_life_takes_over(pods: Pods, cluster: ClusterNetwork, networ
         await lives.close()
 
 
+async def test_more_ranges_of_service_addresses(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
+    def routes() -> set[str]:
+        route = netlink.RouteSocket()
+        found = {f"{item.destination}/{item.prefix}" for item in route.routes()}
+        route.close()
+        return found
+
+    await cluster.services.replace([Frontend("10.98.0.9", "tcp", 80, pods.targets("a"))])
+    await cluster.reserve(["10.96.0.0/16", "10.98.0.0/24"])
+    assert {"10.96.0.0/16", "10.98.0.0/24"} <= await inside(None, routes)
+    assert await heard(None, "10.98.0.9", times=1) == "a"
+    assert await heard(pods.namespaces["a"], "10.98.0.10", times=1) == ""
+    await cluster.reserve([])
+    left = await inside(None, routes)
+    assert "10.98.0.0/24" not in left and {"10.96.0.0/16", "10.244.0.0/24"} <= left
+
+
 async def test_rules_that_somebody_flushed_come_back_at_once(pods: Pods, cluster: ClusterNetwork) -> None:
     def flush() -> None:
         made = Nftables()

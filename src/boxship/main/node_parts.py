@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from boxship.cluster.dns.server import ClusterDns
 from boxship.cluster.proxy.policies import PolicyEnforcer
+from boxship.cluster.proxy.ranges import ServiceRanges
 from boxship.cluster.proxy.routes import PodRoutes
 from boxship.cluster.proxy.services import ServiceProxy
 from boxship.main.node_agent import Pods
@@ -20,7 +21,7 @@ async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence
     pods = Pods(means)
     await pods.listen(stack)
     rules = Part("rules", means.network.keep_rules)
-    network = [rules, _routes(means), _policies(means), _services(means)]
+    network = [rules, _routes(means), _policies(means), _ranges(means), _services(means)]
     return [Part("pods", pods.run), *network, _dns(means), _ingress(means)]
 
 
@@ -30,6 +31,10 @@ def _routes(means: Means) -> Part:
 
 def _policies(means: Means) -> Part:
     return Part("policies", lambda: PolicyEnforcer(means.client, means.network, means.record.node).run())
+
+
+def _ranges(means: Means) -> Part:
+    return Part("ranges", lambda: ServiceRanges(means.client, means.network).run())
 
 
 def _services(means: Means) -> Part:

@@ -6,7 +6,7 @@ cluster's objects is given its parts. All of it outlives the process; only `leav
 
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
@@ -58,6 +58,11 @@ def pods_network(
     return NetworkSpec(name=name, subnets=(Subnet(subnet=block),), options=options, labels=labels or {})
 
 
+def _joined(subnets: Iterable[str]) -> tuple[str, ...]:
+    """The same addresses without overlaps."""
+    return tuple(map(str, ipaddress.collapse_addresses(ipaddress.IPv4Network(subnet) for subnet in subnets)))
+
+
 class ClusterNetwork:
     """Of one instance, over its pods' network. `open` at each start; `close` leaves everything working. `tunnel` says
     which nodes are reached through VXLAN: "auto" (those on no segment of ours), "always" or "never"."""
@@ -70,7 +75,7 @@ class ClusterNetwork:
         self._site = site
         block = ipaddress.IPv4Network(pods.subnet)
         around = Surroundings(
-            bridge=self._bridge, inside=site.pods, reserved=site.services, own=tuple(map(str, block.hosts()))
+            bridge=self._bridge, inside=site.pods, reserved=_joined(site.services), own=tuple(map(str, block.hosts()))
         )
         self.services = ServiceTable(self._kernel, instance, around)
         self.policies = PolicyTable(self._kernel, instance, around.own)
@@ -85,8 +90,28 @@ class ClusterNetwork:
         index = route.index(self._bridge)
         for address in self._site.answered:
             route.apply(netlink.add_address(index, address, 32))
-        for subnet in self._site.services:  # what is led nowhere is refused before it gets to the bridge
+        self._lead_to_services(_joined(self._site.services), keep=True)
+
+    async def reserve(self, subnets: Iterable[str]) -> None:
+        """Services have addresses in these subnets, too: who asks for one of them is led or refused here."""
+        reserved = _joined((*self._site.services, *subnets))
+        await self._kernel.run(self._lead_to_services, reserved)
+        await self.services.reserve(reserved)
+
+    def _lead_to_services(self, subnets: Sequence[str], *, keep: bool = False) -> None:
+        """What is led nowhere is refused before it gets to the bridge."""
+        route = self._kernel.route
+        index = route.index(self._bridge)
+        for subnet in subnets:
             route.apply(netlink.set_route(subnet, index, source=self._gateway))
+        for item in () if keep else self._service_routes(index):
+            if item not in subnets:
+                route.apply(netlink.remove_route(item, index))
+
+    def _service_routes(self, index: int) -> list[str]:
+        """Those of ours that lead to services now: the bridge's own was made by the kernel."""
+        found = [item for item in self._kernel.route.routes() if item.index == index and item.source == self._gateway]
+        return [f"{item.destination}/{item.prefix}" for item in found if item.protocol == netlink.BOOT]
 
     async def changes(self) -> AsyncIterator[None]:
         """One each time that the machine's addresses or routes have changed, beginning with now."""
@@ -119,6 +144,6 @@ class ClusterNetwork:
         if link is None:
             return
         messages = [netlink.remove_address(link.index, address, 32) for address in self._site.answered]
-        messages += [netlink.remove_route(subnet, link.index) for subnet in self._site.services]
+        messages += [netlink.remove_route(subnet, link.index) for subnet in self._service_routes(link.index)]
         with contextlib.suppress(OSError):  # gone already
             route.apply(*messages)

@@ -6,7 +6,9 @@ somebody else breaks is made whole again at the next change. It never decides wh
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import msgspec
 
 from boxship.errors import Internal
 from boxship.network import services_rules as rules
@@ -40,6 +42,16 @@ class ServiceTable:
     async def change(self, gone: Collection[Key], put: Iterable[Frontend]) -> None:
         """Take some frontends away and have some as they are given; in force on return."""
         await self._kernel.run(self._change, gone, list(put))
+
+    async def reserve(self, subnets: Sequence[str]) -> None:
+        """In these subnets services have their addresses; where there is none, who asks is refused."""
+        await self._kernel.run(self._reserve, tuple(subnets))
+
+    def _reserve(self, subnets: tuple[str, ...]) -> None:
+        if subnets != self._around.reserved:
+            self._around = msgspec.structs.replace(self._around, reserved=subnets)
+            if self._stands:
+                self._replace(self._frontends)
 
     async def restore(self) -> None:
         """Have what stood there again where somebody took the table away."""

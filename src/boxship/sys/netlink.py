@@ -18,6 +18,7 @@ NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
 REPLACE, EXCLUDE, CREATE = 0x100, 0x200, 0x400
+BOOT = 3  # RTPROT_BOOT: routes that a program made
 ERROR, DONE, DUMP_INTERRUPTED = 2, 3, 0x10
 UP = 1  # IFF_UP
 ANSWER_SECONDS = 10
@@ -148,7 +149,7 @@ def set_default_route(index: int, gateway: str) -> Message:
     return NEWROUTE, CREATE | REPLACE, body
 
 
-def set_route(subnet: str, index: int, *, gateway: str = "", source: str = "", protocol: int = 3) -> Message:
+def set_route(subnet: str, index: int, *, gateway: str = "", source: str = "", protocol: int = BOOT) -> Message:
     """Have a route to a subnet by an interface, through a gateway that is reached without asking, or straight."""
     destination, _, prefix = subnet.partition("/")
     scope, flags = (0, 4) if gateway else (253, 0)  # RT_SCOPE_LINK; RTNH_F_ONLINK

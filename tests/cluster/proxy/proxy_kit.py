@@ -77,6 +77,9 @@ class RememberingNetwork:
         self.states: list[Any] = []
         self.policies = self
 
+    async def reserve(self, subnets: Iterable[str]) -> None:
+        self.states.append(sorted(subnets))
+
     async def lead(self, state: Any) -> None:
         self.states.append(state)
 

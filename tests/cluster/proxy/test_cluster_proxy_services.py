@@ -13,6 +13,7 @@ from boxship.cluster.proxy.choosing import Place, choose
 from boxship.cluster.proxy.facts import EndpointFacts, service_facts, slice_facts
 from boxship.cluster.proxy.frontends import decide
 from boxship.cluster.proxy.health import HealthServers, answer
+from boxship.cluster.proxy.ranges import ServiceRanges
 from boxship.cluster.proxy.services import Claims, ServiceProxy
 from boxship.errors import Internal
 from boxship.network import services_rules as rules
@@ -292,6 +293,18 @@ async def test_the_proxy_follows_services_and_endpoints() -> None:
     await settled(proxy, lambda: not table.frontends)
     proxy.cancel()
     await asyncio.gather(proxy, return_exceptions=True)
+
+
+async def test_ranges_of_services_are_followed() -> None:
+    objects, network = Objects(), RememberingNetwork()
+    kind = "networking.k8s.io/v1/servicecidrs"
+    objects.put(kind, "kubernetes", "", spec={"cidrs": ["10.96.0.0/16", "fd00::/64"]})
+    ranges = asyncio.create_task(ServiceRanges(objects, network).run())  # type: ignore[arg-type]
+    await settled(ranges, lambda: network.states == [["10.96.0.0/16"]])
+    objects.put(kind, "more", "", spec={"cidrs": ["10.98.0.0/24"]})
+    await settled(ranges, lambda: network.states[-1] == ["10.96.0.0/16", "10.98.0.0/24"])
+    ranges.cancel()
+    await asyncio.gather(ranges, return_exceptions=True)
 
 
 async def test_load_balancers_are_told_of_local_endpoints() -> None:

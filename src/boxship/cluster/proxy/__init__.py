@@ -1,7 +1,13 @@
 """What a node does for the cluster's packets: it follows objects, decides purely, and has the network room act.
 
-facts.py      what is kept of Services, EndpointSlices, Nodes, Pods: small values
-choosing.py   which endpoints answer a service on this node, pure
-frontends.py  a service with its endpoints → frontends, pure
-services.py   follows services and keeps the kernel's table after them
+facts.py       what is kept of Services and EndpointSlices: small values
+choosing.py    which endpoints answer a service on this node, pure
+frontends.py   a service with its endpoints → frontends, pure
+services.py    follows services and keeps the kernel's table after them
+ranges.py      follows the ranges of service addresses
+health.py      answers load balancers that ask for local endpoints
+routes.py      follows nodes and keeps the ways to their pods
+walls.py       network policies → whom they select and let pass, pure
+groups.py      which pods are in which group of addresses
+policies.py    follows network policies and keeps the kernel's table after them
 """
