@@ -235,7 +235,8 @@ async def test_nothing_outside_is_removed_through_a_part(node: Node, tmp_path: P
 
 
 async def test_tokens_are_replaced_before_their_end(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxship.cluster.node.volumes.tokens.SHARE", 0.0)  # at once, that is: every second
+    monkeypatch.setattr("boxship.cluster.node.volumes.tokens.SHARE", 0.0)  # at once
+    monkeypatch.setattr("boxship.cluster.node.volumes.preparing.RETRY_SECONDS", 0.1)
     sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}]
     found = await node.prepare(await node.pod({"name": "t", "projected": {"sources": sources}}))
     first = (found["t"] / "token").read_text()

@@ -51,7 +51,7 @@ async def mounts_of(
             )
             try:
                 await asyncio.to_thread(mounts.pin, Path(source), part, place, read_only=volume.kind == "image")
-            except BoxshipError as error:
+            except (BoxshipError, OSError) as error:
                 why = f'failed to prepare subPath for volumeMount "{wanted["name"]}" of container "{container["name"]}"'
                 raise NotPossible(NOT_NOW, f"{why}: {error}") from error
             source = str(place)

@@ -25,6 +25,7 @@ from boxship.cluster.reconcile.cache import Cache
 from boxship.errors import BoxshipError
 from boxship.spec.container import ContainerSpec, MountRequest, Resources
 
+NOT_NOW = "CreateContainerConfigError"
 FILE_LIMIT = 1 << 20  # bytes of a file of variables
 MESSAGE_BYTES = 4096
 PROFILE_LIMIT = 1 << 20  # bytes of a seccomp profile
@@ -76,7 +77,10 @@ class PodPlanner:
         if rights.profile:
             options = (*options, await self._profile(rights.profile))
         mounts = await mounting.mounts_of(pod, container, volumes, variables, mounts=self._mounts, facts=self._facts)
-        message = await asyncio.to_thread(self._message_file, pod, container, attempt)
+        try:
+            message = await asyncio.to_thread(self._message_file, pod, container, attempt)
+        except OSError as error:
+            raise NotPossible(NOT_NOW, f"cannot make the file for its termination message: {error}") from error
         target = container.get("targetContainerName")
         spec = ContainerSpec(
             image=container.get("image") or image_id,

@@ -118,8 +118,8 @@ class NodeVolumes:
             uid = await self._due.take()
             try:
                 await self._update(uid)
-            except OSError:
-                log.exception("cannot update the volumes of pod %s", uid)
+            except (BoxshipError, OSError) as error:
+                log.warning("cannot update the volumes of pod %s: %s", uid, error)
                 self._due.add_later(uid, RETRY_SECONDS)
             finally:
                 self._due.done(uid)
@@ -140,7 +140,7 @@ class NodeVolumes:
     def _plan_renewal(self, uid: str) -> None:
         seconds = self._tokens.due(uid)
         if seconds is not None:
-            self._due.add_later(uid, max(seconds, 1.0))
+            self._due.add_later(uid, max(seconds, RETRY_SECONDS))
 
     async def _make(self, pod: Object, before: Prepared | None) -> Prepared:
         """Raises NotPossible."""
@@ -162,7 +162,7 @@ class NodeVolumes:
 
         try:
             return Prepared(pod, await asyncio.to_thread(work), files)
-        except OSError as error:
+        except (BoxshipError, OSError) as error:
             raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
 
     async def _image(self, pod: Object, volume: Mapping[str, Any]) -> Mounted:
