@@ -112,6 +112,14 @@ def test_what_a_pod_decides() -> None:
     assert asked(own).log.driver == "none"
 
 
+def test_the_longest_names_fit() -> None:
+    pod = Pod(id="p", spec=PodSpec(uid="u" * 36, namespace="n" * 63, name="p" * 253), created_at=1)
+    wanted = ContainerRequest(uid="u" * 36, name="c" * 63, attempt=1_000_000, spec=ContainerSpec(image="x"))
+    where = words.location_of(pod, wanted)
+    assert len(where.container_name) <= 255 and where.container_name.endswith(f"_{'n' * 63}_{'u' * 36}_1000000")
+    assert len(where.log.split("/")[0]) <= 255 and where.log.split("/")[0].endswith("_" + "u" * 36)
+
+
 def test_what_is_news() -> None:
     def event(kind: str, action: str, **attributes: str) -> Event:
         return Event(kind, action, "x", attributes, 1)

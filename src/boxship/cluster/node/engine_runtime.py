@@ -16,7 +16,6 @@ import msgspec
 from boxship.cluster.node.engine_images import EngineRuntimeImages
 from boxship.cluster.node.engine_status import (
     POD_UID,
-    Location,
     changed_fields,
     container_status,
     is_news,
@@ -220,6 +219,3 @@ def remove_log(path: str) -> None:
         for file in log.parent.glob(f"{log.name}*"):
             file.unlink(missing_ok=True)
         log.parent.rmdir()
-
-
-__all__ = ["EngineRuntime", "Location"]

@@ -27,6 +27,8 @@ IMAGE = "io.kubernetes.container.image"
 NEWS = frozenset({"create", "start", "die", "oom", "destroy", "pause", "unpause", "update"})
 POD_NEWS = frozenset({"create", "stop", "destroy"})
 LOG = LogPolicy("json-file", {"max-size": "10m", "max-file": "5"})
+LONGEST_NAME = 255  # characters of a file's and of a container's name
+LONGEST_REST = 63 + 36 + 13  # of a namespace, a uid, an attempt's number and what parts them
 ENDED = frozenset({Phase.EXITED, Phase.REMOVING, Phase.DEAD})
 
 
@@ -39,10 +41,16 @@ class Location(msgspec.Struct, frozen=True):
 
 def location_of(pod: Pod, request: ContainerRequest) -> Location:
     spec = pod.spec
+    name, folder = f"k8s_{request.name}_", f"{spec.namespace}_"
     return Location(
-        f"k8s_{request.name}_{spec.name}_{spec.namespace}_{spec.uid}_{request.attempt}",
-        f"{spec.namespace}_{spec.name}_{spec.uid}/{request.name}/{request.attempt}.log",
+        f"{name}{_cut(spec.name, name)}_{spec.namespace}_{spec.uid}_{request.attempt}"[:LONGEST_NAME],
+        f"{folder}{_cut(spec.name, folder)}_{spec.uid}/{request.name}/{request.attempt}.log",
     )
+
+
+def _cut(name: str, before: str) -> str:
+    """So much of a pod's name as a file's or a container's name has room for, beside all that makes it a single one."""
+    return name[: LONGEST_NAME - LONGEST_REST - len(before)]
 
 
 def spec_of(pod: Pod, request: ContainerRequest, spec: ContainerSpec, where: Location, logs: Path) -> ContainerSpec:
