@@ -1,6 +1,8 @@
 """Network policies in the kernel, with real packets: who reaches a pod that walls surround, and whom it reaches."""
 
+import asyncio
 import socket
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -37,6 +39,12 @@ async def reaches(where: Any, target: str, port: int = 80) -> bool:
     return bool(await inside(where, connect))
 
 
+async def those_that_reach(**tries: Coroutine[Any, Any, bool]) -> str:
+    """The letters of those that came through, all tried at once."""
+    found = await asyncio.gather(*tries.values())
+    return "".join(letter for letter, yes in zip(tries, found, strict=True) if yes)
+
+
 async def test_who_reaches_a_pod_behind_walls(networks: Networks, machine: Any, cluster: ClusterNetwork) -> None:
     await networks.create(NetworkSpec(name="compose"))
     a, b = await pod(networks, A), await pod(networks, B)
@@ -47,15 +55,14 @@ async def test_who_reaches_a_pod_behind_walls(networks: Networks, machine: Any, 
 
     async def reached() -> str:
         """Which of: the other pod, the other pod by a service, the Compose container, the host, itself by a service."""
-        found = {
-            "o": await reaches(b.namespace, own),
-            "s": await reaches(b.namespace, SERVICE),
-            "c": await reaches(c.namespace, own),
-            "h": await reaches(None, own),
-            "i": await reaches(a.namespace, SERVICE),
-            "p": await reaches(b.namespace, own, 81),
-        }
-        return "".join(letter for letter, yes in found.items() if yes)
+        return await those_that_reach(
+            o=reaches(b.namespace, own),
+            s=reaches(b.namespace, SERVICE),
+            c=reaches(c.namespace, own),
+            h=reaches(None, own),
+            i=reaches(a.namespace, SERVICE),
+            p=reaches(b.namespace, own, 81),
+        )
 
     def walls(*matches: Match) -> dict[str, tuple[Wall, ...]]:
         return {own: (Wall("one", matches),)}
@@ -90,14 +97,13 @@ async def test_whom_a_pod_behind_walls_reaches(networks: Networks, machine: Any,
     await cluster.services.replace([Frontend(SERVICE, "tcp", 80, (f"{other} . 80",))])
 
     async def reached() -> str:
-        found = {
-            "o": await reaches(a.namespace, other),
-            "s": await reaches(a.namespace, SERVICE),
-            "w": await reaches(a.namespace, OUTSIDE),
-            "h": await reaches(a.namespace, HOST),
-            "b": await reaches(b.namespace, own),  # what it answers is not what it asks
-        }
-        return "".join(letter for letter, yes in found.items() if yes)
+        return await those_that_reach(
+            o=reaches(a.namespace, other),
+            s=reaches(a.namespace, SERVICE),
+            w=reaches(a.namespace, OUTSIDE),
+            h=reaches(a.namespace, HOST),
+            b=reaches(b.namespace, own),  # what it answers is not what it asks
+        )
 
     async with (
         serve(a.namespace, "tcp", "0.0.0.0", 80, "a"),

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from nodes_kit import Cluster, running_cluster
 
+pytestmark = pytest.mark.slow
+
 WEB = """
 apiVersion: apps/v1
 kind: Deployment
