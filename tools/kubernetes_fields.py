@@ -49,9 +49,6 @@ def told(name: str, root: Type, notes: Mapping[str, Mapping[str, str]]) -> Itera
     if not fields:
         return
     excepted = {field for way in WAYS for field in notes.get(way, {})}
-    unknown = sorted(excepted - set(fields))
-    if unknown:
-        raise SystemExit(f"{NOTES.name}: {name} has no field {', '.join(unknown)}")
     yield f"- **{name}**"
     acted = [f"`{field}`" for field in fields if field not in excepted]
     if acted:
@@ -68,18 +65,17 @@ def told(name: str, root: Type, notes: Mapping[str, Mapping[str, str]]) -> Itera
 def page(notes: Notes) -> str:
     with tempfile.TemporaryDirectory() as cache:
         schemas = load(Path(cache))
-    lines, known, used = [HEAD], set[str](), set[str]()
+    lines, known, fields = [HEAD], set[str](), dict[str, set[str]]()
     for resource in RESOURCES:
-        found = [
-            (name, line)
-            for name, root in types_of(schemas.type_of(resource.group, resource.version, resource.kind), known)
-            for line in told(name, root, notes.get(name, {}))
-        ]
+        found = []
+        for name, root in types_of(schemas.type_of(resource.group, resource.version, resource.kind), known):
+            fields.setdefault(name, set()).update(root.fields)
+            found += told(name, root, notes.get(name, {}))
         if found:
-            lines += [f"## {resource.kind} (`{resource.api_version}`)", "", *(line for _, line in found), ""]
-            used |= {name for name, _ in found}
-    if missing := sorted(set(notes) - used):
-        raise SystemExit(f"{NOTES.name}: there is no type {', '.join(missing)}")
+            lines += [f"## {resource.kind} (`{resource.api_version}`)", "", *found, ""]
+    named = {(name, field) for name, ways in notes.items() for way in ways.values() for field in way}
+    if wrong := sorted(f"{name}.{field}" for name, field in named if field not in fields.get(name, ())):
+        raise SystemExit(f"{NOTES.name}: there is no {', '.join(wrong)}")
     return "\n".join(lines).rstrip() + "\n"
 
 
