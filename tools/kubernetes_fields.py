@@ -19,10 +19,11 @@ NOTES = Path(__file__).parent / "kubernetes-fields.toml"
 WAYS = ("kept", "refused")
 HEAD = """# Every field of every kind
 
-This page is made from the schemas that the API reads requests with (`tools/kubernetes_fields.py`); a test holds it to them. A field stands under **acted
-upon** when something in Boxship does what the original's documentation says of it, under **kept** when it is stored, shown and validated and has no other
-effect, under **refused** when a request or a pod that uses it is told so by name. `status` is written by controllers and not listed; `metadata` is the same
-everywhere and acted upon in full. A type that several kinds share stands with the first of them.
+This page is made from the schemas that the API reads requests with (`tools/kubernetes_fields.py`); a test holds it to
+them. A field stands under **acted upon** when something in Boxship does what the original's documentation says of it,
+under **kept** when it is stored, shown and validated and has no other effect, under **refused** when a request or a pod
+that uses it is told so by name. `status` is written by controllers and not listed; `metadata` is the same everywhere
+and acted upon in full. A type that several kinds share stands with the first of them.
 """
 
 Notes = Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -67,7 +68,7 @@ def page(notes: Notes) -> str:
         schemas = load(Path(cache))
     lines, known, fields = [HEAD], set[str](), dict[str, set[str]]()
     for resource in RESOURCES:
-        found = []
+        found: list[str] = []
         for name, root in types_of(schemas.type_of(resource.group, resource.version, resource.kind), known):
             fields.setdefault(name, set()).update(root.fields)
             found += told(name, root, notes.get(name, {}))

@@ -1,4 +1,4 @@
-"""docs/kubernetes-fields.md tells every field of the schemas and every note, as tools/kubernetes_fields.py writes it."""
+"""docs/kubernetes-fields.md tells every field of the schemas and every note, as its tool writes it."""
 
 import subprocess
 import sys
