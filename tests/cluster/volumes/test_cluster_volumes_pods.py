@@ -119,27 +119,32 @@ def _same(path: Path, text: str) -> Any:
     return look
 
 
-@pytest.mark.parametrize(
-    ("volume", "message"),
-    [
-        ({"configMap": {"name": "none"}}, 'MountVolume.SetUp failed for volume "v" : configmap "none" not found'),
-        ({"secret": {"secretName": "none"}}, 'secret "none" not found'),
-        ({"configMap": {"name": "c", "items": [{"key": "z", "path": "z"}]}}, "non-existent config key: z"),
-        ({"nfs": {"server": "s", "path": "/"}}, "unsupported: volumes of kind nfs"),
-        ({"csi": {"driver": "d.example"}}, "unsupported: volumes of kind csi"),
-        ({"emptyDir": {"medium": "HugePages"}}, "unsupported: emptyDir.medium HugePages"),
-        ({"persistentVolumeClaim": {"claimName": "p"}}, 'PVC "default/p" is not bound'),
-        ({"image": {"reference": "none"}}, 'volume "v" : image "none": no such image: none'),
-        ({"hostPath": {"path": "/nowhere", "type": "Directory"}}, "/nowhere is not a directory"),
-    ],
-)
-async def test_what_cannot_be_had_is_named(node: Node, volume: dict[str, Any], message: str) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"configMap": {"name": "none"}}, 'MountVolume.SetUp failed for volume "v" : configmap "none" not found'),
+    ({"secret": {"secretName": "none"}}, 'secret "none" not found'),
+    ({"configMap": {"name": "c", "items": [{"key": "z", "path": "z"}]}}, "non-existent config key: z"),
+    ({"nfs": {"server": "s", "path": "/"}}, "unsupported: volumes of kind nfs"),
+    ({"csi": {"driver": "d.example"}}, "unsupported: volumes of kind csi"),
+    ({"emptyDir": {"medium": "HugePages"}}, "unsupported: emptyDir.medium HugePages"),
+    (
+        {"projected": {"sources": [{"clusterTrustBundle": {"name": "b", "path": "p"}}]}},
+        "unsupported: projected source clusterTrustBundle",
+    ),
+    ({"persistentVolumeClaim": {"claimName": "p"}}, 'PVC "default/p" is not bound'),
+    ({"image": {"reference": "none"}}, 'volume "v" : image "none": no such image: none'),
+    ({"hostPath": {"path": "/nowhere", "type": "Directory"}}, "/nowhere is not a directory"),
+]
+
+
+async def test_what_cannot_be_had_is_named(node: Node) -> None:
     await node.world.client.create("v1/configmaps", "default", config_map("c", a="1"))
     await node.world.client.create("v1/persistentvolumeclaims", "default", claim("p"))
-    with pytest.raises(NotPossible) as refused:
-        await node.prepare(await node.pod({"name": "v", **volume}, containers=[{"name": "m", "image": "i"}]))
-    assert refused.value.reason == "FailedMount"
-    assert message in refused.value.message
+    for number, (volume, message) in enumerate(REFUSED):
+        pod = await node.pod({"name": "v", **volume}, name=f"p{number}")
+        with pytest.raises(NotPossible) as refused:
+            await node.prepare(pod)
+        assert refused.value.reason == "FailedMount"
+        assert message in refused.value.message
 
 
 def claim(name: str, **spec: Any) -> dict[str, Any]:
