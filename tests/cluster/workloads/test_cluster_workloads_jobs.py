@@ -330,3 +330,11 @@ def test_jobs_of_a_schedule() -> None:
     assert [one["uid"] for one in seen.status["active"]] == ["r"]
     assert seen.status["lastSuccessfulTime"] == stamp(NOW + 5)
     assert sorted(reason for _, reason, _ in seen.events) == ["MissingJob", "SawCompletedJob", "UnexpectedJob"]
+
+
+@pytest.mark.parametrize("mode", ["NonIndexed", "Indexed"])
+def test_a_pod_that_was_told_as_failed_and_succeeds_counts_once(mode: str) -> None:
+    told = {"startTime": stamp(NOW - 100), "uncountedTerminatedPods": {"failed": ["p"]}}
+    _, _, counts = decided(job(told, completionMode=mode), pod("p", "Succeeded", index=0, deleted=NOW - 60))
+    assert (counts.uncounted_failed, counts.uncounted_succeeded) == (("p",), ())
+    assert not counts.completed and names(counts.release) == ["p"]

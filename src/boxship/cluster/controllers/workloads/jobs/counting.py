@@ -85,9 +85,15 @@ def count(job: Object, pods: Sequence[Pod], *, finishing: bool) -> Counts:
     limit = spec.get("completions") or 0
     completed = set(parse(status.get("completedIndexes") or "", limit)) if is_indexed(spec) else set()
     failed_indexes = set(parse(status.get("failedIndexes") or "", limit))
-    verdicts = {pod.uid: _verdict(spec, pod) for pod in pods if pod.uid in tracked and has_failed(pod, spec)}
+    told = set(waiting["failed"])  # one that was deleted counts as failed, even if it came to a good end after that
+    verdicts = {
+        pod.uid: _verdict(spec, pod)
+        for pod in pods
+        if pod.uid in tracked and (pod.uid in told or has_failed(pod, spec))
+    }
     for pod in pods:
-        if is_indexed(spec) and pod.uid in tracked and pod.phase == "Succeeded" and index_of(pod, spec) >= 0:
+        succeeded = pod.uid in tracked and pod.uid not in told and pod.phase == "Succeeded"
+        if is_indexed(spec) and succeeded and index_of(pod, spec) >= 0:
             completed.add(index_of(pod, spec))
     failed_indexes |= _failed_indexes(spec, pods, verdicts)
     failed_indexes -= completed
@@ -107,9 +113,9 @@ def count(job: Object, pods: Sequence[Pod], *, finishing: bool) -> Counts:
     moved = {key: len(uncounted.get(key) or ()) for key in waiting}
     for key in moved:
         moved[key] -= sum(uid in tracked for uid in uncounted.get(key) or ())
-    succeeded = (status.get("succeeded") or 0) + moved["succeeded"]
+    total = (status.get("succeeded") or 0) + moved["succeeded"]
     return Counts(
-        succeeded=len(completed) if is_indexed(spec) else succeeded,
+        succeeded=len(completed) if is_indexed(spec) else total,
         failed=(status.get("failed") or 0) + moved["failed"],
         uncounted_succeeded=tuple(waiting["succeeded"]),
         uncounted_failed=tuple(waiting["failed"]),
