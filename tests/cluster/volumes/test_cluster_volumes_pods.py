@@ -239,6 +239,34 @@ async def test_nothing_outside_is_removed_through_a_part(node: Node, tmp_path: P
     assert not (node.root / uid).exists()
 
 
+async def test_a_part_is_as_it_was_when_the_container_started(node: Node) -> None:
+    client = node.world.client
+    await client.create("v1/configmaps", "default", config_map("c", a="1"))
+    mounts = [{"name": "c", "mountPath": "/a", "subPath": "a"}]
+    pod = await node.pod(
+        {"name": "c", "configMap": {"name": "c"}}, containers=[{"name": "main", "image": "i", "volumeMounts": mounts}]
+    )
+    sandbox = Sandbox("s", SandboxSpec(uid=pod["metadata"]["uid"], namespace="default", name="web"), 1)
+
+    async def start(attempt: int) -> Path:
+        volumes = await node.files.volumes.prepare(pod)
+        request = await node.files.planner.container(
+            pod, "main", attempt=attempt, sandbox=sandbox, volumes=volumes, image_id="sha256:1"
+        )
+        return Path(request.spec.mounts[0].source)
+
+    place = await start(0)
+    assert place.read_text() == "1"
+    held = place.open()  # as a container has it
+    await client.patch("v1/configmaps", "default", "c", {"data": {"a": "2"}})
+    await eventually(_same(node.root / "memory" / pod["metadata"]["uid"] / "c" / "a", "2"), "the volume follows")
+    assert place.read_text() == "1"
+    assert await start(1) == place
+    assert place.read_text() == "2"
+    with held:
+        assert held.read() == "1"
+
+
 async def test_tokens_are_replaced_before_their_end(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("boxship.cluster.node.volumes.tokens.SHARE", 0.0)  # at once
     monkeypatch.setattr("boxship.cluster.node.volumes.preparing.RETRY_SECONDS", 0.1)
