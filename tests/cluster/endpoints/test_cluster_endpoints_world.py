@@ -62,8 +62,13 @@ async def test_a_service_gets_its_endpoints(tmp_path: Path) -> None:
         print(f"ready after {taken * 1000:.1f} ms")
         (slice,) = await slices_of(world, "web")
         assert slice["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
-        endpoints = await eventually(lambda: world.found("v1/endpoints", "default", "web"))
-        assert endpoints["subsets"][0]["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+
+        async def told() -> bool:
+            subsets = ((await world.found("v1/endpoints", "default", "web")) or {}).get("subsets") or [{}]
+            ready = subsets[0].get("addresses", [{}])[0].get("ip") == "10.244.0.2"
+            return ready and subsets[0]["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+
+        await eventually(told)
         await world.client.delete("v1/services", "default", "web")
 
         async def gone() -> bool:
