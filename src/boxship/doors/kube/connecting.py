@@ -5,12 +5,14 @@ connection is passed on as it is, whatever it speaks; the head of a refusal is p
 a slow reader, and each side's end ends the other.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from boxship.cluster.api.connecting.identity import Identity
 from boxship.cluster.api.connecting.places import Place, Places, redirected
+from boxship.cluster.api.connecting.rewriting import PAGE_BYTES, rewritten, unpacked
 from boxship.cluster.api.gate import Gate, Visit
 from boxship.cluster.api.request import Request as ApiRequest
 from boxship.cluster.objects.failure import Failure, bad_request, internal, unavailable
@@ -148,17 +150,26 @@ class Connecting:
                 raise
             raise unavailable(f"error trying to reach service: {error}") from error
         visit.code = answer.status
-        headers = {name: value for name, value in answer.headers.items() if name.lower() not in KEPT_BACK}
+        headers: dict[str, str] = {}
+        further: list[tuple[str, str]] = []
+        for name, value in answer.headers.items():
+            if name in headers:
+                further.append((name, value))
+            elif name.lower() not in KEPT_BACK:
+                headers[name] = value
         location = next((name for name in headers if name.lower() == "location"), None)
         if location is not None:
             headers[location] = redirected(headers[location], place, _prefix(request.target, place))
-        cookies = answer.all("Set-Cookie")[1:]
+        more = tuple(further)
         if answer.length is not None:
             headers["Content-Length"] = str(answer.length)
         if request.method == "HEAD" or answer.status in (204, 304):
             await stack.aclose()
-            return Reply(answer.status, headers, more=tuple(("Set-Cookie", value) for value in cookies))
-        more = tuple(("Set-Cookie", value) for value in cookies)
+            return Reply(answer.status, headers, more=more)
+        if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+            return await _page(
+                answer, stack, headers, more, _prefix(request.target, place), f"{place.host}:{place.port}"
+            )
         return Reply(answer.status, headers, _Body(answer, stack), STALL_SECONDS, more)
 
 
@@ -181,6 +192,53 @@ class _Body:
 
     async def aclose(self) -> None:
         await self._connection.aclose()
+
+
+async def _page(
+    answer: Answer,
+    stack: contextlib.AsyncExitStack,
+    headers: dict[str, str],
+    more: tuple[tuple[str, str], ...],
+    prefix: str,
+    host: str,
+) -> Reply:
+    """A page with its links below the proxy's path. One that is too large or packed strangely goes as it is."""
+    parts: list[bytes] = []
+    body = _Body(answer, stack)
+    try:
+        async for piece in body:
+            parts.append(piece)
+            if sum(map(len, parts)) > PAGE_BYTES:
+                return Reply(answer.status, headers, _Rest(parts, body), STALL_SECONDS, more)
+    except BaseException:
+        await body.aclose()
+        raise
+    data = b"".join(parts)
+    page = unpacked(data, answer.headers.get("Content-Encoding", "").lower())
+    if page is None:
+        return Reply(answer.status, headers, data, more=more)
+    found = await asyncio.to_thread(rewritten, page, prefix, host)
+    kept = {
+        name: value for name, value in headers.items() if name.lower() not in ("content-length", "content-encoding")
+    }
+    return Reply(answer.status, kept, found, more=more)
+
+
+class _Rest:
+    """A body of which a part was read already."""
+
+    def __init__(self, parts: list[bytes], body: _Body) -> None:
+        self._parts = parts
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return self._parts.pop(0) if self._parts else await anext(self._body)
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
 
 
 def _passed(request: Request) -> list[tuple[str, str]]:

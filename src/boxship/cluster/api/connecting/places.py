@@ -5,8 +5,9 @@ whatever they are, so a certificate of theirs proves nothing and is not looked a
 credentials never leave this server.
 """
 
+import ipaddress
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -43,9 +44,11 @@ class Place(msgspec.Struct, frozen=True):
 class Places:
     """Made once from its parts."""
 
-    def __init__(self, lookup: Lookup, chain: Chain) -> None:
+    def __init__(self, lookup: Lookup, chain: Chain, allows: Callable[[str], bool] | None = None) -> None:
+        """`allows` says of an address of a pod or service whether a client may be passed on to it."""
         self._lookup = lookup
         self._chain = chain
+        self._allows = allows or is_elsewhere
 
     async def find(self, request: Request, target: str, now: int) -> Place | None:
         """Of a request for a pod's log, or a connect; `target` is what the client sent, `now` nanoseconds since the
@@ -112,6 +115,8 @@ class Places:
         if port and port != str(own):
             if not port.isdigit():
                 raise bad_request(f'invalid node request "{request.name}"')
+            if not self._allows(host):
+                raise bad_request("address not allowed")
             return Place(host, int(port), rest_of(target, request), secure=scheme == "https")
         return Place(host, own, rest_of(target, request), secure=True, node=name)
 
@@ -120,7 +125,7 @@ class Places:
         pod = await self._pod(request, name)
         number = int(port) if port.isdigit() else pod_port(pod, port)
         address = (pod.get("status") or {}).get("podIP")
-        if not address:
+        if not self._allows(address or ""):
             raise bad_request("address not allowed")
         return Place(address, number, rest_of(target, request), secure=scheme == "https")
 
@@ -139,7 +144,19 @@ class Places:
         if not found:
             raise unavailable(f'no endpoints available for service "{name}"')
         address, number = random.choice(found)
+        if not self._allows(address):
+            raise bad_request("address not allowed")
         return Place(address, number, rest_of(target, request), secure=scheme == "https")
+
+
+def is_elsewhere(address: str) -> bool:
+    """Whether it can be the address of a pod or node: neither this server itself nor something only it can reach, such
+    as a cloud's metadata."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not (found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified)
 
 
 def agent_of(node: Object) -> tuple[str, int]:

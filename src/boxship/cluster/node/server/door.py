@@ -13,6 +13,7 @@ from boxship.cluster.node.server import PodsHere
 from boxship.cluster.node.server.entry import Entry
 from boxship.cluster.node.server.figures import Figures
 from boxship.cluster.node.server.following import Ending
+from boxship.cluster.node.server.idle import IDLE_SECONDS
 from boxship.cluster.node.server.images import ImageDoor, Nothing, SharedImages
 from boxship.cluster.node.server.joining import Joining
 from boxship.cluster.node.server.logs import container_to_read, log_lines
@@ -48,13 +49,20 @@ class NodeDoor:
     """`handle` is a transport handler. `name` is the node's, `images` what other nodes may have."""
 
     def __init__(
-        self, runtime: Runtime, pods: PodsHere, entry: Entry, name: str, images: SharedImages | None = None
+        self,
+        runtime: Runtime,
+        pods: PodsHere,
+        entry: Entry,
+        name: str,
+        images: SharedImages | None = None,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._runtime = runtime
         self._pods = pods
         self._entry = entry
         self._figures = Figures(runtime, pods, name)
-        joining = Joining(runtime, pods)
+        joining = Joining(runtime, pods, idle_seconds)
         self._handlers: Mapping[str, tuple[tuple[str, ...], Answers]] = {
             "containerLogs": (("GET",), self._log),
             "exec": (("GET", "POST"), joining.execute),

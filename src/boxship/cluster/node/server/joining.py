@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from boxship.cluster.node.runtime import RUNNING, ContainerStatus, Runtime, Sink
 from boxship.cluster.node.server import PodsHere, channels, ports, spdy
 from boxship.cluster.node.server.channels import Channels, ClientEnd
+from boxship.cluster.node.server.idle import IDLE_SECONDS, Idle, WatchedLink, WatchedSocket, until_idle
 from boxship.cluster.node.server.sessions import ExitCode, Resize, Wanted, carry, failed, tell
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, bad_request
 from boxship.engine.attachments import Streams
 from boxship.errors import BoxshipError, Canceled
-from boxship.transport.exchange import Request
+from boxship.transport.exchange import Request, WebSocket
 
 SPDY = "spdy/3.1"
 PORTS_LIMIT = 127  # of one WebSocket: two channels each, one byte for their number
@@ -25,9 +26,10 @@ PORTS_LIMIT = 127  # of one WebSocket: two channels each, one byte for their num
 class Joining:
     """Answers exec, attach and portForward."""
 
-    def __init__(self, runtime: Runtime, pods: PodsHere) -> None:
+    def __init__(self, runtime: Runtime, pods: PodsHere, idle_seconds: float = IDLE_SECONDS) -> None:
         self._runtime = runtime
         self._pods = pods
+        self._idle_seconds = idle_seconds
 
     async def execute(self, request: Request, words: list[str]) -> None:
         container = await self._container(words)
@@ -35,24 +37,28 @@ class Joining:
         if not command:
             raise bad_request("you must specify a command to run in the container")
         wanted = _wanted(request)
-        async with _met(request, wanted) as client:
+        idle = Idle(self._idle_seconds)
+        async with _met(request, wanted, idle) as client:
 
             async def begin() -> tuple[Streams, Resize, ExitCode]:
                 id, streams = await self._runtime.exec(container.id, command, tty=wanted.tty, stdin=wanted.stdin)
                 return streams, _resizing(self._runtime, id), _exit_code(self._runtime, id)
 
-            await _carried(client, wanted, begin, request.client_gone)
+            work = _carried(client, wanted, begin, request.client_gone)
+            await until_idle(asyncio.ensure_future(work), idle)
 
     async def attach(self, request: Request, words: list[str]) -> None:
         container = await self._container(words)
         wanted = _wanted(request)
-        async with _met(request, wanted) as client:
+        idle = Idle(self._idle_seconds)
+        async with _met(request, wanted, idle) as client:
 
             async def begin() -> tuple[Streams, Resize, ExitCode]:
                 streams = await self._runtime.attach(container.id, stdin=wanted.stdin)
                 return streams, _resizing(self._runtime, container.id), _no_code
 
-            await _carried(client, wanted, begin, request.client_gone)
+            work = _carried(client, wanted, begin, request.client_gone)
+            await until_idle(asyncio.ensure_future(work), idle)
 
     async def forward(self, request: Request, words: list[str]) -> None:
         if len(words) not in (2, 3):
@@ -67,22 +73,17 @@ class Joining:
             await self._forward_messages(request, connect, name)
             return
         _check_spdy(request)
+        idle = Idle(self._idle_seconds)
         stream = await request.hijack(101, "Switching Protocols", _switched(ports.PROTOCOL))
-        connection = spdy.SpdyConnection(stream)
-        try:
-            await ports.forward_spdy(connection, connect, name)
-        finally:
-            await connection.close()
+        await _forward(spdy.SpdyConnection(WatchedLink(stream, idle)), connect, name, idle)
 
     async def _forward_messages(self, request: Request, connect: ports.Connect, pod: str) -> None:
+        idle = Idle(self._idle_seconds)
         offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         if ports.TUNNEL in offered:
-            socket = await request.websocket({"Sec-WebSocket-Protocol": ports.TUNNEL})
-            connection = spdy.SpdyConnection(spdy.MessageLink(socket))
-            try:
-                await ports.forward_spdy(connection, connect, pod)
-            finally:
-                await connection.close()
+            socket: WebSocket = await request.websocket({"Sec-WebSocket-Protocol": ports.TUNNEL})
+            link = WatchedLink(spdy.MessageLink(socket), idle)
+            await _forward(spdy.SpdyConnection(link), connect, pod, idle)
             return
         protocol = channels.choose(request.headers.get("Sec-WebSocket-Protocol", ""))
         if protocol is None or "base64" in protocol:
@@ -94,9 +95,10 @@ class Joining:
             raise bad_request(str(error)) from None
         if not 0 < len(numbers) <= PORTS_LIMIT:
             raise bad_request('query parameter "port" is required')
-        socket = await request.websocket({"Sec-WebSocket-Protocol": protocol} if protocol else {})
+        socket = WatchedSocket(await request.websocket({"Sec-WebSocket-Protocol": protocol} if protocol else {}), idle)
         try:
-            await ports.forward_messages(socket, numbers, connect, pod)
+            work = ports.forward_messages(socket, numbers, connect, pod)
+            await until_idle(asyncio.ensure_future(work), idle)
         finally:
             await socket.close()
 
@@ -115,6 +117,13 @@ class Joining:
             if each.name == words[-1] and each.phase == RUNNING:
                 return each
         raise Failure(500, "InternalError", f'container not found ("{words[-1]}")')
+
+
+async def _forward(connection: spdy.SpdyConnection, connect: ports.Connect, pod: str, idle: Idle) -> None:
+    try:
+        await until_idle(asyncio.ensure_future(ports.forward_spdy(connection, connect, pod)), idle)
+    finally:
+        await connection.close()
 
 
 def _wanted(request: Request) -> Wanted:
@@ -148,14 +157,14 @@ def _all_values(request: Request, name: str) -> str:
 
 
 @asynccontextmanager
-async def _met(request: Request, wanted: Wanted) -> AsyncIterator[ClientEnd]:
+async def _met(request: Request, wanted: Wanted, idle: Idle) -> AsyncIterator[ClientEnd]:
     """The client's end, once its streams are open. Raises Failure for who asks for what we do not speak."""
     if is_websocket(request):
         protocol = channels.choose(request.headers.get("Sec-WebSocket-Protocol", ""))
         if protocol is None:
             raise bad_request("none of the offered WebSocket protocols is supported")
         socket = await request.websocket({"Sec-WebSocket-Protocol": protocol} if protocol else {})
-        client = Channels(socket, protocol)
+        client = Channels(WatchedSocket(socket, idle), protocol)
         try:
             await client.greet(wanted.stdout, wanted.stderr)
             yield client
@@ -169,7 +178,7 @@ async def _met(request: Request, wanted: Wanted) -> AsyncIterator[ClientEnd]:
             403, "Forbidden", f"unable to upgrade: unable to negotiate protocol: server supports {spdy.PROTOCOLS}"
         )
     stream = await request.hijack(101, "Switching Protocols", _switched(protocol))
-    connection = spdy.SpdyConnection(stream)
+    connection = spdy.SpdyConnection(WatchedLink(stream, idle))
     running = asyncio.ensure_future(connection.run())
     listening: asyncio.Future[None] | None = None
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from boxship.cluster.node.runtime import Sink
 from boxship.cluster.node.server.spdy import SpdyConnection, SpdyStream
-from boxship.errors import BoxshipError, Canceled
+from boxship.errors import BoxshipError, Canceled, Invalid
 from boxship.transport.exchange import WebSocket, close_stream
 from boxship.waiting import to_the_end
 
@@ -27,7 +27,7 @@ async def forward_spdy(connection: SpdyConnection, connect: Connect, pod: str) -
     """Until the client is away."""
     pairs: dict[str, dict[str, SpdyStream]] = {}
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(connection.run())
+        running = tasks.create_task(_run(connection))
         working: set[asyncio.Task[None]] = set()
         async for stream in connection.opened():
             kind = stream.headers.get("streamtype", "")
@@ -44,6 +44,11 @@ async def forward_spdy(connection: SpdyConnection, connect: Connect, pod: str) -
                 task.add_done_callback(working.discard)
         for each in (*working, running):
             each.cancel()
+
+
+async def _run(connection: SpdyConnection) -> None:
+    with contextlib.suppress(Invalid):  # who does not speak SPDY gets no answer
+        await connection.run()
 
 
 async def _serve(data: SpdyStream, error: SpdyStream, connect: Connect, pod: str) -> None:
