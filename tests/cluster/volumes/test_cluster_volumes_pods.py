@@ -15,6 +15,7 @@ from world_kit import eventually
 
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.runtime import Sandbox, SandboxSpec
+from boxship.cluster.node.volumes import holding
 from boxship.cluster.objects.failure import Failure
 
 
@@ -110,6 +111,19 @@ async def test_files_follow_their_objects_and_the_pods_labels(node: Node) -> Non
     await node.prepare({**pod, "metadata": {**pod["metadata"], "labels": {"app": "other"}}})
     assert (found["d"] / "l").read_text() == 'app="other"'
     assert (found["c"] / "a").read_text() == "2"  # what is gone stays as it was
+
+
+async def test_more_objects_than_watches(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "MOST_WATCHES", 1)
+    monkeypatch.setattr(holding, "POLL_SECONDS", 0.05)
+    client, names = node.world.client, [f"c{number}" for number in range(3)]
+    for name in names:
+        await client.create("v1/configmaps", "default", config_map(name, a="1"))
+    found = await node.prepare(await node.pod(*({"name": name, "configMap": {"name": name}} for name in names)))
+    for name in names:
+        await client.patch("v1/configmaps", "default", name, {"data": {"a": "2"}})
+    for name in names:
+        await eventually(_same(found[name] / "a", "2"), f"{name} follows")
 
 
 def _same(path: Path, text: str) -> Any:

@@ -1,5 +1,6 @@
 """Config maps and secrets that pods of this node use: each watched by itself, as a node may, as long as somebody holds
-it. What nobody holds is asked for when it is wanted."""
+it. What nobody holds is asked for when it is wanted. Each watch takes a connection, so there is a limit: what is beyond
+it is asked for once a minute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -12,6 +13,8 @@ from boxship.cluster.reconcile.following import Source
 from boxship.cluster.reconcile.queue import Queue
 
 Place = tuple[str, str, str]  # resource, namespace, name
+MOST_WATCHES = 400
+POLL_SECONDS = 60.0
 
 
 class OneNamespace:
@@ -79,7 +82,9 @@ class HeldObjects:
                     running.pop(place).cancel()
                     self._caches.pop(place, None)
                 for place in wanted - running.keys():
-                    running[place] = tasks.create_task(self._follow(place))
+                    way = self._follow if len(self._caches) < MOST_WATCHES else self._ask_again
+                    running[place] = tasks.create_task(way(place))
+                    await asyncio.sleep(0)  # so that it is counted
                 await self._wanted.wait()
 
     async def _follow(self, place: Place) -> None:
@@ -92,3 +97,15 @@ class HeldObjects:
         cache.subscribe(told)
         self._caches[place] = cache
         await cache.run()
+
+    async def _ask_again(self, place: Place) -> None:
+        known = ""
+        while True:
+            try:
+                found = (await self._source.get(*place))["metadata"].get("resourceVersion", "")
+            except Failure as failure:
+                found = "gone" if failure.reason == "NotFound" else known
+            if found != known:
+                known = found
+                self.changed.add(place)
+            await asyncio.sleep(POLL_SECONDS)
