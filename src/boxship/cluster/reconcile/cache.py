@@ -2,6 +2,7 @@
 on. Whoever wants to hear of changes subscribes; the order of changes to one object is kept."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from boxship.cluster.reconcile.following import Source, follow
 
 Key = tuple[str, str]  # namespace ("" for a cluster's resource) and name
 Told = Callable[[Key, Any, Any], None]  # key, what was kept before, what is kept now; None: it is not there
-SLICE = 100  # objects before others have their turn
+SLICE_SECONDS = 0.001  # of reading objects before others have their turn
 
 
 def whole(object: Object) -> Object:
@@ -74,14 +75,16 @@ class Cache:
     async def listed(self, listing: Listing) -> None:
         """For `follow`: everything as it is now."""
         found = set()
-        for count, item in enumerate(listing.items, 1):
+        until = time.perf_counter() + SLICE_SECONDS
+        for item in listing.items:
             key = key_of(item)
             found.add(key)
             known = self._items.get(key)
             if known is None or known[0] != item["metadata"].get("resourceVersion"):
                 self._put(key, item)
-            if count % SLICE == 0:
+            if time.perf_counter() > until:
                 await asyncio.sleep(0)
+                until = time.perf_counter() + SLICE_SECONDS
         for key in [key for key in self._items if key not in found]:
             self._remove(key)
         self._ready.set()

@@ -4,6 +4,7 @@ or cannot do now is tried again, with growing pauses."""
 import asyncio
 import logging
 import random
+import time
 from typing import Protocol
 
 from boxship.cluster.access import Event, Listing, Reader, Watcher
@@ -13,6 +14,7 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
+SLICE_SECONDS = 0.001  # of telling what changed before others have their turn
 TOO_OLD = 410
 
 
@@ -40,11 +42,15 @@ async def follow(source: Source, resource: str, listener: Listener, *, labels: s
                 listing = await source.list(resource, labels=labels, fields=fields)
                 await listener.listed(listing)
                 version = listing.version
+            until = time.perf_counter() + SLICE_SECONDS
             async for event in source.watch(resource, version=version, labels=labels, fields=fields):
                 if event.type != "BOOKMARK":
                     listener.changed(event)
                 version = event.object["metadata"]["resourceVersion"]
                 pause = FIRST_PAUSE
+                if time.perf_counter() > until:  # many may have come at once
+                    await asyncio.sleep(0)
+                    until = time.perf_counter() + SLICE_SECONDS
             await asyncio.sleep(pause)  # a watch that ends at once must not spin
             pause = min(pause * 2, LONGEST_PAUSE)
         except BoxshipError as error:

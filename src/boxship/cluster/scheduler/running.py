@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 32  # requests
 EVENTS = 10_000  # that wait to be told, one after the other: pods go first
-AHEAD = 256  # decisions that the API has not heard of yet
+AHEAD = 64  # decisions that the API has not heard of yet
 SLICE_SECONDS = 0.002  # of deciding, before others have their turn
 TELL_AGAIN = 300.0  # seconds after which the same failure is told once more
 TOLD = 10_000  # pods whose last failure is remembered

@@ -14,6 +14,7 @@ import msgspec
 from boxship.cluster.scheduler.shapes import Pod
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds
+ROUSED_AT_ONCE = 1000  # pods
 FORGOTTEN = 300.0  # seconds after which a pod is looked at again, whatever happened
 
 
@@ -36,6 +37,8 @@ class Waiting:
         self._ready: list[tuple[int, float, int, str]] = []
         self._pausing: list[tuple[float, int, str]] = []
         self._early: deque[str] = deque()  # whose pause may be cut short when nothing else is to be done
+        self._stuck: dict[frozenset[str], dict[str, None]] = {}  # by the plugins that stand in the way
+        self._woken: deque[str] = deque()  # were stuck, and may not be any more: looked at bit by bit
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
@@ -61,13 +64,21 @@ class Waiting:
         changed = seat.pod.shape is not pod.shape or seat.pod.gates != pod.gates
         seat.pod = pod
         if changed and seat.state == "stuck":
+            self._unstick(seat)
             self._pause_out(seat, now)
 
     def remove(self, uid: str) -> None:
-        self._seats.pop(uid, None)
+        seat = self._seats.pop(uid, None)
+        if seat is not None and seat.state == "stuck":
+            self._unstick(seat)
 
     def take(self, now: float) -> Pod | None:
-        """The next pod, by priority, then by how long it has waited. It stays known until it is removed."""
+        """The next pod, by priority, then by how long it has waited. It stays known until it is removed. Where
+        very many were woken at once, the order holds among those that were looked at."""
+        while self._woken:
+            self._rouse(now)
+            if self._ready or self._early:
+                break
         while self._pausing and self._pausing[0][0] <= now:
             due, _, uid = heapq.heappop(self._pausing)
             seat = self._seats.get(uid)
@@ -88,6 +99,7 @@ class Waiting:
             self._failed(seat, now)
             seat.plugins = frozenset(plugins)
             seat.state = "stuck"
+            self._stuck.setdefault(seat.plugins, {})[uid] = None
 
     def pause(self, uid: str, now: float) -> None:
         """Something went wrong: after a pause, again."""
@@ -98,19 +110,36 @@ class Waiting:
 
     def hint(self, plugins: Collection[str] | None, now: float) -> None:
         """What these plugins look at has changed (None: all)."""
-        for seat in list(self._seats.values()):
-            if seat.state == "stuck" and (plugins is None or not seat.plugins or not seat.plugins.isdisjoint(plugins)):
-                self._pause_out(seat, now)
+        for group in list(self._stuck):
+            if plugins is None or not group or not group.isdisjoint(plugins):
+                self._woken.extend(self._stuck.pop(group))
 
     def look_again(self, now: float) -> None:
         """At those that have been stuck for long."""
         for seat in list(self._seats.values()):
             if seat.state == "stuck" and seat.failed + FORGOTTEN <= now:
+                self._unstick(seat)
                 self._pause_out(seat, now)
 
     def next_due(self) -> float | None:
         """When a pause ends; None: none does."""
+        if self._woken:
+            return 0.0
         return self._pausing[0][0] if self._pausing else None
+
+    def _rouse(self, now: float) -> None:
+        for _ in range(min(len(self._woken), ROUSED_AT_ONCE)):
+            seat = self._seats.get(self._woken.popleft())
+            if seat is not None and seat.state == "stuck":
+                self._unstick(seat)  # it may have failed again meanwhile, as another pod of that name
+                self._pause_out(seat, now)
+
+    def _unstick(self, seat: Seat) -> None:
+        group = self._stuck.get(seat.plugins)
+        if group is not None:
+            group.pop(seat.pod.uid, None)
+            if not group:
+                del self._stuck[seat.plugins]
 
     def _take_early(self) -> Pod | None:
         while self._early:
