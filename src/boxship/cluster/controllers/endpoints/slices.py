@@ -19,6 +19,7 @@ from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 
 RESOURCE = "discovery.k8s.io/v1/endpointslices"
+TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
 PAUSE = 0.02  # seconds between two writes for one service: the first is at once, a burst becomes few
 
 
@@ -108,6 +109,7 @@ class EndpointSlices:
         self._writer = SliceWriter(client, self._written)
         self._slices = SlicesOf(slices, OURS)
         self._last: dict[Key, float] = {}
+        self._told: set[Key] = set()
         self.caches = (services, pods, zones, slices)
         self.queue: Queue[Key] = Queue()
         services.subscribe(lambda key, old, new: self.queue.add(key))
@@ -120,11 +122,13 @@ class EndpointSlices:
         selector = selector_of(service)
         if service is None or not selector:
             self._last.pop(key, None)
+            self._told.discard(key)
             return None
         clock = asyncio.get_running_loop().time
         early = self._last.get(key, -PAUSE) + PAUSE - clock()
         if early > 0:
             return Again(early)
+        self._complain(key, service)
         pods = self._members.selected(key[0], selector)
         groups = groups_of(service, pods, self._zone)
         todo = plan(form_of(service), groups, self._written.over(key, self._slices.of(key)))
@@ -141,6 +145,18 @@ class EndpointSlices:
                 self._events.tell(service, "Warning", "FailedToUpdateEndpointSlices", why)
             raise
         return None
+
+    def _complain(self, key: Key, service: Object) -> None:
+        """Once: what is not supported is not done in silence."""
+        annotations = service["metadata"].get("annotations") or {}
+        if annotations.get(TOPOLOGY_MODE, "").lower() not in ("auto", "preferzone"):
+            self._told.discard(key)
+            return
+        if key in self._told:
+            return
+        self._told.add(key)
+        why = f"unsupported: {TOPOLOGY_MODE}; spec.trafficDistribution is acted upon"
+        self._events.tell(service, "Warning", "TopologyAwareHintsDisabled", why)
 
     def _pod_changed(self, key: Key, old: Backend | None, new: Backend | None) -> None:
         for service in affected(self._selectors, key, old, new):

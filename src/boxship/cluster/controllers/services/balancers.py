@@ -13,6 +13,7 @@ from boxship.cluster.controllers.services.balancing import (
 )
 from boxship.cluster.controllers.workloads.writing import Newest, write_status
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.ingress.classes import is_ours, our_classes
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.recording import Events
@@ -25,7 +26,16 @@ class LoadBalancers:
     name = "service-controller"
     workers = 1
 
-    def __init__(self, client: Client, services: Cache, nodes: Cache, pool: Pool | None, events: Events) -> None:
+    def __init__(
+        self,
+        client: Client,
+        services: Cache,
+        nodes: Cache,
+        ingresses: Cache,
+        classes: Cache,
+        pool: Pool | None,
+        events: Events,
+    ) -> None:
         """`nodes` are kept as balancing.Node."""
         self._client = client
         self._services = services
@@ -34,10 +44,15 @@ class LoadBalancers:
         self._events = events
         self._newest = Newest()
         self._all: dict[Key, None] = {}
-        self.caches = (services, nodes)
+        self._ingresses = ingresses
+        self._classes = classes
+        self._with_ingress = False
+        self.caches = (services, nodes, ingresses, classes)
         self.queue: Queue[Key] = Queue()
         services.subscribe(self._service_changed)
         nodes.subscribe(self._node_changed)
+        for cache in (ingresses, classes):
+            cache.subscribe(lambda key, old, new: self._ingress_changed())
 
     async def reconcile(self, key: Key) -> Again | None:
         service = self._newest.of(key, self._services.get(key))
@@ -61,7 +76,18 @@ class LoadBalancers:
         others = [one for key in self._all if (one := balancer_of(self._newest.of(key, self._services.get(key))))]
         if self._pool is not None:
             return from_pool(wanted, others, self._pool)
-        return from_nodes(wanted, others, [node for _, node in self._nodes.items()])
+        nodes = [node for _, node in self._nodes.items()]
+        return from_nodes(wanted, others, nodes, with_ingress=self._has_ingress())
+
+    def _has_ingress(self) -> bool:
+        ours = our_classes(one for _, one in self._classes.items())
+        return any(is_ours(one, ours) for _, one in self._ingresses.items())
+
+    def _ingress_changed(self) -> None:
+        now = self._has_ingress()
+        if now != self._with_ingress:
+            self._with_ingress = now
+            self._wake()
 
     def _service_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         was, now = balancer_of(old), balancer_of(new)

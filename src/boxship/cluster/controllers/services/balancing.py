@@ -15,6 +15,7 @@ from boxship.cluster.reconcile.cache import Key
 
 OUR_CLASSES = ("", "boxship.io/pool", "boxship.io/nodes")
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
+INGRESS_PORTS = frozenset({("TCP", 80), ("TCP", 443)})
 LARGEST_POOL = 65536  # addresses
 
 
@@ -123,10 +124,16 @@ def from_pool(wanted: Balancer, others: Iterable[Balancer], pool: Pool) -> Verdi
     return Verdict((free,)) if free else Verdict(why="the pool has no free address")
 
 
-def from_nodes(wanted: Balancer, others: Iterable[Balancer], nodes: Sequence[Node]) -> Verdict:
-    """The addresses of all nodes, unless another one has a port of it: who is there already, else who is older."""
+def from_nodes(
+    wanted: Balancer, others: Iterable[Balancer], nodes: Sequence[Node], *, with_ingress: bool = False
+) -> Verdict:
+    """The addresses of all nodes, unless another one has a port of it: who is there already, else who is older. Where
+    there are Ingresses, their ports are taken, too."""
     if wanted.asked:
         return Verdict(why=f"the address {wanted.asked} that it asks for is not in a pool: there is none")
+    if with_ingress and not wanted.has and wanted.ports & INGRESS_PORTS:
+        protocol, port = min(wanted.ports & INGRESS_PORTS)
+        return Verdict(why=f"{protocol} port {port} of the nodes belongs to Ingress")
     for other in sorted(others, key=_seniority):
         if other.key == wanted.key or not other.ports & wanted.ports:
             continue

@@ -32,17 +32,16 @@ def make_services(
     client = client_of(LoadBalancers.name)
     events = recorder.events_of(client, LoadBalancers.name)
     nodes = Cache(own, "v1/nodes", keep=node_of)
-    balancers = LoadBalancers(client, services, nodes, pool, events)
+    ingresses, classes = Cache(own, INGRESSES), Cache(own, "networking.k8s.io/v1/ingressclasses")
+    balancers = LoadBalancers(client, services, nodes, ingresses, classes, pool, events)
     client = client_of(ServiceRanges.name)
     events = recorder.events_of(client, ServiceRanges.name)
     addresses = Cache(own, ADDRESSES, keep=bool)
     ranges = ServiceRanges(client, Cache(own, RANGES), addresses, events, now)
     client = client_of(Ingresses.name)
     events = recorder.events_of(client, Ingresses.name)
-    classes = Cache(own, "networking.k8s.io/v1/ingressclasses")
 
     def clock() -> datetime:
         return datetime.fromtimestamp(now(), UTC)
 
-    ingresses = Ingresses(client, Cache(own, INGRESSES), classes, nodes, issuer, events, clock)
-    return balancers, ranges, ingresses
+    return balancers, ranges, Ingresses(client, ingresses, classes, nodes, issuer, events, clock)
