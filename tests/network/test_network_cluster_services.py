@@ -132,6 +132,21 @@ async def test_a_balancer_with_a_fence(pods: Pods, cluster: ClusterNetwork, mach
     assert await heard(machine.outside, BALANCER) == "ab"
 
 
+async def test_an_address_that_the_machine_answers_for(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
+    address = "198.51.100.77"
+    await cluster.services.replace([Frontend(address, "tcp", 80, pods.targets("ab"))])
+    with pytest.raises(OSError):
+        await ask(machine.outside, "tcp", address, 80, timeout=0.3)
+    for _ in range(2):
+        await cluster.announcements.lead([address, "203.0.113.1"])
+    assert await heard(machine.outside, address) == "ab" == await heard(None, address)
+    with pytest.raises(OSError):
+        await ask(machine.outside, "tcp", address, 81, timeout=0.3)
+    await cluster.announcements.lead([])
+    left = await cluster._kernel.run(cluster._kernel.route.routes)
+    assert not [route for route in left if route.destination == address]
+
+
 async def test_datagrams_leave_a_target_that_is_gone(pods: Pods, cluster: ClusterNetwork, machine: Any) -> None:
     def open_client() -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from boxship.cluster.dns.server import ClusterDns
+from boxship.cluster.proxy.announcing import Announcer
 from boxship.cluster.proxy.policies import PolicyEnforcer
 from boxship.cluster.proxy.ranges import ServiceRanges
 from boxship.cluster.proxy.routes import PodRoutes
@@ -21,7 +22,7 @@ async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence
     pods = Pods(means)
     await pods.listen(stack)
     rules = Part("rules", means.network.keep_rules)
-    network = [rules, _routes(means), _policies(means), _ranges(means), _services(means)]
+    network = [rules, _routes(means), _policies(means), _ranges(means), _services(means), _announcer(means)]
     return [Part("pods", pods.run), *network, _dns(means), _ingress(means)]
 
 
@@ -35,6 +36,10 @@ def _policies(means: Means) -> Part:
 
 def _ranges(means: Means) -> Part:
     return Part("ranges", lambda: ServiceRanges(means.client, means.network).run())
+
+
+def _announcer(means: Means) -> Part:
+    return Part("announcer", lambda: Announcer(means.client, means.network, means.record.node).run())
 
 
 def _services(means: Means) -> Part:

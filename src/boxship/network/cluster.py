@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import msgspec
 
 from boxship.errors import Unsupported
+from boxship.network.announcing import Announcements
 from boxship.network.cluster_kernel import ClusterKernel
 from boxship.network.kernel import DEFAULT_MTU
 from boxship.network.model import Network
@@ -78,6 +79,7 @@ class ClusterNetwork:
             bridge=self._bridge, inside=site.pods, reserved=_joined(site.services), own=tuple(map(str, block.hosts()))
         )
         self.services = ServiceTable(self._kernel, instance, around)
+        self.announcements = Announcements(self._kernel, self._bridge, self._gateway)
         self.policies = PolicyTable(self._kernel, instance, around.own)
         self.routes = PodRoutes(self._kernel, f"{veth_prefix(instance)}-vx", pods.subnet, self._gateway, tunnel=tunnel)
 
@@ -134,6 +136,7 @@ class ClusterNetwork:
     async def leave(self) -> None:
         """The node leaves the cluster: nothing of it stays. The pods' network is its maker's to remove."""
         await self.services.remove()
+        await self.announcements.remove()
         await self.policies.remove()
         await self.routes.remove()
         await self._kernel.run(self._remove_ways)

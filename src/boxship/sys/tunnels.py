@@ -13,7 +13,7 @@ from boxship.sys.netlink import CREATE, EXCLUDE, NEWLINK, REPLACE, UP, Message, 
 
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 BRIDGE = 7  # AF_BRIDGE: a hardware address behind a tunnel's far end
-PERMANENT, SELF = 0x80, 0x02
+PERMANENT, SELF, PROXY = 0x80, 0x02, 0x08
 ADDRESS_NEWS, ROUTE_NEWS = 0x10, 0x40  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE
 NEWS_BYTES = 1 << 16
 
@@ -49,6 +49,19 @@ def set_neighbour(index: int, entry: Neighbour) -> Message:
 
 def remove_neighbour(index: int, entry: Neighbour) -> Message:
     return DELNEIGH, 0, _neighbour(index, entry)
+
+
+def _proxy(index: int, address: str) -> bytes:
+    return struct.pack("BxxxiHBB", socket.AF_INET, index, 0, PROXY, 0) + attribute(1, socket.inet_aton(address))
+
+
+def set_proxy(index: int, address: str) -> Message:
+    """Have the machine answer for an address on an interface, where it has a way to it by another."""
+    return NEWNEIGH, CREATE | REPLACE, _proxy(index, address)
+
+
+def remove_proxy(index: int, address: str) -> Message:
+    return DELNEIGH, 0, _proxy(index, address)
 
 
 def neighbours(route: RouteSocket, index: int) -> set[Neighbour]:
