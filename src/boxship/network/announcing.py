@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from boxship.network.cluster_kernel import ClusterKernel
 from boxship.sys import namespace, netlink, sockets, tunnels
 
-PROTOCOL = 99  # marks our routes
+PROTOCOL = 97  # marks our routes
 
 
 class Announcements:
