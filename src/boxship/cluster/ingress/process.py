@@ -142,7 +142,7 @@ class Haproxy:
         if self._mark is not None:
             _bury(self._mark.pid)
         master = f"{self._folder / 'master.sock'},mode,600"
-        arguments = [self._program, "-W", "-db", "-S", master, "-f", str(self._folder / CURRENT / CONFIGURATION)]
+        arguments = [self._program, "-W", "-db", "-q", "-S", master, "-f", str(self._folder / CURRENT / CONFIGURATION)]
         with (self._folder / "haproxy.log").open("ab") as output:
             try:
                 process = subprocess.Popen(
