@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from boxship.doors.docker.node import JoinOrder, NodeState, PartState
 from boxship.engine import Engine
 from boxship.errors import Conflict, Invalid, NotFound
-from boxship.main.node_record import NodeRecord, RecordFile
+from boxship.main.node_record import NodeRecord, RecordFile, taint_of
 from boxship.main.rooms import Rooms
 from boxship.waiting import to_the_end
 
@@ -95,6 +95,8 @@ class Node:
         """Find out whom to trust, and have the first certificate signed."""
         from boxship.main.node_machine import introduce
 
+        for text in order.taints:
+            taint_of(text)  # a wrong one is told now
         record = NodeRecord(
             server=order.server,
             authority="",

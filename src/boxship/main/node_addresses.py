@@ -14,7 +14,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.engine import Engine
 from boxship.errors import BoxshipError, NotFound
-from boxship.main.node_record import NodeRecord
+from boxship.main.node_record import NodeRecord, taint_of
 from boxship.main.rooms import Rooms
 from boxship.network.cluster import ClusterNetwork, Site, pods_network
 from boxship.transport.client import is_loopback
@@ -41,6 +41,7 @@ async def first_block(client: Client, record: NodeRecord) -> str:
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": record.node, "labels": {**record.labels, "kubernetes.io/hostname": record.node}},
+        "spec": {"taints": [taint_of(text) for text in record.taints]},
     }
     with contextlib.suppress(Failure):  # it is there, or the list below says what is wrong
         await client.create(NODES, "", made)

@@ -17,9 +17,10 @@ from boxship.cluster.node.server.door import NODE_LIMITS, NodeDoor
 from boxship.cluster.node.server.entry import Entry
 from boxship.cluster.node.status.facts import HOSTNAME, INTERNAL, NodeFacts, machine_facts
 from boxship.cluster.objects import Object
-from boxship.errors import Internal, Invalid
+from boxship.errors import Internal
 from boxship.main.node_addresses import NETWORK, is_local
 from boxship.main.node_means import Means
+from boxship.main.node_record import taint_of
 from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress
 from boxship.transport.server import Server
@@ -117,12 +118,3 @@ def plan_facts(means: Means, facts: NodeFacts) -> PlanFacts:
         memory_capacity=facts.machine.memory,
         handlers=("", *means.rooms.driver.runtimes),
     )
-
-
-def taint_of(text: str) -> dict[str, str]:
-    """Of "key[=value]:effect". Raises Invalid."""
-    place, separator, effect = text.rpartition(":")
-    key, _, value = place.partition("=")
-    if not separator or not key or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
-        raise Invalid(f"cannot use taint {text}: write key[=value]:NoSchedule, PreferNoSchedule or NoExecute")
-    return {"key": key, "effect": effect, **({"value": value} if value else {})}

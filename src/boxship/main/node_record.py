@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from boxship.errors import Internal
+from boxship.errors import Internal, Invalid
 from boxship.pki.files import sync_folder, write_file
 
 
@@ -55,3 +55,12 @@ class RecordFile:
             self._path.unlink(missing_ok=True)
             sync_folder(self.folder)
             shutil.rmtree(self.folder)
+
+
+def taint_of(text: str) -> dict[str, str]:
+    """Of "key[=value]:effect". Raises Invalid."""
+    place, separator, effect = text.rpartition(":")
+    key, _, value = place.partition("=")
+    if not separator or not key or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        raise Invalid(f"cannot use taint {text}: write key[=value]:NoSchedule, PreferNoSchedule or NoExecute")
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
