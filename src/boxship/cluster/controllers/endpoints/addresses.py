@@ -5,6 +5,7 @@ import asyncio
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.endpoints.backends import Backend, Pods, Selectors, affected, selector_of
 from boxship.cluster.controllers.endpoints.subsets import MANAGED_BY, OURS, endpoints_of
+from boxship.cluster.controllers.endpoints.written import Pace
 from boxship.cluster.controllers.workloads.writing import Newest, is_namespace_ending
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
@@ -15,7 +16,7 @@ from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 
 RESOURCE = "v1/endpoints"
-PAUSE = 0.1  # seconds between two writes for one service: slices are what has to be quick
+PAUSE = 0.1  # seconds at least between two writes for one service: slices are what has to be quick
 
 
 class EndpointsObjects:
@@ -40,7 +41,7 @@ class EndpointsObjects:
         self._selectors = selectors
         self._events = events
         self._newest = Newest()
-        self._last: dict[Key, float] = {}
+        self._pace = Pace(PAUSE)
         self.caches = (services, pods, endpoints)
         self.queue: Queue[Key] = Queue()
         services.subscribe(lambda key, old, new: self.queue.add(key))
@@ -51,7 +52,7 @@ class EndpointsObjects:
         service = self._services.get(key)
         current = self._newest.of(key, self._endpoints.get(key))
         if service is None:
-            self._last.pop(key, None)
+            self._pace.forget(key)
             if current is not None and _is_ours(current):
                 await self._delete(key, current)
             return None
@@ -61,16 +62,16 @@ class EndpointsObjects:
         wanted = endpoints_of(service, self._members.selected(key[0], selector), current)
         if wanted is None:
             return None
-        clock = asyncio.get_running_loop().time
-        early = self._last.get(key, -PAUSE) + PAUSE - clock()
-        if early > 0:
+        early = self._pace.early(key)
+        if early:
             return Again(early)
-        self._last[key] = clock()
+        begun = asyncio.get_running_loop().time()
         try:
             if current is None:
                 self._newest.wrote(await self._client.create(RESOURCE, key[0], wanted))
             else:
                 self._newest.wrote(await self._client.update(RESOURCE, wanted))
+            self._pace.wrote(key, begun)
         except BoxshipError as error:
             if is_namespace_ending(error):
                 return None

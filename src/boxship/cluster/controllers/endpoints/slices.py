@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.endpoints.backends import Backend, Pods, Selectors, affected, selector_of
 from boxship.cluster.controllers.endpoints.slicing import MANAGED_BY, OURS, SERVICE_NAME, Plan, form_of, groups_of, plan
-from boxship.cluster.controllers.endpoints.written import Written
+from boxship.cluster.controllers.endpoints.written import Pace, Written
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.writing import is_namespace_ending, together
 from boxship.cluster.objects import Object
@@ -20,7 +20,7 @@ from boxship.errors import BoxshipError
 
 RESOURCE = "discovery.k8s.io/v1/endpointslices"
 TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
-PAUSE = 0.02  # seconds between two writes for one service: the first is at once, a burst becomes few
+PAUSE = 0.02  # seconds at least between two writes for one service
 
 
 class SlicesOf:
@@ -108,7 +108,7 @@ class EndpointSlices:
         self._written = Written(now)
         self._writer = SliceWriter(client, self._written)
         self._slices = SlicesOf(slices, OURS)
-        self._last: dict[Key, float] = {}
+        self._pace = Pace(PAUSE)
         self._told: set[Key] = set()
         self.caches = (services, pods, zones, slices)
         self.queue: Queue[Key] = Queue()
@@ -121,12 +121,11 @@ class EndpointSlices:
         service = self._services.get(key)
         selector = selector_of(service)
         if service is None or not selector:
-            self._last.pop(key, None)
+            self._pace.forget(key)
             self._told.discard(key)
             return None
-        clock = asyncio.get_running_loop().time
-        early = self._last.get(key, -PAUSE) + PAUSE - clock()
-        if early > 0:
+        early = self._pace.early(key)
+        if early:
             return Again(early)
         self._complain(key, service)
         pods = self._members.selected(key[0], selector)
@@ -134,9 +133,10 @@ class EndpointSlices:
         todo = plan(form_of(service), groups, self._written.over(key, self._slices.of(key)))
         if todo == Plan():
             return None
-        self._last[key] = clock()
+        begun = asyncio.get_running_loop().time()
         try:
             await self._writer.carry_out(key, todo)
+            self._pace.wrote(key, begun)
         except BoxshipError as error:
             if is_namespace_ending(error):
                 return None

@@ -1,6 +1,7 @@
 """What one controller wrote and has not seen yet: its own last word counts until the cache has it, so that it neither
 makes a slice twice nor undoes what it did a moment ago. Forgotten after a time, should it never be seen."""
 
+import asyncio
 from collections.abc import Iterable
 
 import msgspec
@@ -11,6 +12,29 @@ from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Key
 
 LONGEST = 30.0  # seconds
+SHARE = 4  # a pause is as many times as long as the write before it
+LONGEST_PAUSE = 0.5  # seconds
+
+
+class Pace:
+    """When the next write for an owner may come: the first is at once, a burst becomes few, and the fewer the larger
+    they are."""
+
+    def __init__(self, least: float) -> None:
+        self._least = least  # seconds
+        self._next: dict[Key, float] = {}
+
+    def early(self, owner: Key) -> float:
+        """Seconds to wait; 0.0: none."""
+        return max(self._next.get(owner, 0.0) - asyncio.get_running_loop().time(), 0.0)
+
+    def wrote(self, owner: Key, begun: float) -> None:
+        """A write that began at that time of the loop has ended."""
+        now = asyncio.get_running_loop().time()
+        self._next[owner] = now + min(max(self._least, SHARE * (now - begun)), LONGEST_PAUSE)
+
+    def forget(self, owner: Key) -> None:
+        self._next.pop(owner, None)
 
 
 class _Word(msgspec.Struct, frozen=True):
