@@ -52,20 +52,22 @@ async def _passed() -> None:
     """What holds since before the first listener."""
 
 
-def gauges(store: Store) -> Gauges:
-    """Figures of the process and of the store."""
+def gauges(store: Store, *others: Gauges) -> Gauges:
+    """Figures of the process, of the store, and of others."""
     started = time.time()
 
     async def tell() -> list[Gauge]:
         used = resource.getrusage(resource.RUSAGE_SELF)
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[1])
+        more = [gauge for other in others for gauge in await other()]
         return [
             Gauge("process_cpu_seconds_total", "counter", "CPU time.", [("", used.ru_utime + used.ru_stime)]),
             Gauge("process_resident_memory_bytes", "gauge", "Memory.", [("", float(pages * PAGE_BYTES))]),
             Gauge("process_open_fds", "gauge", "Open files.", [("", float(len(os.listdir("/proc/self/fd"))))]),
             Gauge("process_start_time_seconds", "gauge", "When it started.", [("", started)]),
             Gauge("boxship_store_revision", "gauge", "Commits so far.", [("", float(await store.revision()))]),
+            *more,
         ]
 
     return tell

@@ -179,11 +179,11 @@ def build(
     fairness = Fairness(storage)
     audit = auditor(options, clock, schemas)
     gate = Gate(api, authenticator, authorizer, fairness, audit)
-    metrics = Metrics(gauges(store))
+    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config))
+    metrics = Metrics(gauges(store, scheduling.gauges))
     documents = Documents(data / "cache")
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
     history = History(storage, catalog)
-    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config))
     others = aggregation(storage, lookup, catalog, itself, clock, authority, passing)
     site = Site(
         catalog,

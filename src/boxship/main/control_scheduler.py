@@ -12,6 +12,7 @@ from boxship.cluster.api.request import User
 from boxship.cluster.scheduler.explaining import Explanation
 from boxship.cluster.scheduler.profiles import DEFAULT, Settings, read_settings
 from boxship.cluster.scheduler.running import Scheduler
+from boxship.doors.kube.metrics import Gauge
 from boxship.errors import Invalid
 from boxship.main.control_controllers import Guarded
 from boxship.wire import yaml_text
@@ -54,6 +55,29 @@ class Scheduling:
         if self._working is not None:
             return self._working.explain(namespace, name)
         return await self._make(self._api).look(namespace, name)
+
+    async def gauges(self) -> list[Gauge]:
+        """Its figures, by the original's names; none where it does not work."""
+        if self._working is None:
+            return []
+        counts, waiting = self._working.counts, self._working.waiting.counts()
+        attempts = [(f'result="{word}"', float(counts[word])) for word in ("scheduled", "unschedulable", "error")]
+        queues = {"active": waiting["ready"] + waiting["taken"], "backoff": waiting["pausing"]}
+        queues["unschedulable"] = waiting["stuck"]
+        pending = [(f'queue="{queue}"', float(count)) for queue, count in queues.items()]
+        return [
+            Gauge("scheduler_schedule_attempts_total", "counter", "Decisions by what came of them.", attempts),
+            Gauge("scheduler_pending_pods", "gauge", "Pods that wait for a node.", pending),
+            Gauge(
+                "scheduler_preemption_attempts_total",
+                "counter",
+                "Times that others had to go.",
+                [("", float(counts["preemptions"]))],
+            ),
+            Gauge(
+                "scheduler_preemption_victims_total", "counter", "Pods that had to.", [("", float(counts["victims"]))]
+            ),
+        ]
 
     def _make(self, api: Performs) -> Scheduler:
         client = Inside(Guarded(api, self._authorizer), self._catalog, SCHEDULER, AGENT)

@@ -229,3 +229,13 @@ def test_nothing_is_lost_or_given_twice_when_it_is_killed(control: Control) -> N
     items = ask(control, "GET", PODS)["items"]
     places = Counter(item["spec"].get("nodeName", "") for item in items)
     assert places == {"a": 28, "b": 28, "": 4}  # 2 cores each
+
+
+def test_its_figures(control: Control) -> None:
+    text = control.request("GET", "/metrics").body.decode()
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("scheduler_"))
+    assert float(figures['scheduler_schedule_attempts_total{result="scheduled"}']) > 0
+    assert float(figures['scheduler_schedule_attempts_total{result="error"}']) == 0
+    assert {
+        f'scheduler_pending_pods{{queue="{queue}"}}' for queue in ("active", "backoff", "unschedulable")
+    } <= figures.keys()

@@ -7,6 +7,7 @@ longer than others can wait.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +65,7 @@ class Scheduler:
         self._is_full = False  # too many of them: deciding waits
         self._noted: dict[str, tuple[str, float]] = {}
         self._failures: dict[tuple[Shape, str], tuple[int, Decision, Preemption]] = {}
+        self.counts: Counter[str] = Counter()  # decisions by what came of them, preemptions, victims
 
     async def run(self) -> None:
         """Without end."""
@@ -129,6 +131,7 @@ class Scheduler:
                     await self._settle(pod, tasks)
                 except Exception:
                     log.exception("cannot decide on pod %s/%s", *pod.key)
+                    self.counts["error"] += 1
                     self.waiting.pause(pod.uid, self._time())
                 if self._time() - began > SLICE_SECONDS:
                     await asyncio.sleep(0)
@@ -156,6 +159,7 @@ class Scheduler:
             decision = msgspec.structs.replace(known[1], pod=pod)
         else:
             known, decision = None, decide(self.world, pod, profile)
+        self.counts["scheduled" if decision.node else "unschedulable"] += 1
         if decision.node:
             wanted = self._wanted(pod, decision.node)
             self._feed.assume(msgspec.structs.replace(pod, node=decision.node))
@@ -170,6 +174,8 @@ class Scheduler:
                 self._failures.clear()
             self._failures[pod.shape, pod.nominated] = (version, decision, preemption)
         if preemption.node:
+            self.counts["preemptions"] += 1
+            self.counts["victims"] += len(preemption.victims)
             for other in self._outranked(pod, preemption.node):
                 self._start(tasks, self._reports.not_nominated(other))
             self.world.nominate(msgspec.structs.replace(pod, nominated=preemption.node), pod.uid)
