@@ -62,6 +62,7 @@ class NodeAgent:
         clock: Callable[[], float] = time.time,
         asks: Asks | None = None,
         options: Options | None = None,
+        pace: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._runtime = runtime
         self._volumes = volumes
@@ -81,7 +82,7 @@ class NodeAgent:
             clock,
             self._room,
         )
-        self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}")
+        self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}", pace=pace)
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
         self._workers: dict[str, PodWorker] = {}
         self._evictor = Evictor(
@@ -236,7 +237,7 @@ class NodeAgent:
         await self._pods.ready()
         await self._statics.looked.wait()
         found: dict[str, Object] = {}
-        for uid in self._volumes.known():
+        for uid in sorted(self._volumes.known()):
             found[uid] = _orphan(uid, "", "")
         for sandbox in await self._runtime.sandboxes():
             found[sandbox.spec.uid] = _orphan(sandbox.spec.uid, sandbox.spec.namespace, sandbox.spec.name)

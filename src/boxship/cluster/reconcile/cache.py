@@ -30,7 +30,9 @@ class Cache:
         keep: Callable[[Object], Any] = whole,
         labels: str = "",
         fields: str = "",
+        pace: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._pace = pace
         self.resource = resource
         self._source = source
         self._keep = keep
@@ -70,21 +72,21 @@ class Cache:
 
     async def run(self) -> None:
         """Without end. What the API refuses or cannot do now is tried again."""
-        await follow(self._source, self.resource, self, labels=self._labels, fields=self._fields)
+        await follow(self._source, self.resource, self, labels=self._labels, fields=self._fields, pace=self._pace)
 
     async def listed(self, listing: Listing) -> None:
         """For `follow`: everything as it is now."""
         found = set()
-        until = time.perf_counter() + SLICE_SECONDS
+        until = self._pace() + SLICE_SECONDS
         for item in listing.items:
             key = key_of(item)
             found.add(key)
             known = self._items.get(key)
             if known is None or known[0] != item["metadata"].get("resourceVersion"):
                 self._put(key, item)
-            if time.perf_counter() > until:
+            if self._pace() > until:
                 await asyncio.sleep(0)
-                until = time.perf_counter() + SLICE_SECONDS
+                until = self._pace() + SLICE_SECONDS
         for key in [key for key in self._items if key not in found]:
             self._remove(key)
         self._ready.set()

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from boxship.cluster.access import Event, Listing, Reader, Watcher
@@ -32,8 +33,16 @@ class Listener(Protocol):
         """ADDED, MODIFIED or DELETED; what was listed may come again."""
 
 
-async def follow(source: Source, resource: str, listener: Listener, *, labels: str = "", fields: str = "") -> None:
-    """Without end. Raises what the listener raises."""
+async def follow(
+    source: Source,
+    resource: str,
+    listener: Listener,
+    *,
+    labels: str = "",
+    fields: str = "",
+    pace: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Without end. Raises what the listener raises. `pace`: the clock by which others have their turn."""
     pause = FIRST_PAUSE
     version = ""
     while True:
@@ -42,15 +51,15 @@ async def follow(source: Source, resource: str, listener: Listener, *, labels: s
                 listing = await source.list(resource, labels=labels, fields=fields)
                 await listener.listed(listing)
                 version = listing.version
-            until = time.perf_counter() + SLICE_SECONDS
+            until = pace() + SLICE_SECONDS
             async for event in source.watch(resource, version=version, labels=labels, fields=fields):
                 if event.type != "BOOKMARK":
                     listener.changed(event)
                 version = event.object["metadata"]["resourceVersion"]
                 pause = FIRST_PAUSE
-                if time.perf_counter() > until:  # many may have come at once
+                if pace() > until:  # many may have come at once
                     await asyncio.sleep(0)
-                    until = time.perf_counter() + SLICE_SECONDS
+                    until = pace() + SLICE_SECONDS
             await asyncio.sleep(pause)  # a watch that ends at once must not spin
             pause = min(pause * 2, LONGEST_PAUSE)
         except BoxshipError as error:

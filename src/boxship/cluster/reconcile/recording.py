@@ -1,6 +1,6 @@
-"""Events: what controllers and node agents did and could not do, for people. Told at once, written beside the work: never does a
-controller wait for an event, and never does a failing one keep it from anything. The same again raises the count;
-many alike within ten minutes become one; who tells too much about one object is not heard.
+"""Events: what controllers and node agents did and could not do, for people. Told at once, written beside the work:
+never does a controller wait for an event, and never does a failing one keep it from anything. The same again raises
+the count; many alike within ten minutes become one; who tells too much about one object is not heard.
 """
 
 import asyncio

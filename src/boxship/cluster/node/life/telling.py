@@ -34,11 +34,12 @@ class Teller:
         if pod is not None and self.pod is not None and pod["metadata"]["uid"] == self.pod["metadata"]["uid"]:
             pod = writing.newer(self.pod, pod)
         self.pod = pod
-        self._due.set()
         self._news.set()
 
     def want(self, status: Object) -> None:
         """Decided for the pod as it is here now: over another reading it is never written."""
+        if self._read is self.pod and self._wanted == status:
+            return
         self._wanted, self._read = status, self.pod
         if self.pod is not None and writing.is_urgent(self.pod, status):
             self._hurry.set()
@@ -60,6 +61,7 @@ class Teller:
                     continue  # whoever follows the pods will hear of it
                 log.warning("cannot tell how a pod is: %s", error)
                 self._due.set()
+                self._hurry.set()
                 await asyncio.sleep(TROUBLE_SECONDS)
 
     async def write(self) -> None:

@@ -15,7 +15,8 @@ def patch_for(pod: Object, status: Object) -> Object | None:
     had = pod.get("status") or {}
     changed: dict[str, Any] = {}
     for key, value in status.items():
-        if _plain(had.get(key)) != _plain(value):
+        before = had.get(key)
+        if before != value and _plain(before) != _plain(value):
             changed[key] = copied(value)
     for key in had:
         if key not in status:

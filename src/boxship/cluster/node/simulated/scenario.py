@@ -130,6 +130,7 @@ class _Scenario:
             facts,
             clock=self._api.now,
             asks=_Asker(self._chance, self._api),
+            pace=self._api.now,
         )
         self._agent = asyncio.ensure_future(agent.run())
 
