@@ -60,7 +60,7 @@ def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory, r
     ending = memory.ending
     if had.get("phase") in (SUCCEEDED, FAILED):
         phase = had["phase"]
-    elif ending is not None and ending.phase and all(not _runs(part) for part in parts):
+    elif ending is not None and ending.phase and not is_active(parts, seen):
         phase = ending.phase
     status["phase"] = phase
     if ending is not None and ending.reason and phase == FAILED:
@@ -80,6 +80,12 @@ def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory, r
     return status
 
 
+def is_active(parts: Sequence[Part], seen: Seen) -> bool:
+    """Something of it runs, or is about to."""
+    starts = any(key.startswith("start/") for key in seen.busy)
+    return starts or any(part.kind != EPHEMERAL and _runs(part) for part in parts)
+
+
 def _runs(part: Part) -> bool:
     return part.current is not None and part.current.phase == "running"
 
@@ -87,6 +93,8 @@ def _runs(part: Part) -> bool:
 def phase_of(
     spec: Object, parts: Sequence[Part], shown: Mapping[str, Sequence[Object]], seen: Seen, memory: Memory
 ) -> str:
+    if memory.ending is not None and is_active(parts, seen):
+        return ACTIVE if _is_started(parts) else PENDING
     if _init_failed(spec, parts, memory):
         return FAILED
     counts = {"running": 0, "waiting": 0, "stopped": 0, "succeeded": 0}
@@ -99,8 +107,8 @@ def phase_of(
             counts["succeeded"] += state["terminated"]["exitCode"] == 0
         else:
             counts["stopped" if "terminated" in last else "waiting"] += 1
-    if memory.ending is not None and not any(_runs(part) for part in parts) and not _is_started(parts):
-        return PENDING if any(key.startswith("start/") for key in seen.busy) else FAILED
+    if memory.ending is not None and not _is_started(parts):
+        return FAILED
     if _pending_init(parts, shown) and memory.ending is None:
         return PENDING
     if counts["waiting"] and memory.ending is None:
@@ -108,8 +116,6 @@ def phase_of(
     if counts["running"]:
         return ACTIVE
     if memory.ending is not None:
-        if any(part.kind != EPHEMERAL and _runs(part) for part in parts):
-            return ACTIVE
         return SUCCEEDED if counts["succeeded"] == len(shown[MAIN]) else FAILED
     return ACTIVE if counts["stopped"] else PENDING
 
@@ -120,7 +126,7 @@ def _is_started(parts: Sequence[Part]) -> bool:
 
 def _init_failed(spec: Object, parts: Sequence[Part], memory: Memory) -> bool:
     """An init container has failed for good, and the pod does not run any more."""
-    if memory.ending is None or any(_runs(part) for part in parts):
+    if memory.ending is None:
         return False
     return any(
         part.kind == INIT and part.current is not None and part.current.phase == EXITED and part.current.exit_code != 0
