@@ -210,6 +210,9 @@ def test_a_pod_that_fits_nowhere(control: Control) -> None:
     assert any(line[:2] == ["tainted", "TaintToleration"] for line in words)
     assert any("let the pod tolerate gpu=:NoSchedule" in line for line in lines[5:])
     assert any("ask for 1 cpu instead of 2" in line for line in lines[5:])
+    events = control.request("GET", "/api/v1/namespaces/default/events").object["items"]
+    notes = [one["message"] for one in events if one["reason"] == "FailedScheduling"]
+    assert any("Smallest change that would help: " in note for note in notes), notes
     of_owner = why(control, "deployment/web")
     assert of_owner.returncode == 1 and f"pod default/{name()} is Pending" in of_owner.stdout
     assert "condition Available: It is False: MinimumReplicasUnavailable" in of_owner.stdout

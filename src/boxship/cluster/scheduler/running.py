@@ -7,6 +7,7 @@ longer than others can wait.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ AHEAD = 64  # decisions that the API has not heard of yet
 SLICE_SECONDS = 0.002  # of deciding, before others have their turn
 TELL_AGAIN = 300.0  # seconds after which the same failure is told once more
 TOLD = 10_000  # pods whose last failure is remembered
+HELPED_NODES, HELPED_LOOKS = 500, 5  # nodes up to which events say what would help, and that are looked at
+HELP_SECONDS, HELP_SHARE = 30.0, 50  # for which that is thought; one part in so many of the time goes to it
 DECIDED = 64  # shapes whose last failure is remembered
 
 
@@ -65,6 +68,8 @@ class Scheduler:
         self._is_full = False  # too many of them: deciding waits
         self._noted: dict[str, tuple[str, float]] = {}
         self._failures: dict[tuple[Shape, str], tuple[int, Decision, Preemption]] = {}
+        self._helped: dict[Shape, tuple[str, float]] = {}  # what would help, and until when that is thought
+        self._help_after = 0.0
         self.counts: Counter[str] = Counter()  # decisions by what came of them, preemptions, victims
 
     async def run(self) -> None:
@@ -312,7 +317,27 @@ class Scheduler:
                 if len(self._noted) >= TOLD:
                     self._noted.clear()
                 self._noted[pod.uid] = (message, self._time())
-                self._say(pod, "Warning", "FailedScheduling", "Scheduling", message, pod.shape.profile)
+                note = message if preemption.node else f"{message}{self._help(pod)}"
+                self._say(pod, "Warning", "FailedScheduling", "Scheduling", note, pod.shape.profile)
+
+    def _help(self, pod: Pod) -> str:
+        """The smallest change that would help, behind the reasons in an event. Once for all pods that are alike, and
+        only as far as it takes little of our time; `boxship why` looks closer."""
+        now = self._time()
+        text, until = self._helped.get(pod.shape, ("", 0.0))
+        if now < until:
+            return text
+        if now < self._help_after or self.world.size > HELPED_NODES:
+            return ""
+        profile = msgspec.structs.replace(self._profiles[pod.shape.profile], preempts=False)
+        began = time.perf_counter()
+        changes = explain(self.world, pod, profile, limit=HELPED_LOOKS).changes
+        self._help_after = now + (time.perf_counter() - began) * HELP_SHARE
+        text = f" Smallest change that would help: {changes[0].text}." if changes else ""
+        if len(self._helped) >= DECIDED:
+            self._helped.clear()
+        self._helped[pod.shape] = (text, now + HELP_SECONDS)
+        return text
 
     async def _evict(self, victim: Pod, pod: Pod, node: str) -> None:
         if victim.deleting:
