@@ -85,8 +85,11 @@ class ProcessStreams:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        if self.process.returncode is None and self.tty:
-            self.process.terminate()
+        if self.process.returncode is None:
+            await self.end_input()
+            if self.tty or self._left:  # nobody reads what it writes
+                self.process.terminate()
+                self.process._transport.close()  # type: ignore[attr-defined]
 
 
 class SocketSink:
