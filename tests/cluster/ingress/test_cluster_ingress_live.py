@@ -5,11 +5,18 @@ import base64
 import hashlib
 import os
 import signal
+import ssl
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from ingress_kit import Door, ingress, path, running_door, secret, service, slice
+
+from boxship.pki.certificates import Issuer, dump_certificates
+from boxship.pki.cluster_certificates import make_authority
+from boxship.pki.cluster_serving import make_pair
+from boxship.pki.keys import new_key
 
 pytestmark = pytest.mark.skipif(not Path("/usr/sbin/haproxy").exists(), reason="haproxy is not installed")
 
@@ -269,3 +276,48 @@ async def test_what_haproxy_refuses_does_not_harm_the_others(tmp_path: Path) -> 
         await door.serves(by="web")
         await door.serves(by="api", host="l.test")
         assert (await door.ask("/xa", host="o.test")).status == 404
+
+
+def authority() -> Issuer:
+    key = new_key()
+    return Issuer(make_authority("test", key, datetime.now(UTC)), key)
+
+
+async def test_each_host_has_its_certificate(tmp_path: Path) -> None:
+    issuer = authority()
+    trust = tmp_path / "ca.pem"
+    trust.write_bytes(dump_certificates(issuer.certificate))
+    pairs = {
+        name: make_pair(name, [host], issuer, datetime.now(UTC))
+        for name, host in (("one", "a.test"), ("own", "b.test"))
+    }
+    one = secret("one", tls_crt=pairs["one"][0], tls_key=pairs["one"][1])
+    own = secret("boxship-ingress", tls_crt=pairs["own"][0], tls_key=pairs["own"][1])
+    own["metadata"]["namespace"] = "kube-system"
+    first = ingress("first", path("web"), tls=[{"hosts": ["a.test"], "secretName": "one"}])
+    second = ingress("second", path("api"), host="b.test", annotations={"force-ssl-redirect": "true"})
+    context = ssl.create_default_context(cafile=trust)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    plain = ssl.create_default_context(cafile=trust)
+    async with running_door(tmp_path / "door", first, second, secrets=[one, own]) as door:
+        await door.serves(by="web", tls=plain)
+        await door.serves(by="api", tls=plain, host="b.test")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await door.ask(tls=plain, host="c.test")
+        for host in ("a.test", "b.test"):
+            away = await door.ask("/x?y", host=host)
+            assert (away.status, away.headers["location"]) == (308, f"https://{host}:{door.tls}/x?y")
+        _, writer = await asyncio.open_connection("127.0.0.1", door.tls, ssl=context, server_hostname="a.test")
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        writer.close()
+        renewed = make_pair("one", ["a.test"], issuer, datetime.now(UTC))
+        door.page.put("secrets", secret("one", tls_crt=renewed[0], tls_key=renewed[1]))
+        wanted = ssl.PEM_cert_to_DER_cert(renewed[0].decode())
+
+        async def served() -> bool:
+            _, writer = await asyncio.open_connection("127.0.0.1", door.tls, ssl=plain, server_hostname="a.test")
+            found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.close()
+            return bool(found == wanted)
+
+        await door.until(served)
