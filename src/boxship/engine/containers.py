@@ -13,7 +13,7 @@ from boxship.engine.events import Events
 from boxship.engine.life import Life
 from boxship.engine.lives import Lives
 from boxship.engine.model import ALIVE, Container, Phase
-from boxship.engine.placing import POD
+from boxship.engine.placing import POD, least_memory
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.states import with_state
@@ -112,7 +112,7 @@ class Containers:
             if restart is not None and restart.name != "no" and container.spec.auto_remove:
                 raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
             resources = limits.changed(container.spec.resources, changes)
-            warnings = limits.check(resources, self._driver.host)
+            warnings = limits.check(resources, self._driver.host, least_memory=least_memory(container.spec))
             spec = msgspec.structs.replace(
                 container.spec, resources=resources, restart=restart or container.spec.restart
             )

@@ -16,6 +16,7 @@ from boxship.engine.describing import container_event
 from boxship.engine.hooks.namespaces import default_cgroup_namespace
 from boxship.engine.model import Container, Event, MountPoint, Phase, State
 from boxship.engine.places import Places
+from boxship.engine.placing import least_memory
 from boxship.engine.records import Records
 from boxship.engine.removal import Removal
 from boxship.engine.states import move
@@ -71,7 +72,10 @@ class Creation:
         await self._images.admit(spec.image, image)
         offered = Platform(image.config.architecture, image.config.os, image.config.variant)
         checking.check_platform(spec.platform, spec.image, offered)
-        warnings = (*checking.ignored(spec), *limits.check(spec.resources, self._driver.host))
+        warnings = (
+            *checking.ignored(spec),
+            *limits.check(spec.resources, self._driver.host, least_memory=least_memory(spec)),
+        )
         spec = _completed(spec, self._driver.host.cgroup_version)
         container = self._record(spec, image, self._name(name))
         async with self._images.using(image.id):

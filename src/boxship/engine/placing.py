@@ -4,6 +4,7 @@ import msgspec
 
 from boxship.engine.model import Container
 from boxship.errors import Invalid
+from boxship.runtime.limits import MINIMUM_MEMORY
 from boxship.spec.container import ContainerSpec, EndpointRequest, PortRequest
 
 PORT_LIMIT = 65_535
@@ -41,6 +42,11 @@ def ports_wanted(container: Container) -> tuple[PortRequest, ...]:
     asked = {(port.container_port, port.protocol) for port in spec.ports}
     exposed = (parse_port(text) for text in container.exposed_ports)
     return (*spec.ports, *(PortRequest(*port) for port in exposed if port not in asked))
+
+
+def least_memory(spec: ContainerSpec) -> int:
+    """The smallest limit of memory that may be asked for, in bytes: Docker's, and none in a pod."""
+    return 1 if spec.network_mode.startswith(POD) else MINIMUM_MEMORY
 
 
 def parse_port(text: str) -> tuple[int, str]:

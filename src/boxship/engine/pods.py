@@ -97,7 +97,7 @@ class Pods:
         Invalid, NotFound (network), Conflict (a host port that is taken)."""
         if not UID.fullmatch(spec.uid):
             raise Invalid(f"invalid pod uid: {spec.uid!r}")
-        limits.check(spec.resources, self._driver.host)
+        limits.check(spec.resources, self._driver.host, least_memory=1)
         sharing.check_settings(spec.sysctls, network=not spec.host_network, ipc=not spec.host_ipc)
         async with self._lock(spec.uid):
             known = self._pods.find(spec.uid)
@@ -131,7 +131,7 @@ class Pods:
         """Other limits of the pod's cgroup. Raises Invalid where the kernel refuses them."""
         async with self._lock(uid):
             pod = self._pods.get(uid)
-            limits.check(resources, self._driver.host)
+            limits.check(resources, self._driver.host, least_memory=1)
             changed = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resources=resources))
             await self._parts.update(pod, resources)
             await self._pods.save(changed)
@@ -151,6 +151,7 @@ class Pods:
             await self._pods.save(stopped, self._event(pod, "stop"))
         await self._end_containers(pod.spec.uid)
         await self._parts.take_back(pod, files=False)
+        await self._parts.weigh(self._pods, pod.spec.cgroup)
 
     async def remove(self, uid: str) -> None:
         """With all its containers. None there is fine."""

@@ -53,10 +53,10 @@ class PodParts:
 
     async def make(self, pod: Pod) -> Pod:
         """Make everything of a pod that is recorded; the record with what was given to it."""
-        attached, _ = await asyncio.gather(
+        attached, made = await asyncio.gather(
             self._attach(pod), asyncio.to_thread(self._make_local, pod), return_exceptions=True
         )
-        for result in (attached, _):
+        for result in (attached, made):
             if isinstance(result, BaseException):
                 raise result
         assert isinstance(attached, Attachment), "or it would have been raised"
@@ -110,7 +110,7 @@ class PodParts:
         if attached.namespace:
             settings = {name: value for name, value in spec.sysctls.items() if sharing.is_network_setting(name)}
             sharing.set_up_network(Path(attached.namespace), settings)
-        return sharing.hold_processes() if spec.share_processes and not spec.host_pid else Process()
+        return sharing.hold_processes(pod.id) if spec.share_processes and not spec.host_pid else Process()
 
     async def update(self, pod: Pod, resources: Resources) -> None:
         """Other limits than those of the record."""
@@ -123,7 +123,11 @@ class PodParts:
         await asyncio.gather(self._networks.detach(pod.id), asyncio.to_thread(self._take_local, pod, files))
 
     def _take_local(self, pod: Pod, files: bool) -> None:
-        sharing.end_processes(Process(pod.holder.pid, pod.holder.started))
+        if pod.holder.pid:
+            sharing.end_processes(Process(pod.holder.pid, pod.holder.started))
+        elif pod.spec.share_processes:  # perhaps made, and not recorded any more
+            for holder in sharing.find_holders(pod.id):
+                sharing.end_processes(holder)
         if pod.ipc_namespace:
             unmount_shared_memory(self._places.shared_memory(pod.id))
             sharing.let_go(self._places.pod_namespace(pod.id, "ipc"))
@@ -140,7 +144,8 @@ class PodParts:
         parent = os.path.dirname(cgroup.strip("/"))
         if "/" not in parent:
             return
-        inside = (pod.spec.resources.cpu_shares for pod in pods if os.path.dirname(pod.spec.cgroup) == parent)
+        ready = (pod for pod in pods if pod.ready)
+        inside = (pod.spec.resources.cpu_shares for pod in ready if os.path.dirname(pod.spec.cgroup) == parent)
         await asyncio.to_thread(sharing.weigh, self._driver.layout, parent, sum(inside) or 2)
 
     def is_held(self, pod: Pod) -> bool:

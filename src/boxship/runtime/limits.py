@@ -34,17 +34,18 @@ class Write(msgspec.Struct, frozen=True):
     otherwise: "Write | None" = None
 
 
-def check(resources: Resources, host: HostFacts) -> tuple[str, ...]:
-    """Warnings for limits that this host cannot hold. Raises Invalid, with Docker's texts, for impossible ones."""
-    _check_memory(resources)
+def check(resources: Resources, host: HostFacts, *, least_memory: int = MINIMUM_MEMORY) -> tuple[str, ...]:
+    """Warnings for limits that this host cannot hold. Raises Invalid, with Docker's texts, for impossible ones.
+    `least_memory` is Docker's; clusters know no such bound."""
+    _check_memory(resources, least_memory)
     _check_cpus(resources, host)
     _check_sets(resources, host)
     _check_devices(resources)
     return tuple(_warnings(resources, host.layout))
 
 
-def _check_memory(asked: Resources) -> None:
-    if asked.memory < 0 or 0 < asked.memory < MINIMUM_MEMORY:
+def _check_memory(asked: Resources, least: int) -> None:
+    if asked.memory < 0 or 0 < asked.memory < least:
         raise Invalid("Minimum memory limit allowed is 6MB")
     if asked.memory > 0 and asked.memory_swap > 0 and asked.memory_swap < asked.memory:
         raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
@@ -55,7 +56,7 @@ def _check_memory(asked: Resources) -> None:
     swappiness = asked.memory_swappiness
     if swappiness is not None and not -1 <= swappiness <= 100:
         raise Invalid(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
-    if asked.memory_reservation < 0 or 0 < asked.memory_reservation < MINIMUM_MEMORY:
+    if asked.memory_reservation < 0 or 0 < asked.memory_reservation < least:
         raise Invalid("Minimum memory reservation allowed is 6MB")
     if 0 < asked.memory < asked.memory_reservation:
         raise Invalid("Minimum memory limit can not be less than memory reservation limit, see usage")

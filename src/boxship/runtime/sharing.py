@@ -26,6 +26,7 @@ from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
 NETWORK_DEFAULTS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 IPC_SETTINGS = frozenset({"kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"})
 IPC_PREFIXES = ("kernel.msg", "fs.mqueue.")
+NAME = "BOXSHIP_POD"  # in the environment of what holds a process namespace
 SIGKILL = 9
 
 
@@ -134,14 +135,26 @@ def weigh(layout: Layout, path: str, shares: int) -> None:
         apply_limits(layout, path, limits.writes(Resources(), Resources(cpu_shares=shares), layout))
 
 
-def hold_processes() -> Process:
-    """The first process of a new process namespace: it reaps what is left to it, and nothing else."""
+def hold_processes(name: str) -> Process:
+    """The first process of a new process namespace: it reaps what is left to it, and nothing else. It carries a name
+    by which it is found again."""
     program = find_init()
     if not program:
         raise Unavailable("cannot share processes: neither tini-static nor catatonit is installed")
     line = [program, "-P"] if program.endswith("catatonit") else [program, "-s", "--", "sleep", "infinity"]
-    pid = namespace.run_with_new_pids(lambda: spawn(line, env=SAFE_ENVIRONMENT, new_session=True))
+    pid = namespace.run_with_new_pids(lambda: spawn(line, env={**SAFE_ENVIRONMENT, NAME: name}, new_session=True))
     return Process(pid, start_time(pid))
+
+
+def find_holders(name: str) -> list[Process]:
+    """The processes of that name: a look at each of the machine."""
+    found = []
+    mark = f"{NAME}={name}".encode()
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and mark in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+                found.append(Process(int(entry), start_time(int(entry))))
+    return found
 
 
 def is_held(process: Process) -> bool:
