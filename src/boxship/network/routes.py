@@ -7,7 +7,7 @@ ours is touched: routes of our own protocol number, entries of our own tunnel.
 
 import contextlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -91,8 +91,11 @@ class PodRoutes:
     def _lead(self, nodes: Sequence[Node], own: str) -> None:
         route = self._kernel.route
         links = {link.index: link for link in route.links()}
-        here = [item for item in route.addresses() if links[item.index].name not in ("lo", self._name)]
+        others = {index for index, link in links.items() if link.name not in ("lo", self._name)}
+        here = [item for item in route.addresses() if item.index in others]
         wanted = plan(nodes, here, self._tunnel)
+        self._remove_routes({way.block for way in wanted.ways})
+        self._set_routes([way for way in wanted.ways if way.index], 0)  # whatever becomes of the tunnel
         tunnel = self._have_tunnel(links, here, own) if wanted.entries else 0
         if tunnel:
             present = tunnels.neighbours(route, tunnel)
@@ -100,18 +103,24 @@ class PodRoutes:
             self._try(messages)
             messages = [tunnels.set_neighbour(tunnel, entry) for entry in sorted(wanted.entries - present)]
             route.apply(*messages) if messages else None
-        for index in {way.index or tunnel for way in wanted.ways} - {0}:  # node ports of 127.0.0.1 lead there, too
-            name = links[index].name if index in links else self._name
-            namespace.write_setting(f"ipv4/conf/{name}/route_localnet", "1")
-        self._lead_routes([way for way in wanted.ways if way.index or tunnel], tunnel)
+            self._set_routes([way for way in wanted.ways if not way.index], tunnel)
+        for name in {links[way.index].name if way.index else self._name for way in wanted.ways}:
+            namespace.write_setting(f"ipv4/conf/{name}/route_localnet", "1")  # node ports of 127.0.0.1 lead there, too
         if not wanted.entries and any(link.name == self._name for link in links.values()):
             self._try([netlink.remove_link(self._name)])
 
-    def _lead_routes(self, ways: Sequence[Way], tunnel: int) -> None:
-        route = self._kernel.route
-        present = {f"{item.destination}/{item.prefix}": item for item in route.routes() if item.protocol == PROTOCOL}
-        wanted = {way.block: way for way in ways}
+    def _own_routes(self) -> dict[str, netlink.Route]:
+        found = [item for item in self._kernel.route.routes() if item.protocol == PROTOCOL]
+        return {f"{item.destination}/{item.prefix}": item for item in found}
+
+    def _remove_routes(self, wanted: Collection[str]) -> None:
+        """Those to all blocks but these."""
+        present = self._own_routes()
         self._try([netlink.remove_route(block, item.index) for block, item in present.items() if block not in wanted])
+
+    def _set_routes(self, ways: Sequence[Way], tunnel: int) -> None:
+        route = self._kernel.route
+        present = self._own_routes()
         for way in ways:
             index = way.index or tunnel
             found = present.get(way.block)

@@ -126,6 +126,17 @@ def test_services_that_no_proxy_leads_to(change: dict[str, Any]) -> None:
     )
 
 
+def test_nothing_but_addresses_gets_into_rules() -> None:
+    evil = "1.2.3.4 } ; flush ruleset"
+    spec = {"externalIPs": [evil, "192.0.2.1"], "loadBalancerSourceRanges": [evil, "10.1.0.0/16", "10.0.0.0/8"]}
+    found = decided(
+        {**spec, "type": "LoadBalancer"}, {"a": evil}, {"a": "1.1.1.1"}, status=[{"ip": evil}, {"ip": "1.1.1.2"}]
+    )
+    assert {key[0] for key in found} == {"10.96.0.9", "192.0.2.1", "1.1.1.2"}
+    assert found["1.1.1.2", "tcp", 80].sources == ("10.0.0.0/8",)  # the kernel takes no overlaps
+    assert {item.targets for item in found.values()} == {("1.1.1.1 . 8080",)}
+
+
 def test_affinity_has_its_time() -> None:
     spec: dict[str, Any] = {"sessionAffinity": "ClientIP"}
     assert decided(spec, {"a": "1.1.1.1"})["10.96.0.9", "tcp", 80].affinity_seconds == 10800

@@ -1,6 +1,9 @@
 """What is kept of objects, pure: a node may follow tens of thousands of them, so each becomes a small value here. What
 is not understood is left out, never guessed."""
 
+import contextlib
+import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -56,7 +59,21 @@ class SliceFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_ipv4(text: Any) -> bool:
-    return isinstance(text, str) and text.count(".") == 3 and ":" not in text
+    """What goes into rules must be an address and nothing else."""
+    try:
+        ipaddress.IPv4Address(text if isinstance(text, str) else "")
+    except ValueError:
+        return False
+    return True
+
+
+def subnets(texts: Iterable[str]) -> tuple[str, ...]:
+    """The IPv4 subnets among them, without overlaps."""
+    found = []
+    for text in texts:
+        with contextlib.suppress(ValueError):  # IPv6, or nothing at all
+            found.append(ipaddress.IPv4Network(text.strip(), strict=False))
+    return tuple(map(str, ipaddress.collapse_addresses(found)))
 
 
 def service_facts(service: Object) -> ServiceFacts | None:
@@ -92,7 +109,7 @@ def service_facts(service: Object) -> ServiceFacts | None:
         balanced=tuple(
             item["ip"] for item in balanced or () if is_ipv4(item.get("ip")) and item.get("ipMode", "VIP") == "VIP"
         ),
-        sources=tuple(text.strip() for text in ranges if ":" not in text) if ranges else None,
+        sources=subnets(ranges) if ranges else None,
         affinity_seconds=timeout if affinity else 0,
         external_local=local,
         internal_local=spec.get("internalTrafficPolicy") == "Local",
@@ -112,7 +129,9 @@ def slice_facts(item: Object) -> SliceFacts | None:
             for port in item.get("ports") or ()
             if port.get("port")
         },
-        endpoints=tuple(_endpoint(found) for found in item.get("endpoints") or () if found.get("addresses")),
+        endpoints=tuple(
+            _endpoint(found) for found in item.get("endpoints") or () if is_ipv4(next(iter(found["addresses"]), None))
+        ),
     )
 
 

@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 from boxship.cluster.objects import Object
+from boxship.cluster.proxy.facts import subnets
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError
@@ -17,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds
 
 def ranges_of(item: Object) -> tuple[str, ...]:
     """A ServiceCIDR's IPv4 ranges."""
-    return tuple(text for text in item.get("spec", {}).get("cidrs") or () if ":" not in text)
+    return subnets(item.get("spec", {}).get("cidrs") or ())
 
 
 class ServiceRanges:

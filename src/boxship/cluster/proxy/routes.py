@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from boxship.cluster.objects import Object
-from boxship.cluster.proxy.facts import is_ipv4
+from boxship.cluster.proxy.facts import is_ipv4, subnets
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError
@@ -25,7 +25,7 @@ def node_facts(node: Object) -> Node:
     blocks = spec.get("podCIDRs") or [spec.get("podCIDR") or ""]
     addresses = [item["address"] for item in status.get("addresses") or () if item.get("type") == "InternalIP"]
     return Node(
-        block=next((block for block in blocks if is_ipv4(block)), ""),
+        block=next(iter(subnets(blocks)), ""),
         address=next((address for address in addresses if is_ipv4(address)), ""),
     )
 

@@ -1,14 +1,13 @@
 """NetworkPolicy objects → walls, pure: which pods a policy selects, whom it lets pass, and by which named groups of
 addresses that is said. IPv6 blocks match nobody here."""
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.selectors import EVERYTHING, LabelSelector, of_object
-from boxship.cluster.proxy.facts import is_ipv4
+from boxship.cluster.proxy.facts import is_ipv4, subnets
 from boxship.network.policies_rules import Block, Match, Ports, Wall
 
 Key = tuple[str, str]
@@ -128,11 +127,8 @@ def _group(namespace: str, peer: Object) -> Group:
 
 
 def _block(block: Object) -> list[Block]:
-    if ":" in block["cidr"]:
-        return []
-    subnet = ipaddress.IPv4Network(block["cidr"], strict=False)
-    parts = [ipaddress.IPv4Network(text, strict=False) for text in block.get("except") or () if ":" not in text]
-    return [Block(str(subnet), tuple(map(str, ipaddress.collapse_addresses(parts))))]
+    without = subnets(block.get("except") or ())
+    return [Block(subnet, without) for subnet in subnets([block["cidr"]])]
 
 
 Walls = tuple[Wall, ...] | None  # None: no policy is about the direction
