@@ -70,8 +70,8 @@ def test_who_uses_more_than_he_asked_for_goes_first_then_the_least_important() -
     victim = first_to_go(shortage, pods, usages)
     assert victim is not None and victim.uid == "greedy"
     assert victim.message == (
-        "The node was low on resource: memory. Threshold quantity: 102400Ki, available: 51200Ki. "
-        "Container a was using 307200Ki, request is 0, has larger consumption of memory. "
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
+        "Container a was using 300Mi, request is 0, has larger consumption of memory. "
     )
     order = []
     while pods:

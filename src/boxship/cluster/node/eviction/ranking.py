@@ -114,5 +114,5 @@ def _message(shortage: Shortage, pod: Object, usage: PodUsage) -> str:
 
 
 def _shown(amount: int) -> str:
-    """As the original shows bytes: in Ki where that is whole."""
-    return f"{amount // 1024}Ki" if amount >= 1024 else str(amount)
+    """As the original shows bytes: "50Mi"."""
+    return quantity.of(amount, quantity.BINARY).text

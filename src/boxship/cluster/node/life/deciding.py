@@ -32,6 +32,7 @@ from boxship.cluster.node.life.values import (
 from boxship.cluster.node.runtime import CREATED, EXITED, RUNNING, ContainerStatus
 from boxship.cluster.objects import Object
 
+DEFERRED_SECONDS = 10.0  # between looks whether there is room for a resize by now
 KEPT_RUNS = 2  # of each container: the newest, and the one before for its logs
 
 
@@ -48,6 +49,8 @@ def decide(pod: Object, seen: Seen, memory: Memory) -> Decision:
             if not rule(step):
                 break
         actions, memory, again = step.actions, step.memory, step.again
+        if resize.reason == resizing.DEFERRED:
+            again = _sooner(again, seen.now + DEFERRED_SECONDS)
         again = _sooner(again, ending.deadline_of(pod))
     begun = tuple(action for action in actions if _is_new(action, seen))
     shown = msgspec.structs.replace(seen, busy=seen.busy | {action.key for action in begun})
