@@ -13,7 +13,6 @@ import msgspec
 
 from boxship.cluster.access import Writer
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.times import moment
 
 ACCOUNTS = "v1/serviceaccounts"
 DAY = 86_400.0
@@ -23,7 +22,7 @@ DEFAULT_SECONDS = 3600
 
 
 class Token(msgspec.Struct, frozen=True):
-    """`renew_at` is a time.time()."""
+    """`renew_at` is a time.monotonic(): neither the server's clock nor a jump of ours counts."""
 
     text: str
     renew_at: float
@@ -40,7 +39,7 @@ class Tokens:
         audience, seconds = source.get("audience") or "", int(source.get("expirationSeconds") or DEFAULT_SECONDS)
         known = self._known.setdefault(uid, {})
         found = known.get((audience, seconds))
-        if found is None or found.renew_at <= time.time():
+        if found is None or found.renew_at <= time.monotonic():
             found = await self._ask(pod, audience, seconds)
             known[audience, seconds] = found
         return found.text
@@ -48,7 +47,7 @@ class Tokens:
     def due(self, uid: str) -> float | None:
         """Seconds until the first of a pod's tokens has to be replaced; None where it has none."""
         known = self._known.get(uid)
-        return max(min(token.renew_at for token in known.values()) - time.time(), 0.0) if known else None
+        return max(min(token.renew_at for token in known.values()) - time.monotonic(), 0.0) if known else None
 
     def forget(self, uid: str) -> None:
         self._known.pop(uid, None)
@@ -70,9 +69,8 @@ class Tokens:
                 },
             },
         }
-        asked = time.time()
+        asked = time.monotonic()
         answer = await self._writer.create(ACCOUNTS, metadata["namespace"], request, subresource="token")
-        status = answer["status"]
-        life = moment(status["expirationTimestamp"]).timestamp() - asked
+        life = float((answer.get("spec") or {}).get("expirationSeconds") or seconds)
         renew = min(life * SHARE, DAY) - random.uniform(0, min(JITTER_SECONDS, life * 0.05))
-        return Token(str(status["token"]), asked + renew)
+        return Token(str(answer["status"]["token"]), asked + renew)
