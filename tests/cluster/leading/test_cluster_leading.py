@@ -118,6 +118,8 @@ def test_at_most_one_leads_and_soon_one_does(seed: int) -> None:
                         for other in candidates:
                             other.line.cut = False
         assert changes > 5
+        for one in candidates:
+            await one.end()
 
     run(scenario)
 
@@ -193,6 +195,8 @@ def test_who_was_asleep_may_write_no_more() -> None:
         await asyncio.sleep(1)
         assert before == [True, False]
         task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     run(scenario)
 
