@@ -43,6 +43,7 @@ from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.controllers.services.balancing import parse_pool
 from boxship.cluster.objects import protobuf
 from boxship.cluster.objects.openapi.documents import Documents
+from boxship.cluster.objects.openapi.usage import usage_kinds
 from boxship.cluster.objects.schema.builtin import Schemas, load
 from boxship.cluster.reconcile.leading import Leading
 from boxship.doors.kube.door import Door
@@ -181,7 +182,7 @@ def build(
     gate = Gate(api, authenticator, authorizer, fairness, audit)
     scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config))
     metrics = Metrics(gauges(store, scheduling.gauges))
-    documents = Documents(data / "cache")
+    documents = Documents(data / "cache", usage_kinds())
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
     history = History(storage, catalog)
     others = aggregation(storage, lookup, catalog, itself, clock, authority, passing)

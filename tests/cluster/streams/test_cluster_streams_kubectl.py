@@ -151,3 +151,6 @@ async def test_top(node: StreamsNode) -> None:
     assert "Local" in output
     listed = await node.client.list("metrics.k8s.io/v1beta1/pods", "default", labels="a=b")
     assert listed.items == ()
+    for version in ("", "1.36.4"):
+        _, output, _ = await node.kubectl("explain", "podmetrics.containers.usage", version=version)
+        assert "What is used, by the resource's name" in output

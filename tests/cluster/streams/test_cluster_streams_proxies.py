@@ -237,6 +237,13 @@ async def test_nodes(node: StreamsNode) -> None:
             assert [pod["metadata"]["name"] for pod in (await answer.json())["items"]] == ["inside"]
         async with client.get(f"/api/v1/nodes/{NODE}/proxy/stats/summary") as answer:
             assert [pod["podRef"]["name"] for pod in (await answer.json())["pods"]] == ["inside"]
+        async with client.get(f"/api/v1/nodes/{NODE}/proxy/metrics/resource") as answer:
+            lines = (await answer.text()).splitlines()
+            where = 'container="inside",namespace="default",pod="inside"'
+            assert any(line.startswith(f"container_memory_working_set_bytes{{{where}}} 10485760 ") for line in lines)
+        async with client.get(f"/api/v1/nodes/{NODE}/proxy/metrics/cadvisor") as answer:
+            lines = (await answer.text()).splitlines()
+            assert any('pod="inside"' in line and line.startswith("container_network_receive") for line in lines)
         async with client.get(f"/api/v1/nodes/{NODE}/proxy/logs/") as answer:
             assert (answer.status, await answer.text()) == (501, "unsupported: logs of the machine")
         async with client.post(f"/api/v1/nodes/{NODE}/proxy/run/default/inside/inside?cmd=echo+it") as answer:

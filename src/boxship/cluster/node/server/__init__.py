@@ -2,11 +2,12 @@
 
     door.py        which path is answered by whom
     entry.py       who may come in: the API server's certificate, or whom the API lets
-    logs.py        a container's log
+    logs.py        a container's log; following.py: its end
+    joining.py     from a request for a stream to a client that is joined to it; idle.py: ends silent ones
     sessions.py    exec and attach: a process's streams and the client's
     channels.py    a client's end over a WebSocket; spdy.py: over SPDY/3.1
     ports.py       port-forward
-    figures.py     what pods and the machine use
+    figures.py     what pods and the machine use; prometheus.py: in Prometheus' text
 
 Contract: the kubelet's own API, which has no document; paths, parameters and texts are those that API servers and
 clients have known for years. Nothing is kept here: the runtime and the pods that the agent knows are asked each time.

@@ -52,7 +52,13 @@ def custom_kind(resource: Resource, schema: Schema, list_kind: str = "") -> Cust
 class Documents:
     """Implements the door's Protocol."""
 
-    def __init__(self, cache: Path | None) -> None:
+    def __init__(self, cache: Path | None, computed: Iterable[CustomKind] = ()) -> None:
+        """`computed` are kinds that are made for each request: the documents by group tell of them, while no custom
+        kinds have their place."""
+        self._computed: dict[Place, tuple[CustomKind, ...]] = {}
+        for each in computed:
+            place = (each.resource.group, each.resource.version)
+            self._computed[place] = (*self._computed.get(place, ()), each)
         self._cache = cache
         self._key = f"{data_key()} {FORMAT_VERSION}"
         self._memory: dict[str, bytes] = {}  # where there is no folder
@@ -82,7 +88,7 @@ class Documents:
     async def v3_index(self) -> tuple[bytes, str]:
         paths = {}
         places = [(group, version) for group, versions in GROUP_VERSIONS.items() for version in versions]
-        for place in (*places, *self._customs):
+        for place in (*places, *dict.fromkeys((*self._computed, *self._customs))):
             path = _path(place)
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={quote(self._hash_of(place))}"}
         data = msgspec.json.encode({"paths": paths})
@@ -96,7 +102,7 @@ class Documents:
         known = self._hash_of(place)
         if version in GROUP_VERSIONS.get(group, ()):
             return await self._kept(f"openapi-v3-{group or 'core'}-{version}.json", lambda: _built_in(place)), known
-        kinds = self._customs.get(place)
+        kinds = self._customs.get(place) or self._computed.get(place)
         if kinds is None:
             return None
         data = self._made.get(place)
