@@ -77,7 +77,7 @@ class PodParts:
             spec.name,
             requests=(EndpointRequest(network=network),) if network else (),
             ports=() if spec.host_network else spec.ports,
-            hostname=self.hostname(spec),
+            hostname=self.hostname(spec).removesuffix(f".{spec.domainname}"),  # it may be said in full
             domainname=spec.domainname,
             dns=spec.dns,
             dns_search=spec.dns_search,

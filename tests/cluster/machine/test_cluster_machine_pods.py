@@ -62,6 +62,9 @@ async def out(machine: Machine, identifier: str, script: str) -> str:
 
 async def test_containers_share_what_their_pod_has(machine: Machine) -> None:
     runtime = machine.runtime
+    whole = {"hostname": "share.share.svc", "domainname": "share.svc"}
+    await runtime.create_sandbox(machine.sandbox("whole", **whole))
+    assert "\tshare.share.svc share\n" in Path(machine.engine.pods.get("whole").hosts_path).read_text()
     made = await runtime.create_sandbox(machine.sandbox("share", domainname="share.svc", extra_hosts=("db:10.1.2.3",)))
     assert made.ready and len(made.addresses) == 1
     assert await runtime.create_sandbox(machine.sandbox("share")) == made  # asked twice, done once
