@@ -65,7 +65,15 @@ class Pods:
         facts = await asyncio.to_thread(self._facts)
         planned = plan_facts(self._means, facts)
         files = make_files(self._means.client, images=self._runtime, mounts=MountPoints(), facts=planned)
-        agent = NodeAgent(self._means.client, self._runtime, files.planner, files.volumes, facts)
+        rooms = self._means.rooms
+        agent = NodeAgent(
+            self._means.client,
+            self._runtime,
+            files.planner,
+            files.volumes,
+            facts,
+            options=rooms.node.agent(rooms.data),
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 for part in files.parts:
@@ -93,6 +101,7 @@ class Pods:
             machine=machine_facts(),
             labels=record.labels,
             annotations={LOCAL_VOLUMES: str(self._means.rooms.data / "local-volumes")},
+            reserved=self._means.rooms.node.reserved,
             taints=tuple(taint_of(text) for text in record.taints),
         )
 

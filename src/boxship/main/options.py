@@ -15,6 +15,7 @@ import msgspec
 from boxship import __version__
 from boxship.errors import Invalid, Unsupported
 from boxship.logs.options import parse_options
+from boxship.main.node_options import parse_node
 from boxship.spec.duration import SECOND, parse_duration
 from boxship.spec.quantity import parse_bytes
 
@@ -54,6 +55,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     add_runtime: dict[str, str] = {}
     mtu: int = 0
     ingress_ports: str = "80,443"
+    static_pods: str = ""
+    system_reserved: str = ""
+    eviction: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
     mirror: tuple[str, ...] = ()
@@ -156,6 +160,7 @@ def check(options: Options) -> Options:
         except ValueError as error:
             raise Invalid(f"cannot use bridge-subnet {options.bridge_subnet}: {error}") from error
     parse_ports(options.ingress_ports)
+    parse_node(options.static_pods, options.system_reserved, options.eviction)
     for server in options.dns:
         try:
             ipaddress.ip_address(server)
@@ -236,6 +241,11 @@ SINGLE: dict[str, tuple[str, str]] = {
     "trust-policy": ("FILE", "which images may be pulled and run, by whose signature (TOML)"),
     "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
     "ingress-ports": ("PLAIN,TLS", "where a node of a cluster serves Ingress (default 80,443; 0 is none)"),
+    "static-pods": ("DIR", "manifests of pods that a node of a cluster runs by itself (default: DATA/static-pods)"),
+    "system-reserved": (
+        "RESOURCE=AMOUNT,…",
+        "what a node of a cluster keeps from pods: cpu, memory, ephemeral-storage",
+    ),
     "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
     "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
     "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),
@@ -253,6 +263,7 @@ SINGLE: dict[str, tuple[str, str]] = {
 REPEATED: dict[str, tuple[str, str]] = {
     "host": ("URL", "listen here: unix:///PATH or, with TLS, tcp://ADDRESS:PORT"),
     "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
+    "eviction": ("SIGNAL<AMOUNT[:SECONDS]", "when a node of a cluster sends pods away, as memory.available<300Mi:90"),
     "dns": ("ADDRESS", "name server for containers"),
     "label": ("KEY=VALUE", "label of this engine, shown by info"),
     "tls-name": ("HOST", "host name or address for the daemon's certificate from pki"),

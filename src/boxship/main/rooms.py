@@ -14,6 +14,7 @@ from boxship.images.library import Images
 from boxship.images.remote.client import Remote
 from boxship.images.trust import Trust
 from boxship.main.certificates import Certificates
+from boxship.main.node_options import NodeOptions, parse_node
 from boxship.main.options import Options, parse_pool, parse_ports
 from boxship.main.remotes import remote_settings
 from boxship.network.model import AddressPool, Settings
@@ -45,6 +46,7 @@ class Rooms(msgspec.Struct, frozen=True, kw_only=True):
     networks: Networks
     registry: "RegistryRole | None"
     ingress_ports: tuple[int, int] = (80, 443)
+    node: NodeOptions = NodeOptions()
 
     async def close(self) -> None:
         """After whatever uses them; the store stays open."""
@@ -93,6 +95,7 @@ def make_rooms(
         networks=Networks(store, run_root, instance, _network_settings(options)),
         registry=registry,
         ingress_ports=parse_ports(options.ingress_ports),
+        node=parse_node(options.static_pods, options.system_reserved, options.eviction),
     )
 
 
