@@ -2,6 +2,7 @@
 # Gets the real programs that the tests of the Kubernetes API talk to, unpacked under build/, which installs nothing:
 #   build/etcd/etcd, build/etcd/etcdctl         Debian's etcd
 #   build/kubectl/VERSION/kubectl               the stock client: Debian 12's 1.20, and the newest of trixie and sid
+#   build/faketime/libfaketime.so.1             Debian's, by which a program's clock is moved
 # A machine that is no Debian does without (the tests say so and skip); on a Debian a failure is an error, but for a newest
 # client that asks for a newer C library than there is.
 set -euo pipefail
@@ -53,6 +54,15 @@ get_etcd() {
     done
 }
 
+get_faketime() {
+    [ -e build/faketime/libfaketime.so.1 ] && return
+    say "unpacking libfaketime into build/faketime"
+    from=()
+    unpack libfaketime
+    mkdir -p build/faketime
+    find "$work/tree" -name libfaketime.so.1 -type f -exec mv {} build/faketime/ \;
+}
+
 # The client in the package $1 ("NAME=VERSION") into build/kubectl/VERSION. Fails where it does not run here.
 place_kubectl() {
     say "unpacking kubectl ($1)"
@@ -87,6 +97,7 @@ if ! command -v apt-get >/dev/null || ! grep -qx 'ID=debian' /etc/os-release; th
     say "not a Debian machine: the tests with etcd and the stock Kubernetes clients are skipped"
     exit 0
 fi
-[ -x build/etcd/etcd ] && [ -e build/kubectl/complete ] || apt_refresh
+[ -x build/etcd/etcd ] && [ -e build/kubectl/complete ] && [ -e build/faketime/libfaketime.so.1 ] || apt_refresh
 get_etcd
+get_faketime
 get_kubectl

@@ -44,6 +44,8 @@ EXTENDED_USAGES = {
     "netscape sgc": x509.ObjectIdentifier("2.16.840.1.113730.4.1"),
 }
 LONGEST_BACKDATE = datetime.timedelta(minutes=5)
+LONG_BACKDATE = datetime.timedelta(days=1)  # of long lives: a server whose clock was set back must still know its nodes
+LONG_PART = 100  # of its life, that a certificate is backdated so
 
 
 class SigningRequest(msgspec.Struct, frozen=True):
@@ -109,13 +111,14 @@ def issue(
     end = min(now - backdate + life, issuer.certificate.not_valid_after_utc)
     if end <= now:
         raise Invalid("cannot issue: the authority's certificate has ended")
+    begin = now - max(backdate, min(LONG_BACKDATE, life / LONG_PART))
     builder = (
         x509.CertificateBuilder()
         .subject_name(parsed.subject)
         .issuer_name(issuer.certificate.subject)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - backdate)
+        .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(issued_by(issuer), critical=False)

@@ -300,4 +300,8 @@ def answered_well(cluster: Cluster) -> None:
     address = cluster.get("service", "web")[0]["spec"]["clusterIP"]
     for node in cluster.nodes:
         for _ in range(SETTLED_REQUESTS // len(cluster.nodes)):
-            assert node.namespace.page(f"http://{address}/", timeout=3), node.name
+            try:
+                assert node.namespace.page(f"http://{address}/", timeout=3), node.name
+            except OSError as error:
+                led = node.shell("nft list ruleset; ip route; ip neigh").stdout
+                raise AssertionError(f"{error} on {node.name}: {cluster.report()}\n{led}") from None
