@@ -132,3 +132,5 @@ def test_what_the_kernel_tells_of_the_machine() -> None:
 def test_every_folder_of_pods_has_an_account() -> None:
     for path in ("pods/logs", "pods/sandboxes", "pods/1234", "pods/memory"):
         assert name_of(path, {})[0].startswith("pods: ")
+    for path in ("local-volumes", "node", "seccomp"):
+        assert not name_of(path, {})[0].startswith("other")
