@@ -125,6 +125,17 @@ def test_diagnoses(made: Any, events: list[Any], about: str, text: str, next: st
     ]
 
 
+def test_a_container_that_is_being_killed_and_a_claim_that_is_not_there() -> None:
+    made = pod(container({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, ready=True, started=True))
+    killing = event("Killing", "Container c failed liveness probe, will be restarted")
+    (found,) = diagnose(made, [{**killing, "lastTimestamp": "2026-01-01T00:01:00Z"}], READY_NODE)
+    assert found.text == "Container c failed liveness probe, will be restarted."
+    assert not diagnose(made, [{**killing, "lastTimestamp": "2025-12-31T00:01:00Z"}], READY_NODE)
+    waiting = pod(phase="Pending", spec={"nodeName": ""})
+    (found,) = diagnose(waiting, [], None, [{"metadata": {"name": "v"}, "missing": True}])
+    assert (found.about, found.text) == ("claim v", "There is no such claim.")
+
+
 def test_what_is_well_has_no_findings() -> None:
     assert not diagnose(pod(container({"running": {}}, ready=True, started=True)), [], READY_NODE)
     assert not diagnose(pod(container({"waiting": {"reason": "ContainerCreating"}}), phase="Pending"), [], READY_NODE)

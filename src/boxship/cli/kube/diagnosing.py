@@ -110,7 +110,9 @@ def _unplaced(pod: Object, claims: Sequence[Object]) -> Iterator[Finding]:
         text = f"It waits for its scheduling gates: {', '.join(gates)}."
         yield Finding("scheduling", text, "whoever put them there takes them off")
     for claim in claims:
-        if (claim.get("status") or {}).get("phase") != "Bound":
+        if claim.get("missing"):
+            yield Finding(f"claim {claim['metadata']['name']}", "There is no such claim.", "make it, or name another")
+        elif (claim.get("status") or {}).get("phase") != "Bound":
             name = claim["metadata"]["name"]
             told = claim["spec"].get("storageClassName") or "(none)"
             yield Finding(f"claim {name}", f"It has no volume yet; its class is {told}.", f"boxship why pvc/{name}")
@@ -233,6 +235,9 @@ def _running(
             else "It is not ready."
         )
         yield Finding(about, text, f"{_logs(pod, name)}; is the probe's port, path or command right?")
+    killing, since = _last(events, {"Killing"}), ((one.get("state") or {}).get("running") or {}).get("startedAt") or ""
+    if killing is not None and f"ontainer {name} " in str(killing.get("message")) and _time(killing) > since:
+        yield Finding(about, str(killing["message"]).strip() + ".", _logs(pod, name))
     if restarts and last:
         times = "once" if restarts == 1 else f"{restarts} times"
         killed = _probe(events, "Liveness")
@@ -283,6 +288,10 @@ def _budgets(budgets: Sequence[Object]) -> Iterator[Finding]:
         healthy, wanted = status.get("currentHealthy") or 0, status.get("desiredHealthy") or 0
         text = f"None of its pods may be evicted now: {healthy} are healthy, {wanted} have to be."
         yield Finding(f"budget {budget['metadata']['name']}", text)
+
+
+def _time(event: Object) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _last(events: Sequence[Object], reasons: set[str]) -> Object | None:

@@ -179,8 +179,9 @@ def _claims(server: Server, pod: Object) -> list[Object]:
             try:
                 path = server.kind("persistentvolumeclaims").path(pod["metadata"]["namespace"], name)
                 found.append(server.ask("GET", path))
-            except Refused:
-                continue  # what is missing is told by the scheduler
+            except Refused as refused:
+                if refused.code == 404:
+                    found.append({"metadata": {"name": name}, "missing": True})
     return found
 
 
