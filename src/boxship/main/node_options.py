@@ -1,14 +1,18 @@
-"""The daemon's options that are about its node in a cluster: texts to the agent's values."""
+"""The daemon's options that are about its node in a cluster: texts to the agent's values. A daemon that is no node
+never loads the agent for them."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from boxship.cluster.node.agent import Options
 from boxship.cluster.node.eviction.pressure import CONDITIONS, THRESHOLDS, Threshold
 from boxship.cluster.objects import quantity
 from boxship.errors import Invalid
+
+if TYPE_CHECKING:
+    from boxship.cluster.node.agent import Options
 
 RESERVABLE = ("cpu", "memory", "ephemeral-storage")
 
@@ -20,7 +24,9 @@ class NodeOptions(msgspec.Struct, frozen=True):
     reserved: dict[str, str] = {}
     thresholds: tuple[Threshold, ...] = THRESHOLDS
 
-    def agent(self, data: Path) -> Options:
+    def agent(self, data: Path) -> "Options":
+        from boxship.cluster.node.agent import Options
+
         return Options(static_folder=self.static_pods or str(data / "static-pods"), thresholds=self.thresholds)
 
 
