@@ -69,7 +69,8 @@ class Connecting:
                 return Reply(301, {"Location": f"{path}/{mark}{query}"})
             place = await self._places.find(asked, request.target, time.time_ns())
             if place is None:
-                return Reply(200, {"Content-Type": "text/plain"})
+                visit.code = 204
+                return Reply(204)
             if asked.subresource in STREAMS or (upgrades and asked.subresource == "proxy"):
                 if not upgrades:
                     raise bad_request("Upgrade request required")
