@@ -129,6 +129,13 @@ class Haproxy:
             if wrong:
                 raise Internal(f"haproxy refuses a command: {wrong[0]}")
 
+    async def dismiss(self) -> None:
+        """Where the master has died, its worker listens no more and finishes what it has begun."""
+        worker = "" if self.is_alive else await self._worker()
+        if worker and str(self._folder) in _command_of(int(worker)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(worker), signal.SIGUSR1)
+
     async def stop(self) -> None:
         """End it, with what it has under way cut off."""
         if self.is_alive and self._mark is not None:
@@ -212,6 +219,13 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     return "" if rest[0] in "ZX" else rest[19]
+
+
+def _command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _bury(pid: int) -> None:

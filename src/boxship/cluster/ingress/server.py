@@ -24,7 +24,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, is_ours, our_classes, secrets_of
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
-from boxship.errors import BoxshipError, Invalid
+from boxship.errors import BoxshipError, Invalid, NotFound
 from boxship.transport.commands import is_free
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 GATHER_SECONDS = 0.005  # that changes have to come together
 RELOAD_PAUSE = 0.3  # seconds between two generations of files
 SECRETS_SECONDS = 2.0  # that a new Ingress waits for its secrets
+RESTART_PAUSE = 1.0  # seconds before a haproxy that has ended at once is started again
 AGAIN_SECONDS = 5.0  # after a failure
 DYING_SECONDS = 5.0  # that a dead haproxy's worker may take to end
 PORTS_SECONDS = 30.0  # until a port that was taken is tried again
@@ -75,14 +76,14 @@ class IngressServer:
         self._slices_of: dict[Key, dict[Key, None]] = defaultdict(dict)  # by service
         self._free: tuple[Places, Places] = ((), ())
         self._taken: set[Place] = set()
-        self._reloaded = 0.0
+        self._reloaded = -RESTART_PAUSE
         self._ingresses.subscribe(self._ingress_changed)
         self._classes.subscribe(self._rules_changed)
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
 
     async def run(self) -> None:
-        """Without end."""
+        """Without end. Raises NotFound where there is an Ingress and no haproxy."""
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -114,7 +115,9 @@ class IngressServer:
                 if pause is None and self._plan.routes and self._free != self._places:
                     pause = PORTS_SECONDS
                 failed = ""
-            except BoxshipError as error:
+            except NotFound:
+                raise  # without haproxy nothing goes: whoever runs this shows it
+            except (BoxshipError, OSError) as error:
                 if str(error) != failed:
                     log.warning("%s", error)
                 failed, pause = str(error), AGAIN_SECONDS
@@ -126,7 +129,7 @@ class IngressServer:
 
     async def _wait(self) -> None:
         """Until something changes, or haproxy has ended."""
-        if not self._haproxy.is_alive:
+        if self._shape is None:  # it does not run, or has to be tried again
             await self._news.wait()
             return
         ended = asyncio.ensure_future(self._haproxy.ended())
@@ -148,6 +151,10 @@ class IngressServer:
             return None
         alive = self._haproxy.is_alive
         if not alive:
+            self._shape = None
+            early = self._reloaded + RESTART_PAUSE - time.monotonic()
+            if early > 0:
+                return early
             await self._wait_for_places()
         if not alive or self._free != self._places:
             self._free = self._free_places(held=self._free if alive else ((), ()))
@@ -290,6 +297,7 @@ class IngressServer:
 
     async def _wait_for_places(self) -> None:
         """Where haproxy has just died, its worker is given the time to follow it."""
+        await self._haproxy.dismiss()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DYING_SECONDS):
                 while not all(is_free(place.host, place.port) for places in self._free for place in places):
