@@ -10,7 +10,7 @@ from pathlib import Path
 # The machine's own view: a test may have put this process into a mount namespace of its own.
 MACHINE = Path(f"/proc/self/fd/{os.open('/sys/fs/cgroup', os.O_PATH)}")
 SETTLE_SECONDS = 15.0  # the kernel ends namespaces and their interfaces a little later than their processes
-PROGRAMS = (b"conmon", b"boxshipd", b"crun", b"runc", b"boxship")
+PROGRAMS = (b"conmon", b"boxshipd", b"crun", b"runc", b"boxship", b"tini-static")
 INTERFACES = ("bx", "br-", "veth")
 
 

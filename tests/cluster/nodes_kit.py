@@ -26,6 +26,7 @@ from typing import Any
 from control_kit import KUBECTLS, Answer, Control
 from namespaces_kit import Namespace, Switch
 
+from boxship.sys import cgroup
 from daemons import (
     START_DEADLINE,
     Daemon,
@@ -307,6 +308,8 @@ class Cluster:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             until(lambda: not processes_naming(str(self.home)), 10, "all processes of the cluster have ended")
+            for node in self.nodes:
+                _clear_cgroups(node)
             for namespace in (*(node.namespace for node in self.nodes), self.clients, self.switch):
                 namespace.close()
 
@@ -320,6 +323,17 @@ class Cluster:
         node.boxship("node", "leave", "--force", check=False)
         node.remove_all()
         node.stop()
+
+
+def _clear_cgroups(node: NodeDaemon) -> None:
+    """Where a node could not be cleared in good order, its containers' processes are still there."""
+    named = node.data / "instance"
+    if not named.exists():
+        return
+    name, layout = named.read_text().strip(), cgroup.detect()
+    for group in (f"boxship-pods-{name}", f"boxship-{name}"):
+        cgroup.kill(layout, group)
+        cgroup.remove(layout, group)
 
 
 @contextlib.contextmanager
