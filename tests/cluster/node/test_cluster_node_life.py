@@ -242,6 +242,7 @@ def test_a_refused_pod_has_failed_at_once() -> None:
     )
     status = play.settle()
     assert (status["phase"], status["reason"]) == ("Failed", "OutOfcpu")
+    assert "containerStatuses" not in status
     assert play.done == ["clean"]
 
 

@@ -113,6 +113,10 @@ class NodeAgent:
     def all(self) -> Sequence[Object]:
         return [worker.pod for worker in self._workers.values()]
 
+    async def ready(self) -> None:
+        """Wait until all pods of the node are known."""
+        await self._pods.ready()
+
     @property
     def node(self) -> Object:
         """Our Node as it was last read; empty before it is registered."""

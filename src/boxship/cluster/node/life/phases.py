@@ -16,6 +16,7 @@ from boxship.cluster.objects.copies import copied
 
 PENDING, ACTIVE, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 RESIZES = (resizing.PENDING, resizing.IN_PROGRESS)
+STATED = ("DeadlineExceeded", "Evicted")  # reasons of pods that the node had taken
 Condition = tuple[bool, str, str]  # whether it holds, reason and message
 
 
@@ -65,6 +66,9 @@ def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory, r
     status["phase"] = phase
     if ending is not None and ending.reason and phase == FAILED:
         status["reason"], status["message"] = ending.reason, ending.message
+        if ending.reason not in STATED and not _is_started(parts):
+            for key in ("initContainerStatuses", "containerStatuses"):  # a pod that was refused has had none
+                status.pop(key, None)
     _add_addresses(status, pod, seen)
     status.setdefault("startTime", stamp(seen.now))
     generation = pod["metadata"].get("generation")
