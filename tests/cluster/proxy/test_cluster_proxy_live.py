@@ -57,7 +57,11 @@ spec:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="bx") as home, running_cluster(Path(home), nodes=2) as cluster:
+    pool = ("--load-balancer-pool", "192.168.50.200-192.168.50.201")
+    with (
+        tempfile.TemporaryDirectory(prefix="bx") as home,
+        running_cluster(Path(home), nodes=2, control_options=pool) as cluster,
+    ):
         cluster.apply(WEB)
         cluster.until_pods(4, "app=web")
         cluster.until_pods(1, "role=asker")
@@ -93,6 +97,37 @@ def test_everybody_reaches_the_service(cluster: Cluster) -> None:
         assert pages(node.namespace, f"http://{address(cluster)}/") == set(every)
         assert pages(cluster.clients, f"http://{node.address}:30080/") == set(every)
         assert pages(node.namespace, "http://127.0.0.1:30080/") == set(every)
+
+
+def test_a_balancers_address_is_answered_for(cluster: Cluster) -> None:
+    cluster.kubectl(
+        "expose", "deployment", "web", "--name=front", "--type=LoadBalancer", "--port=80", "--target-port=8080"
+    )
+
+    def ingress() -> list[dict[str, str]]:
+        return list(cluster.get("service", "front")[0]["status"]["loadBalancer"].get("ingress", []))
+
+    def there() -> bool:
+        try:
+            return bool(cluster.clients.page(f"http://{ingress()[0]['ip']}/", timeout=1))
+        except OSError:
+            return False
+
+    try:
+        cluster.until(ingress, 5, "the balancer has an address")
+        cluster.until(there, 5, "somebody answers for it")
+        assert pages(cluster.clients, f"http://{ingress()[0]['ip']}/") == set(names(cluster))
+        answering = [node for node in cluster.nodes if "192.168.50.200" in node.shell("ip neigh show proxy").stdout]
+        assert len(answering) == 1
+        local = '{"spec":{"externalTrafficPolicy":"Local"}}'
+        cluster.kubectl("patch", "service", "front", "-p", local)
+        own = {
+            pod["metadata"]["name"] for pod in cluster.pods("app=web") if pod["spec"]["nodeName"] == answering[0].name
+        }
+        url = f"http://{ingress()[0]['ip']}/"
+        cluster.until(lambda: pages(cluster.clients, url) == own, 5, "the traffic stays on the node")
+    finally:
+        cluster.kubectl("delete", "service", "front")
 
 
 def test_containers_and_pods_reach_each_other(cluster: Cluster) -> None:
