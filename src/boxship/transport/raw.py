@@ -16,6 +16,21 @@ from typing import cast
 
 from boxship.transport.exchange import KIBIBYTE, client_gone
 
+SILENT_SECONDS, ASK_SECONDS, ASK_TIMES = 30, 10, 3
+
+
+def notice_loss(transport: asyncio.BaseTransport | None) -> None:
+    """Have the kernel ask a silent peer now and then whether it is still there, and end the connection where it is
+    not: one whose machine or cable is gone says nothing by itself."""
+    plain = cast("socket.socket | None", transport.get_extra_info("socket")) if transport is not None else None
+    if plain is None or plain.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ASK_SECONDS)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, ASK_TIMES)
+
 
 class HangupWatch:
     """Calls back once when the peer of a socket is away for good. Own descriptors: the loop's own stay untouched."""

@@ -41,7 +41,7 @@ from boxship.transport.listen import (
     open_tls,
     open_unix,
 )
-from boxship.transport.raw import SocketStream
+from boxship.transport.raw import SocketStream, notice_loss
 from boxship.transport.sending import FileSender, drained
 from boxship.transport.tls import TlsConnection, TlsTransport
 
@@ -193,6 +193,7 @@ class SocketCarrier:
         if transport is None or transport.is_closing():
             raise client_gone()
         self.begun = True
+        notice_loss(transport)
         connection = self._connection
         stream = SocketStream(transport, self._limits.held_bytes, connection.connection_lost)
         lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers.items())]
@@ -208,6 +209,7 @@ class SocketCarrier:
             max_msg_size=WEBSOCKET_MESSAGE_BYTES, compress=False, autoclose=True, protocols=chosen
         )
         response.headers.update({name: value for name, value in headers.items() if value not in chosen})
+        notice_loss(self._request.transport)
         try:
             self._connection.release_parsed()
             await response.prepare(self._request)

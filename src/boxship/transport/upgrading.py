@@ -15,7 +15,7 @@ import msgspec
 from boxship.errors import BoxshipError, Canceled, Invalid, Timeout, Unavailable
 from boxship.transport.client import Trust, WrongCertificate, make_context
 from boxship.transport.exchange import KIBIBYTE, RawStream
-from boxship.transport.raw import SocketStream
+from boxship.transport.raw import SocketStream, notice_loss
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
@@ -81,6 +81,7 @@ class Dialer:
             raise Timeout(f"dial tcp {host}:{port}: i/o timeout") from None
         except OSError as error:
             raise _failure(f"{host}:{port}", error) from error
+        notice_loss(transport)
         early = transport.get_protocol()
         assert isinstance(early, _Early)
         stream = SocketStream(transport, HELD_BYTES, _ignore)
