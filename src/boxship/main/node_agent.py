@@ -27,6 +27,7 @@ from boxship.transport.server import Server
 from boxship.volumes.mountpoints import MountPoints
 
 PORT = 10250
+READY_SECONDS = 5.0  # that a request waits for the agent to know its pods
 LOCAL_VOLUMES = "boxship.io/local-volumes"  # where the node keeps what it provides
 
 
@@ -42,6 +43,7 @@ class Pods:
         peers = Peers(means.client, self._http, lambda: certificates.trust, node, self._images, names_of)
         self._runtime = EngineRuntime(means.engine, means.rooms.data, peers)
         self._agent: NodeAgent | None = None
+        self._begun = asyncio.Event()
         self._port = 0
 
     async def listen(self, stack: contextlib.AsyncExitStack) -> None:
@@ -79,9 +81,17 @@ class Pods:
                 for part in files.parts:
                     tasks.create_task(_run(part))
                 self._agent = agent
+                self._begun.set()
                 tasks.create_task(agent.run())
         finally:
             self._agent = None
+
+    async def ready(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                await self._begun.wait()
+                if self._agent is not None:
+                    await self._agent.ready()
 
     def find(self, namespace: str, name: str) -> Object | None:
         return self._agent.find(namespace, name) if self._agent is not None else None

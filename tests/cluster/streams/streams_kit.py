@@ -209,6 +209,9 @@ class Pods:
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Object] = {}
 
+    async def ready(self) -> None:
+        return
+
     def find(self, namespace: str, name: str) -> Object | None:
         return self.known.get((namespace, name))
 

@@ -22,6 +22,9 @@ from boxship.cluster.objects import Object
 class PodsHere(Protocol):
     """The pods that the agent knows, each with the status that it knows now."""
 
+    async def ready(self) -> None:
+        """Wait, for a few seconds at most, until all are known: a request may come as soon as we listen."""
+
     def find(self, namespace: str, name: str) -> Object | None: ...
 
     def all(self) -> Sequence[Object]: ...

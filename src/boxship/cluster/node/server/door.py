@@ -86,6 +86,7 @@ class NodeDoor:
         try:
             if words != ["healthz"]:
                 await self._entry.admit(request)
+                await self._pods.ready()
             methods, handler = self._handlers.get(words[0], ((), None))
             if handler is None:
                 return _plain(404, "404 page not found")
