@@ -47,15 +47,35 @@ class Haproxy:
         self.socket = folder / "haproxy.sock"
 
     def find(self) -> bool:
-        """Find again what an earlier daemon started; whether it lives."""
-        try:
-            mark = msgspec.json.decode((self._folder / "process.json").read_bytes(), type=_Mark)
-        except (OSError, msgspec.DecodeError):
+        """Find again what an earlier daemon started; whether it lives. Where that daemon was killed before it could
+        write down whom it had started, haproxy itself has."""
+        mark = self._written()
+        if mark is None or not mark.started or _started(mark.pid) != mark.started:
+            mark = self._claimed()
+        if mark is None:
             return False
-        if _started(mark.pid) != mark.started:
-            return False
-        self._mark = mark
+        self._keep(mark)
         return True
+
+    def _written(self) -> _Mark | None:
+        try:
+            return msgspec.json.decode((self._folder / "process.json").read_bytes(), type=_Mark)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _claimed(self) -> _Mark | None:
+        try:
+            pid = int((self._folder / "haproxy.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        started = _started(pid)
+        return _Mark(pid, started) if started and str(self._folder) in _command_of(pid) else None
+
+    def _keep(self, mark: _Mark) -> None:
+        half = self._folder / "process.json.new"
+        half.write_bytes(msgspec.json.encode(mark))
+        half.replace(self._folder / "process.json")
+        self._mark = mark
 
     @property
     def is_alive(self) -> bool:
@@ -149,7 +169,8 @@ class Haproxy:
         if self._mark is not None:
             _bury(self._mark.pid)
         master = f"{self._folder / 'master.sock'},mode,600"
-        arguments = [self._program, "-W", "-db", "-q", "-S", master, "-f", str(self._folder / CURRENT / CONFIGURATION)]
+        arguments = [self._program, "-W", "-db", "-q", "-S", master, "-p", str(self._folder / "haproxy.pid")]
+        arguments += ["-f", str(self._folder / CURRENT / CONFIGURATION)]
         with (self._folder / "haproxy.log").open("ab") as output:
             try:
                 process = subprocess.Popen(
@@ -158,10 +179,7 @@ class Haproxy:
             except FileNotFoundError:
                 raise NotFound(f"cannot serve Ingress: {self._program} is not installed") from None
         process.returncode = 0  # its end is seen by `ended`, whoever is its parent then
-        self._mark = _Mark(process.pid, _started(process.pid))
-        half = self._folder / "process.json.new"
-        half.write_bytes(msgspec.json.encode(self._mark))
-        half.replace(self._folder / "process.json")
+        self._keep(_Mark(process.pid, _started(process.pid)))
 
     async def _check(self, folder: Path) -> None:
         try:
