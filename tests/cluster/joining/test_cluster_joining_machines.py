@@ -65,3 +65,24 @@ def test_a_node_has_what_it_was_told_leaves_and_comes_again(cluster: Cluster) ->
     node.name = "again"
     cluster.join(node)
     cluster.until_ready()
+
+
+@pytest.mark.slow
+def test_deleted_nodes_come_back_with_each_others_addresses(cluster: Cluster) -> None:
+    cluster.kubectl("create", "deployment", "web", "--image=busybox", "--replicas=4", "--", "sleep", "600")
+    cluster.until_pods(4, "app=web")
+    names = [node.name for node in cluster.nodes]
+    blocks = {each["metadata"]["name"]: each["spec"]["podCIDR"] for each in cluster.get("nodes")}
+    for node in cluster.nodes:
+        node.stop()
+    cluster.kubectl("delete", "node", *names)
+    for node in sorted(cluster.nodes, key=lambda node: blocks[node.name], reverse=True):
+        node.start()
+        cluster.until_ready(node.name)
+    now = {each["metadata"]["name"]: each["spec"]["podCIDR"] for each in cluster.get("nodes")}
+    assert now == dict(zip(blocks, reversed(blocks.values()), strict=True))
+    cluster.until_pods(4, "app=web", seconds=60)
+    addresses = [pod["status"]["podIP"] for pod in cluster.pods("app=web")]
+    script = " && ".join(f"ping -c1 -W2 {address} >/dev/null" for address in addresses)
+    for pod in cluster.pods("app=web"):
+        cluster.kubectl("exec", pod["metadata"]["name"], "--", "sh", "-c", script)
