@@ -58,13 +58,15 @@ bench: setup ## measure this engine beside Docker and Podman, where they are ins
 	@tools/cluster-peers.sh
 	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
 	@$(BIN)/python -m bench.workloads $(BENCH_WORKLOADS) </dev/null
+	@$(BIN)/python -m bench.cluster.services </dev/null
 
 bench-cluster: setup ## measure the Kubernetes API on SQLite and etcd
 	@tools/cluster-peers.sh
 	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
 
-bench-workloads: setup ## measure pods: deployments, single pods, a rolling update under load, memory
+bench-workloads: setup ## measure pods: deployments, single pods, a rolling update under load, memory; connections through services
 	@$(BIN)/python -m bench.workloads $(BENCH_WORKLOADS) </dev/null
+	@$(BIN)/python -m bench.cluster.services </dev/null
 
 bench-peers: setup ## install Docker and Podman for `make bench`, without starting them
 	@tools/bench-peers.sh
