@@ -34,11 +34,9 @@ def is_urgent(pod: Object, status: Object) -> bool:
 
 
 def _news_of(status: Object) -> Any:
-    ready = [
-        (one["type"], one["status"])
-        for one in status.get("conditions") or ()
-        if one["type"] in ("Ready", "ContainersReady", "Initialized") and one["status"] == "True"
-    ]
+    kinds = ("Ready", "ContainersReady", *(("Initialized",) if status.get("initContainerStatuses") else ()))
+    conditions = status.get("conditions") or ()
+    ready = [one["type"] for one in conditions if one["type"] in kinds and one["status"] == "True"]
     states = []
     for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         for one in status.get(key) or ():
