@@ -21,6 +21,7 @@ SHOWN_PODS = 3  # of something that has many
 SHOWN_NODES = 20
 GOOD_WHEN_FALSE = {"ReplicaFailure", "Stalled", "Failed", "MemoryPressure", "DiskPressure", "PIDPressure"}
 GOOD_WHEN_FALSE |= {"NetworkUnavailable", "ScalingLimited", "DisruptionTarget"}
+UNSETTLED = ("Pending", "Lost", "Failed", "Terminating")
 WARNINGS = 5
 
 
@@ -98,8 +99,12 @@ def _show_other(call: Call, server: Server, made: Object) -> int:
     metadata = made["metadata"]
     call.line(f"{made['kind']} {'/'.join(filter(None, (metadata.get('namespace'), metadata['name'])))}")
     wrong = list(_conditions(made))
-    events = [one for one in _events(server, made) if one.get("type") == "Warning"]
-    for event in _distinct(events)[-WARNINGS:]:
+    events = _events(server, made)
+    phase = (made.get("status") or {}).get("phase")
+    if phase in UNSETTLED:
+        said = f": {str(events[-1].get('message', '')).strip()}" if events else ""
+        wrong.append(Finding("phase", f"It is {phase}{said}"))
+    for event in _distinct([one for one in events if one.get("type") == "Warning"])[-WARNINGS:]:
         wrong.append(Finding(f"event {event.get('reason', '')}", str(event.get("message", "")).strip()))
     _print(call, wrong)
     pods = [pod for pod in _pods(server, made) if not is_ready(pod)]
