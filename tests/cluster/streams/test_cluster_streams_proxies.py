@@ -59,6 +59,7 @@ async def page() -> AsyncIterator[int]:
 
     async def tell(request: web.Request) -> web.StreamResponse:
         if request.path == "/talk":
+            assert "secret" not in request.headers["Sec-WebSocket-Protocol"]
             socket = web.WebSocketResponse(protocols=("words",))
             await socket.prepare(request)
             async for message in socket:
@@ -172,7 +173,8 @@ async def test_pods_and_services(tmp_path: Path) -> None:
             assert (answer.status, answer.headers["Location"]) == (302, f"{where}/elsewhere?x=1")
         async with client.get(f"{where}/page") as answer:
             assert await answer.text() == f'<a href="{where}/next">x</a> <img src="here.png">'
-        async with client.ws_connect(f"{where}/talk", protocols=("words",)) as socket:
+        shown = ("base64url.bearer.authorization.k8s.io.secret", "words")
+        async with client.ws_connect(f"{where}/talk", protocols=shown) as socket:
             await socket.send_str("this")
             assert (await socket.receive()).data == "heard this"
             assert socket.protocol == "words"
@@ -274,6 +276,24 @@ async def test_who_may(node: StreamsNode) -> None:
         assert answer.status == 403
         text = "Forbidden (user=system:kube-scheduler, verb=get, resource=nodes, subresource=proxy)"
         assert await answer.text() == text
+
+
+async def test_a_token_opens_a_node(node: StreamsNode) -> None:
+    """Who has the right to a part of nodes may ask their agents by himself, as Prometheus does."""
+    await node.kubectl("create", "serviceaccount", "looker")
+    await node.kubectl("create", "clusterrole", "looker", "--verb=get", "--resource=nodes/metrics")
+    await node.kubectl(
+        "create", "clusterrolebinding", "looker", "--clusterrole=looker", "--serviceaccount=default:looker"
+    )
+    _, token, _ = await node.kubectl("create", "token", "looker")
+    context = ssl.create_default_context(cafile=str(node.control.data / "pki" / "ca.crt"))
+    headers = {"Authorization": f"Bearer {token.strip()}"}
+    async with aiohttp.ClientSession(f"https://127.0.0.1:{node.port}", headers=headers) as client:
+        async with client.get("/metrics/resource", ssl=context) as answer:
+            assert answer.status == 200
+        async with client.get("/pods", ssl=context) as answer:
+            assert answer.status == 403
+            assert "user=system:serviceaccount:default:looker" in await answer.text()
 
 
 def test_links_of_pages() -> None:

@@ -8,8 +8,9 @@ a slow reader, and each side's end ends the other.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+from boxship.cluster.api.authentication.authenticator import WEBSOCKET_TOKEN
 from boxship.cluster.api.connecting.identity import Identity
 from boxship.cluster.api.connecting.places import Place, Places, redirected
 from boxship.cluster.api.connecting.rewriting import PAGE_BYTES, rewritten, unpacked
@@ -87,7 +88,7 @@ class Connecting:
         fields = _passed(request) if is_proxy else []
         fields += [
             (name, value)
-            for name, value in request.headers.items()
+            for name, value in _shown(request)
             if name.lower() in UPGRADE_FIELDS or (not is_proxy and name.lower().startswith("sec-websocket-"))
         ]
         fields.append(("Host", f"{place.host}:{place.port}"))
@@ -242,11 +243,22 @@ class _Rest:
         await self._body.aclose()
 
 
+def _shown(request: Request) -> Iterator[tuple[str, str]]:
+    """All fields, without the token that a page of a browser shows as one of a WebSocket's protocols."""
+    for name, value in request.headers.items():
+        if name.lower() == "sec-websocket-protocol":
+            words = [word.strip() for word in value.split(",")]
+            value = ", ".join(word for word in words if word and not word.startswith(WEBSOCKET_TOKEN))
+            if not value:
+                continue
+        yield name, value
+
+
 def _passed(request: Request) -> list[tuple[str, str]]:
     """The client's own fields that go on."""
     found = [
         (name, value)
-        for name, value in request.headers.items()
+        for name, value in _shown(request)
         if name.lower() not in KEPT_BACK and not name.lower().startswith(OF_CALLERS)
     ]
     before = request.headers.get("X-Forwarded-For", "")
