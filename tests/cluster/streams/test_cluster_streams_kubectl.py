@@ -1,9 +1,13 @@
 """The stock clients' logs, exec, attach, cp and port-forward, over both kinds of connection."""
 
 import asyncio
+import sys
+from pathlib import Path
 
 import pytest
 from streams_kit import StreamsNode
+
+from daemons import surroundings
 
 VERSIONS = ("", "1.20.2", "1.36.4")
 
@@ -154,3 +158,29 @@ async def test_top(node: StreamsNode) -> None:
     for version in ("", "1.36.4"):
         _, output, _ = await node.kubectl("explain", "podmetrics.containers.usage", version=version)
         assert "What is used, by the resource's name" in output
+
+
+async def test_the_python_client(node: StreamsNode) -> None:
+    await node.pod("snake")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"got " + await reader.readline())
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    script = Path(__file__).parent / "python_client.py"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(script), "snake", str(server.sockets[0].getsockname()[1])),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**surroundings(), "KUBECONFIG": str(node.control.kubeconfig)},
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert output.decode() == "all well\n"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        server.close()
