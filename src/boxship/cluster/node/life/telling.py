@@ -25,6 +25,7 @@ class Teller:
         self._news = news
         self._wanted: Object = {}
         self._read: Object | None = None  # the pod that `_wanted` was decided for
+        self._pause = writing.LAZY_SECONDS
         self._due = asyncio.Event()
         self._hurry = asyncio.Event()
         self.pod = pod
@@ -36,12 +37,14 @@ class Teller:
         self.pod = pod
         self._news.set()
 
-    def want(self, status: Object) -> None:
-        """Decided for the pod as it is here now: over another reading it is never written."""
+    def want(self, status: Object, *, goes: bool = False) -> None:
+        """Decided for the pod as it is here now: over another reading it is never written. `goes`: the pod is about to
+        be gone, and nobody waits for its last word."""
         if self._read is self.pod and self._wanted == status:
             return
         self._wanted, self._read = status, self.pod
-        if self.pod is not None and writing.is_urgent(self.pod, status):
+        self._pause = writing.LAST_SECONDS if goes else writing.LAZY_SECONDS
+        if self.pod is not None and not goes and writing.is_urgent(self.pod, status):
             self._hurry.set()
         self._due.set()
 
@@ -50,7 +53,7 @@ class Teller:
         while True:
             await self._due.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(writing.LAZY_SECONDS):
+                async with asyncio.timeout(self._pause):
                     await self._hurry.wait()
             self._due.clear()
             self._hurry.clear()

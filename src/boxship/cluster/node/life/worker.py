@@ -204,7 +204,9 @@ class PodWorker:
         for told in events_between(self._pod, before, decision.status, decision.memory):
             self._tell_of(*told)
         if not self._acts.gone:
-            self._teller.want(decision.status)
+            metadata = self._pod["metadata"]
+            over = decision.status["phase"] in OVER and metadata.get("deletionTimestamp")
+            self._teller.want(decision.status, goes=bool(over) and not metadata.get("finalizers"))
 
     def _tell_of(self, name: str, type: str, reason: str, message: str) -> None:
         self._tools.tell(self._pod, type, reason, message, name)

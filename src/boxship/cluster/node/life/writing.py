@@ -7,6 +7,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.copies import copied
 
 LAZY_SECONDS = 0.25  # what tells nobody anything is not written if more follows within this time
+LAST_SECONDS = 2.0  # that a pod has to be gone before its end is written all the same
 QUIET_REASONS = ("ContainerCreating", "PodInitializing")
 
 
