@@ -322,3 +322,8 @@ async def test_each_host_has_its_certificate(tmp_path: Path) -> None:
             return bool(found == wanted)
 
         await door.until(served)
+        broken = secret("one", tls_crt=renewed[0], tls_key=pairs["own"][1])
+        door.page.put("secrets", broken)
+        door.page.put("ingresses", ingress("third", path("api"), host="d.test"))
+        await door.serves(by="api", host="d.test")  # a pair that does not fit harms nobody else
+        await door.serves(by="api", tls=plain, host="b.test")

@@ -17,6 +17,7 @@ from boxship.cluster.reconcile.cache import Key
 
 EXACT, PREFIX, REGEX = "exact", "prefix", "regex"
 ANY_HOST = ""
+Identity = tuple[str, int]
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -194,3 +195,14 @@ def age_of(ingress: Parsed) -> tuple[str, str, str]:
     """For sorting: the oldest first."""
     metadata = ingress.object["metadata"]
     return metadata.get("creationTimestamp", ""), metadata.get("namespace", ""), metadata["name"]
+
+
+def identity(ingress: Parsed) -> Identity:
+    """Another one as soon as it is changed."""
+    metadata = ingress.object["metadata"]
+    return str(metadata.get("uid", metadata["name"])), hash(repr(rules_part(ingress.object)))
+
+
+def rules_part(object: Object) -> tuple[Any, ...]:
+    """All of an Ingress or a class that decides anything."""
+    return object.get("spec"), object["metadata"].get("annotations")

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import functools
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
@@ -12,6 +13,9 @@ from boxship.cluster.ingress.older_hashes import OLDER
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
+from boxship.errors import BoxshipError
+from boxship.pki.certificates import load_certificates
+from boxship.pki.keys import load_key, same_public
 
 RESOURCE = "v1/secrets"
 # What the C library can compare.
@@ -89,12 +93,22 @@ def _data(secret: Object) -> Mapping[str, bytes]:
 
 
 def certificate_of(data: Mapping[str, bytes] | None) -> bytes:
-    """Certificate and key as one file; b"" where it has not both."""
+    """Certificate and key as one file; b"" where it has not both, or they do not belong together: haproxy would then
+    serve nobody."""
     if data is None:
         return b""
-    certificate, key = data.get("tls.crt", b"").strip(), data.get("tls.key", b"").strip()
-    whole = b"-----BEGIN CERTIFICATE-----" in certificate and b"PRIVATE KEY-----" in key
-    return certificate + b"\n" + key + b"\n" if whole else b""
+    return _joined(data.get("tls.crt", b"").strip(), data.get("tls.key", b"").strip())
+
+
+@functools.lru_cache(maxsize=1024)
+def _joined(certificate: bytes, key: bytes) -> bytes:
+    try:
+        found, private = load_certificates(certificate, "tls.crt"), load_key(key, None, "tls.key")
+    except BoxshipError:
+        return b""
+    if not found or not same_public(private.public_key(), found[0].public_key()):
+        return b""
+    return certificate + b"\n" + key + b"\n"
 
 
 def is_hash(text: str) -> bool:

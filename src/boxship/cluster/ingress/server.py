@@ -16,7 +16,17 @@ import msgspec
 from boxship.cluster.ingress import facts
 from boxship.cluster.ingress.configuration import Wanted, files_of
 from boxship.cluster.ingress.facts import Place, Service, Slice
-from boxship.cluster.ingress.model import Backend, Parsed, Plan, age_of, parsed_of, plan_of
+from boxship.cluster.ingress.model import (
+    Backend,
+    Identity,
+    Parsed,
+    Plan,
+    age_of,
+    identity,
+    parsed_of,
+    plan_of,
+    rules_part,
+)
 from boxship.cluster.ingress.process import CURRENT, Haproxy
 from boxship.cluster.ingress.secrets import Secrets, accounts_of, certificate_of
 from boxship.cluster.ingress.slots import Slots, all_commands, first_slots, moved
@@ -41,7 +51,6 @@ HELD = "places.json"
 CONNECTIONS = 20_000  # at most
 SPARE_FILES = 200
 Places = tuple[Place, ...]
-Identity = tuple[str, int]
 
 
 class IngressServer:
@@ -66,10 +75,12 @@ class IngressServer:
         self._services = Cache(client, "v1/services", keep=facts.service_of)
         self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=facts.slice_of)
         self._news = asyncio.Event()
-        self._secrets = Secrets(client, self._news.set)
+        self._secrets = Secrets(client, self._secret_changed)
         self._by_service: dict[Key, dict[str, None]] = defaultdict(dict)
         self._plan = Plan()
         self._stale = True  # the plan has to be made again
+        self._backends: dict[str, Backend] = {}
+        self._touched: set[Key] | None = None  # services whose endpoints alone changed; None: more than that
         self._refused: set[Identity] = set()  # Ingresses that haproxy does not take
         self._slots: dict[str, Slots] = {}
         self._shape: Wanted | None = None  # what haproxy's files say, but for who the servers are
@@ -122,9 +133,11 @@ class IngressServer:
                     log.warning("%s", error)
                 failed, pause = str(error), AGAIN_SECONDS
                 self._shape = None
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(pause):
                     await self._wait()
+            except TimeoutError:
+                self._touched = None
             await asyncio.sleep(GATHER_SECONDS)
 
     async def _wait(self) -> None:
@@ -150,6 +163,8 @@ class IngressServer:
             self._shape, self._slots = None, {}
             return None
         alive = self._haproxy.is_alive
+        if alive and await self._told_of_touched():
+            return None
         if not alive:
             self._shape = None
             early = self._reloaded + RESTART_PAUSE - time.monotonic()
@@ -158,10 +173,10 @@ class IngressServer:
             await self._wait_for_places()
         if not alive or self._free != self._places:
             self._free = self._free_places(held=self._free if alive else ((), ()))
-        external = {name: place for name, one in self._plan.backends.items() if (place := self._outside(one))}
+        external = {name: place for name, one in self._backends.items() if (place := self._outside(one))}
         slots = {
             name: self._next_slots(name, one)
-            for name, one in self._plan.backends.items()
+            for name, one in self._backends.items()
             if one.service and name not in external
         }
         wanted = self._wanted(slots, external)
@@ -176,6 +191,7 @@ class IngressServer:
                 return None
             early = self._reloaded + RELOAD_PAUSE - time.monotonic()
             if early > 0:
+                self._touched = None
                 return early  # endpoints need not wait for it
         folder = self._haproxy.folder_of_next()
         files = await asyncio.to_thread(files_of, wanted, folder, self._haproxy.socket)
@@ -188,6 +204,23 @@ class IngressServer:
         self._reloaded = time.monotonic()
         self._slots, self._shape = slots, shape
         return None
+
+    async def _told_of_touched(self) -> bool:
+        """Where nothing but endpoints of a few services changed, haproxy is told of these alone."""
+        touched, self._touched = self._touched, set()
+        if touched is None or self._shape is None:
+            return False
+        slots: dict[str, Slots] = {}
+        for name in {name for key in touched for name in self._by_service.get(key, ())}:
+            if name in self._slots:
+                slots[name] = self._next_slots(name, self._backends[name])
+                if len(slots[name]) != len(self._slots[name]):
+                    return False
+        todo = all_commands(self._slots, slots)
+        if todo:
+            await self._haproxy.tell(todo)
+        self._slots |= slots
+        return True
 
     def _serving(self) -> list[Parsed]:
         """The Ingresses that are ours, the oldest first, without those that haproxy does not take."""
@@ -222,8 +255,10 @@ class IngressServer:
         self._secrets.follow({*named, OWN_CERTIFICATE} if ingresses else ())
         await self._secrets.known(SECRETS_SECONDS)
         self._plan = await asyncio.to_thread(plan_of, ingresses)
+        self._touched = None
+        self._backends = self._plan.backends
         self._by_service = defaultdict(dict)
-        for one in self._plan.backends.values():
+        for one in self._backends.values():
             self._by_service[(one.namespace, one.service)][one.name] = None
 
     def _wanted(self, slots: Mapping[str, Slots], external: Mapping[str, Place], trial: Plan | None = None) -> Wanted:
@@ -320,12 +355,19 @@ class IngressServer:
         self._rules_changed(key, old.object if old else None, new.object if new else None)
 
     def _rules_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or _rules(old) != _rules(new):
-            self._stale = True
+        if old is None or new is None or rules_part(old) != rules_part(new):
+            self._stale, self._touched = True, None
             self._news.set()
+
+    def _secret_changed(self) -> None:
+        self._touched = None
+        if self._refused:  # perhaps by what was wrong with it
+            self._refused, self._stale = set(), True
+        self._news.set()
 
     def _service_changed(self, key: Key, old: Any, new: Any) -> None:
         if old != new and key in self._by_service:
+            self._touched = None
             self._news.set()
 
     def _slice_changed(self, key: Key, old: Slice | None, new: Slice | None) -> None:
@@ -336,7 +378,9 @@ class IngressServer:
         if new is not None:
             self._slices_of[(key[0], new.service)][key] = None
         services = {(key[0], one.service) for one in (old, new) if one is not None}
-        if old != new and any(service in self._by_service for service in services):
+        changed = {service for service in services if service in self._by_service} if old != new else set()
+        if changed:
+            self._touched = None if self._touched is None else self._touched | changed
             self._news.set()
 
 
@@ -352,14 +396,3 @@ def _held(folder: Path) -> tuple[Places, Places]:
         return msgspec.json.decode((folder / HELD).read_bytes(), type=tuple[Places, Places])
     except (OSError, msgspec.DecodeError):
         return (), ()
-
-
-def identity(ingress: Parsed) -> Identity:
-    """Another one as soon as it is changed."""
-    metadata = ingress.object["metadata"]
-    return str(metadata.get("uid", metadata["name"])), hash(repr(_rules(ingress.object)))
-
-
-def _rules(object: Object) -> tuple[Any, ...]:
-    """All of an Ingress or a class that decides anything."""
-    return object.get("spec"), object["metadata"].get("annotations")
