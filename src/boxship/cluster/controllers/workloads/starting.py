@@ -18,7 +18,6 @@ from boxship.cluster.controllers.workloads.jobs.controller import RESOURCE as JO
 from boxship.cluster.controllers.workloads.jobs.controller import Jobs
 from boxship.cluster.controllers.workloads.jobs.leftovers import Leftovers
 from boxship.cluster.controllers.workloads.pods import facts_of
-from boxship.cluster.controllers.workloads.recording import Events, Recorder
 from boxship.cluster.controllers.workloads.replicas.controller import REPLICA_SET, REPLICATION_CONTROLLER, Replicas
 from boxship.cluster.controllers.workloads.revisions import RESOURCE as REVISIONS
 from boxship.cluster.controllers.workloads.stateful import claims
@@ -26,6 +25,7 @@ from boxship.cluster.controllers.workloads.stateful.controller import RESOURCE a
 from boxship.cluster.controllers.workloads.stateful.controller import StatefulSets
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.recording import Events, Recorder
 from boxship.cluster.reconcile.runner import Controller
 
 

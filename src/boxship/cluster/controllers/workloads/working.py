@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.workloads.expecting import Expectations
 from boxship.cluster.controllers.workloads.pods import RESOURCE, Pod, controller_of
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.writing import in_batches, is_namespace_ending, together
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.selectors import LabelSelector
 from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.recording import Events
 from boxship.errors import BoxshipError
 
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.workloads.crons import deciding, schedules
 from boxship.cluster.controllers.workloads.family import Family, owner_of
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.times import Now, stamp
 from boxship.cluster.controllers.workloads.writing import Newest, is_namespace_ending, same_status
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError, Invalid
 

@@ -11,7 +11,6 @@ from boxship.cluster.controllers.workloads.expecting import Expectations
 from boxship.cluster.controllers.workloads.family import Family, Parents
 from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
 from boxship.cluster.controllers.workloads.pods import Pod
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.replicas.deciding import next_look, selector_of
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.working import PodWork
@@ -19,6 +18,7 @@ from boxship.cluster.controllers.workloads.writing import Newest, write_status
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 

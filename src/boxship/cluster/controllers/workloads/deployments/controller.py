@@ -8,7 +8,6 @@ from boxship.cluster.controllers.workloads.deployments import progress, scaling,
 from boxship.cluster.controllers.workloads.deployments.scaling import Size
 from boxship.cluster.controllers.workloads.family import Family, Parents, owner_of
 from boxship.cluster.controllers.workloads.pods import Pod
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.replicas.deciding import selector_of
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.writing import Newest, is_namespace_ending, write_status
@@ -17,6 +16,7 @@ from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.kinds.comparing import same
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 

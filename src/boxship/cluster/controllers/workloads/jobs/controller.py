@@ -13,7 +13,6 @@ from boxship.cluster.controllers.workloads.jobs.counting import FINALIZER, Count
 from boxship.cluster.controllers.workloads.jobs.ending import Ending
 from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
 from boxship.cluster.controllers.workloads.pods import Pod
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.replicas.deciding import selector_of
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.working import PodWork, take_off
@@ -22,6 +21,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 

@@ -11,7 +11,6 @@ from boxship.cluster.controllers.workloads.family import Family, Parents, owner_
 from boxship.cluster.controllers.workloads.making import pod_of
 from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
 from boxship.cluster.controllers.workloads.pods import Pod
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.replicas import deciding
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.working import PodWork
@@ -19,6 +18,7 @@ from boxship.cluster.controllers.workloads.writing import Newest, write_status
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 
 PATIENCE = 1.0  # seconds

@@ -9,11 +9,11 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.workloads.claiming import reference
 from boxship.cluster.controllers.workloads.pods import Pod
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.stateful import identity
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.recording import Events
 from boxship.errors import BoxshipError
 
 RESOURCE = "v1/persistentvolumeclaims"

@@ -10,7 +10,6 @@ from boxship.cluster.controllers.workloads.expecting import Expectations
 from boxship.cluster.controllers.workloads.family import Family, Parents
 from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
 from boxship.cluster.controllers.workloads.pods import Pod
-from boxship.cluster.controllers.workloads.recording import Events
 from boxship.cluster.controllers.workloads.replicas.deciding import selector_of
 from boxship.cluster.controllers.workloads.stateful import deciding, identity
 from boxship.cluster.controllers.workloads.stateful.claims import Claims
@@ -26,6 +25,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
+from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 from boxship.errors import BoxshipError
 
