@@ -28,6 +28,7 @@ from boxship.cluster.objects import Object, times
 
 LEAST_GRACE = 2.0  # seconds that a container always has between being asked and being killed
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+UNDER_WAY = ("start", "sandbox", "stop", "volumes")  # what has to be through before anything is taken away
 OVER = ("Succeeded", "Failed")
 
 
@@ -100,7 +101,7 @@ def end(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> tuple
     for one in strangers:  # an older run, or of a container that the pod does not have any more
         step, memory = stop(Part(MAIN, one.name, {}, (one,)), seen, memory, until, f"Stopping container {one.name}")
         actions += step
-    if alive or strangers or any(key.partition("/")[0] in ("start", "sandbox", "stop") for key in seen.busy):
+    if alive or strangers or any(key.partition("/")[0] in UNDER_WAY for key in seen.busy):
         return actions, memory, again
     if seen.gone or pod["metadata"].get("deletionTimestamp"):
         return [Action(FINISH)], memory, again

@@ -197,7 +197,7 @@ class PodWorker:
         self._acts.memory, self._acts.refused = decision.memory, decision.refused
         if decision.memory.ending is not None:
             for key, tasks in self._running.items():
-                if key.partition("/")[0] in (START, SANDBOX):
+                if key.partition("/")[0] in (START, SANDBOX, VOLUMES):
                     for task in tasks:
                         task.cancel()
         before, self._status = self._status, decision.status
