@@ -20,6 +20,7 @@ from boxship.errors import BoxshipError
 
 RESOURCE = "discovery.k8s.io/v1/endpointslices"
 TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
+ALL: Key = ("", "")  # every service: however many nodes changed, once
 PAUSE = 0.02  # seconds at least between two writes for one service
 
 
@@ -118,6 +119,10 @@ class EndpointSlices:
         slices.subscribe(self._slice_changed)
 
     async def reconcile(self, key: Key) -> Again | None:
+        if key == ALL:
+            for one, _ in list(self._services.items()):
+                self.queue.add(one)
+            return None
         service = self._services.get(key)
         selector = selector_of(service)
         if service is None or not selector:
@@ -164,8 +169,7 @@ class EndpointSlices:
 
     def _zone_changed(self, key: Key, old: str | None, new: str | None) -> None:
         if (old or "") != (new or ""):
-            for service, _ in list(self._services.items()):
-                self.queue.add(service)
+            self.queue.add(ALL)
 
     def _slice_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         news = self._written.seen(key, old, new)

@@ -20,6 +20,7 @@ from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 
 RESOURCE = "v1/services"
+ALL: Key = ("", "")  # every balancer: however many nodes changed, once
 
 
 class LoadBalancers:
@@ -55,6 +56,10 @@ class LoadBalancers:
             cache.subscribe(lambda key, old, new: self._ingress_changed())
 
     async def reconcile(self, key: Key) -> Again | None:
+        if key == ALL:
+            for one in list(self._all):
+                self.queue.add(one)
+            return None
         service = self._newest.of(key, self._services.get(key))
         wanted = balancer_of(service)
         if service is None or wanted is None:
@@ -103,5 +108,4 @@ class LoadBalancers:
             self._wake()
 
     def _wake(self) -> None:
-        for key in self._all:
-            self.queue.add(key)
+        self.queue.add(ALL)

@@ -26,6 +26,7 @@ RESOURCE = "networking.k8s.io/v1/ingresses"
 NAME = "boxship ingress"  # in the certificate
 LARGEST = 500  # hosts of one certificate
 CERTIFICATE: Key = ("", "certificate")
+ALL: Key = ("", "")  # the certificate and every Ingress: however many nodes changed, once
 
 
 class Ingresses:
@@ -58,6 +59,10 @@ class Ingresses:
         nodes.subscribe(self._node_changed)
 
     async def reconcile(self, key: Key) -> Again | None:
+        if key == ALL:
+            for one in (CERTIFICATE, *(one for one, _ in self._ingresses.items())):
+                self.queue.add(one)
+            return None
         if key == CERTIFICATE:
             return await self._keep_certificate()
         ingress = self._ingresses.get(key)
@@ -125,9 +130,7 @@ class Ingresses:
             self._wake()
 
     def _wake(self) -> None:
-        self.queue.add(CERTIFICATE)
-        for key, _ in list(self._ingresses.items()):
-            self.queue.add(key)
+        self.queue.add(ALL)
 
 
 def complaints_of(ingress: Object) -> Iterable[str]:
