@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from boxship.cluster.node.life.parts import kind_of
 from boxship.cluster.node.life.statuses import PREFIX
 from boxship.cluster.node.life.values import MAIN, SIDECAR
+from boxship.cluster.node.planning import PodVolumes
 from boxship.cluster.node.runtime import EXITED, RUNNING, ContainerStatus
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.objects import Object
@@ -15,7 +16,8 @@ OVER = ("Succeeded", "Failed")
 class Checks:
     """`wrong` collects what is found; each finding once."""
 
-    def __init__(self, runtime: SimulatedRuntime, wrong: list[str]) -> None:
+    def __init__(self, runtime: SimulatedRuntime, volumes: PodVolumes, wrong: list[str]) -> None:
+        self._volumes = volumes
         self._runtime = runtime
         self._wrong = wrong
         self._pods: dict[str, Object] = {}  # as they were last seen, by uid
@@ -93,7 +95,11 @@ class Checks:
 
     def at_rest(self) -> None:
         """Nothing is to be left of anything."""
-        for what, found in (("sandboxes", self._runtime.pods), ("containers", self._runtime.table)):
+        for what, found in (
+            ("sandboxes", self._runtime.pods),
+            ("containers", self._runtime.table),
+            ("volumes", self._volumes.known()),
+        ):
             if found:
                 self._say(f"{what} are left over: {sorted(found)}")
         for pod in self._pods.values():

@@ -1,7 +1,8 @@
 """The Planner and the PodVolumes of a simulated machine: only what a script needs. A volume of a config map whose name
 begins with "missing" is not to be had."""
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from boxship.cluster.node.life.parts import container_named
 from boxship.cluster.node.planning import Mounted, NotPossible, VolumeUse
@@ -41,9 +42,10 @@ class SimulatedPlanner:
 
 
 class SimulatedVolumes:
-    """Implements planning.PodVolumes."""
+    """Implements planning.PodVolumes. `pause`: how long each call takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Callable[[], float] = lambda: 0.0) -> None:
+        self._pause = pause
         self._known: set[str] = set()
 
     async def prepare(self, pod: Object) -> Mapping[str, Mounted]:
@@ -55,9 +57,11 @@ class SimulatedVolumes:
                 raise NotPossible("FailedMount", message)
             found[volume["name"]] = Mounted("folder", f"/volumes/{volume['name']}")
         self._known.add(pod["metadata"]["uid"])
+        await asyncio.sleep(self._pause())
         return found
 
     async def release(self, uid: str) -> None:
+        await asyncio.sleep(self._pause())
         self._known.discard(uid)
 
     async def usage(self, uid: str) -> Sequence[VolumeUse]:

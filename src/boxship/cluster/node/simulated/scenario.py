@@ -79,8 +79,8 @@ class _Scenario:
         self._wrong: list[str] = []
         self._api = SimulatedApi(self._chance, trouble, self._wrong, self._see)
         self._runtime = SimulatedRuntime(self._api.now, pause=self._pause)
-        self._volumes = SimulatedVolumes()
-        self._checks = Checks(self._runtime, self._wrong)
+        self._volumes = SimulatedVolumes(self._pause)
+        self._checks = Checks(self._runtime, self._volumes, self._wrong)
         self._agent: asyncio.Task[None] | None = None
         self._killed = 0
 

@@ -23,6 +23,8 @@ def random_pod(chance: random.Random, name: str, node: str) -> Object:
         spec["activeDeadlineSeconds"] = chance.randrange(5, 60)
     if chance.random() < 0.2:
         spec["readinessGates"] = [{"conditionType": "example.com/gate"}]
+    if chance.random() < 0.3:
+        spec["volumes"] = [{"name": "v", "configMap": {"name": "there"}}]
     metadata: Object = {"name": name}
     if chance.random() < 0.2:
         metadata["finalizers"] = ["example.com/hold"]
