@@ -2,6 +2,8 @@
 and a look by haproxy itself at files made of random annotations."""
 
 import random
+import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ingress_kit import NGINX, ingress, path
 
+from boxship.cluster.controllers.services.ingresses import is_of_the_cluster
 from boxship.cluster.ingress.configuration import CONFIGURATION, Wanted, files_of
 from boxship.cluster.ingress.facts import Place
 from boxship.cluster.ingress.model import Plan, parsed_of, plan_of
@@ -144,13 +147,52 @@ def test_whose_an_ingress_is() -> None:
     assert hosts_without_certificate(covered) == ["b.test"]
 
 
+def test_nobody_gets_a_certificate_for_the_cluster_itself() -> None:
+    nodes = ["node1", "node2.site.test"]
+    for host in (
+        "kubernetes",
+        "kubernetes.default",
+        "*.default.svc",
+        "db.shop.svc.cluster.local",
+        "localhost",
+        "node1",
+    ):
+        assert is_of_the_cluster(host, nodes)
+    assert is_of_the_cluster("*.site.test", nodes)
+    assert not any(is_of_the_cluster(host, nodes) for host in ("shop.test", "*.shop.test", "web.site.test"))
+
+
 def test_tables_lead_to_backends() -> None:
     made = ingress("a", path("web"), path("api", "/api/"), path("web", "/one", "Exact"))
     pattern = ingress("b", path("web", "/x(.*)", "Prefix"), host="*.b.test", annotations={"use-regex": "true"})
     maps = tables_of(plan(made, pattern)).maps
-    assert maps["hosts"] == "a.test s1\n" and maps["wildcards"] == ".b.test s2\n"
-    assert [line.split()[0] for line in maps["prefixes"].splitlines()] == ["s1/", "s1/api/"]
-    assert maps["exact"].startswith("s1/one ") and maps["patterns"].startswith("^s2(?i:/x(.*)) ")
+    assert maps["hosts"] == "a.test s1-\n" and maps["wildcards"] == ".b.test s2-\n"
+    assert [line.split()[0] for line in maps["prefixes"].splitlines()] == ["s1-/", "s1-/api/"]
+    assert maps["exact"].startswith("s1-/one ") and maps["patterns"].startswith("^s2-(?i:/x(.*)) ")
+
+
+def test_no_annotation_says_more_to_haproxy_than_it_may(tmp_path: Path) -> None:
+    """Each would have read a file of the machine, or had a program started, as root."""
+    ranges = "::1%x }\n    http-request return status 200 content-type text/plain file hosts\n#/128"
+    text = "x' content-type text/plain file /etc/shadow if TRUE #"
+    hostile = dict.fromkeys(("cors-allow-methods", "cors-allow-headers", "cors-expose-headers"), text)
+    hostile |= dict.fromkeys(("whitelist-source-range", "denylist-source-range", "limit-whitelist"), ranges)
+    hostile |= {"enable-cors": "true", "canary-by-header": "a'b", "canary-by-cookie": "a#b", "limit-rps": "1"}
+    one = ingress("one", path("web", "/a\n    server evil", "Exact"), path("web"), annotations=hostile)
+    lines = files_of(wanted(plan(one)), tmp_path, tmp_path / "s.sock")[CONFIGURATION].decode().splitlines()
+    assert not [line for line in lines if line.strip().startswith(("http-request return status 200", "server evil"))]
+    assert not [line for line in lines if "file" in shlex.split(line, comments=True)]
+    assert parse({NGINX + "whitelist-source-range": ranges}, "default").closed
+
+
+def test_an_expression_is_for_its_own_host_alone() -> None:
+    many = [ingress(f"i{number}", path("web"), host=f"h{number}.test") for number in range(12)]
+    many[1] = ingress("i1", path("bad", "/x|.*"), host="h1.test", annotations={"use-regex": "true"})
+    maps = tables_of(plan(*many)).maps
+    site = {line.split()[0]: line.split()[1] for line in maps["hosts"].splitlines()}
+    (expression,) = (line.split()[0] for line in maps["patterns"].splitlines())
+    found = {host for host, name in site.items() if re.search(expression, f"{name}/admin")}
+    assert found == {"h1.test"}
 
 
 places = st.sets(st.integers(1, 20), max_size=12)

@@ -183,7 +183,6 @@ def _backend(backend: Backend, wanted: Wanted) -> Iterator[str]:
     accounts = wanted.accounts.get(f"{backend.namespace}/{settings.auth_secret}")
     tls_port = wanted.tls[0].port if wanted.tls else 0
     yield from rules_of(backend, accounts, tls_port)
-    sticky = ""
     if settings.cookie is not None:
         cookie = settings.cookie
         yield (
@@ -192,9 +191,10 @@ def _backend(backend: Backend, wanted: Wanted) -> Iterator[str]:
             + (f" domain {cookie.domain}" if cookie.domain else "")
             + (f" attr 'Max-Age={cookie.max_age}'" if cookie.max_age else "")
             + (f" attr 'SameSite={cookie.same_site}'" if cookie.same_site else "")
+            + (f" attr 'Path={cookie.path}'" if cookie.path != "/" else "")
         )
         yield f"dynamic-cookie-key {backend.name}"
-    options = _server_options(settings.protocol) + sticky
+    options = _server_options(settings.protocol)
     external = wanted.external.get(backend.name)
     if external is not None:
         yield f"server e1 {external.host}:{external.port} resolvers host init-addr last,libc,none{options}"

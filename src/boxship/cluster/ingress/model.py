@@ -126,8 +126,8 @@ def _routes(ingress: Object, settings: Settings, tls: set[str]) -> Iterator[Rout
             if service is None:
                 continue
             kind, path = _match(entry, settings)
-            if kind == REGEX and not _is_right(path):
-                continue  # the control plane says so
+            if (kind == REGEX and not _is_right(path)) or not _is_plain(path):
+                continue  # the control plane says so of expressions; no request has such a path
             if kind == PREFIX and path == "/":
                 rooted.add(host)
             yield Route(host, kind, path, _backend(ingress, settings, service, kind, path, host in tls))
@@ -178,6 +178,10 @@ def _name(metadata: Object, *parts: Any) -> str:
     """Like "default_web_3f2a91c0": readable, and not the same for two."""
     whole = "\0".join([metadata["namespace"], metadata["name"], *map(str, parts)])
     return f"{metadata['namespace']}_{metadata['name']}_{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+
+
+def _is_plain(path: str) -> bool:
+    return not any(character.isspace() or ord(character) < 32 for character in path)
 
 
 def _is_right(expression: str) -> bool:

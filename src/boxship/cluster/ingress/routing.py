@@ -9,7 +9,7 @@ import msgspec
 
 from boxship.cluster.ingress.model import ANY_HOST, EXACT, PREFIX, REGEX, Plan, Route
 
-NOBODY = "s0"  # the site of hosts that no Ingress names
+NOBODY = "s0-"  # the site of hosts that no Ingress names; no site's name is the beginning of another's
 MAPS = ("hosts", "wildcards", "exact", "prefixes", "patterns", "moved")
 
 
@@ -22,7 +22,7 @@ class Tables(msgspec.Struct, frozen=True):
 
 def tables_of(plan: Plan) -> Tables:
     hosts = list(dict.fromkeys(route.host for route in plan.routes if route.host != ANY_HOST))
-    sites = {ANY_HOST: NOBODY, **{host: f"s{number}" for number, host in enumerate(hosts, 1)}}
+    sites = {ANY_HOST: NOBODY, **{host: f"s{number}-" for number, host in enumerate(hosts, 1)}}
     named = {host: sites[host] for host in hosts}
     named |= {alias: sites[host] for alias, host in plan.aliases.items() if host in sites}
     lines: dict[str, list[str]] = {name: [] for name in MAPS}
@@ -36,8 +36,6 @@ def tables_of(plan: Plan) -> Tables:
     patterns: list[tuple[int, str]] = []
     for route in plan.routes:
         site, name = sites[route.host], route.backend.name
-        if not _is_plain(route.path):
-            continue
         if route.kind == EXACT:
             lines["exact"].append(f"{site}{route.path} {name}")
         elif route.host in by_pattern:
@@ -53,7 +51,3 @@ def _pattern(route: Route) -> str:
     if route.kind == PREFIX:
         return "(/|$)" if route.path == "/" else f"{re.escape(route.path)}(/|$)"
     return f"(?i:{route.path})"
-
-
-def _is_plain(path: str) -> bool:
-    return not any(character.isspace() or ord(character) < 32 for character in path)

@@ -1,7 +1,8 @@
 """A backend's rules out of the annotations of its Ingress, in the order in which they are applied. Pure.
 
-Whatever comes from an annotation stands between single quotes, and `objects.ingress.reading` let none through in it;
-in a format a percent sign is doubled, so that nothing of it is evaluated.
+Whatever text comes from an annotation stands between single quotes, and a quote in it ends nothing; in a format a
+percent sign is doubled, so that nothing of it is evaluated. What stands without quotes is a number, a range or a name
+of the form that `objects.ingress.reading` lets through.
 """
 
 import re
@@ -126,7 +127,7 @@ def _answers(cors: Cors) -> Iterator[str]:
 def _rewriting(target: str) -> str:
     """nginx's $1 is haproxy's \\1."""
     escaped = target.replace("%", "%%")
-    return "'" + re.sub(r"\$(\d)", r"\\\1", escaped) + "'"
+    return _quoted(re.sub(r"\$(\d)", r"\\\1", escaped))
 
 
 def _format(text: str) -> str:
@@ -134,4 +135,5 @@ def _format(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f"'{text}'"
+    """One word for haproxy, whatever is in it."""
+    return "'" + text.replace("'", r"'\''") + "'"

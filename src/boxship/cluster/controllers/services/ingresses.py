@@ -4,7 +4,7 @@ what of them is not supported, and keeps the certificate of our authority for ho
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from boxship.cluster.access import Client
@@ -25,6 +25,7 @@ from boxship.pki.cluster_serving import make_pair, seconds_left
 RESOURCE = "networking.k8s.io/v1/ingresses"
 NAME = "boxship ingress"  # in the certificate
 LARGEST = 500  # hosts of one certificate
+OWN_NAMES, OWN_ENDS = ("kubernetes", "localhost"), (".svc", ".svc.cluster.local")
 CERTIFICATE: Key = ("", "certificate")
 ALL: Key = ("", "")  # the certificate and every Ingress: however many nodes changed, once
 
@@ -94,7 +95,9 @@ class Ingresses:
         ingresses = [one for _, one in self._ingresses.items() if is_ours(one, ours)]
         if not ingresses:
             return None
-        hosts = sorted({host for one in ingresses for host in hosts_without_certificate(one)})[:LARGEST]
+        nodes = {name for (_, name), _ in self._nodes.items()}
+        named = {host for one in ingresses for host in hosts_without_certificate(one)}
+        hosts = sorted(host for host in named if not is_of_the_cluster(host, nodes))[:LARGEST]
         hosts = hosts or ["ingress.cluster.local"]
         namespace, name = OWN_CERTIFICATE
         current = await self._secret()
@@ -155,6 +158,16 @@ def complaints_of(ingress: Object) -> Iterable[str]:
                 yield f"path {entry.get('path')}: {error}"
     if any((backend or {}).get("resource") for backend in [*backends, spec.get("defaultBackend")]):
         yield "unsupported: backends that are no Services"
+
+
+def is_of_the_cluster(host: str, nodes: Collection[str]) -> bool:
+    """Whether the API, a service or a node's agent may be known by that name: whoever had a certificate of the
+    cluster's authority for it could stand in for them."""
+    if host.removeprefix("*.").partition(".")[0] in OWN_NAMES or host.endswith(OWN_ENDS):
+        return True
+    if host.startswith("*."):
+        return any(node.partition(".")[2] == host[2:] for node in nodes)
+    return host in nodes
 
 
 def _pair_of(secret: Object) -> tuple[bytes, bytes]:

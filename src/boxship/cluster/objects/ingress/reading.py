@@ -5,7 +5,7 @@ import re
 
 _SIZE = re.compile(r"(\d+)([kKmMgG]?)")
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER = re.compile(r"[A-Za-z0-9!$%&*+.^_`|~-]+")  # without quotes and number signs, which begin something
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?")
 _VISIBLE = re.compile(r"[!-~]+")
 _PLAIN = re.compile(r"[ -~]*")
@@ -39,6 +39,8 @@ def networks(text: str) -> tuple[str, ...]:
     found = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         try:
+            if "%" in part:  # a zone, in which anything may stand
+                raise ValueError
             found.append(str(ipaddress.ip_network(part, strict=False)))
         except ValueError:
             raise ValueError(f"{part} is neither an address nor a range") from None
