@@ -153,14 +153,16 @@ class PodWorker:
 
     def _show_fields(self, seen: Seen) -> None:
         """Volumes show what the pod's labels and annotations are now; after an agent's restart they are made known."""
-        metadata = self._pod["metadata"]
-        fields = {key: metadata.get(key) for key in ("labels", "annotations")}
+        fields = self._fields()
         if self._prepared == fields or seen.sandbox is None or self._acts.memory.ending is not None or seen.gone:
             return
         if not any(key.partition("/")[0] in (SANDBOX, START, VOLUMES) for key in self._running):
             self._prepared = fields
             if self._pod["spec"].get("volumes"):
                 self._begin(Action(VOLUMES))
+
+    def _fields(self) -> Object:
+        return {key: self._pod["metadata"].get(key) for key in ("labels", "annotations")}
 
     async def _look(self) -> Seen:
         busy = set(self._running)  # what ends while we look counts as under way: what it did may not be seen yet
@@ -212,6 +214,8 @@ class PodWorker:
         self._tools.tell(self._pod, type, reason, message, name)
 
     def _begin(self, action: Action) -> None:
+        if action.verb in (SANDBOX, START):
+            self._prepared = self._fields()  # volumes are made ready with it
         running = self._running.setdefault(action.key, [])
         if running and action.verb == STOP:  # only the grace is new
             action = msgspec.structs.replace(action, message="")
