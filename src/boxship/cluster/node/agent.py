@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 COMPONENT = "kubelet"  # whose events these are, for those who filter by it
 TROUBLE_SECONDS = 1.0
+EVENTS_RATE, EVENTS_BURST = 50.0, 50  # a second, and at once
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class NodeAgent:
         self._runtime = runtime
         self._volumes = volumes
         self._options = options or Options()
-        self._recorder = Recorder(clock)
+        self._recorder = Recorder(clock, rate=EVENTS_RATE, burst=EVENTS_BURST)
         self._asker = Asker(runtime)
         self._images = Images(client, runtime)
         self._tools = Tools(

@@ -15,7 +15,7 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
-SLICE_SECONDS = 0.001  # of telling what changed before others have their turn
+SLICE, SLICE_SECONDS = 50, 0.001  # changes told, and how long that took, before others have their turn
 TOO_OLD = 410
 
 

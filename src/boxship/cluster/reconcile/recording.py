@@ -45,10 +45,14 @@ class _Known(msgspec.Struct):
 
 
 class Recorder:
-    """For all controllers; `run` writes what `events_of(…).tell` was given."""
+    """For all controllers; `run` writes what `events_of(…).tell` was given; where there is a `rate` no more than so
+    many a second, after `burst` at once: the work that they tell of goes first."""
 
-    def __init__(self, now: Now) -> None:
+    def __init__(self, now: Now, *, rate: float = 0.0, burst: int = 1) -> None:
         self._now = now
+        self._rate = rate
+        self._burst = burst
+        self._free_at = 0.0  # the loop's time from which on the next may be written, but for a burst
         self._waiting: deque[_Told] = deque(maxlen=WAITING_LIMIT)
         self._news = asyncio.Event()
         self._known: OrderedDict[tuple[str, ...], _Known] = OrderedDict()
@@ -71,10 +75,19 @@ class Recorder:
             self._news.clear()
             while self._waiting:
                 told = self._waiting.popleft()
+                await self._turn()
                 try:
                     await self._write(told)
                 except BoxshipError:
                     continue  # an event that cannot be written is nobody's loss
+
+    async def _turn(self) -> None:
+        if not self._rate:
+            return
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now - self._burst / self._rate) + 1 / self._rate
+        if self._free_at > now:
+            await asyncio.sleep(self._free_at - now)
 
     async def _write(self, told: _Told) -> None:
         if not self._is_heard(told):
