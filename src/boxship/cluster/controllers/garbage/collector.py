@@ -99,6 +99,8 @@ class GarbageCollector:
             state = await self._owner_state(place, owner)
             if state is None:
                 return  # a cluster's object cannot be owned by one in a namespace: nobody can tell whether that exists
+            if state is State.WAITING and self._graph.waiting(owner.uid) is None and self._is_followed(owner):
+                return  # we are behind, and may not know all dependents: the news of the owner brings us back here
             states[owner.uid] = state
         dependents = self._graph.dependents(place.uid)
         step = decide(live, owners, states, [self._graph.waiting(one.uid) is not None for one in dependents])
@@ -144,6 +146,10 @@ class GarbageCollector:
         if state is State.SOLID:
             self._exists[owner.uid] = resource.path
         return state
+
+    def _is_followed(self, owner: Owner) -> bool:
+        resource = self._resource_of(owner)
+        return resource is not None and bool(followable([resource]))
 
     def _resource_of(self, owner: Owner) -> Resource | None:
         for resource in self._discovery.resources():
