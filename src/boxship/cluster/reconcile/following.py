@@ -51,6 +51,7 @@ async def follow(
                 listing = await source.list(resource, labels=labels, fields=fields)
                 await listener.listed(listing)
                 version = listing.version
+                del listing  # a watch lasts, and so would all these objects
             until = pace() + SLICE_SECONDS
             async for event in source.watch(resource, version=version, labels=labels, fields=fields):
                 if event.type != "BOOKMARK":
