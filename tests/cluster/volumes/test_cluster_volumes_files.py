@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boxship.cluster.node.planning import NotPossible
-from boxship.cluster.node.volumes import ownership
+from boxship.cluster.node.volumes import ownership, trees
+from boxship.cluster.node.volumes.emptying import disk_use
 from boxship.cluster.node.volumes.hostpaths import check_host_path, with_our_logs
 from boxship.cluster.node.volumes.payloads import MissingKey, checked
 from boxship.cluster.node.volumes.writing import File, write
@@ -26,6 +27,35 @@ def shown(folder: Path) -> dict[str, bytes]:
             files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
             found |= {str(one.relative_to(folder)): one.read_bytes() for one in files}
     return found
+
+
+def deep(folder: Path, levels: int) -> None:
+    """Deeper than a path may be long, as a container can make it."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("folder", dir_fd=here)
+        inner = os.open("folder", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+def test_no_tree_is_too_deep(tmp_path: Path) -> None:
+    volume = tmp_path / "uid" / "volumes" / "v"
+    volume.mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    (volume / "link").symlink_to(outside)
+    deep(volume, 3000)
+    pod = {"metadata": {"uid": "uid"}, "spec": {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]}}
+    (use,) = disk_use(tmp_path, pod)
+    assert use.inodes == 3003 and use.limit == 1 << 20
+    ownership.own(volume, 3000)
+    assert volume.stat().st_gid == (volume / "folder" / "folder").stat().st_gid == 3000
+    trees.remove(volume)
+    assert not volume.exists() and (outside / "kept").exists() and outside.stat().st_gid == 0
 
 
 def test_files_lie_behind_one_link(tmp_path: Path) -> None:

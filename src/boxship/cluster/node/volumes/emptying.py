@@ -3,6 +3,7 @@
 Source: kubernetes.io, "Volumes" (emptyDir), "Local ephemeral storage".
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from boxship.cluster.node.planning import VolumeUse
 from boxship.cluster.node.volumes.sources import empty_folder, kind_of
+from boxship.cluster.node.volumes.trees import folders
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.pod_resources import amounts, pod_amounts
 from boxship.cluster.objects.quantity import parse
@@ -43,16 +45,17 @@ def disk_use(root: Path, pod: Object) -> list[VolumeUse]:
 def _measure(folder: Path) -> tuple[int, int]:
     """Bytes on the disk and inodes, each file once however many names it has."""
     used, seen = 0, set()
-    for _, _, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-        status = os.fstat(descriptor)
-        used += status.st_blocks * 512
-        seen.add(status.st_ino)
-        for name in files:
-            try:
-                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if status.st_ino not in seen:
-                seen.add(status.st_ino)
-                used += status.st_blocks * 512
+    with contextlib.suppress(OSError):  # gone, or moved meanwhile: what was seen counts
+        for descriptor, files, _ in folders(folder):
+            status = os.fstat(descriptor)
+            used += status.st_blocks * 512
+            seen.add(status.st_ino)
+            for name in files:
+                try:
+                    status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if status.st_ino not in seen:
+                    seen.add(status.st_ino)
+                    used += status.st_blocks * 512
     return used, len(seen)

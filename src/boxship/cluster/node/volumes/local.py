@@ -9,12 +9,12 @@ It must never touch a path that is not directly below that folder.
 import asyncio
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import Protocol
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, local_volumes
+from boxship.cluster.node.volumes.trees import remove
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
@@ -106,7 +106,7 @@ class LocalVolumes:
             self._queue.add_later(key, LOOK_AGAIN)
             return
         if path is not None and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete" and path.is_dir():
-            await asyncio.to_thread(shutil.rmtree, path)
+            await asyncio.to_thread(remove, path)
         finalizers = volume["metadata"]["finalizers"]
         at = f"/metadata/finalizers/{finalizers.index(FINALIZER)}"
         patch = [

@@ -9,6 +9,8 @@ import os
 import stat
 from pathlib import Path
 
+from boxship.cluster.node.volumes.trees import folders
+
 ON_MISMATCH = "OnRootMismatch"
 
 
@@ -22,10 +24,8 @@ def own(root: Path, group: int, *, policy: str = "", read_only: bool = False) ->
         return
     if not stat.S_ISDIR(status.st_mode):
         return
-    for _, folders, files, descriptor in os.fwalk(root, topdown=False, follow_symlinks=False):
+    for descriptor, files, _ in folders(root):
         for name in files:
-            _give(name, descriptor, group, bits)
-        for name in folders:
             _give(name, descriptor, group, bits)
         _give_open(descriptor, group, bits)
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, shown
 from boxship.cluster.node.planning import Mounted, NotPossible, VolumeUse
-from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, writing
+from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, trees, writing
 from boxship.cluster.node.volumes.emptying import disk_use, memory_size
 from boxship.cluster.node.volumes.holding import HeldObjects
 from boxship.cluster.node.volumes.mounts import Mounts
@@ -244,7 +243,7 @@ class NodeVolumes:
             place.rmdir() if place.is_dir() else place.unlink()  # refused where something is mounted still
         for place in (folder, self._facts.root / "memory" / uid):
             if os.path.lexists(place):
-                shutil.rmtree(place)
+                trees.remove(place)
 
 
 def _group(pod: Object) -> int:
