@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from images_kit import Layout, Room, chunks, closing, config, docker_archive, layer, sha, simple, tar
 
-from boxship.errors import Canceled, Exhausted, Invalid, NotFound
+from boxship.errors import Canceled, Conflict, Exhausted, Invalid, NotFound
 from boxship.images import LayerProgress, Loaded
 from boxship.spec import digest as digests
 from boxship.spec import platform as platforms
@@ -27,6 +27,21 @@ async def test_docker_archive(room: Room) -> None:
     assert image.id == identifier and image.config.config is not None and image.config.config.Cmd == ("sh",)
     assert image.size == sum([await room.layers.layer_usage(x) for x in digests.chain_ids(image.diff_ids)])
     assert image.chain_id == digests.chain_ids(image.diff_ids)[-1]
+    await room.assert_no_waste()
+
+
+async def test_the_image_that_is_expected_and_no_name(room: Room) -> None:
+    data, identifier = simple("localhost:5000/app:1")
+    other, _ = simple("nginx:latest", b"other")
+    for wrong in (other, docker_archive()):
+        with pytest.raises((Conflict, Invalid)):
+            async for _ in room.images.load(chunks(wrong), only=identifier):
+                pass
+    assert await room.images.list() == []
+    steps = [step async for step in room.images.load(chunks(data), only=identifier)]
+    assert steps[-1] == Loaded(identifier, ())
+    with pytest.raises(NotFound):
+        await room.images.resolve("localhost:5000/app:1")
     await room.assert_no_waste()
 
 

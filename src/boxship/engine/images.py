@@ -61,10 +61,13 @@ class EngineImages:
         self._events.publish(prune_event("image", freed, self._clock.now()))
         return told, freed
 
-    async def load(self, body: AsyncIterator[bytes], *, platform: str = "") -> AsyncIterator[LayerProgress | Loaded]:
-        """Progress, and each image of the stream as soon as it is whole."""
+    async def load(
+        self, body: AsyncIterator[bytes], *, platform: str = "", only: str = ""
+    ) -> AsyncIterator[LayerProgress | Loaded]:
+        """Progress, and each image of the stream as soon as it is whole. With `only` it has to be the image of that id
+        alone, and names in the stream do not count."""
         wanted = parse_platform(platform) if platform else None
-        async with contextlib.aclosing(self._images.load(body, wanted)) as steps:
+        async with contextlib.aclosing(self._images.load(body, wanted, only=only)) as steps:
             async for step in steps:
                 if isinstance(step, Loaded):
                     self._publish("load", step.image_id, next(iter(step.references), step.image_id))

@@ -19,7 +19,7 @@ from boxship.images import making, saving
 from boxship.images.accounting import history_of, usage_of
 from boxship.images.catalog import Catalog
 from boxship.images.documents import DOCUMENT_LIMIT, parse_config
-from boxship.images.loading import Ready, prepare, take
+from boxship.images.loading import Ready, expected, prepare, take
 from boxship.images.lookup import find, missing, target_of
 from boxship.images.model import (
     HistoryEntry,
@@ -202,12 +202,14 @@ class Images:
     # bringing in
 
     async def load(
-        self, source: AsyncIterator[bytes], platform: Platform | None = None
+        self, source: AsyncIterator[bytes], platform: Platform | None = None, *, only: str = ""
     ) -> AsyncGenerator[LayerProgress | Loaded, None]:
-        """Take an archive of images (Docker's of any age, or an OCI layout; plain or compressed) off a stream.
-        Raises Invalid for what is none, NotFound where it has nothing for the platform, Exhausted on a full disk."""
+        """Take an archive of images (Docker's of any age, or an OCI layout; plain or compressed) off a stream. With
+        `only` it may be the image of that id alone, and the names in it do not count. Raises Invalid for what is none,
+        NotFound where it has nothing for the platform, Exhausted on a full disk, Conflict for another image."""
         async with self._intakes, self._garbage.lease() as lease:
-            for found in await take(self._content, lease, source, platform):
+            images = await take(self._content, lease, source, platform)
+            for found in [expected(images, only)] if only else images:
                 async with contextlib.aclosing(
                     prepare(self._content, self._layers, lease, found, self._catalog.layers())
                 ) as steps:

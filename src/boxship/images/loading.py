@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 import msgspec
 
 from boxship.content import Content, Lease
-from boxship.errors import Invalid
+from boxship.errors import Conflict, Invalid
 from boxship.images.documents import parse_config
 from boxship.images.intake import Archive
 from boxship.images.layouts import Found, find
@@ -36,6 +36,14 @@ async def take(content: Content, lease: Lease, source: AsyncIterator[bytes], pla
         return find(archive, platform)
 
     return await bridge.run(work)
+
+
+def expected(images: Sequence[Found], identifier: str) -> Found:
+    """The one image of that id, without its names. Raises Conflict for anything else."""
+    came = [digests.of_bytes(one.config) for one in images]
+    if came != [identifier]:
+        raise Conflict(f"cannot load image {identifier}: {', '.join(came) or 'nothing'} came in its place")
+    return msgspec.structs.replace(images[0], names=())
 
 
 async def prepare(

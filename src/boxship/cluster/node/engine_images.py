@@ -8,7 +8,7 @@ from boxship.cluster.node.runtime import Credentials, ImageStatus
 from boxship.cluster.node.server.images import SharedImage
 from boxship.engine import Engine
 from boxship.engine.values import Credentials as RegistryCredentials
-from boxship.engine.values import Image, Loaded, Pulled
+from boxship.engine.values import Image, Pulled
 from boxship.errors import BoxshipError, Conflict, Denied, Internal, Invalid, NotFound, Unauthenticated
 from boxship.spec.reference import parse
 
@@ -32,12 +32,8 @@ class EngineSharedImages:
         return self._images.save([id])
 
     async def take(self, archive: AsyncIterator[bytes], id: str, reference: str) -> None:
-        came = ""
-        async for step in self._images.load(archive):
-            if isinstance(step, Loaded):
-                came = step.image_id
-        if came != id:
-            raise Conflict(f"{came or 'nothing'} came in place of {id}")
+        async for _ in self._images.load(archive, only=id):
+            pass
         await self._images.tag(id, reference)
 
 
