@@ -34,12 +34,18 @@ class Inside:
         self._catalog = catalog
         self._user = user
         self._agent = agent
+        self._turn = asyncio.Lock()  # of lists
 
     async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
         return await self._answer("get", resource, namespace, name, subresource)
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        """In pages of one moment, so that a long list keeps no request waiting while it is decoded."""
+        """In pages of one moment, so that a long list keeps no request waiting while it is decoded. One after the
+        other: at a start many lists are asked for, and all of them whole at once would be most of the memory."""
+        async with self._turn:
+            return await self._list(resource, namespace, labels, fields)
+
+    async def _list(self, resource: str, namespace: str, labels: str, fields: str) -> Listing:
         items: list[Object] = []
         token = ""
         while True:
