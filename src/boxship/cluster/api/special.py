@@ -137,7 +137,7 @@ class Special:
         return Answer(201, to_json(await self._tokens.issue(request.namespace, request.name, asked)))
 
     async def _connect(self, request: Request) -> Reply:
-        """What a node would have to answer; there are no nodes' agents yet."""
+        """The door carries its clients on to nodes itself; whoever asks in this process is not carried."""
         plain = msgspec.structs.replace(request, subresource="", verb="get")
         entry = await self._reading.entry(plain)
         object = decode(entry.value, entry.modified)

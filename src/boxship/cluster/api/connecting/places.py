@@ -124,8 +124,8 @@ class Places:
         scheme, name, port = split_name(request.name)
         pod = await self._pod(request, name)
         number = int(port) if port.isdigit() else pod_port(pod, port)
-        address = (pod.get("status") or {}).get("podIP")
-        if not self._allows(address or ""):
+        address = (pod.get("status") or {}).get("podIP") or ""
+        if not self._allows(address):
             raise bad_request("address not allowed")
         return Place(address, number, rest_of(target, request), secure=scheme == "https")
 
