@@ -71,6 +71,7 @@ class NodeAgent:
         self._recorder = Recorder(clock, rate=EVENTS_RATE, burst=EVENTS_BURST)
         self._asker = Asker(runtime)
         self._images = Images(client, runtime)
+        events = self._recorder.events_of(client, COMPONENT, facts.name)
         self._tools = Tools(
             client,
             runtime,
@@ -78,13 +79,13 @@ class NodeAgent:
             volumes,
             self._images,
             asks or self._asker,
-            self._recorder.events_of(client, COMPONENT, facts.name),
+            events,
             facts,
             clock,
             self._room,
         )
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}", pace=pace)
-        self._reporter = Reporter(client, runtime, facts, clock, self._pressures)
+        self._reporter = Reporter(client, runtime, facts, clock, self._pressures, events)
         self._workers: dict[str, PodWorker] = {}
         self._evictor = Evictor(
             self._tools,
@@ -126,23 +127,25 @@ class NodeAgent:
     async def run(self) -> None:
         """Without end. What runs goes on running when this ends."""
         try:
-            await self._reporter.register()  # whether a pod is welcome depends on the node
-            self._pods.subscribe(self._told)
             await together(
                 (
                     self._recorder.run(),
-                    self._reporter.run(),
-                    self._pods.run(),
                     self._listen(),
-                    self._take_leftovers(),
                     self._evictor.run(),
                     self._statics.run(self._tools.now, lambda: self.node),
+                    self._follow(),
                 )
             )
         finally:
             await settle(list(self._tasks.values()))
             await self._images.close()
             await self._asker.close()
+
+    async def _follow(self) -> None:
+        """What the API has to say; static pods run without it."""
+        await self._reporter.register()  # whether a pod is welcome depends on the node
+        self._pods.subscribe(self._told)
+        await together((self._reporter.run(), self._pods.run(), self._take_leftovers()))
 
     def _room(self, uid: str) -> Room:
         """For a pod that wants other resources, beside all the others that are here."""

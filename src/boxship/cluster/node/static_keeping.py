@@ -38,17 +38,19 @@ class StaticPods:
 
     async def run(self, now: Callable[[], float], node: Callable[[], Object]) -> None:
         """Without end where there is a folder; else mirrors that are left over are taken away, once."""
-        await self._pods.ready()
         while True:
             if self._manifests is not None:
                 await self._manifests.look(now())
                 self._said = self._manifests.pods
             self._follow()
             self.looked.set()
-            try:
-                await self._keep_mirrors(node())
-            except BoxshipError as error:
-                log.warning("cannot mirror the static pods: %s", error)
+            if self._manifests is None:
+                await self._pods.ready()
+            if self._pods.is_ready:
+                try:
+                    await self._keep_mirrors(node())
+                except BoxshipError as error:
+                    log.warning("cannot mirror the static pods: %s", error)
             if self._manifests is None:
                 return
             await asyncio.sleep(LOOK_SECONDS)

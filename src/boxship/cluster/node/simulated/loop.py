@@ -34,7 +34,12 @@ def run(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return loop.run_until_complete(scenario())
     finally:
-        for task in asyncio.all_tasks(loop):
+        left = list(asyncio.all_tasks(loop))
+        for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(_ended(left))
         loop.close()
+
+
+async def _ended(tasks: "list[asyncio.Task[Any]]") -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -107,10 +107,10 @@ class _Scenario:
         finally:
             for logger in loggers:
                 logger.removeHandler(noticing)
-            for task in (watching, self._agent):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            left = [task for task in (watching, self._agent) if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
         counts: dict[str, int] = {"killed": self._killed}
         for _, what, _, _ in self._runtime.history:
             counts[what] = counts.get(what, 0) + 1
