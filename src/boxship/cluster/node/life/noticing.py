@@ -12,11 +12,19 @@ from boxship.cluster.node.life.values import Memory
 from boxship.cluster.objects import Object
 
 Told = tuple[str, str, str, str]  # the container's name or "", type, reason, message
+DEADLINE = "DeadlineExceeded"
 STATUSES = ("initContainerStatuses", "containerStatuses")
 
 
 def events_between(pod: Object, before: Object, after: Object, memory: Memory) -> list[Told]:
-    return [*_back_offs(pod, before, after, memory), *_resizes(pod, before, after)]
+    return [*_back_offs(pod, before, after, memory), *_resizes(pod, before, after), *_deadlines(before, after)]
+
+
+def _deadlines(before: Object, after: Object) -> list[Told]:
+    """An eviction is told of where it is decided."""
+    if after.get("reason") != DEADLINE or before.get("reason") == DEADLINE:
+        return []
+    return [("", "Normal", DEADLINE, str(after.get("message") or ""))]
 
 
 def _back_offs(pod: Object, before: Object, after: Object, memory: Memory) -> list[Told]:

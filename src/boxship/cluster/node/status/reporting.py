@@ -10,8 +10,10 @@ from boxship.cluster.access import Client
 from boxship.cluster.node.runtime import Runtime
 from boxship.cluster.node.status import describing
 from boxship.cluster.node.status.facts import NodeFacts
+from boxship.cluster.node.status.noticing import node_events
 from boxship.cluster.objects import Object, times
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.reconcile.recording import Events
 from boxship.errors import BoxshipError
 
 log = logging.getLogger(__name__)
@@ -45,12 +47,14 @@ class Reporter:
         facts: NodeFacts,
         now: Callable[[], float],
         pressures: Callable[[], Mapping[str, bool]],
+        events: Events | None = None,
     ) -> None:
         self._client = client
         self._runtime = runtime
         self._facts = facts
         self._now = now
         self._pressures = pressures
+        self._events = events
         self.look = asyncio.Event()
         self.node: Object = {}
 
@@ -136,7 +140,7 @@ class Reporter:
             if failure.reason != "NotFound":
                 raise
             node = await register(self._client, self._facts, self._now())
-        self.node = node
+        known, self.node = self.node, node
         had = node.get("status") or {}
         usage, _ = await self._runtime.usage()
         status = describing.node_status(
@@ -149,6 +153,7 @@ class Reporter:
             problem=self._facts.network_ready,
         )
         if not at_all and not describing.differs(had, status):
+            self._notice(known, node)
             return False
         changed = {key: value for key, value in status.items() if had.get(key) != value}
         patch = {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}, "status": changed}
@@ -159,4 +164,10 @@ class Reporter:
                 raise
             self.look.set()
             return False
+        self._notice(known, node)
         return True
+
+    def _notice(self, known: Object, before: Object) -> None:
+        if self._events is not None:
+            for kind, reason, message in node_events(known, before, self.node):
+                self._events.tell(self.node, kind, reason, message)
