@@ -184,7 +184,7 @@ def _unchunked(data: bytes) -> bytes:
             length = int(size.partition(b";")[0], 16)
         except ValueError:
             break
-        if not length:
+        if length <= 0:
             break
         parts.append(data[:length])
         data = data[length + 2 :]

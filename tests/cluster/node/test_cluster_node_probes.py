@@ -111,8 +111,14 @@ def test_startup_comes_first_and_liveness_ends_a_container() -> None:
 async def _page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     path = head.split()[1]
-    status = {"/ok": "200 OK", "/moved": "302 Found", "/away": "302 Found", "/bad": "500 No"}.get(path, "404 No")
-    extra = {"/moved": "Location: /ok\r\n", "/away": "Location: http://nowhere.invalid/\r\n"}.get(path, "")
+    status = {"/ok": "200 OK", **dict.fromkeys(("/moved", "/away", "/torn"), "302 Found"), "/bad": "500 No"}.get(
+        path, "404 No"
+    )
+    extra = {
+        "/moved": "Location: /ok\r\n",
+        "/away": "Location: http://nowhere.invalid/\r\n",
+        "/torn": "Location: http://[\r\n",
+    }.get(path, "")
     seen = "yes" if "X-Asked: by test" in head and "kube-probe/" in head else "no"
     body = f"{path} {seen}"
     writer.write(f"HTTP/1.1 {status}\r\n{extra}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
@@ -151,6 +157,7 @@ async def test_http(asker: Asker) -> None:
         assert (await ask(asker, get("/moved"))).ok
         assert (await ask(asker, get("/away"))).ok
         assert await ask(asker, get("/bad")) == Asked(False, "HTTP probe failed with statuscode: 500")
+        assert (await ask(asker, get("/torn"))).ok is False
         assert (await ask(asker, get("/ok", "web"), ports=[{"name": "web", "containerPort": port}])).ok
         assert (await ask(asker, get("/ok", "other"))).ok is None
     refused = await ask(asker, get("/ok"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from boxship.cluster.node.server.logs import container_to_read, stamp_of
 from boxship.cluster.node.server.sessions import ended, failed, read_size
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.log_options import read_log_options
+from boxship.transport.upgrading import Upgraded, read_body
 
 
 def container(id: str, phase: str, attempt: int = 0, name: str = "c") -> ContainerStatus:
@@ -219,6 +220,24 @@ def test_two_looks_make_a_rate() -> None:
     assert used(key, newest, [begun_anew]) == fresh
     assert used(("n", "p", "x"), newest, []) is None
     assert used(("", "", ""), newest, []) is None
+
+
+@pytest.mark.parametrize("figure", ["NaN", "-Inf", "+Inf", "1e400", "1e300", "-1", "x"])
+def test_no_figure_breaks_a_look(figure: str) -> None:
+    lines = (f"node_{what} {figure} 2000" for what in ("cpu_usage_seconds_total", "memory_working_set_bytes"))
+    assert read_sample("\n".join(lines) + "\n", 0) == {}
+
+
+async def test_a_refusal_that_is_packed_wrongly_has_an_end() -> None:
+    class Said:
+        gone = asyncio.Event()
+        pieces: ClassVar = [b"-2\r\n" * 10_000 + b"0\r\n\r\n", b""]
+
+        async def read(self, limit: int = 0) -> bytes:
+            return self.pieces.pop(0)
+
+    fields = (("Transfer-Encoding", "chunked"),)
+    assert await read_body(Upgraded(400, "", fields, Said()), 1 << 16) == b""  # type: ignore[arg-type]
 
 
 @given(some.text(max_size=300))

@@ -16,6 +16,7 @@ _LINE = re.compile(
 )
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 NANO = 1_000_000_000
+MOST = 1e18  # bytes or seconds
 SHORTEST_NANOSECONDS = NANO // 2  # between two looks that make a rate
 Key = tuple[str, str, str]  # namespace, pod, container; all "" for the node
 
@@ -51,9 +52,11 @@ def read_sample(text: str, now: int) -> Sample:
             found = dict(_LABEL.findall(labels))
             key = (found.get("namespace", ""), found.get("pod", ""), found.get("container", ""))
         try:
-            parts.setdefault(key, {})[what] = (float(value), int(at) * 1_000_000 if at else now)
+            figure, when = float(value), int(at) * 1_000_000 if at else now
         except ValueError:
             continue
+        if 0 <= figure < MOST:  # a node may say anything, also NaN
+            parts.setdefault(key, {})[what] = (figure, when)
     sample = {}
     for key, each in parts.items():
         cpu, memory = each.get("cpu_usage_seconds_total"), each.get("memory_working_set_bytes")

@@ -87,8 +87,12 @@ class Asker:
                 if 200 <= status < 400:
                     return Asked(True, body.decode(errors="replace"))
                 return Asked(False, f"HTTP probe failed with statuscode: {status}")
-            follow = urljoin(url, target)
-            if urlsplit(follow).hostname != urlsplit(url).hostname:
+            try:
+                follow = urljoin(url, target)
+                elsewhere = urlsplit(follow).hostname != urlsplit(url).hostname
+            except ValueError as error:  # the container says where to
+                return Asked(False, f'Get "{url}": failed to parse Location header {target!r}: {error}')
+            if elsewhere:
                 return Asked(True, f"Probe terminated redirects, Response body: {body.decode(errors='replace')}")
             url = follow
         return Asked(False, f'Get "{url}": stopped after {REDIRECTS} redirects')
