@@ -36,7 +36,8 @@ def test_what_is_written_is_read(opened: list[tuple[int, dict[str, str], bytes, 
     found = []
     while sent:
         size = data.draw(some.integers(1, len(sent)))
-        found += [(each.kind, each.stream, each.headers, each.data, each.ends) for each in reader.feed(bytes(sent[:size]))]
+        read = reader.feed(bytes(sent[:size]))
+        found += [(each.kind, each.stream, each.headers, each.data, each.ends) for each in read]
         del sent[:size]
     assert found == expected
 
