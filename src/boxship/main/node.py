@@ -63,7 +63,7 @@ class Node:
             self._begin(record)
         return self.state()
 
-    async def leave(self, *, force: bool) -> None:
+    async def leave(self) -> None:
         async with self._lock:
             record = self._record.read()
             if record is None:
@@ -72,7 +72,7 @@ class Node:
                 self._begin(record)
             assert self._machine is not None
             await self._machine.stop()
-            await self._machine.clear(force=force)
+            await self._machine.clear()
             self._machine = None
             await asyncio.to_thread(self._record.forget)
             log.info("this machine is no node of %s any more", record.server)

@@ -13,10 +13,11 @@ from boxship.cluster.access import Client
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.engine import Engine
-from boxship.errors import BoxshipError, NotFound
+from boxship.errors import BoxshipError, Conflict, NotFound
 from boxship.main.node_record import NodeRecord, taint_of
 from boxship.main.rooms import Rooms
 from boxship.network.cluster import ClusterNetwork, Site, pods_network
+from boxship.network.model import Network
 from boxship.transport.client import is_loopback
 from boxship.transport.listen import outgoing_address
 
@@ -59,6 +60,11 @@ def block_of(node: Object) -> str:
     return str((node.get("spec") or {}).get("podCIDR") or "")
 
 
+def is_ours(network: Network) -> bool:
+    """Whether a network was made for pods: people may have one of the same name."""
+    return LABEL in network.spec.labels
+
+
 def site_of(record: NodeRecord) -> Site:
     return Site(record.pods, record.services, (record.dns,) if record.dns else ())
 
@@ -80,6 +86,8 @@ class Addresses:
         """The network is there, with our block, and its bridge answers at the DNS's address."""
         block = self._record.pod_cidr
         for known in self._engine.networks.list():
+            if known.name == NETWORK and not is_ours(known):
+                raise Conflict(f"cannot run pods: somebody else has a network of the name {NETWORK}; remove it")
             if known.name == NETWORK and known.subnet != block:
                 await self._clear_network()
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from boxship.engine import Engine
 from boxship.errors import BoxshipError, Conflict, NotFound
-from boxship.main.node_addresses import site_of
+from boxship.main.node_addresses import is_ours, site_of
 from boxship.main.node_ingress import clear_ingress
 from boxship.main.node_record import NodeRecord
 from boxship.main.rooms import Rooms
@@ -28,12 +28,14 @@ async def clear(engine: Engine, rooms: Rooms, record: NodeRecord) -> None:
     await clear_ingress(rooms)
     await clear_pods(engine)
     with contextlib.suppress(NotFound):
-        network = ClusterNetwork(rooms.instance, engine.networks.get(NETWORK), site_of(record))
-        try:
-            await network.leave()
-        finally:
-            await network.close()
-        await engine.networks.remove(NETWORK)
+        found = engine.networks.get(NETWORK)
+        if is_ours(found):
+            network = ClusterNetwork(rooms.instance, found, site_of(record))
+            try:
+                await network.leave()
+            finally:
+                await network.close()
+            await engine.networks.remove(NETWORK)
     await asyncio.to_thread(_remove_tree, rooms.data / FOLDER)
 
 

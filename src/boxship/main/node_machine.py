@@ -110,7 +110,7 @@ class Machine:
             self._task = None
         await self._http.close()
 
-    async def clear(self, *, force: bool) -> None:
+    async def clear(self) -> None:
         """Take away all that the cluster put on this machine."""
         from boxship.main.node_clearing import clear
 

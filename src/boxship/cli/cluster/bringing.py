@@ -89,7 +89,7 @@ def purge(places: Places, say: Say) -> None:
     if engine_answers(places):
         daemon = Daemon(Address(path=str(places.engine_socket)))
         try:
-            daemon.delete("/boxship/node", {"force": True})
+            daemon.delete("/boxship/node")
             say("took away the node's pods")
         except DaemonError as error:
             if error.status != 404:

@@ -9,7 +9,7 @@ from boxship.cli.flags import Command, Flag
 COMMAND = Command(
     "",
     (
-        Flag("-f, --force", "Also where the cluster does not answer, and where this machine is no node"),
+        Flag("-f, --force", "Say nothing where this machine is no node"),
         Flag("-q, --quiet", "Print nothing"),
     ),
     details="Its pods end, and all that the cluster put on this machine goes. To move them before: kubectl drain.",
@@ -20,7 +20,7 @@ def run(call: Call) -> int:
     force = call.options.on("force")
     try:
         state = call.daemon.get("/boxship/node")
-        call.daemon.delete("/boxship/node", {"force": force or None})
+        call.daemon.delete("/boxship/node")
     except DaemonError as error:
         if error.status == 404 and force:
             return 0

@@ -51,8 +51,8 @@ class Membership(Protocol):
     def state(self) -> NodeState:
         """Raises NotFound where this machine is no node."""
 
-    async def leave(self, *, force: bool) -> None:
-        """Take away all that the cluster put here. `force`: also where the API does not answer."""
+    async def leave(self) -> None:
+        """Take away all that the cluster put here; the API is not asked. Raises NotFound where this is no node."""
 
 
 async def join(call: Call) -> Reply:
@@ -64,12 +64,12 @@ async def show(call: Call) -> Reply:
 
 
 async def leave(call: Call) -> Reply:
-    await call.membership.leave(force=call.flag("force"))
+    await call.membership.leave()
     return no_content()
 
 
 ROUTES = (
     Route("POST", "/boxship/node", join),
     Route("GET", "/boxship/node", show),
-    Route("DELETE", "/boxship/node", leave, query=("force",)),
+    Route("DELETE", "/boxship/node", leave),
 )
