@@ -4,6 +4,7 @@ The table outlives the process and goes on working; the next life replaces what 
 somebody else breaks is made whole again at the next change. It never decides who answers.
 """
 
+import ipaddress
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -34,6 +35,12 @@ class ServiceTable:
 
     def __len__(self) -> int:
         return len(self._frontends)
+
+    @property
+    def inside(self) -> tuple[ipaddress.IPv4Network, ...]:
+        """The subnets of pods and services."""
+        around = (*self._around.inside, *self._around.reserved)
+        return tuple(ipaddress.IPv4Network(subnet, strict=False) for subnet in around)
 
     async def replace(self, frontends: Iterable[Frontend]) -> None:
         """Have exactly these, whatever is there."""

@@ -1,6 +1,7 @@
 """Objects in memory as a reader and watcher, and a network that only remembers: for the proxy's parts alone."""
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 
@@ -52,6 +53,7 @@ class Table:
         self.frontends: dict[Key, Frontend] = {}
         self.replaced = 0
         self.failures: list[Exception] = []
+        self.inside = (ipaddress.IPv4Network("10.96.0.0/16"),)
 
     async def replace(self, frontends: Iterable[Frontend]) -> None:
         self._fail()

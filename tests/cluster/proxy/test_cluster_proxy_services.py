@@ -1,6 +1,7 @@
 """Which endpoints answer a service on a node, what stands in the kernel for it, and that changes lead there."""
 
 import asyncio
+import ipaddress
 import re
 from typing import Any
 
@@ -20,7 +21,7 @@ from boxship.network import services_rules as rules
 from boxship.network.services_rules import Frontend, Shared, Surroundings
 from daemons import free_port
 
-HERE = Place("here", "west")
+HERE = Place("here", "west", (ipaddress.IPv4Network("10.96.0.0/16"),))
 KEY = ("default", "web")
 
 
@@ -75,6 +76,11 @@ def decided(spec: dict[str, Any], *ends: dict[str, Any], status: Any = None) -> 
     )
     assert found is not None
     return {item.key: item for item in decide(KEY, facts, [found], HERE).frontends}
+
+
+def test_no_external_address_takes_a_service_of_others() -> None:
+    found = decided({"externalIPs": ["10.96.0.10", "192.0.2.7"]}, {"a": "10.244.0.2"})
+    assert {address for address, _, _ in found} == {"10.96.0.9", "192.0.2.7"}
 
 
 def test_the_frontends_of_a_service() -> None:

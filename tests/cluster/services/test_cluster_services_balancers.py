@@ -69,6 +69,8 @@ def test_a_port_of_the_nodes_belongs_to_one() -> None:
     assert from_nodes(balancer(1), [balancer(2, "192.0.2.1")], nodes).why
     assert from_nodes(balancer(2), [balancer(1, port=81)], nodes).addresses
     assert from_nodes(balancer(1), [], []).why == "no node is ready"
+    for port in (22, 6443, 10250):
+        assert from_nodes(balancer(1, "192.0.2.1", port=port), [], nodes).why.endswith("is the cluster's own")
     assert "belongs to Ingress" in from_nodes(balancer(1), [], nodes, with_ingress=True).why
     assert from_nodes(balancer(1, "192.0.2.1"), [], nodes, with_ingress=True).addresses
     assert from_nodes(balancer(1, port=81), [], nodes, with_ingress=True).addresses

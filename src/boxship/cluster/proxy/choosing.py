@@ -1,6 +1,7 @@
 """Which endpoints answer a service on this node, pure: the ready ones, near ones by hint or policy, and where none is
 ready those that are on their way out but still serve."""
 
+import ipaddress
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -9,10 +10,14 @@ from boxship.cluster.proxy.facts import EndpointFacts
 
 
 class Place(msgspec.Struct, frozen=True):
-    """This node, and the zone it is in ("": none)."""
+    """This node, and the zone it is in ("": none). `inside` are the cluster's own subnets."""
 
     node: str
     zone: str = ""
+    inside: tuple[ipaddress.IPv4Network, ...] = ()
+
+    def is_inside(self, address: str) -> bool:
+        return any(ipaddress.IPv4Address(address) in subnet for subnet in self.inside)
 
 
 class Chosen(msgspec.Struct, frozen=True):

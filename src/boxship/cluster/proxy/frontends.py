@@ -30,7 +30,11 @@ def endpoints_of(slices: Iterable[SliceFacts], port: ServicePort) -> list[tuple[
 
 
 def decide(key: Key, service: ServiceFacts, slices: Collection[SliceFacts], place: Place) -> Decision:
-    """What has to stand for a service on this node."""
+    """What has to stand for a service on this node. An external address of the cluster's own subnets does not count:
+    with it one could take the place of other people's services, of their pods, and of the cluster's DNS."""
+    service = msgspec.structs.replace(
+        service, external=tuple(address for address in service.external if not place.is_inside(address))
+    )
     frontends: list[Frontend] = []
     local: set[str] = set()
     for port in service.ports:

@@ -116,7 +116,7 @@ class ServiceProxy:
         """The frontends that what changed meanwhile concerns."""
         self._news.clear()
         dirty, self._dirty = self._dirty, set()
-        place = Place(self._node, self._zone)
+        place = Place(self._node, self._zone, self._network.services.inside)
         changed: set[FrontendKey] = set()
         for count, key in enumerate(dirty, 1):
             service = self._services.get(key)

@@ -16,6 +16,8 @@ from boxship.cluster.reconcile.cache import Key
 OUR_CLASSES = ("", "boxship.io/pool", "boxship.io/nodes")
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 INGRESS_PORTS = frozenset({("TCP", 80), ("TCP", 443)})
+# What nodes and the control plane are reached at: whoever got one of these would have cut all others off.
+KEPT_PORTS = frozenset({("TCP", 22), ("TCP", 2379), ("TCP", 2380), ("TCP", 6443), ("TCP", 10250), ("UDP", 8472)})
 LARGEST_POOL = 65536  # addresses
 
 
@@ -131,6 +133,9 @@ def from_nodes(
     there are Ingresses, their ports are taken, too."""
     if wanted.asked:
         return Verdict(why=f"the address {wanted.asked} that it asks for is not in a pool: there is none")
+    if kept := wanted.ports & KEPT_PORTS:
+        protocol, port = min(kept)
+        return Verdict(why=f"{protocol} port {port} of the nodes is the cluster's own")
     if with_ingress and not wanted.has and wanted.ports & INGRESS_PORTS:
         protocol, port = min(wanted.ports & INGRESS_PORTS)
         return Verdict(why=f"{protocol} port {port} of the nodes belongs to Ingress")
