@@ -98,6 +98,7 @@ def test_images_that_can_be_had_again_go_the_longest_unused_first() -> None:
         ImageStatus("new", size=8 * GIB, used_at=int(500e9)),
         old,
         ImageStatus("built", size=GIB, local=True),
+        ImageStatus("pushed", ("web:1", "r.test/web:1"), ("r.test/web@sha256:" + "1" * 64,), size=GIB),
         ImageStatus("used", size=GIB, used_at=1),
         ImageStatus("older", size=8 * GIB),
         ImageStatus("fresh", size=GIB, used_at=int(999e9)),

@@ -70,6 +70,18 @@ async def test_policies(policy: str, here: bool, local: bool, pulls: int) -> Non
     assert [reason for _, reason, _ in told] == (["Pulling", "Pulled"] if pulls else ["Pulled"])
 
 
+async def test_an_image_that_was_pushed_under_another_name_is_still_ours_under_its_own() -> None:
+    runtime = SimulatedRuntime(lambda: 0.0)
+    pushed = "registry.test/team/one:1"
+    image = ImageStatus("sha256:1", (NAME, pushed), ("registry.test/team/one@sha256:" + "1" * 64,))
+    runtime.here |= {NAME: image, pushed: image}
+    images = Images(Secrets(), runtime)  # type: ignore[arg-type]
+    await images.ensure(pod(), wanted("Always"), Told())
+    assert runtime.pulls == []
+    await images.ensure(pod(), wanted("Always", pushed), Told())
+    assert runtime.pulls == [pushed]
+
+
 @pytest.mark.parametrize(
     ("image", "policy", "reason"),
     [

@@ -45,7 +45,7 @@ class Images:
         name, policy = container["image"], container.get("imagePullPolicy") or "IfNotPresent"
         wanted = full_name(name)
         found = await self._runtime.image(wanted)
-        if found is not None and (policy != "Always" or found.local):
+        if found is not None and (policy != "Always" or found.is_local(wanted)):
             tell("Normal", "Pulled", f'Container image "{name}" {PRESENT}')
             return found
         if policy == "Never":

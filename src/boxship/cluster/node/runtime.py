@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from boxship.engine.attachments import Streams
+from boxship.spec import reference as references
 from boxship.spec.container import ContainerSpec, PortRequest, Resources
 
 CREATED, RUNNING, EXITED = "created", "running", "exited"  # a container's phases
@@ -101,6 +102,14 @@ class ImageStatus(msgspec.Struct, frozen=True):
     user: str = ""
     local: bool = False
     used_at: int = 0
+
+    def is_local(self, name: str) -> bool:
+        """Whether no registry is known to have it as `name`: what was built here and pushed under another name is
+        still nobody's but ours under its own."""
+        if self.local or not self.digests:
+            return self.local
+        repository = references.parse(name).name
+        return all(references.parse(one).name != repository for one in self.digests)
 
 
 class Credentials(msgspec.Struct, frozen=True):

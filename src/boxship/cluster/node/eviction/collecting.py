@@ -40,10 +40,15 @@ def images_to_go(
     wanted = machine.disk_capacity * (1 - limits.low / 100) - machine.disk_available
     found = []
     for image in sorted(images, key=lambda one: one.used_at):
-        if image.local or image.id in used or now - image.used_at / 1e9 < LEAST_AGE_SECONDS:
+        if _is_kept(image) or image.id in used or now - image.used_at / 1e9 < LEAST_AGE_SECONDS:
             continue
         if wanted <= 0:
             break
         found.append(image)
         wanted -= image.size
     return found
+
+
+def _is_kept(image: ImageStatus) -> bool:
+    """There is a name under which it cannot be had again."""
+    return image.local or any(image.is_local(tag) for tag in image.tags)
