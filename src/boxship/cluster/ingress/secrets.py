@@ -6,13 +6,13 @@ import binascii
 import contextlib
 import functools
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from boxship.cluster.access import Event, Listing
 from boxship.cluster.ingress.older_hashes import OLDER
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
+from boxship.cluster.reconcile.narrowed import OneNamespace
 from boxship.errors import BoxshipError
 from boxship.pki.certificates import load_certificates
 from boxship.pki.keys import load_key, same_public
@@ -21,25 +21,6 @@ RESOURCE = "v1/secrets"
 # What the C library can compare.
 HASH = re.compile(r"\$(1|2[aby]|5|6|y)\$[A-Za-z0-9./$=,]+")
 USER = re.compile(r"[A-Za-z0-9._@-]+")
-
-
-class _InNamespace:
-    """The same source, asked for one namespace."""
-
-    def __init__(self, source: Source, namespace: str) -> None:
-        self._source = source
-        self._namespace = namespace
-
-    async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
-        return await self._source.get(resource, namespace, name)
-
-    async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        return await self._source.list(resource, self._namespace, labels=labels, fields=fields)
-
-    def watch(
-        self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""
-    ) -> AsyncIterator[Event]:
-        return self._source.watch(resource, self._namespace, version=version, labels=labels, fields=fields)
 
 
 class Secrets:
@@ -56,7 +37,7 @@ class Secrets:
         for key in [key for key in self._followed if key not in keys]:
             self._followed.pop(key)[1].cancel()
         for key in keys - set(self._followed):
-            cache = Cache(_InNamespace(self._source, key[0]), RESOURCE, fields=f"metadata.name={key[1]}")
+            cache = Cache(OneNamespace(self._source, key[0]), RESOURCE, fields=f"metadata.name={key[1]}")
             cache.subscribe(lambda *_: self._changed())
             task = asyncio.get_running_loop().create_task(cache.run())
             task.add_done_callback(_seen)

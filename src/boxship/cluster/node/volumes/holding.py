@@ -3,37 +3,18 @@ it. What nobody holds is asked for when it is wanted. Each watch takes a connect
 it is asked for once a minute."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 
-from boxship.cluster.access import Event, Listing
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
+from boxship.cluster.reconcile.narrowed import OneNamespace
 from boxship.cluster.reconcile.queue import Queue
 
 Place = tuple[str, str, str]  # resource, namespace, name
 MOST_WATCHES = 400
 POLL_SECONDS = 60.0
-
-
-class OneNamespace:
-    """A Source that sees one namespace alone."""
-
-    def __init__(self, source: Source, namespace: str) -> None:
-        self._source = source
-        self._namespace = namespace
-
-    async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
-        return await self._source.get(resource, self._namespace, name, subresource=subresource)
-
-    async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        return await self._source.list(resource, self._namespace, labels=labels, fields=fields)
-
-    def watch(
-        self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""
-    ) -> AsyncIterator[Event]:
-        return self._source.watch(resource, self._namespace, version=version, labels=labels, fields=fields)
 
 
 class HeldObjects:
