@@ -12,6 +12,7 @@ import msgspec
 from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.objects import Object, quantity
 from boxship.cluster.objects.pod_resources import Amounts, add, pod_amounts
+from boxship.cluster.objects.tolerations import tolerates
 
 REFUSED = "Pod was rejected: "
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -105,22 +106,12 @@ def _not_tolerated(pod: Object, node: Object, others: Sequence[Taken]) -> tuple[
     for taint in (node.get("spec") or {}).get("taints") or ():
         if taint.get("effect") != "NoExecute":
             continue
-        if not any(_tolerates(one, taint) for one in pod["spec"].get("tolerations") or ()):
+        if not any(tolerates(one, taint) for one in pod["spec"].get("tolerations") or ()):
             return (
                 "TaintToleration",
                 "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
             )
     return None
-
-
-def _tolerates(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") not in (None, "", taint.get("effect")):
-        return False
-    if toleration.get("key") not in (None, "", taint.get("key")):
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def _taken_ports(pod: Object, node: Object, others: Sequence[Taken]) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ from boxship.cluster.controllers.workloads.making import pod_of, with_labels
 from boxship.cluster.controllers.workloads.revisions import HASH
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.selectors import EXISTS, GREATER, IN, LESS, MISSING, NOT_IN, Requirement
+from boxship.cluster.objects.tolerations import tolerates
 
 OPERATORS = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": MISSING, "Gt": GREATER, "Lt": LESS}
 NODE = "node.kubernetes.io/"
@@ -59,28 +60,10 @@ def place(daemons: Object, node: Node) -> Place:
     if spec.get("nodeName") not in (None, "", node.name) or not _is_selected(spec, node):
         return Place(False, False)
     tolerated = tolerations(spec)
-    open_taints = [taint for taint in node.taints if not any(_tolerates(one, taint) for one in tolerated)]
+    open_taints = [taint for taint in node.taints if not any(tolerates(one, taint) for one in tolerated)]
     drives_out = any(taint.get("effect") == "NoExecute" for taint in open_taints)
     keeps_out = drives_out or any(taint.get("effect") == "NoSchedule" for taint in open_taints)
     return Place(not keeps_out, not drives_out)
-
-
-def _tolerates(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    key, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
-    if key and key != taint.get("key"):
-        return False
-    value, has = toleration.get("value") or "", taint.get("value") or ""
-    if operator == "Exists":
-        return True
-    if operator in ("Lt", "Gt"):
-        return (
-            value.lstrip("-").isdigit()
-            and has.lstrip("-").isdigit()
-            and (int(has) < int(value) if operator == "Lt" else int(has) > int(value))
-        )
-    return bool(key) and value == has
 
 
 def _is_selected(spec: Object, node: Node) -> bool:
