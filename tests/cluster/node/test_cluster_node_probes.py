@@ -218,3 +218,12 @@ def test_a_reply_in_pieces() -> None:
     reply = Reply()
     answers = b"".join(reply.feed(said[start : start + 1]) for start in range(len(said)))
     assert reply.ended and reply.status == 1 and answers == frame(4, 1, 0)
+
+
+def test_an_answer_without_end_is_not_kept() -> None:
+    reply = Reply()
+    for _ in range(1000):
+        reply.feed(frame(0, 0, 1, bytes(1 << 14)))
+        if reply.ended:
+            break
+    assert reply.ended and reply.status is None and reply.refused == "the answer is too large"

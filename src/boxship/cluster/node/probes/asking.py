@@ -116,6 +116,7 @@ class Asker:
                 answer = reply.feed(data)
                 if answer:
                     writer.write(answer)
+                    await writer.drain()
         except OSError as error:
             return Asked(False, f"error: failed to connect service at {address}:{port}: {error}")
         finally:

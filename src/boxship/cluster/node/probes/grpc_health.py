@@ -11,6 +11,7 @@ STREAM = 1
 SERVING = 1
 NAMES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 FRAME_LIMIT = 1 << 20  # bytes
+BODY_LIMIT = 1 << 16  # bytes of the answer, which has three
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -87,6 +88,8 @@ class Reply:
                 payload = payload[1 : len(payload) - payload[0]]
             self._body += payload
             self.ended = bool(flags & END_STREAM)
+            if len(self._body) > BODY_LIMIT:
+                self.ended, self.refused, self._body = True, "the answer is too large", b""
         elif kind == HEADERS:
             self.ended = bool(flags & END_STREAM)
         elif kind in (RESET, GO_AWAY):
