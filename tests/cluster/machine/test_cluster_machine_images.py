@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from boxship.cluster.node.engine_images import EngineRuntimeImages
+from boxship.cluster.node.engine_images import EngineRuntimeImages, EngineSharedImages
 from boxship.cluster.node.runtime import Credentials
 from boxship.engine.values import Pulled
 from boxship.errors import Denied, NotFound, Unauthenticated, Unavailable
@@ -73,3 +73,25 @@ async def test_a_registry_that_is_away_is_not_asked_again() -> None:
 
 async def test_what_is_not_there_is_none() -> None:
     assert await images(Registry("a")).image("other:1") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "digests", "given"),
+    [
+        ("web:1", (), True),
+        ("web:1", ("r.test/web@" + ID,), True),  # pushed under another name
+        ("r.test/web:1", ("r.test/web@" + ID,), False),
+        ("web:1", ("web@" + ID,), False),
+        ("web:2", (), False),
+    ],
+)
+async def test_other_nodes_are_given_what_no_registry_has(name: str, digests: tuple[str, ...], given: bool) -> None:
+    class Known:
+        async def resolve(self, reference: str) -> Any:
+            if reference == "web:2":
+                raise NotFound("no such image")
+            return SimpleNamespace(id=ID, digests=digests, tagged_at=5)
+
+    shared = EngineSharedImages(SimpleNamespace(images=Known()))  # type: ignore[arg-type]
+    found = await shared.find(name)
+    assert (found is not None) == given

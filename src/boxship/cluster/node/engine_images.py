@@ -24,9 +24,10 @@ class EngineSharedImages:
     async def find(self, reference: str) -> SharedImage | None:
         try:
             image = await self._images.resolve(reference)
+            known = ImageStatus(image.id, digests=image.digests, local=not image.digests)
+            return SharedImage(image.id, image.tagged_at) if known.is_local(reference) else None
         except (NotFound, Invalid):
             return None
-        return None if image.digests else SharedImage(image.id, image.tagged_at)
 
     def archive(self, id: str) -> AsyncIterator[bytes]:
         return self._images.save([id])
