@@ -307,8 +307,12 @@ async def test_a_provisioned_folder_goes_before_its_volume(node: Node, monkeypat
     (found["v"] / "data").write_text("x")
     await client.delete("v1/persistentvolumes", "", "pv")
     assert (found["v"] / "data").exists()  # still protected
-    with pytest.raises(Failure, match="can only change finalizers"):
-        await node.client.patch("v1/persistentvolumes", "", "pv", {"spec": {"capacity": {"storage": "9Gi"}}})
+    for wanted in (
+        {"spec": {"capacity": {"storage": "9Gi"}}},
+        {"metadata": {"finalizers": ["boxship.io/local-volume"]}},
+    ):
+        with pytest.raises(Failure, match="can only take the finalizer"):
+            await node.client.patch("v1/persistentvolumes", "", "pv", wanted)
     await client.patch("v1/persistentvolumes", "", "pv", {"metadata": {"finalizers": ["boxship.io/local-volume"]}})
 
     async def gone() -> bool:

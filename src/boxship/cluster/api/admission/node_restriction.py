@@ -18,6 +18,7 @@ OWN_LABELS = {
 }  # fmt: skip
 OWN_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
 POD_WRITES = {("UPDATE", "status"): "update pod status for", ("CREATE", "eviction"): "evict"}
+LOCAL_VOLUME = "boxship.io/local-volume"  # the finalizer of volumes whose folder is a node's to remove
 RESTRICTED_PREFIX = "node-restriction.kubernetes.io/"
 
 
@@ -135,8 +136,11 @@ class NodeRestriction:
     def _volume(self, attributes: Attributes, node: str) -> None:
         """A node says that a folder is gone by taking its finalizer off: it changes nothing else."""
         new, old = attributes.object or {}, attributes.old or {}
-        if attributes.operation != "UPDATE" or _but_finalizers(new) != _but_finalizers(old):
-            raise self._refusal(attributes, f'node "{node}" can only change finalizers of persistentvolumes')
+        kept = [one for one in _finalizers(old) if one != LOCAL_VOLUME]
+        same = _but_finalizers(new) == _but_finalizers(old) and _finalizers(new) in (kept, _finalizers(old))
+        if attributes.operation != "UPDATE" or not same:
+            why = f'node "{node}" can only take the finalizer {LOCAL_VOLUME} off persistentvolumes'
+            raise self._refusal(attributes, why)
 
     def _slice(self, attributes: Attributes, node: str) -> None:
         made = attributes.object or attributes.old or {}
@@ -160,6 +164,10 @@ def _is_foreign(key: str) -> bool:
         or domain.endswith((".kubelet.kubernetes.io", ".node.kubernetes.io"))
     )
     return ours and not own
+
+
+def _finalizers(volume: Object) -> list[str]:
+    return list((volume.get("metadata") or {}).get("finalizers") or ())
 
 
 def _but_finalizers(volume: Object) -> tuple[object, ...]:

@@ -52,7 +52,7 @@ class Evictor:
         while True:
             try:
                 await self._look(count)
-            except BoxshipError as error:
+            except (BoxshipError, OSError) as error:
                 log.warning("cannot see how the node is: %s", error)
             count += 1
             await asyncio.sleep(LOOK_SECONDS)
