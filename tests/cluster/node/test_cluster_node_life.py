@@ -169,6 +169,10 @@ def test_probes_decide_of_starting_and_ending() -> None:
     decision = play.look()
     assert [(action.verb, action.grace) for action in decision.actions] == [("stop", 3.0)]
     assert decision.actions[0].message == "Container a failed liveness probe, will be restarted"
+    play = Play(pod_of(one(livenessProbe={"exec": {}}), restartPolicy="Never"))
+    play.settle()
+    play.verdicts["a-0"] = Verdict(started=True, ready=True, failed="liveness")
+    assert play.look().actions[0].message == "Container a failed liveness probe"
 
 
 def test_hooks_run_before_the_end_within_the_grace() -> None:

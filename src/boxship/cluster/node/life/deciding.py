@@ -229,7 +229,10 @@ def _why_kill(step: _Step, part: Part, run: ContainerStatus) -> Kill | None:
         return None
     if verdict is not None and verdict.failed:
         grace = grace_of(step.pod) if verdict.grace is None else verdict.grace
-        return Kill(step.seen.now, grace, f"Container {part.name} failed {verdict.failed} probe, will be restarted")
+        message = f"Container {part.name} failed {verdict.failed} probe"
+        if restarting.policy_of(step.pod["spec"], part) != "Never":
+            message += ", will be restarted"
+        return Kill(step.seen.now, grace, message)
     if part.name in step.resize.changed and not step.resize.reason and resizing.needs_restart(part, step.memory):
         message = f"Container {part.name} resize requires restart"
         return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
