@@ -15,7 +15,7 @@ from ingress_kit import NGINX, ingress, path
 
 from boxship.cluster.controllers.services.ingresses import is_of_the_cluster
 from boxship.cluster.ingress.configuration import CONFIGURATION, Wanted, files_of
-from boxship.cluster.ingress.facts import Place
+from boxship.cluster.ingress.facts import Place, service_of
 from boxship.cluster.ingress.model import Plan, parsed_of, plan_of
 from boxship.cluster.ingress.routing import tables_of
 from boxship.cluster.ingress.slots import all_commands, first_slots, moved
@@ -193,6 +193,12 @@ def test_an_expression_is_for_its_own_host_alone() -> None:
     (expression,) = (line.split()[0] for line in maps["patterns"].splitlines())
     found = {host for host, name in site.items() if re.search(expression, f"{name}/admin")}
     assert found == {"h1.test"}
+
+
+@pytest.mark.parametrize("name", ["localhost", "a.localhost", "LOCALHOST.", "127.0.0.1", "169.254.169.254"])
+def test_no_name_leads_back_to_the_machine(name: str) -> None:
+    assert service_of({"spec": {"type": "ExternalName", "externalName": name}}).external == ""
+    assert service_of({"spec": {"type": "ExternalName", "externalName": "db.test"}}).external == "db.test"
 
 
 places = st.sets(st.integers(1, 20), max_size=12)

@@ -48,9 +48,15 @@ def service_of(service: Object) -> Service:
     address = spec.get("clusterIP") or ""
     return Service(
         "" if address == "None" else address,
-        str(spec.get("externalName") or "") if spec.get("type") == "ExternalName" else "",
+        _outside(str(spec.get("externalName") or "")) if spec.get("type") == "ExternalName" else "",
         _ports(spec.get("ports") or ()),
     )
+
+
+def _outside(name: str) -> str:
+    """A name for which nameservers are asked; not the machine itself, of which haproxy would reach what nobody may."""
+    last = name.rstrip(".").lower().rpartition(".")[2]
+    return "" if last == "localhost" or last.isdigit() else name
 
 
 def slice_of(slice: Object) -> Slice:
