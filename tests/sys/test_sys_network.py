@@ -89,8 +89,8 @@ def test_links_addresses_and_routes(place: Path, tmp_path: Path) -> None:
         assert link and link.master == bridge.index and link.kind == "veth" and len(link.counters) == 8
         route.apply(netlink.add_address(bridge.index, "10.0.0.1", 24), netlink.set_default_route(0, "10.0.0.254"))
         assert netlink.Address(bridge.index, "10.0.0.1", 24) in route.addresses()
-        assert netlink.Route("0.0.0.0", 0, "10.0.0.254", bridge.index, 0) in route.routes()
-        assert netlink.Route("10.0.0.0", 24, "", bridge.index, 0) in route.routes()
+        assert netlink.Route("0.0.0.0", 0, "10.0.0.254", bridge.index, 0, protocol=3) in route.routes()
+        assert netlink.Route("10.0.0.0", 24, "", bridge.index, 0, source="10.0.0.1", protocol=2) in route.routes()
         route.apply(netlink.remove_default_route())
         assert not [item for item in route.routes() if item.prefix == 0]
         assert {link.name for link in route.links()} >= {"lo", "br0", "veth0"}

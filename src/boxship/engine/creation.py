@@ -79,6 +79,8 @@ class Creation:
         spec = _completed(spec, self._driver.host.cgroup_version)
         container = self._record(spec, image, self._name(name))
         async with self._images.using(image.id):
+            if not name:  # one that is free now: another may have taken it while we waited
+                container = msgspec.structs.replace(container, name=self._name(name))
             await self._records.insert(container)
         try:
             container = await self._furnish(container, image)

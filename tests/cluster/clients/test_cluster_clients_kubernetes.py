@@ -58,6 +58,7 @@ def test_typed_objects(api: client.ApiClient) -> None:
     assert apps.read_namespaced_deployment_status("web", "typed").status is not None
     node = core.create_node(client.V1Node(metadata=client.V1ObjectMeta(name="typed")))
     node.status = client.V1NodeStatus(capacity={"cpu": "4000m"})
+    node.metadata.resource_version = None  # controllers write to a node as soon as it is there
     assert core.replace_node_status("typed", node).status.capacity == {"cpu": "4"}
     assert [each.metadata.name for each in apps.list_deployment_for_all_namespaces(label_selector="app=web").items] == [
         "web"

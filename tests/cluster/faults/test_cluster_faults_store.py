@@ -34,10 +34,9 @@ def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:
         with running_control(small / "plane") as control:
             assert put(control, "before") == 201
             filling = small / "filling"
-            with filling.open("wb") as file, pytest.raises(OSError):
+            with filling.open("wb", buffering=0) as file, pytest.raises(OSError):
                 while True:
                     file.write(b"\0" * 65536)
-                    file.flush()
             refused = 0
             for number in range(60):
                 status = put(control, f"full-{number}", "y" * 500_000)

@@ -120,7 +120,7 @@ def test_patches(k: Kubectl, tmp_path: Path) -> None:
     operations = '[{"op":"test","path":"/spec/replicas","value":1},{"op":"replace","path":"/spec/replicas","value":4}]'
     assert k(f"patch deployment w --type=json -p '{operations}'") == "deployment.apps/w patched\n"
     assert "testing value /spec/replicas failed" in k.fails(f"patch deployment w --type=json -p '{operations}'")
-    k("create ingress site --rule=a.example/x=front:80")
+    k("create ingress site --class=of-others --rule=a.example/x=front:80")
     address = '{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.9"}]}}}'
     assert k(f"patch ingress site --subresource=status --type=merge -p '{address}'").endswith("patched\n")
     assert "192.0.2.9" in k("get ingress site --subresource=status -o yaml")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from nodes_kit import Cluster, running_cluster
 
+pytestmark = pytest.mark.slow  # test_cluster_scenario_nodes has the same in short
+
 WEB = """
 apiVersion: apps/v1
 kind: Deployment

@@ -97,6 +97,7 @@ def test_scaling_and_waiting(cluster: Cluster) -> None:
     cluster.until_pods(3, "app=web")
 
 
+@pytest.mark.slow
 def test_a_wrong_image_stops_a_rollout_and_the_old_pods_go_on(cluster: Cluster) -> None:
     cluster.kubectl("patch", "deployment", "web", "-p", '{"spec":{"progressDeadlineSeconds":3}}')
     cluster.kubectl("set", "image", "deployment/web", "page=page:missing")
