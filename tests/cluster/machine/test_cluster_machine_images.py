@@ -31,7 +31,7 @@ class Registry:
         yield Pulled(parse(reference), ID, ID)
 
     async def resolve(self, reference: str) -> Any:
-        if reference != ID:
+        if reference not in (ID, "web:1", "shop.example/web:1"):
             raise NotFound(f"no such image: {reference}")
         config = SimpleNamespace(config=SimpleNamespace(User="1000"))
         return SimpleNamespace(id=ID, references=("web:1",), digests=("web@" + ID,), size=5, config=config)
@@ -53,6 +53,34 @@ async def test_each_credential_is_tried_then_none() -> None:
     registry = Registry("nobody")
     await images(registry).pull("web:1", many)
     assert registry.asked == ["a", "b", "nobody"]
+
+
+class OtherNodes:
+    """Other nodes that have some images."""
+
+    def __init__(self, registry: Registry, *names: str) -> None:
+        self.registry, self.names = registry, names
+
+    async def fetch(self, reference: str) -> bool:
+        self.registry.asked.append("nodes")
+        return reference in self.names
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "asked"),
+    [
+        ("web:1", "nobody", ["nodes"]),  # built in the cluster, or nobody's
+        ("other:1", "nobody", ["nodes", "nobody"]),
+        ("shop.example/web:1", "nobody", ["nobody"]),  # who says a registry means it
+        ("shop.example/web:1", "a", ["nobody", "nodes"]),
+    ],
+)
+async def test_who_is_asked_first_follows_from_the_name(name: str, good: str, asked: list[str]) -> None:
+    registry = Registry(good)
+    nodes = OtherNodes(registry, "web:1", "shop.example/web:1")
+    runtime = EngineRuntimeImages(SimpleNamespace(images=registry), nodes)  # type: ignore[arg-type]
+    assert (await runtime.pull(name, ())).id == ID
+    assert registry.asked == asked
 
 
 async def test_the_first_refusal_is_told() -> None:

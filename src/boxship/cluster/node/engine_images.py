@@ -10,7 +10,7 @@ from boxship.engine import Engine
 from boxship.engine.values import Credentials as RegistryCredentials
 from boxship.engine.values import Image, Pulled
 from boxship.errors import BoxshipError, Conflict, Denied, Internal, Invalid, NotFound, Unauthenticated
-from boxship.spec.reference import parse
+from boxship.spec.reference import DEFAULT_DOMAIN, parse
 
 TRY_NEXT = (Unauthenticated, Denied, NotFound)  # registries hide what a caller may not see
 
@@ -48,7 +48,8 @@ def names_of(reference: str) -> Sequence[str]:
 
 
 class EngineRuntimeImages:
-    """image, pull, images, remove_image. `peers` are asked before any registry."""
+    """image, pull, images, remove_image. For a name that says no registry, which is how images are called that are built
+    in the cluster, `peers` are asked first; for one that does, the registry."""
 
     def __init__(self, engine: Engine, peers: Peers | None = None) -> None:
         self._engine_images = engine.images
@@ -64,8 +65,22 @@ class EngineRuntimeImages:
         return [self._status(image) for image in await self._engine_images.list()]
 
     async def pull(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
-        if self._peers is not None and await self._peers.fetch(reference):
-            return self._status(await self._engine_images.resolve(reference))
+        says_registry = parse(reference).domain != DEFAULT_DOMAIN
+        if not says_registry and (found := await self._of_peers(reference)):
+            return found
+        try:
+            return await self._of_registry(reference, credentials)
+        except BoxshipError:
+            if says_registry and (found := await self._of_peers(reference)):
+                return found
+            raise
+
+    async def _of_peers(self, reference: str) -> ImageStatus | None:
+        if self._peers is None or not await self._peers.fetch(reference):
+            return None
+        return self._status(await self._engine_images.resolve(reference))
+
+    async def _of_registry(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
         failure: BoxshipError | None = None
         for each in (*credentials, None):
             try:

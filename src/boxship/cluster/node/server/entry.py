@@ -28,6 +28,7 @@ TOKEN_SECONDS = 120.0
 REMEMBERED = 1024
 ASK_SECONDS = 10.0
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+STARTING = ("exec", "attach", "portForward", "run")
 # The first word of a path and the part of the node that it is about; everything else is "proxy".
 PARTS = {
     "stats": "stats",
@@ -62,8 +63,10 @@ class Entry:
         caller = await self._identify(request)
         if MASTERS in caller.groups:
             return caller
-        verb = VERBS.get(request.method, request.method.lower())
-        part = PARTS.get(request.path.strip("/").partition("/")[0], "proxy")
+        place = request.path.strip("/").partition("/")[0]
+        # A WebSocket begins with a GET, and what it begins is no reading.
+        verb = "create" if place in STARTING else VERBS.get(request.method, request.method.lower())
+        part = PARTS.get(place, "proxy")
         if not await self._may(caller, verb, part):
             where = f"(user={caller.name}, verb={verb}, resource=nodes, subresource={part})"
             raise Failure(403, "Forbidden", f"Forbidden {where}")
