@@ -48,8 +48,8 @@ def names_of(reference: str) -> Sequence[str]:
 
 
 class EngineRuntimeImages:
-    """image, pull, images, remove_image. For a name that says no registry, which is how images are called that are built
-    in the cluster, `peers` are asked first; for one that does, the registry."""
+    """image, pull, images, remove_image. For a name that says no registry, which is how images are called that are
+    built in the cluster, `peers` are asked first; for one that does, the registry."""
 
     def __init__(self, engine: Engine, peers: Peers | None = None) -> None:
         self._engine_images = engine.images
