@@ -88,6 +88,7 @@ def test_disk_usage_agrees_with_du(box: Box) -> None:
     os.sync()  # a filesystem settles the blocks of what was just written later
     identifier = box.shows(name, "{{.Id}}")
     seen: list[tuple[object, object]] = []
+    named: list[tuple[str, int]] = []
 
     def agree() -> bool:
         """Ask again where the collector or the filesystem moved between two of the questions."""
@@ -98,15 +99,16 @@ def test_disk_usage_agrees_with_du(box: Box) -> None:
         exact = next(entry for entry in usage["Volumes"] if entry["Name"] == volume)["UsageData"]
         container = next(entry for entry in usage["Containers"] if entry["Id"] == identifier)
         # Layers and blobs may be there for other reasons too, and each has its name.
-        of_images = [part["Size"] for part in parts if re.match("(layers|blobs): .*images", part["Name"])]
+        of_images = {part["Name"]: part["Size"] for part in parts if re.match("(layers|blobs): .*images", part["Name"])}
         seen[:] = [
             (exact, {"RefCount": 1, "Size": _measured(box.shows(volume, "{{.Mountpoint}}"))}),
             (container["SizeRw"], _measured(box.daemon.data / "snapshots" / "active" / identifier / "upper")),
-            (usage["LayersSize"], sum(of_images)),
+            (usage["LayersSize"], sum(of_images.values())),
         ]
+        named[:] = of_images.items()
         return all(ours == theirs for ours, theirs in seen)
 
-    until(agree, 20.0, lambda: f"each is the same: {seen}")
+    until(agree, 20.0, lambda: f"each is the same: {seen}; images: {named}")
     shown = json.loads(box.docker("system", "df", "-v", "--format", "json"))
     assert any(entry["Name"] == volume and entry["Size"].startswith("3.0") for entry in shown["Volumes"])
     with Wire(box.daemon) as wire:
