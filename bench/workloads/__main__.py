@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def measure_rolling(cluster: Cluster, clients: int) -> Figures:
     }
     address = cluster.ask("POST", SERVICES, service)["spec"]["clusterIP"]  # type: ignore[index]
     until(lambda: _available(cluster, "shop") == 6, "six pods")
+    until(lambda: urllib.request.urlopen(f"http://{address}/", timeout=5).status == 200, "the service to answer")
     load = Load(str(address), clients)
     with load:
         time.sleep(1)
@@ -139,7 +141,8 @@ def measure_rolling(cluster: Cluster, clients: int) -> Figures:
     until(lambda: not cluster.items(PODS), "all pods to be gone")
     for answer, count in load.answers.items():
         if answer.startswith("lost"):
-            print(f"  {count} x {answer}", file=sys.stderr)
+            between = f"{min(load.losses):.0f} and {max(load.losses):.0f} ms" if load.losses else "?"
+            print(f"  {count} x {answer}, between {between} after the load began", file=sys.stderr)
     return {
         "rolling update: ms": [seconds * 1000],
         "rolling update: requests lost": [load.lost],
@@ -158,8 +161,10 @@ def _rolled(cluster: Cluster, name: str) -> bool:
     found = cluster.ask("GET", f"{DEPLOYMENTS}/{name}")
     status, spec = found["status"], found["spec"]
     assert isinstance(status, dict) and isinstance(spec, dict)
+    metadata = found["metadata"]
+    assert isinstance(metadata, dict)
     counts = [status.get(field, 0) for field in ("updatedReplicas", "availableReplicas", "replicas")]
-    return counts == [spec["replicas"]] * 3
+    return status.get("observedGeneration") == metadata["generation"] and counts == [spec["replicas"]] * 3
 
 
 def measure_engine(cluster: Cluster, rounds: int) -> Figures:

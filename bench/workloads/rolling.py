@@ -14,11 +14,14 @@ class Load:
     def __init__(self, host: str, clients: int) -> None:
         self.answers: Counter[str] = Counter()
         self.slowest = 0.0  # milliseconds
+        self.losses: list[float] = []  # when, in milliseconds since the beginning
         self._host = host
+        self._begun = 0.0
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
 
     def __enter__(self) -> "Load":
+        self._begun = time.perf_counter()
         for thread in self._threads:
             thread.start()
         return self
@@ -44,5 +47,6 @@ class Load:
                 found = text if answer.status == 200 else f"lost: {answer.status}"
             except (OSError, http.client.HTTPException) as error:
                 found = f"lost: {error}"
+                self.losses.append((begun - self._begun) * 1000)
             self.answers[found] += 1
             self.slowest = max(self.slowest, (time.perf_counter() - begun) * 1000)
