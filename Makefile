@@ -59,6 +59,8 @@ bench: setup ## measure this engine beside Docker and Podman, where they are ins
 	@$(BIN)/python -m bench.cluster $(BENCH_CLUSTER) </dev/null
 	@$(BIN)/python -m bench.workloads $(BENCH_WORKLOADS) </dev/null
 	@$(BIN)/python -m bench.cluster.services </dev/null
+	@for nodes in 100 1000 5000; do $(BIN)/boxship simulate --quiet --nodes $$nodes --pods $$((nodes * 2)); done
+	@$(BIN)/boxship simulate --quiet --nodes 5000 --pods 50000 --kind plain
 
 bench-cluster: setup ## measure the Kubernetes API on SQLite and etcd
 	@tools/cluster-peers.sh
@@ -67,6 +69,8 @@ bench-cluster: setup ## measure the Kubernetes API on SQLite and etcd
 bench-workloads: setup ## measure pods: deployments, single pods, a rolling update under load, memory; connections through services
 	@$(BIN)/python -m bench.workloads $(BENCH_WORKLOADS) </dev/null
 	@$(BIN)/python -m bench.cluster.services </dev/null
+	@for nodes in 100 1000 5000; do $(BIN)/boxship simulate --quiet --nodes $$nodes --pods $$((nodes * 2)); done
+	@$(BIN)/boxship simulate --quiet --nodes 5000 --pods 50000 --kind plain
 
 bench-peers: setup ## install Docker and Podman for `make bench`, without starting them
 	@tools/bench-peers.sh
