@@ -81,7 +81,7 @@ def test_version_and_info(box: Box) -> None:
 @pytest.fixture
 def own_box(tmp_path: Path) -> Iterator[Box]:
     """On a daemon of its own: what other tests left of builds is not what is looked at here."""
-    with running_daemon(tmp_path / "own") as daemon:
+    with running_daemon(tmp_path) as daemon:
         made = Box(daemon, tmp_path)
         yield made
         made.clean()
