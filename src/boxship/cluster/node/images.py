@@ -24,7 +24,7 @@ from boxship.waiting import to_the_end
 
 log = logging.getLogger(__name__)
 
-DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+DOCKER_HUB = (references.DEFAULT_DOMAIN, f"index.{references.DEFAULT_DOMAIN}")
 PULLS = 5  # at once
 PULL_FAILED, NEVER, BAD_NAME = "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"
 PRESENT = "already present on machine and can be accessed by the pod"
