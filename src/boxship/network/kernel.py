@@ -4,25 +4,20 @@ It keeps a netlink socket and an nftables context open. Everything is one functi
 each either has its whole effect or takes back what it did.
 """
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import msgspec
 
 from boxship.errors import Conflict, Internal
 from boxship.network import rules
 from boxship.network.addresses import hardware_address
+from boxship.network.kernel_thread import KernelThread
 from boxship.network.pool import Ready
 from boxship.sys import conntrack, namespace, netlink, sockets
 from boxship.sys.nftables import Nftables
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 
 DEFAULT_MTU = 1500
 MISSING = 19  # ENODEV
@@ -60,50 +55,13 @@ class BridgePlan(msgspec.Struct, frozen=True):
     routed: bool = False
 
 
-class Kernel:
+class Kernel(KernelThread):
     """Runs the steps below in its own thread, one after the other."""
 
     def __init__(self, table: str) -> None:
+        super().__init__("network")
         self._table = table
-        self._executor = ThreadPoolExecutor(1, "network")
-        self._route: netlink.RouteSocket | None = None
-        self._nftables: Nftables | None = None
         self._bridges: dict[str, int] = {}  # interface indices
-
-    async def run(
-        self, step: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Result:
-        """Run one of this object's steps in the thread. Errors of the kernel come as Internal."""
-
-        def work() -> Result:
-            try:
-                return step(*args, **kwargs)
-            except OSError as error:
-                raise Internal(f"cannot {step.__name__.replace('_', ' ')}: {error.strerror}") from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    @property
-    def route(self) -> netlink.RouteSocket:
-        if self._route is None:
-            self._route = netlink.RouteSocket()
-        return self._route
-
-    @property
-    def nftables(self) -> Nftables:
-        if self._nftables is None:
-            self._nftables = Nftables()
-        return self._nftables
-
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
-        self._executor.shutdown()
-
-    def _close(self) -> None:
-        if self._route:
-            self._route.close()
-        if self._nftables:
-            self._nftables.close()
 
     # the host
 
@@ -118,8 +76,7 @@ class Kernel:
 
     def has_rules(self) -> bool:
         """Whether our table is there."""
-        tables = self.nftables.query("list tables ip")
-        return any(item.get("table", {}).get("name") == self._table for item in tables)
+        return self.has_table(self._table)
 
     def elements(self) -> dict[str, dict[str, str]]:
         """What our table's sets hold now."""

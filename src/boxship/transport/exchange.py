@@ -5,6 +5,7 @@ Two things carry a request: a socket (`transport.server`) and memory (`transport
 """
 
 import asyncio
+import contextlib
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -211,3 +212,25 @@ async def close_stream(body: AsyncIterator[Any]) -> None:
 def client_gone(why: str = "the client closed the connection") -> Canceled:
     """The error of every read from and write to a client that is away."""
     return Canceled(f"cannot go on: {why}")
+
+
+class Lent:
+    """The pieces of a body that is passed on, with what has to stay open for them: closed after the last piece, or when
+    the reader goes."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], connection: contextlib.AsyncExitStack) -> None:
+        self._pieces = pieces
+        self._connection = connection
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()

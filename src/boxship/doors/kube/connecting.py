@@ -19,7 +19,7 @@ from boxship.cluster.api.request import Request as ApiRequest
 from boxship.cluster.objects.failure import Failure, bad_request, internal, unavailable
 from boxship.errors import BoxshipError, Canceled
 from boxship.transport.client import Answer, HttpClient
-from boxship.transport.exchange import Reply, Request
+from boxship.transport.exchange import Lent, Reply, Request
 from boxship.transport.upgrading import Dialer, Upgraded, read_body, relay
 
 REFUSAL_BYTES = 64 << 10
@@ -124,7 +124,7 @@ class Connecting:
             finally:
                 await stack.aclose()
         visit.code = 200
-        return Reply(200, {"Content-Type": "text/plain"}, _Body(answer, stack), STALL_SECONDS)
+        return Reply(200, {"Content-Type": "text/plain"}, Lent(answer.chunks(), stack), STALL_SECONDS)
 
     async def _proxy(self, visit: Visit, request: Request, asked: ApiRequest, place: Place) -> Reply:
         fields: dict[str, str | list[str]] = {}
@@ -172,28 +172,7 @@ class Connecting:
             return await _page(
                 answer, stack, headers, more, _prefix(request.target, place), f"{place.host}:{place.port}"
             )
-        return Reply(answer.status, headers, _Body(answer, stack), STALL_SECONDS, more)
-
-
-class _Body:
-    """The pieces of a body, and the connection that they come by."""
-
-    def __init__(self, answer: Answer, connection: contextlib.AsyncExitStack) -> None:
-        self._pieces = answer.chunks()
-        self._connection = connection
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except StopAsyncIteration:
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        await self._connection.aclose()
+        return Reply(answer.status, headers, Lent(answer.chunks(), stack), STALL_SECONDS, more)
 
 
 async def _page(
@@ -206,7 +185,7 @@ async def _page(
 ) -> Reply:
     """A page with its links below the proxy's path. One that is too large or packed strangely goes as it is."""
     parts: list[bytes] = []
-    body = _Body(answer, stack)
+    body = Lent(answer.chunks(), stack)
     try:
         async for piece in body:
             parts.append(piece)
@@ -229,7 +208,7 @@ async def _page(
 class _Rest:
     """A body of which a part was read already."""
 
-    def __init__(self, parts: list[bytes], body: _Body) -> None:
+    def __init__(self, parts: list[bytes], body: Lent) -> None:
         self._parts = parts
         self._body = body
 

@@ -16,7 +16,7 @@ from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.objects.failure import Failure, unavailable
 from boxship.errors import BoxshipError, Internal, Unavailable
 from boxship.transport.client import HttpClient, Trust
-from boxship.transport.exchange import close_stream
+from boxship.transport.exchange import Lent, close_stream
 
 ANSWER_BYTES = 64 << 20  # of a document that is read whole
 AGGREGATOR = User("system:kube-aggregator", (SYSTEM_MASTERS,))
@@ -75,7 +75,7 @@ class Forwarding:
         except BoxshipError as error:
             raise unavailable(f"error trying to reach service: {error}") from error
         sent = {name: value for name, value in answer.headers.items() if name.lower() not in KEPT_BACK}
-        return Forwarded(answer.status, sent, _Body(answer.chunks(), stack))
+        return Forwarded(answer.status, sent, Lent(answer.chunks(), stack))
 
     async def fetch(
         self, elsewhere: Elsewhere, target: str, accept: str = "application/json", user: User = AGGREGATOR
@@ -113,27 +113,6 @@ class Forwarding:
             verify=not elsewhere.insecure,
         )
         return f"https://{shown}:{port}{target}", host, trust
-
-
-class _Body:
-    """The pieces of a body, and the connection that they come by."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], connection: contextlib.AsyncExitStack) -> None:
-        self._pieces = pieces
-        self._connection = connection
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except StopAsyncIteration:
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        await self._connection.aclose()
 
 
 def fields_for(user: User, peer: str = "") -> dict[str, str | Sequence[str]]:
