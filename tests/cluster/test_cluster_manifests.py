@@ -72,9 +72,14 @@ def contains(whole: Any, part: Any) -> bool:
 
 
 def applied(made: dict[str, Any]) -> dict[str, Any]:
-    """What nobody else writes: status, and what a node is given (its block of addresses, its taints), aside."""
-    others = ("status", "metadata", *(("spec",) if made["kind"] == "Node" else ()))
-    return {key: value for key, value in made.items() if key not in others}
+    """What nobody else writes: status aside, and what controllers give (a node's block and taints, what is bound)."""
+    given = {"Node": ("podCIDR", "podCIDRs", "taints"), "PersistentVolume": ("claimRef",)}
+    given["PersistentVolumeClaim"] = ("volumeName", "storageClassName")
+    kept = {key: value for key, value in made.items() if key not in ("status", "metadata")}
+    if isinstance(kept.get("spec"), dict):
+        others = given.get(made["kind"], ())
+        kept["spec"] = {key: value for key, value in kept["spec"].items() if key not in others}
+    return kept
 
 
 def test_applied_read_back_and_applied_again(control: Control) -> None:

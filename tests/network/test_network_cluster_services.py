@@ -223,19 +223,19 @@ async def test_rules_that_somebody_flushed_come_back_at_once(pods: Pods, cluster
     def program() -> None:  # somebody else's
         subprocess.run(["nft", "add table ip boxship_nonsense; delete table ip boxship_nonsense"], check=True)
 
+    async def whole(table: str) -> bool:
+        return {"chain", "set", "map"} <= set(await cluster._kernel.run(cluster._kernel.names, table))
+
     wall = {pods.addresses["b"]: (Wall("none", ()),)}
     await cluster.services.replace([Frontend(SERVICE, "tcp", 80, pods.targets("ab"))])
     await cluster.policies.lead(State(wall))
+    assert await whole("boxship_test_services")
     keeping = asyncio.create_task(cluster.keep_rules())
     for _ in range(2):
         await asyncio.to_thread(flush)
         await asyncio.to_thread(program)
         async with asyncio.timeout(5):
-            while set(await cluster._kernel.run(cluster._kernel.names, "boxship_test_policies")) != {
-                "chain",
-                "set",
-                "map",
-            }:
+            while not all([await whole(table) for table in ("boxship_test_services", "boxship_test_policies")]):
                 await asyncio.sleep(0.01)
     assert await heard(pods.namespaces["a"], SERVICE, times=1) in "a-"
     keeping.cancel()

@@ -227,7 +227,7 @@ def test_what_is_missing_is_named_and_then_found(cluster: Cluster) -> None:
         )
 
     until(told, 10, cluster.report)
-    assert waiting(cluster, "needs-secret").get("reason") == "ContainerCreating"
+    until(lambda: waiting(cluster, "needs-secret").get("reason") == "ContainerCreating", 10, cluster.report)
     cluster.kubectl("create", "configmap", "later", "--from-literal=a=1")
     cluster.kubectl("create", "secret", "generic", "later", "--from-literal=a=1")
     for name in ("needs-map", "needs-secret"):
