@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
-from boxship.cluster.objects import Object, catalog, validation
+from boxship.cluster.objects import Object, catalog, pod_addresses, validation
 from boxship.cluster.objects.conversion import convert
 from boxship.cluster.objects.failure import Cause, no_such_path
 from boxship.cluster.objects.kinds import rules_of
@@ -21,13 +21,14 @@ from boxship.cluster.objects.schema.builtin import Schemas
 from boxship.cluster.objects.schema.types import Type
 
 Read = Callable[[Object, Type, str, Sequence[str]], tuple[Object, list[str], tuple[Cause, ...]]]  # as validation.read
+Cut = Callable[[bytes], bytes]  # a stored value of one kind → what it would be as one of another
 Convert = Callable[[Sequence[Object], str], Awaitable[Sequence[Object]]]  # (objects of one kind, apiVersion)
 
 
 class Definition(msgspec.Struct, frozen=True):
     """A resource with its schema and rules. `working` is the apiVersion that `type` and `rules` speak of: the storage
     version for built-in kinds, the served one for custom ones. `columns` are a custom resource's
-    additionalPrinterColumns."""
+    additionalPrinterColumns. `cut` makes this kind's stored values of another's, which can only be read so."""
 
     resource: Resource
     type: Type
@@ -37,6 +38,7 @@ class Definition(msgspec.Struct, frozen=True):
     convert: Convert | None = None
     columns: Sequence[Object] | None = None
     scale: ScalePaths | None = None
+    cut: Cut | None = None
     read: Read = validation.read
 
 
@@ -114,6 +116,9 @@ class Catalog:
         self.changed = asyncio.Event()
 
     def _define(self, resource: Resource) -> Definition:
+        if resource.group == catalog.FOR_NODES:
+            pod = self.schemas.type_of("", "v1", "Pod")
+            return Definition(resource, pod, pod_addresses.RULES, "v1", pod, cut=pod_addresses.cut)
         group, _, version = resource.storage_version.rpartition("/")
         request_type = self.schemas.type_of(resource.group, resource.version, resource.kind)
         stored_elsewhere = resource.storage_version != resource.api_version

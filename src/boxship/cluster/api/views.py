@@ -49,6 +49,13 @@ def partial(value: bytes, revision: int) -> bytes:
     return b"%b%b}" % (PARTIAL_HEAD, metadata_of(value, revision))
 
 
+def _own(definition: Definition, entry: Entry) -> Entry:
+    """The entry as one of this kind, where it is a view of another's."""
+    if definition.cut is None:
+        return entry
+    return Entry(entry.key, definition.cut(entry.value), entry.created, entry.modified)
+
+
 class Views:
     """Renders entries (with open values) for a request."""
 
@@ -59,6 +66,9 @@ class Views:
 
     def quick(self, definition: Definition, view: View, entry: Entry) -> bytes | None:
         """Rendered without decoding; None where that is not possible."""
+        return self._quick(definition, view, _own(definition, entry))
+
+    def _quick(self, definition: Definition, view: View, entry: Entry) -> bytes | None:
         if view.form == "metadata":
             return partial(entry.value, entry.modified)
         if view.form == "whole" and self._as_stored(definition, entry.value):
@@ -67,7 +77,10 @@ class Views:
 
     async def item(self, definition: Definition, view: View, entry: Entry) -> bytes:
         """One object (for a table: a whole Table with one row)."""
-        quick = self.quick(definition, view, entry)
+        return await self._item(definition, view, _own(definition, entry))
+
+    async def _item(self, definition: Definition, view: View, entry: Entry) -> bytes:
+        quick = self._quick(definition, view, entry)
         if quick is not None:
             return quick
         if view.form == "table":
@@ -88,6 +101,8 @@ class Views:
             if pace.due:
                 await pace.rest()
             part = self._storage.opened_all(entries[start : start + size])
+            if definition.cut is not None:
+                part = tuple(_own(definition, entry) for entry in part)
             if view.form == "table":
                 yield await self._rows(definition, view, part)
             elif view.form == "whole" and cut and not definition.resource.custom:
@@ -95,7 +110,7 @@ class Views:
             elif view.form == "whole" and definition.convert is not None:
                 yield [to_json(object) for object in await self.all_decoded(definition, part)]
             else:
-                yield [await self.item(definition, view, entry) for entry in part]
+                yield [await self._item(definition, view, entry) for entry in part]
 
     async def _cut(self, definition: Definition, head: bytes, part: Sequence[Entry]) -> list[bytes]:
         """Built-in objects in a list have no kind and apiVersion of their own, as the original's."""

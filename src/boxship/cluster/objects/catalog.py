@@ -258,11 +258,14 @@ KINDS: Mapping[str, tuple[Resource, ...]] = {
 
 
 METRICS = "metrics.k8s.io"
+FOR_NODES = "node.boxship.io"
 READ_VERBS = ("get", "list")
 METRIC_KINDS = (
     *_make("NodeMetrics", "nodes", cluster=True, verbs=READ_VERBS, stored=False),
     *_make("PodMetrics", "pods", verbs=READ_VERBS, stored=False),
 )
+# Of a stored pod what its neighbours may know: `pod_addresses` says what is left of it.
+ADDRESSES = _make("PodAddress", "podaddresses", verbs=("get", "list", "watch"), storage="pods", storage_version="v1")
 
 
 def _placed(resource: Resource, group: str, version: str) -> Resource:
@@ -293,7 +296,10 @@ def _all() -> Iterator[Resource]:
 
 RESOURCES: tuple[Resource, ...] = tuple(_all())
 # What is made for each request. Another server may take such a group over, by an APIService.
-COMPUTED: tuple[Resource, ...] = tuple(_placed(resource, METRICS, "v1beta1") for resource in METRIC_KINDS)
+COMPUTED: tuple[Resource, ...] = (
+    *(_placed(resource, METRICS, "v1beta1") for resource in METRIC_KINDS),
+    *(_placed(resource, FOR_NODES, "v1") for resource in ADDRESSES),
+)
 _BY_PLURAL = {(each.group, each.version, each.plural): each for each in RESOURCES}
 _BY_KIND = {(each.group, each.version, each.kind): each for each in RESOURCES}
 

@@ -22,6 +22,7 @@ ROLES: tuple[Object, ...] = (
         "system:boxship:node-network",
         may("get", "", "nodes/images"),  # of other nodes, what was built there
         may("list watch", "", "services endpoints nodes namespaces pods"),
+        may("get list watch", "node.boxship.io", "podaddresses"),
         may("list watch", "discovery.k8s.io", "endpointslices"),
         may("list watch", "networking.k8s.io", "networkpolicies servicecidrs ingresses ingressclasses"),
     ),

@@ -1,8 +1,9 @@
-"""What OpenAPI documents tell of metrics.k8s.io, whose kinds are made for each request."""
+"""What OpenAPI documents tell of the kinds that are made for each request: metrics.k8s.io and node.boxship.io."""
 
 from collections.abc import Iterator
 from typing import Any
 
+from boxship.cluster.objects import pod_addresses
 from boxship.cluster.objects.catalog import COMPUTED
 from boxship.cluster.objects.custom.publishing import published
 from boxship.cluster.objects.openapi.documents import CustomKind, custom_kind
@@ -29,11 +30,13 @@ OWN: dict[str, dict[str, Any]] = {
 
 def usage_kinds() -> Iterator[CustomKind]:
     for resource in COMPUTED:
-        own = OWN[resource.kind]
+        own = OWN.get(resource.kind, {})
         schema = {
             "type": "object",
             "description": f"{resource.kind}: what it uses now.",
             "required": ["timestamp", "window", *own],
             "properties": {**FIELDS, **own},
         }
+        if resource.kind == pod_addresses.KIND:
+            schema = pod_addresses.SCHEMA
         yield custom_kind(resource, published(schema, resource.group, resource.version, resource.kind))

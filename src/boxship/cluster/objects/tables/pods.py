@@ -189,4 +189,18 @@ POD_TEMPLATE = View(
     template_cells,
 )
 
-VIEWS = {("", "Pod"): POD, ("", "PodTemplate"): POD_TEMPLATE}
+ADDRESS = View(
+    (
+        NAME,
+        Column("IP", description="The pod's first address."),
+        Column("Node", description="Where the pod runs."),
+        AGE,
+    ),
+    lambda pod, now: [
+        name_of(pod),
+        text(pod, "status", "podIP") or NONE,
+        text(pod, "spec", "nodeName") or NONE,
+        age(pod, now),
+    ],
+)
+VIEWS = {("", "Pod"): POD, ("", "PodTemplate"): POD_TEMPLATE, ("node.boxship.io", "PodAddress"): ADDRESS}
