@@ -11,6 +11,7 @@ from world_kit import World, running_world
 from boxship.cluster.api.authorization import mirror as mirroring
 from boxship.cluster.api.authorization.mirror import Mirror
 from boxship.cluster.api.authorization.nodes import Nodes
+from boxship.cluster.api.authorization.offers import Offers
 from boxship.cluster.api.request import Ask, User
 from boxship.cluster.api.storage import Storage, Unsealed, encode, key_of, prefix_of
 from boxship.cluster.objects import Object
@@ -209,6 +210,43 @@ async def test_a_node_sees_what_its_pods_need(world: World) -> None:
     told(nodes, pods, "default", "web", None)
     assert not allowed("get", "secrets", "default", "key")
     assert not allowed("get", "secrets", "kube-system", "disk")
+
+
+def ingress(chosen: str | None, *secrets: str) -> Object:
+    spec: Object = {"tls": [{"secretName": secret} for secret in secrets]}
+    return {
+        "metadata": {"namespace": "n", "name": "i"},
+        "spec": spec | ({"ingressClassName": chosen} if chosen else {}),
+    }
+
+
+def ingress_class(controller: str, *, default: bool = False) -> Object:
+    annotations = {"ingressclass.kubernetes.io/is-default-class": "true"} if default else {}
+    return {"metadata": {"name": "ours", "annotations": annotations}, "spec": {"controller": controller}}
+
+
+def test_nodes_see_the_secrets_of_the_ingresses_that_they_serve_alone() -> None:
+    offers = Offers()
+    offers.told_ingress(("n", "a"), ingress("ours", "one", "both"))
+    offers.told_ingress(("n", "b"), ingress("theirs", "two", "both"))
+    offers.told_ingress(("n", "c"), ingress(None, "plain"))
+
+    def seen() -> set[str]:
+        return {name for name in ("one", "two", "both", "plain") if offers.has(("n", name))}
+
+    assert seen() == set() and offers.has(("kube-system", "boxship-ingress"))
+    offers.told_class("ours", ingress_class("boxship.io/ingress"))
+    assert seen() == {"one", "both"}
+    offers.told_class("ours", ingress_class("boxship.io/ingress", default=True))
+    assert seen() == {"one", "both", "plain"} and not offers.has(("other", "one"))
+    offers.told_ingress(("n", "a"), ingress("ours", "one"))
+    assert seen() == {"one", "plain"}
+    offers.told_ingress(("n", "c"), None)
+    offers.told_class("ours", ingress_class("example.com/other"))
+    assert seen() == set()
+    offers.told_ingress(("n", "a"), None)
+    offers.told_ingress(("n", "b"), None)
+    assert not offers._counts and not offers._named
 
 
 @together

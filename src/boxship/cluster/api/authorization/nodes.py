@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from boxship.cluster.api.authorization.mirror import Mirror
+from boxship.cluster.api.authorization.offers import Offers
 from boxship.cluster.api.authorization.rules import Rule
 from boxship.cluster.api.request import Ask, Decision, User
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import built_in
 from boxship.cluster.objects.failure import Failure
-from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, secrets_of
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.objects.selectors import parse_fields, parse_labels
 
@@ -70,13 +70,14 @@ class Nodes:
         self._volumes: dict[str, tuple[Thing, frozenset[Thing]]] = {}  # claim and secrets of a volume
         self._secrets: dict[Thing, set[str]] = {}  # secret → volumes
         self._attached: dict[str, str] = {}  # attachment → node
-        self._offered: dict[tuple[str, str], frozenset[Thing]] = {}  # Ingress → its secrets, which all nodes serve by
+        self._offers = Offers()
         self._local: dict[str, str] = {}  # volume → the node that has its folder
         resources = [
             built_in("", "v1", "pods"),
             built_in("", "v1", "persistentvolumes"),
             built_in("storage.k8s.io", "v1", "volumeattachments"),
             built_in("networking.k8s.io", "v1", "ingresses"),
+            built_in("networking.k8s.io", "v1", "ingressclasses"),
         ]
         self._mirror = Mirror(storage, [resource for resource in resources if resource], self._told)
         self._asked = asyncio.Event()
@@ -149,7 +150,7 @@ class Nodes:
     def _is_needed(self, node: str, thing: Thing) -> bool:
         if node in self._needs.get(thing, ()):
             return True
-        if self._offered and thing[0] == "secrets" and self._is_offered(thing):
+        if thing[0] == "secrets" and self._offers.has(thing[1:]):
             return True
         if thing[0] == "persistentvolumes":
             claim = self._volumes.get(thing[2])
@@ -166,9 +167,6 @@ class Nodes:
         if ask.verb in ("list", "watch") and not ask.name:
             return _labelled(ask, LOCAL_VOLUMES) == node
         return ask.verb in ("get", "update", "patch") and self._local.get(ask.name) == node
-
-    def _is_offered(self, thing: Thing) -> bool:
-        return thing[1:] == OWN_CERTIFICATE or any(thing in things for things in self._offered.values())
 
     def _token(self, node: str, ask: Ask) -> str | None:
         if ask.subresource != "token" or ask.verb != "create" or not ask.name:
@@ -189,9 +187,9 @@ class Nodes:
         if resource.plural == "pods":
             self._told_pod(namespace, name, object)
         elif resource.plural == "ingresses":
-            self._offered.pop((namespace, name), None)
-            if object is not None:
-                self._offered[namespace, name] = frozenset(("secrets", *key) for key in secrets_of(object))
+            self._offers.told_ingress((namespace, name), object)
+        elif resource.plural == "ingressclasses":
+            self._offers.told_class(name, object)
         elif resource.plural == "volumeattachments":
             self._attached.pop(name, None)
             if object is not None:

@@ -25,10 +25,14 @@ def our_classes(classes: Iterable[Object]) -> frozenset[str]:
     return frozenset(found)
 
 
-def is_ours(ingress: Object, ours: frozenset[str]) -> bool:
+def class_of(ingress: Object) -> str:
+    """The name of the class that it chose; "" for the default one."""
     annotations = ingress["metadata"].get("annotations") or {}
-    chosen = (ingress.get("spec") or {}).get("ingressClassName") or annotations.get(OLD_CLASS) or ""
-    return chosen in ours
+    return str((ingress.get("spec") or {}).get("ingressClassName") or annotations.get(OLD_CLASS) or "")
+
+
+def is_ours(ingress: Object, ours: frozenset[str]) -> bool:
+    return class_of(ingress) in ours
 
 
 def hosts_without_certificate(ingress: Object) -> list[str]:
