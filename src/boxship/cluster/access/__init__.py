@@ -4,8 +4,8 @@ API is in this process or behind HTTPS.
 A resource is named by its path: "v1/pods", "apps/v1/deployments". Errors are `objects.failure.Failure`.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -32,6 +32,16 @@ class Reader(Protocol):
         """Raises Failure NotFound. A cluster's resource has the namespace ""."""
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing: ...
+
+
+@runtime_checkable
+class Pager(Protocol):
+    """A Reader that need not hold a long list whole."""
+
+    def pages(
+        self, resource: str, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[Listing, None]:
+        """What `list` gives, piece by piece: all of one moment, which each piece names. At least one piece."""
 
 
 class Watcher(Protocol):

@@ -6,7 +6,7 @@ Failure. It must never read the environment: the server's address and who we are
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -74,14 +74,24 @@ class Remote:
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
         items: list[Object] = []
+        version = ""
+        async for page in self.pages(resource, namespace, labels=labels, fields=fields):
+            items += page.items
+            version = page.version
+        return Listing(tuple(items), version)
+
+    async def pages(
+        self, resource: str, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[Listing, None]:
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE)}
         while True:
             found = await self._ask("GET", path_of(resource, namespace), query)
             kind = {"kind": found["kind"].removesuffix("List"), "apiVersion": found["apiVersion"]}
-            items += [{**kind, **item} for item in found.get("items") or ()]
+            items = tuple({**kind, **item} for item in found.get("items") or ())
+            yield Listing(items, found["metadata"].get("resourceVersion", ""))
             query["continue"] = found["metadata"].get("continue", "")
             if not query["continue"]:
-                return Listing(tuple(items), found["metadata"].get("resourceVersion", ""))
+                return
 
     async def watch(
         self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""

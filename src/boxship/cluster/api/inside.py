@@ -5,7 +5,8 @@ It is given to controllers by whoever composes the process; they know the Protoc
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import msgspec
 
@@ -17,7 +18,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import no_such_path, of_status
 from boxship.transport.exchange import close_stream
 
-PAGE = 250  # objects
+PAGE = 100  # objects: what is read and decoded before others have their turn
 JSON = "application/json"
 MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -40,26 +41,34 @@ class Inside:
         return await self._answer("get", resource, namespace, name, subresource)
 
     async def list(self, resource: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        """In pages of one moment, so that a long list keeps no request waiting while it is decoded. One after the
-        other: at a start many lists are asked for, and all of them whole at once would be most of the memory."""
-        async with self._turn:
-            return await self._list(resource, namespace, labels, fields)
-
-    async def _list(self, resource: str, namespace: str, labels: str, fields: str) -> Listing:
         items: list[Object] = []
+        version = ""
+        async with contextlib.aclosing(self.pages(resource, namespace, labels=labels, fields=fields)) as pages:
+            async for page in pages:
+                items += page.items
+                version = page.version
+        return Listing(tuple(items), version)
+
+    async def pages(
+        self, resource: str, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[Listing, None]:
+        """A long list keeps no request waiting while it is decoded. One list after the other: at a start many are asked
+        for, and each turn of the loop would have to wait for a piece of every one of them."""
         token = ""
-        while True:
-            options = Options(label_selector=labels, field_selector=fields, limit=PAGE, token=token)
-            found = await self._answer("list", resource, namespace, options=options)
-            api_version, kind = found["apiVersion"], found["kind"].removesuffix("List")
-            for item in found.get("items") or ():
-                item.setdefault("apiVersion", api_version)
-                item.setdefault("kind", kind)
-                items.append(item)
-            token = found["metadata"].get("continue", "")
-            if not token:
-                return Listing(tuple(items), found["metadata"].get("resourceVersion", ""))
-            await asyncio.sleep(0)
+        async with self._turn:
+            while True:
+                options = Options(label_selector=labels, field_selector=fields, limit=PAGE, token=token)
+                found = await self._answer("list", resource, namespace, options=options)
+                api_version, kind = found["apiVersion"], found["kind"].removesuffix("List")
+                items = found.get("items") or ()
+                for item in items:
+                    item.setdefault("apiVersion", api_version)
+                    item.setdefault("kind", kind)
+                yield Listing(tuple(items), found["metadata"].get("resourceVersion", ""))
+                token = found["metadata"].get("continue", "")
+                if not token:
+                    return
+                await asyncio.sleep(0)
 
     async def watch(
         self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""

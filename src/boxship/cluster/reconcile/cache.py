@@ -3,7 +3,7 @@ on. Whoever wants to hear of changes subscribes; the order of changes to one obj
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from boxship.cluster.access import Event, Listing
@@ -74,20 +74,21 @@ class Cache:
         """Without end. What the API refuses or cannot do now is tried again."""
         await follow(self._source, self.resource, self, labels=self._labels, fields=self._fields, pace=self._pace)
 
-    async def listed(self, listing: Listing) -> None:
+    async def listed(self, pages: AsyncIterator[Listing]) -> None:
         """For `follow`: everything as it is now."""
-        found = set()
+        gone = dict.fromkeys(self._items)
         until = self._pace() + SLICE_SECONDS
-        for item in listing.items:
-            key = key_of(item)
-            found.add(key)
-            known = self._items.get(key)
-            if known is None or known[0] != item["metadata"].get("resourceVersion"):
-                self._put(key, item)
-            if self._pace() > until:
-                await asyncio.sleep(0)
-                until = self._pace() + SLICE_SECONDS
-        for key in [key for key in self._items if key not in found]:
+        async for page in pages:
+            for item in page.items:
+                key = key_of(item)
+                gone.pop(key, None)
+                known = self._items.get(key)
+                if known is None or known[0] != item["metadata"].get("resourceVersion"):
+                    self._put(key, item)
+                if self._pace() > until:
+                    await asyncio.sleep(0)
+                    until = self._pace() + SLICE_SECONDS
+        for key in gone:
             self._remove(key)
         self._ready.set()
 

@@ -2,13 +2,14 @@
 or cannot do now is tried again, with growing pauses."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Protocol
 
-from boxship.cluster.access import Event, Listing, Reader, Watcher
+from boxship.cluster.access import Event, Listing, Pager, Reader, Watcher
 from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
 
@@ -26,8 +27,9 @@ class Source(Reader, Watcher, Protocol):
 class Listener(Protocol):
     """Who is told. Changes of one object come in their order."""
 
-    async def listed(self, listing: Listing) -> None:
-        """Everything as it is now: at the beginning, and after a gap."""
+    async def listed(self, pages: AsyncIterator[Listing]) -> None:
+        """Everything as it is now, in pieces, all of which have to be read: at the beginning, and after a gap. What the
+        reading raises goes on; then everything comes again, from its first piece."""
 
     def changed(self, event: Event) -> None:
         """ADDED, MODIFIED or DELETED; what was listed may come again."""
@@ -48,10 +50,7 @@ async def follow(
     while True:
         try:
             if not version:
-                listing = await source.list(resource, labels=labels, fields=fields)
-                await listener.listed(listing)
-                version = listing.version
-                del listing  # a watch lasts, and so would all these objects
+                version = await _list(source, resource, listener, labels, fields)
             until = pace() + SLICE_SECONDS
             async for event in source.watch(resource, version=version, labels=labels, fields=fields):
                 if event.type != "BOOKMARK":
@@ -70,3 +69,24 @@ async def follow(
             log.warning("cannot follow %s: %s", resource, error)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def _list(source: Source, resource: str, listener: Listener, labels: str, fields: str) -> str:
+    """Tell the listener of everything; the version to watch from. No more than a piece of it is held."""
+    version = ""
+
+    async def pieces() -> AsyncGenerator[Listing, None]:
+        nonlocal version
+        if isinstance(source, Pager):
+            async with contextlib.aclosing(source.pages(resource, labels=labels, fields=fields)) as pages:
+                async for page in pages:
+                    version = page.version
+                    yield page
+        else:
+            listing = await source.list(resource, labels=labels, fields=fields)
+            version = listing.version
+            yield listing
+
+    async with contextlib.aclosing(pieces()) as found:
+        await listener.listed(found)
+    return version

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,8 +124,10 @@ class Leading:
     async def _follow(self) -> None:
         await follow(self._client, RESOURCE, self, fields=f"metadata.namespace={NAMESPACE},metadata.name={self.name}")
 
-    async def listed(self, listing: Listing) -> None:
+    async def listed(self, pages: AsyncIterator[Listing]) -> None:
         """For `follow`."""
+        async for _ in pages:
+            continue
 
     def changed(self, event: Event) -> None:
         """For `follow`: whoever goes says so."""

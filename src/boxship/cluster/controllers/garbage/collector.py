@@ -5,7 +5,7 @@ waits for its dependents, and one whose dependents are to stay.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from boxship.cluster.access import Client, Discovery, Event, Listing
@@ -198,16 +198,19 @@ class GarbageCollector:
                 follower = follow(self._reader, path, _Follower(self, path))
                 self._followed[path] = tasks.create_task(follower)
 
-    async def listed(self, path: str, listing: Listing) -> None:
+    async def listed(self, path: str, pages: AsyncIterator[Listing]) -> None:
         """For followers: all objects of a kind as they are now. What went meanwhile is told as gone, and owners of the
         kind are looked at again by their dependents."""
         known = set(self._graph.of_resource(path))
-        for count, item in enumerate(listing.items, 1):
-            place = place_of(path, item)
-            known.discard(place)
-            self.seen(place, item)
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
+        count = 0
+        async for page in pages:
+            for item in page.items:
+                place = place_of(path, item)
+                known.discard(place)
+                self.seen(place, item)
+                count += 1
+                if count % SLICE == 0:
+                    await asyncio.sleep(0)
         for place in known:
             self._forget(place)
         for uid in [uid for uid, resource in self._exists.items() if resource == path]:
@@ -267,8 +270,8 @@ class _Follower:
         self._collector = collector
         self._path = path
 
-    async def listed(self, listing: Listing) -> None:
-        await self._collector.listed(self._path, listing)
+    async def listed(self, pages: AsyncIterator[Listing]) -> None:
+        await self._collector.listed(self._path, pages)
 
     def changed(self, event: Event) -> None:
         place = place_of(self._path, event.object)
