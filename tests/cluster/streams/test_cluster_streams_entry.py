@@ -42,7 +42,12 @@ def request(method: str, path: str, token: str = "good") -> Any:
 @pytest.mark.parametrize(
     ("method", "path", "asked"),
     [
+        ("GET", "/pods", "get pods"),
+        ("GET", "/runningpods/", "get pods"),
+        ("GET", "/healthz/ping", "get healthz"),
+        ("GET", "/configz", "get configz"),
         ("GET", "/stats/summary", "get stats"),
+        ("GET", "/logs/", "get log"),
         ("GET", "/metrics/resource", "get metrics"),
         ("GET", "/containerLogs/default/pod/web", "get proxy"),
         ("POST", "/run/default/pod/web", "create proxy"),
@@ -63,6 +68,24 @@ async def test_what_begins_something_takes_the_right_to_create(
     others = Entry(other, authority, "node1")  # type: ignore[arg-type]
     with pytest.raises(Failure, match="Forbidden"):
         await others.admit(request(method, path))
+
+
+@pytest.mark.parametrize(("path", "part"), [("/pods", "pods"), ("/runningpods/", "pods"), ("/configz", "configz")])
+async def test_the_right_to_all_of_a_node_holds_for_what_has_a_name_of_its_own(
+    authority: bytes, path: str, part: str
+) -> None:
+    reviews = Reviews("get proxy")
+    await Entry(reviews, authority, "node1").admit(request("GET", path))  # type: ignore[arg-type]
+    assert reviews.asked == [f"get {part}", "get proxy"]
+
+
+@pytest.mark.parametrize("path", ["/stats/summary", "/metrics", "/logs/", "/images/find", "/pods"])
+async def test_it_is_not_the_right_to_what_was_always_asked_for_alone(authority: bytes, path: str) -> None:
+    reviews = Reviews("get proxy" if path != "/pods" else "get healthz")
+    with pytest.raises(Failure) as refused:
+        await Entry(reviews, authority, "node1").admit(request("GET", path))  # type: ignore[arg-type]
+    parts = " ".join(each.removeprefix("get ") for each in reviews.asked)
+    assert str(refused.value) == f"Forbidden (user=joe, verb=get, resource=nodes, subresource(s)=[{parts}])"
 
 
 async def test_who_is_not_known_is_asked_for_nothing(authority: bytes) -> None:

@@ -274,7 +274,7 @@ async def test_who_may(node: StreamsNode) -> None:
     base = f"https://127.0.0.1:{node.port}"
     async with aiohttp.ClientSession(base) as client, client.get("/pods", ssl=context) as answer:
         assert answer.status == 403
-        text = "Forbidden (user=system:kube-scheduler, verb=get, resource=nodes, subresource=proxy)"
+        text = "Forbidden (user=system:kube-scheduler, verb=get, resource=nodes, subresource(s)=[pods proxy])"
         assert await answer.text() == text
 
 

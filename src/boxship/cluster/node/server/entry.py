@@ -1,8 +1,8 @@
 """Who may ask a node: the API server by its client certificate, anybody else as far as the API lets them.
 
 A client is known by a certificate of the cluster's authority, or by a bearer token that the API reviews; then the API
-is asked whether it may do that to `nodes/proxy`, `nodes/log`, `nodes/stats` … (kubernetes.io, "Kubelet
-authentication/authorization"). Answers are remembered for a while. Nobody is ever let in because the API is away.
+is asked whether it may do that to `nodes/pods`, `nodes/log`, `nodes/stats` …, or to `nodes/proxy`, which stands for most
+of them (kubernetes.io, "Kubelet authentication/authorization"). Answers are remembered for a while. Nobody is ever let in because the API is away.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,19 @@ REMEMBERED = 1024
 ASK_SECONDS = 10.0
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 STARTING = ("exec", "attach", "portForward", "run")
-# The first word of a path and the part of the node that it is about; everything else is "proxy".
-PARTS = {
-    "stats": "stats",
-    "metrics": "metrics",
-    "logs": "log",
-    "spec": "spec",
-    "checkpoint": "checkpoint",
-    "images": "images",
+ALL = "proxy"
+# The first word of a path and the parts of the node of which the right to one is enough; everything else is "proxy".
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "pods": ("pods", ALL),
+    "runningpods": ("pods", ALL),
+    "healthz": ("healthz", ALL),
+    "configz": ("configz", ALL),
+    "stats": ("stats",),
+    "metrics": ("metrics",),
+    "logs": ("log",),
+    "spec": ("spec",),
+    "checkpoint": ("checkpoint",),
+    "images": ("images",),
 }
 
 
@@ -66,11 +72,12 @@ class Entry:
         place = request.path.strip("/").partition("/")[0]
         # A WebSocket begins with a GET, and what it begins is no reading.
         verb = "create" if place in STARTING else VERBS.get(request.method, request.method.lower())
-        part = PARTS.get(place, "proxy")
-        if not await self._may(caller, verb, part):
-            where = f"(user={caller.name}, verb={verb}, resource=nodes, subresource={part})"
-            raise Failure(403, "Forbidden", f"Forbidden {where}")
-        return caller
+        parts = PARTS.get(place, (ALL,))
+        for part in parts:
+            if await self._may(caller, verb, part):
+                return caller
+        where = f"(user={caller.name}, verb={verb}, resource=nodes, subresource(s)=[{' '.join(parts)}])"
+        raise Failure(403, "Forbidden", f"Forbidden {where}")
 
     async def _identify(self, request: Request) -> Caller:
         shown = request.certificate
