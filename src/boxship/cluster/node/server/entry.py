@@ -1,8 +1,9 @@
 """Who may ask a node: the API server by its client certificate, anybody else as far as the API lets them.
 
 A client is known by a certificate of the cluster's authority, or by a bearer token that the API reviews; then the API
-is asked whether it may do that to `nodes/pods`, `nodes/log`, `nodes/stats` …, or to `nodes/proxy`, which stands for most
-of them (kubernetes.io, "Kubelet authentication/authorization"). Answers are remembered for a while. Nobody is ever let in because the API is away.
+is asked whether it may do that to `nodes/pods`, `nodes/log`, `nodes/stats` …, or to `nodes/proxy`, which stands for
+most of them (kubernetes.io, "Kubelet authentication/authorization"). Answers are remembered for a while. Nobody is ever
+let in because the API is away.
 """
 
 import asyncio
