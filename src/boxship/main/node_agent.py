@@ -21,6 +21,7 @@ from boxship.errors import Internal
 from boxship.main.node_addresses import NETWORK, is_local
 from boxship.main.node_means import Means
 from boxship.main.node_record import taint_of
+from boxship.main.node_traffic import NodeTraffic
 from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress
 from boxship.transport.server import Server
@@ -34,8 +35,9 @@ LOCAL_VOLUMES = "boxship.io/local-volumes"  # where the node keeps what it provi
 class Pods:
     """Makes the agent, anew after each failure. Implements the server's PodsHere by the one that runs."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, traffic: NodeTraffic) -> None:
         self._means = means
+        self._traffic = traffic
         self._images = EngineSharedImages(means.engine)
         self._http = HttpClient(user_agent="boxshipd")
         certificates = means.certificates
@@ -75,6 +77,7 @@ class Pods:
             files.volumes,
             facts,
             options=rooms.node.agent(rooms.data),
+            traffic=self._traffic,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from boxship.cluster.dns.server import ClusterDns
 from boxship.cluster.proxy.announcing import Announcer
+from boxship.cluster.proxy.led import Led
 from boxship.cluster.proxy.policies import PolicyEnforcer
 from boxship.cluster.proxy.ranges import ServiceRanges
 from boxship.cluster.proxy.routes import PodRoutes
@@ -15,14 +16,16 @@ from boxship.main.node_ingress import ingress_server
 from boxship.main.node_means import Means
 from boxship.main.node_names import cluster_dns, serve_names
 from boxship.main.node_supervising import Part
+from boxship.main.node_traffic import NodeTraffic
 
 
 async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence[Part]:
     """All of them, ready to run. What has to be closed is put on the stack."""
-    pods = Pods(means)
+    led = Led()
+    pods = Pods(means, NodeTraffic(led, means.rooms.networks))
     await pods.listen(stack)
     rules = Part("rules", means.network.keep_rules)
-    network = [rules, _routes(means), _policies(means), _ranges(means), _services(means), _announcer(means)]
+    network = [rules, _routes(means), _policies(means), _ranges(means), _services(means, led), _announcer(means)]
     return [Part("pods", pods.run), *network, _dns(means), _ingress(means)]
 
 
@@ -42,8 +45,8 @@ def _announcer(means: Means) -> Part:
     return Part("announcer", lambda: Announcer(means.client, means.network, means.record.node).run())
 
 
-def _services(means: Means) -> Part:
-    return Part("services", lambda: ServiceProxy(means.client, means.network, means.record.node).run())
+def _services(means: Means, led: Led) -> Part:
+    return Part("services", lambda: ServiceProxy(means.client, means.network, means.record.node, led).run())
 
 
 def _ingress(means: Means) -> Part:

@@ -97,6 +97,9 @@ class Play:
     def _stop(self, action: Action) -> None:
         self.end(action.id, 0)
 
+    def _leave(self, action: Action) -> None:
+        self.memory = msgspec.structs.replace(self.memory, left=True)
+
     def _pre_stop(self, action: Action) -> None:
         self.memory = msgspec.structs.replace(self.memory, pre_stopped=self.memory.pre_stopped | {action.id})
 

@@ -18,6 +18,7 @@ def test_a_pod_begins_with_its_sandbox_and_ends_with_everything() -> None:
     assert status["phase"] == "Running" and status["podIP"] == "10.0.0.1"
     assert play.state()["ready"] and play.condition("Ready")["status"] == "True"
     play.delete()
+    assert play.step() == ["leave"]
     assert play.step() == ["stop a"]
     assert play.step() == ["finish"]
 
@@ -180,10 +181,13 @@ def test_hooks_run_before_the_end_within_the_grace() -> None:
     play.settle()
     play.delete(grace=10)
     decision = play.look()
-    assert [(action.verb, action.grace) for action in decision.actions] == [("pre-stop", 10.0)]
-    play.busy.add("pre-stop/a-0")
+    assert [(action.verb, action.grace) for action in decision.actions] == [("leave", 10.0), ("pre-stop", 10.0)]
+    play.busy |= {"leave/", "pre-stop/a-0"}
     play.now += 4
     assert not play.look().actions
+    play.busy.remove("pre-stop/a-0")
+    play.act(decision.actions[1])
+    assert not play.look().actions, "clients still come"
     play.busy.clear()
     play.act(decision.actions[0])
     stop = play.look().actions[0]
@@ -192,6 +196,25 @@ def test_hooks_run_before_the_end_within_the_grace() -> None:
     assert not play.look().actions
     play.delete(grace=1)
     assert play.look().actions[0].grace == 2.0
+
+
+def test_clients_that_come_on_keep_nothing_from_ending_in_time() -> None:
+    play = Play(pod_of(one(), initContainers=[one("side", restartPolicy="Always")]))
+    play.settle()
+    play.delete(grace=10)
+    assert [action.verb for action in play.look().actions] == ["leave"]
+    play.busy.add("leave/")
+    decision = play.look()
+    assert not decision.actions and decision.again == pytest.approx(play.now + 10, abs=0.01)
+    play.now += 11
+    assert {(action.verb, action.name) for action in play.look().actions} == {("stop", "a"), ("stop", "side")}
+
+
+def test_nobody_waits_for_clients_of_a_pod_that_is_to_end_at_once() -> None:
+    play = Play(pod_of(one()))
+    play.settle()
+    play.delete(grace=0)
+    assert [action.verb for action in play.look().actions] == ["stop"]
 
 
 def test_deletion_before_anything_began() -> None:

@@ -18,7 +18,7 @@ from boxship.cluster.node.eviction.pressure import THRESHOLDS, Threshold
 from boxship.cluster.node.images import Images
 from boxship.cluster.node.life import admitting
 from boxship.cluster.node.life.admitting import Taken
-from boxship.cluster.node.life.starting import Asks, Tools, settle
+from boxship.cluster.node.life.starting import Asks, NoTraffic, Tools, Traffic, settle
 from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.node.life.worker import PodWorker
 from boxship.cluster.node.planning import Planner, PodVolumes
@@ -64,6 +64,7 @@ class NodeAgent:
         asks: Asks | None = None,
         options: Options | None = None,
         pace: Callable[[], float] = time.perf_counter,
+        traffic: Traffic | None = None,
     ) -> None:
         self._runtime = runtime
         self._volumes = volumes
@@ -83,6 +84,7 @@ class NodeAgent:
             facts,
             clock,
             self._room,
+            traffic or NoTraffic(),
         )
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}", pace=pace)
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures, events)

@@ -48,6 +48,7 @@ class EndpointFacts(msgspec.Struct, frozen=True, gc=False):
     terminating: bool = False
     zones: tuple[str, ...] = ()  # hints: for whom it is meant
     nodes: tuple[str, ...] = ()
+    pod: str = ""  # the uid of one on this node
 
 
 class SliceFacts(msgspec.Struct, frozen=True, gc=False):
@@ -117,7 +118,8 @@ def service_facts(service: Object) -> ServiceFacts | None:
     )
 
 
-def slice_facts(item: Object) -> SliceFacts | None:
+def slice_facts(item: Object, node: str = "") -> SliceFacts | None:
+    """As `node` keeps it."""
     labels = item["metadata"].get("labels") or {}
     name = labels.get(SERVICE_NAME)
     if not name or HEADLESS in labels or OTHER_PROXY in labels or item.get("addressType") != "IPv4":
@@ -130,13 +132,16 @@ def slice_facts(item: Object) -> SliceFacts | None:
             if port.get("port")
         },
         endpoints=tuple(
-            _endpoint(found) for found in item.get("endpoints") or () if is_ipv4(next(iter(found["addresses"]), None))
+            _endpoint(found, node)
+            for found in item.get("endpoints") or ()
+            if is_ipv4(next(iter(found["addresses"]), None))
         ),
     )
 
 
-def _endpoint(found: Object) -> EndpointFacts:
+def _endpoint(found: Object, node: str) -> EndpointFacts:
     conditions, hints = found.get("conditions") or {}, found.get("hints") or {}
+    target = (found.get("targetRef") or {}) if node and found.get("nodeName") == node else {}
     ready = conditions.get("ready")
     ready = True if ready is None else ready
     serving = conditions.get("serving")
@@ -148,4 +153,5 @@ def _endpoint(found: Object) -> EndpointFacts:
         terminating=bool(conditions.get("terminating")),
         zones=tuple(item["name"] for item in hints.get("forZones") or ()),
         nodes=tuple(item["name"] for item in hints.get("forNodes") or ()),
+        pod=target.get("uid") or "",
     )

@@ -6,6 +6,7 @@ right. A frontend that two services claim is the first one's (by namespace and n
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from boxship.cluster.proxy.choosing import Place
 from boxship.cluster.proxy.facts import Key, SliceFacts, service_facts, slice_facts
 from boxship.cluster.proxy.frontends import Decision, decide
 from boxship.cluster.proxy.health import HealthServers
+from boxship.cluster.proxy.led import Led, pods_led_to
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError
@@ -60,14 +62,17 @@ class Claims:
 
 
 class ServiceProxy:
-    """Of one node."""
+    """Of one node. `led` is told of what has taken hold."""
 
-    def __init__(self, client: Source, network: ClusterNetwork, node: str) -> None:
+    def __init__(self, client: Source, network: ClusterNetwork, node: str, led: Led | None = None) -> None:
+        self._led = led or Led()
+        self._leads: dict[Key, frozenset[str]] = {}  # as it was decided
         self._network = network
         self._node = node
         self._zone = ""
         self._services = Cache(client, "v1/services", keep=service_facts)
-        self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=slice_facts)
+        kept = functools.partial(slice_facts, node=node)
+        self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=kept)
         self._self = Cache(client, "v1/nodes", keep=_zone, fields=f"metadata.name={node}")
         self._by_service: dict[Key, dict[Key, SliceFacts]] = {}
         self._claims = Claims()
@@ -96,13 +101,15 @@ class ServiceProxy:
         whole = True
         while True:
             try:
-                changed = await self._decide()
+                changed, leads = await self._decide()
                 if whole:
                     await self._network.services.replace(self._claims.all())
+                    self._led.told_all(self._leads)
                 else:
                     found = {key: self._claims.get(key) for key in changed}
                     put = [item for item in found.values() if item is not None]
                     await self._network.services.change([key for key in found if found[key] is None], put)
+                    self._led.told(leads)
                 whole, pause = False, FIRST_PAUSE
             except BoxshipError as error:
                 log.error("services are not as they should be: %s", error)
@@ -112,8 +119,8 @@ class ServiceProxy:
                 continue
             await self._news.wait()
 
-    async def _decide(self) -> set[FrontendKey]:
-        """The frontends that what changed meanwhile concerns."""
+    async def _decide(self) -> tuple[set[FrontendKey], dict[Key, frozenset[str]]]:
+        """The frontends that what changed meanwhile concerns, and whom the services that did lead to."""
         self._news.clear()
         dirty, self._dirty = self._dirty, set()
         place = Place(self._node, self._zone, self._network.services.inside)
@@ -123,10 +130,13 @@ class ServiceProxy:
             slices = self._by_service.get(key, {})
             decision = decide(key, service, slices.values(), place) if service else Decision(())
             changed |= self._claims.put(key, decision.frontends)
+            self._leads[key] = pods_led_to(slices.values()) if service else frozenset()
+            if not self._leads[key]:
+                del self._leads[key]
             await self._health.put(key, service.health_port if service else 0, decision.local)
             if count % SLICE == 0:
                 await asyncio.sleep(0)
-        return changed
+        return changed, {key: self._leads.get(key, frozenset()) for key in dirty}
 
     def _touch(self, key: Key) -> None:
         self._dirty.add(key)

@@ -1,7 +1,5 @@
 """The Endpoints controller: one key is one Service; the Endpoints object of its name becomes what its pods are now."""
 
-import asyncio
-
 from boxship.cluster.access import Client
 from boxship.cluster.controllers.endpoints.backends import Backend, Pods, Selectors, affected, selector_of
 from boxship.cluster.controllers.endpoints.subsets import MANAGED_BY, OURS, endpoints_of
@@ -65,7 +63,7 @@ class EndpointsObjects:
         early = self._pace.early(key)
         if early:
             return Again(early)
-        begun = asyncio.get_running_loop().time()
+        begun = self._pace.begins(key)
         try:
             if current is None:
                 self._newest.wrote(await self._client.create(RESOURCE, key[0], wanted))

@@ -16,13 +16,13 @@ ENDED = ("Succeeded", "Failed")
 Pairs = frozenset[tuple[str, str]]
 
 
-class NamedPort(msgspec.Struct, frozen=True):
+class NamedPort(msgspec.Struct, frozen=True, gc=False):
     name: str
     number: int
     protocol: str
 
 
-class Backend(msgspec.Struct, frozen=True):
+class Backend(msgspec.Struct, frozen=True, gc=False):
     """Facts of one pod; equal facts mean that nothing has to be written."""
 
     namespace: str
@@ -42,6 +42,11 @@ class Backend(msgspec.Struct, frozen=True):
     def counts(self) -> bool:
         """Whether it is an endpoint at all, ready or not."""
         return bool(self.address) and not self.ended
+
+    @property
+    def takes(self) -> bool:
+        """Whether new requests are led to it."""
+        return self.counts and self.ready and not self.terminating
 
     def port(self, target: Any, protocol: str) -> int:
         """The number that a service's target port means in this pod; 0: there is none."""

@@ -1,6 +1,5 @@
 """The EndpointSlice controller: one key is one Service; its slices become what its pods are now."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -138,7 +137,7 @@ class EndpointSlices:
         todo = plan(form_of(service), groups, self._written.over(key, self._slices.of(key)))
         if todo == Plan():
             return None
-        begun = asyncio.get_running_loop().time()
+        begun = self._pace.begins(key)
         try:
             await self._writer.carry_out(key, todo)
             self._pace.wrote(key, begun)
@@ -164,7 +163,11 @@ class EndpointSlices:
         self._events.tell(service, "Warning", "TopologyAwareHintsDisabled", why)
 
     def _pod_changed(self, key: Key, old: Backend | None, new: Backend | None) -> None:
+        """One that takes no requests any more is told of at once: its end, or its clients, wait for that."""
+        urgent = old is not None and old.takes and (new is None or not new.takes)
         for service in affected(self._selectors, key, old, new):
+            if urgent:
+                self._pace.hurry(service)
             self.queue.add(service)
 
     def _zone_changed(self, key: Key, old: str | None, new: str | None) -> None:

@@ -18,23 +18,35 @@ LONGEST_PAUSE = 0.5  # seconds
 
 class Pace:
     """When the next write for an owner may come: the first is at once, a burst becomes few, and the fewer the larger
-    they are."""
+    they are. What is urgent waits for the least pause alone."""
 
     def __init__(self, least: float) -> None:
         self._least = least  # seconds
-        self._next: dict[Key, float] = {}
+        self._next: dict[Key, tuple[float, float]] = {}  # what is urgent, what is not
+        self._urgent: set[Key] = set()
+
+    def hurry(self, owner: Key) -> None:
+        """What is to be written next is urgent."""
+        self._urgent.add(owner)
 
     def early(self, owner: Key) -> float:
         """Seconds to wait; 0.0: none."""
-        return max(self._next.get(owner, 0.0) - asyncio.get_running_loop().time(), 0.0)
+        urgent, usual = self._next.get(owner, (0.0, 0.0))
+        return max((urgent if owner in self._urgent else usual) - asyncio.get_running_loop().time(), 0.0)
+
+    def begins(self, owner: Key) -> float:
+        """A write begins; the time for `wrote`. What comes meanwhile is the next one's."""
+        self._urgent.discard(owner)
+        return asyncio.get_running_loop().time()
 
     def wrote(self, owner: Key, begun: float) -> None:
         """A write that began at that time of the loop has ended."""
         now = asyncio.get_running_loop().time()
-        self._next[owner] = now + min(max(self._least, SHARE * (now - begun)), LONGEST_PAUSE)
+        self._next[owner] = now + self._least, now + min(max(self._least, SHARE * (now - begun)), LONGEST_PAUSE)
 
     def forget(self, owner: Key) -> None:
         self._next.pop(owner, None)
+        self._urgent.discard(owner)
 
 
 class _Word(msgspec.Struct, frozen=True):

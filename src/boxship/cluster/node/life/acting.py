@@ -14,6 +14,7 @@ from boxship.cluster.node.life.starting import Tools
 from boxship.cluster.node.life.values import (
     CLEAN,
     FINISH,
+    LEAVE,
     PRE_STOP,
     REMOVE,
     RESIZE,
@@ -27,7 +28,7 @@ from boxship.cluster.node.life.values import (
     Problem,
 )
 from boxship.cluster.node.planning import NotPossible
-from boxship.cluster.node.runtime import ContainerStatus, Sandbox
+from boxship.cluster.node.runtime import RUNNING, ContainerStatus, Sandbox
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
@@ -61,6 +62,7 @@ class Acts:
             START: self._start,
             RESIZE: self._resize,
             VOLUMES: self._prepare,
+            LEAVE: self._leave,
             PRE_STOP: self._pre_stop,
             STOP: self._stop,
             REMOVE: self._remove,
@@ -120,6 +122,12 @@ class Acts:
 
     async def _prepare(self, pod: Object, action: Action) -> None:
         await starting.prepare(self._tools, pod)
+
+    async def _leave(self, pod: Object, action: Action) -> None:
+        try:
+            await self._tools.traffic.left(self._uid, [run.pid for run in self.containers if run.phase == RUNNING])
+        finally:
+            self.memory = msgspec.structs.replace(self.memory, left=True)
 
     async def _pre_stop(self, pod: Object, action: Action) -> None:
         try:

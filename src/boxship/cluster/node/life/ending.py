@@ -13,6 +13,7 @@ from boxship.cluster.node.life.values import (
     CLEAN,
     FINISH,
     INIT,
+    LEAVE,
     MAIN,
     PRE_STOP,
     SIDECAR,
@@ -86,11 +87,12 @@ def end(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> tuple
     assert ending is not None
     until = ending.since + ending.grace
     alive = [part for part in parts if part.current is not None and part.current.phase == RUNNING]
-    actions: list[Action] = []
+    leaves = _leaves(pod, alive, seen, memory)
+    actions = [Action(LEAVE, grace=until - seen.now)] if leaves and f"{LEAVE}/" not in seen.busy else []
     again = 0.0
     for number, part in enumerate(alive):
         later = alive[number + 1 :]
-        if part.kind == SIDECAR and later and seen.now < until:
+        if (leaves or (part.kind == SIDECAR and later)) and seen.now < until:
             step, memory = pre_stop(part, seen, memory, until)
             again = until
         else:
@@ -106,6 +108,15 @@ def end(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory) -> tuple
     if seen.gone or pod["metadata"].get("deletionTimestamp"):
         return [Action(FINISH)], memory, again
     return [] if memory.clean else [Action(CLEAN)], memory, again
+
+
+def _leaves(pod: Object, alive: Sequence[Part], seen: Seen, memory: Memory) -> bool:
+    """Whether it is first waited until nobody new comes to the pod: a deleted one that works, and that was given time.
+    The hooks run meanwhile."""
+    ending = memory.ending
+    if memory.left or ending is None or ending.phase or not pod["metadata"].get("deletionTimestamp"):
+        return False
+    return ending.grace > 0 and seen.now < ending.since + ending.grace and any(part.kind == MAIN for part in alive)
 
 
 def stop(part: Part, seen: Seen, memory: Memory, until: float, message: str) -> tuple[list[Action], Memory]:

@@ -37,6 +37,19 @@ class Asks(Protocol):
     ) -> Asked: ...
 
 
+class Traffic(Protocol):
+    async def left(self, uid: str, pids: Sequence[int]) -> None:
+        """Return when nobody new is led to that pod and those who are there have got their answers, or when that takes
+        too long. `pids`: its containers' processes."""
+
+
+class NoTraffic:
+    """Nobody leads anybody to pods."""
+
+    async def left(self, uid: str, pids: Sequence[int]) -> None:
+        return
+
+
 class Tools(msgspec.Struct, frozen=True):
     """What the workers of all pods share."""
 
@@ -50,6 +63,7 @@ class Tools(msgspec.Struct, frozen=True):
     facts: NodeFacts
     now: Callable[[], float]
     room: Callable[[str], Room]  # for the pod with that uid
+    traffic: Traffic
 
     def tell(self, pod: Object, type: str, reason: str, message: str, name: str = "") -> None:
         """`name`: the container that is meant."""

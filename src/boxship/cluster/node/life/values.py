@@ -12,9 +12,10 @@ from boxship.cluster.node.runtime import ContainerStatus, Sandbox
 from boxship.cluster.objects import Object
 
 INIT, SIDECAR, MAIN, EPHEMERAL = "init", "sidecar", "main", "ephemeral"  # kinds of a pod's containers
-SANDBOX, START, PRE_STOP, STOP, REMOVE, RESIZE, CLEAN, FINISH, VOLUMES = (
+SANDBOX, START, LEAVE, PRE_STOP, STOP, REMOVE, RESIZE, CLEAN, FINISH, VOLUMES = (
     "sandbox",  # make the pod's sandbox, after what was there before
     "start",  # pull, create and start a container, and run its postStart hook
+    "leave",  # wait until nobody new comes to the pod
     "pre-stop",  # run a container's preStop hook
     "stop",  # end a container
     "remove",  # forget an ended container that nobody asks for any more
@@ -84,6 +85,7 @@ class Memory(msgspec.Struct, frozen=True):
     ending: Ending | None = None
     in_force: Mapping[str, Object] = {}  # by container: the resources that it was last given
     epoch: int = 0  # nanoseconds: runs made before count as of an earlier life of the pod
+    left: bool = False  # nobody new comes to the pod any more, or that was waited for long enough
     clean: bool = False  # an ended pod has given back what it does not need
 
 

@@ -1,0 +1,99 @@
+"""Whom services lead to, as it is in force."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boxship.cluster.proxy.facts import EndpointFacts, SliceFacts, slice_facts
+from boxship.cluster.proxy.led import Led, pods_led_to
+from boxship.main.node_traffic import NodeTraffic
+
+KEY, OTHER = ("default", "web"), ("default", "more")
+
+
+def test_only_pods_of_this_node_that_stay_count() -> None:
+    def endpoint(uid: str, node: str, **conditions: bool) -> dict[str, object]:
+        return {
+            "addresses": ["10.244.0.2"],
+            "nodeName": node,
+            "conditions": conditions,
+            "targetRef": {"kind": "Pod", "uid": uid},
+        }
+
+    found = slice_facts(
+        {
+            "metadata": {"namespace": "default", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "ports": [{"port": 80}],
+            "endpoints": [
+                endpoint("here", "node", ready=True),
+                endpoint("elsewhere", "other", ready=True),
+                endpoint("unready", "node", ready=False),
+                endpoint("leaving", "node", ready=False, serving=True, terminating=True),
+                endpoint("published", "node", ready=True, terminating=True),
+                {"addresses": ["10.244.0.3"]},
+            ],
+        },
+        "node",
+    )
+    assert found is not None
+    assert pods_led_to([found]) == {"here"}
+    assert pods_led_to([SliceFacts(KEY, {}, (EndpointFacts("10.244.0.2"),))]) == frozenset()
+
+
+pods = st.frozensets(st.sampled_from("abcd"))
+words = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from((KEY, OTHER)), pods)))
+
+
+@given(words)
+def test_it_knows_what_it_was_told_last(told: Sequence[tuple[bool, dict[tuple[str, str], frozenset[str]]]]) -> None:
+    led, services = Led(), dict[tuple[str, str], frozenset[str]]()
+    for all, changed in told:
+        if all:
+            services = dict(changed)
+            led.told_all(changed)
+        else:
+            services |= changed
+            led.told(changed)
+        assert {pod for pod in "abcd" if led.leads_to(pod)} == set().union(*services.values())
+
+
+class Connections:
+    """Stands for the network room: how many connections are found open at each look."""
+
+    def __init__(self, *counts: int) -> None:
+        self.counts = list(counts)
+
+    async def open_connections(self, pid: int, ports: object) -> int:
+        return self.counts.pop(0) if self.counts else 0
+
+
+async def test_a_pod_ends_when_nobody_is_led_to_it_and_all_have_their_answers() -> None:
+    led, connections = Led(), Connections(2, 1)
+    traffic = NodeTraffic(led, connections)  # type: ignore[arg-type]
+    await traffic.left("a", [1])
+    assert connections.counts, "nobody was ever led to it"
+    led.told({KEY: frozenset("ab"), OTHER: frozenset("a")})
+    waiting = asyncio.create_task(traffic.left("a", [1]))
+    await asyncio.sleep(0)
+    led.told({KEY: frozenset("b")})
+    await asyncio.sleep(0)
+    assert not waiting.done() and len(connections.counts) == 2
+    led.told({OTHER: frozenset()})
+    await waiting
+    assert not connections.counts
+
+
+async def test_it_is_not_waited_for_ever() -> None:
+    led, connections = Led(), Connections(*[1] * 1000)
+    traffic = NodeTraffic(led, connections, longest=(0.01, 0.02))  # type: ignore[arg-type]
+    led.told({KEY: frozenset("ab")})
+    await traffic.left("a", [1])
+    assert led.leads_to("a") and len(connections.counts) == 1000, "the first wait was given up, and what follows it"
+    waiting = asyncio.create_task(traffic.left("b", [1]))
+    await asyncio.sleep(0)
+    led.told_all({})
+    await waiting
+    assert 900 < len(connections.counts) < 1000, "connections stay"
