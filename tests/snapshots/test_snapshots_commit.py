@@ -123,7 +123,7 @@ async def test_nothing_changed_is_no_layer(room: Snapshots) -> None:
     assert await room.take("a") is None
 
 
-async def test_mount_points_are_not_in_it(room: Snapshots) -> None:
+async def test_mount_points_are_not_in_it(room: Snapshots, tmp_path: Path) -> None:
     await room.prepare("a", chain_id(1))
     wanted = [("/data/deep/x", "folder"), ("/etc/kept", "file"), ("/etc/secret", "file")]
     assert await room.add_places("a", wanted) == ["/data/deep/x", "/etc/kept", "/etc/secret"]
@@ -134,9 +134,12 @@ async def test_mount_points_are_not_in_it(room: Snapshots) -> None:
     draft = await room.take("a")
     assert draft is not None
     blob = Blob()
-    await room.pack(draft, blob.write)
+    packed = await room.pack(draft, blob.write)
     assert set(blob.members()) == set(os.listdir(draft.upper)) == {"tmp"}
-    room.discard(draft)
+    chain = digests.chain_id(chain_id(1), blob.digest)
+    size = await room.publish(draft, chain, packed)
+    layer = tmp_path / "snapshots" / "layers" / chain[7:]
+    assert size + await room.records_usage([chain]) == device_bytes(layer), sorted(layer.rglob("*"))
 
 
 async def test_late_times_are_set_back(room: Snapshots) -> None:

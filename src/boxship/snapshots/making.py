@@ -136,8 +136,12 @@ class LayerMaking(Layers):
                 self._applying.pop(chain_id, None)
 
     def _settle(self, draft: Draft, chain_id: str, record: LayerRecord) -> None:
-        for name in ("work", "merged"):
-            shutil.rmtree(draft.folder / name, ignore_errors=True)
-        (draft.folder / "parent").unlink(missing_ok=True)
+        with os.scandir(draft.folder) as entries:  # an overlay's work, and mount points of this one snapshot alone
+            others = [entry for entry in entries if entry.name != draft.upper.name]
+        for entry in others:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
         (draft.folder / "layer.json").write_bytes(msgspec.json.encode(record))
         self._publish(draft.folder, self._layout.layer(chain_id))
