@@ -62,6 +62,7 @@ def slice(name: str, *places: tuple[str, int], ready: bool = True) -> Object:
     labels = {"kubernetes.io/service-name": name}
     return {
         "metadata": {"name": f"{name}-x", "namespace": "default", "labels": labels},
+        "addressType": "IPv4",
         "endpoints": [{"addresses": [address], "conditions": {"ready": ready}} for address, _ in places],
         "ports": [{"name": "http", "port": places[0][1] if places else 0, "protocol": "TCP"}],
     }
@@ -116,6 +117,8 @@ class Behind:
                         writer.write(data)
                     return
                 await reader.readexactly(int(headers.get("content-length", 0)))
+                while headers.get("transfer-encoding") and (await reader.readline()).strip() != b"0":
+                    pass
                 self.count += 1
                 if self.pause:
                     await asyncio.sleep(self.pause)
@@ -171,6 +174,7 @@ class Door:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        chunks: bytes = b"",
         tls: ssl.SSLContext | None = None,
         name: str = "",
     ) -> Answer:
@@ -180,7 +184,7 @@ class Door:
             lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
             lines += [f"{key}: {value}" for key, value in (headers or {}).items()]
             lines += [f"Content-Length: {len(body)}"] if body else []
-            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+            writer.write("\r\n".join([*lines, "", ""]).encode() + body + chunks)
             data = await asyncio.wait_for(reader.read(-1), 10)
         finally:
             writer.close()

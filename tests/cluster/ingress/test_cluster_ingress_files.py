@@ -13,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ingress_kit import NGINX, ingress, path
 
-from boxship.cluster.controllers.services.ingresses import is_of_the_cluster
+from boxship.cluster.controllers.services.ingresses import LARGEST, certified_of, is_of_the_cluster
 from boxship.cluster.ingress.configuration import CONFIGURATION, Wanted, files_of
-from boxship.cluster.ingress.facts import Place, service_of
+from boxship.cluster.ingress.facts import Place, service_of, slice_of
 from boxship.cluster.ingress.model import Plan, parsed_of, plan_of
 from boxship.cluster.ingress.routing import tables_of
+from boxship.cluster.ingress.secrets import is_hash
+from boxship.cluster.ingress.serving import wanted_of
 from boxship.cluster.ingress.slots import all_commands, first_slots, moved
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.ingress.annotations import CANARY, COOKIE, CORS, LIMITS, SIMPLE, parse
-from boxship.cluster.objects.ingress.classes import hosts_without_certificate, is_ours, our_classes
+from boxship.cluster.objects.ingress.classes import hosts_without_certificate, is_ours, our_classes, secrets_of
 
 NASTY = [
     "'",
@@ -65,7 +67,7 @@ def plan(*ingresses: Object) -> Plan:
 def wanted(plan: Plan) -> Wanted:
     slots = {name: first_slots([Place("127.0.0.1", 80)]) for name in plan.backends}
     users = {"me": "$5$salt$abc", "you": "$apr1$salt$" + "a" * 22}
-    return Wanted(plan, slots, {}, [Place("127.0.0.1", 8080)], (), {}, {}, {"default/users": users})
+    return Wanted(plan, slots, {}, [Place("127.0.0.1", 8080)], (), {}, {}, {"users_file_default_users": users})
 
 
 def values(chance: random.Random) -> dict[str, str]:
@@ -160,6 +162,74 @@ def test_nobody_gets_a_certificate_for_the_cluster_itself() -> None:
         assert is_of_the_cluster(host, nodes)
     assert is_of_the_cluster("*.site.test", nodes)
     assert not any(is_of_the_cluster(host, nodes) for host in ("shop.test", "*.shop.test", "web.site.test"))
+
+
+def test_the_older_ingresses_have_certificates() -> None:
+    """Whoever comes later takes nobody's away, and is told."""
+    old = ingress("z-old", path("web"), host="z.test")
+    old["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z"
+    many = [ingress(f"m{number:03}", path("web"), host=f"a{number}.test") for number in range(LARGEST)]
+    own = ingress("own", path("web"), host="node1")
+    hosts, told = certified_of([*many, own, old], ["node1"])
+    assert len(hosts) == LARGEST and "z.test" in hosts and "a499.test" not in hosts
+    assert set(told) == {("default", "m499"), ("default", "own")}
+    assert "a499.test: it is for 500 hosts" in told["default", "m499"][0]
+    assert "node1: it is a name of the cluster itself" in told["default", "own"][0]
+    assert certified_of([], []) == ({}, {})
+
+
+def test_what_no_rule_matches() -> None:
+    ruled = ingress("ruled", path("api", "/api"), path("web", "/x(.*)", "ImplementationSpecific"))
+    ruled["spec"]["defaultBackend"] = path("old")["backend"]
+    ruled["metadata"]["annotations"] = {NGINX + "use-regex": "true"}
+    later = ingress("later", path("all", "/"), host="b.test")
+    later["spec"]["defaultBackend"] = path("late")["backend"]
+    later["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    older = ingress("older", host="b.test")
+    older["spec"]["defaultBackend"] = path("never")["backend"]
+    found = plan(later, older, ruled)
+    services = {(route.host, route.path): route.backend.service for route in found.routes}
+    assert services == {
+        ("a.test", "/api"): "api",
+        ("a.test", "/x(.*)"): "web",
+        ("a.test", "/"): "old",
+        ("b.test", "/"): "all",  # a rule comes before an older default
+        ("", "/"): "never",
+    }
+    tables = tables_of(found)
+    assert found.backends[tables.fallback].service == "never"
+    assert tables.maps["patterns"].splitlines()[-1].startswith("^s1-(/|$) ")
+    assert tables_of(plan(ingress("one", path("web")))).fallback == ""
+
+
+def test_names_are_names_and_numbers_have_ends() -> None:
+    """What becomes part of a selector, a path or a number of haproxy's."""
+    for name in ("users,metadata.name!=x", "../x", "a b", "Users", "a" * 254):
+        marked = {"auth-type": "basic", "auth-secret": name}
+        assert parse({NGINX + key: value for key, value in marked.items()}, "default").closed, name
+        assert not list(secrets_of(ingress("one", annotations=marked))), name
+    assert list(secrets_of(ingress("one", annotations={"auth-secret": " default/users "}))) == [("default", "users")]
+    for key, value in (("proxy-body-size", "9" * 10 + "g"), ("proxy-read-timeout", "9999999")):
+        assert parse({NGINX + key: value}, "default").wrong, key
+    for value in ("}", "-f"):
+        given = {"canary": "true", "canary-by-header": "X-A", "canary-by-header-value": value}
+        canary = parse({NGINX + key: text for key, text in given.items()}, "default").canary
+        assert canary is not None and canary.value in ("", "-f")
+    assert is_hash("$2y$10$" + "a" * 53) and not is_hash("$2y$31$" + "a" * 53)
+    assert is_hash("$6$rounds=50000$s$a") and not is_hash("$6$rounds=999999999$s$a")
+    names = {"addressType": "FQDN", "metadata": {}, "endpoints": [{"addresses": ["localhost"]}]}
+    assert slice_of(names).endpoints == ()
+
+
+def test_one_secret_may_be_read_in_two_ways() -> None:
+    marked = {"auth-type": "basic", "auth-secret": "users"}
+    file = ingress("file", path("web"), annotations=marked)
+    map = ingress("map", path("web"), host="b.test", annotations={**marked, "auth-secret-type": "auth-map"})
+    hashed = b"$5$salt$abc"
+    made = wanted_of(plan(file, map), {}, {}, ((), ()), {("default", "users"): {"auth": b"me:" + hashed}}.get)
+    assert made.accounts == {"users_file_default_users": {"me": hashed.decode()}}
+    made = wanted_of(plan(map, file), {}, {}, ((), ()), {("default", "users"): {"me": hashed}}.get)
+    assert made.accounts == {"users_map_default_users": {"me": hashed.decode()}}
 
 
 def test_tables_lead_to_backends() -> None:

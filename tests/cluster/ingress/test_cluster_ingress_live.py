@@ -21,6 +21,24 @@ from boxship.pki.keys import new_key
 pytestmark = pytest.mark.skipif(not Path("/usr/sbin/haproxy").exists(), reason="haproxy is not installed")
 
 
+async def test_no_way_of_writing_a_path_passes_by_its_rule(tmp_path: Path) -> None:
+    closed = ingress("closed", path("web", "/admin"), annotations={"denylist-source-range": "127.0.0.0/8"})
+    everyone = ingress("open", path("api"))
+    default = ingress("default")
+    default["spec"] = {"defaultBackend": path("api")["backend"]}
+    grown = ingress("grown", path("web", "/größe"), host="b.test")
+    async with running_door(tmp_path, closed, everyone, default, grown) as door:
+        await door.serves("/", by="api")
+        for target in ("/admin", "/%61dmin", "/admin%2Fx", "/x/%2e%2e/admin", "/%2Fadmin", "//admin", "/./admin/"):
+            assert (await door.ask(target)).status == 403, target
+        for target in ("/x%2F..%2Fadmin", "/admin%00", "/admin/%zz", "/x%2f%2e%2e"):
+            assert (await door.ask(target)).status == 400, target
+        assert (await door.ask("/a%20b%2Fc?x=%2F..%2F")).seen["target"] == "/a%20b%2Fc?x=%2F..%2F"
+        assert (await door.ask("/gr%C3%B6%C3%9Fe/1", host="b.test.")).seen["server"] == "web"
+        assert (await door.ask("/other", host="b.test")).seen["server"] == "api"
+        assert (await door.ask("/any", host="nobody.test")).seen["server"] == "api"
+
+
 async def test_hosts_and_paths(tmp_path: Path) -> None:
     one = ingress("one", path("web"), path("api", "/api"), path("web", "/api/exact", "Exact"))
     wild = ingress("wild", path("api"), host="*.wild.test")
@@ -111,6 +129,11 @@ async def test_annotations(tmp_path: Path) -> None:
         assert (away.status, away.headers["location"]) == (301, "https://new.test/%41")
         assert (await door.ask(host="small.test", method="POST", body=b"x" * 10)).status == 200
         assert (await door.ask(host="small.test", method="POST", body=b"x" * 11)).status == 413
+        for body, status in ((b"5\r\nhello\r\n0\r\n\r\n", 200), (b"6\r\nhello!\r\n" * 2 + b"0\r\n\r\n", 413)):
+            unsaid = await door.ask(
+                host="small.test", method="POST", headers={"Transfer-Encoding": "chunked"}, chunks=body
+            )
+            assert unsaid.status == status
         assert (await door.ask(host="local.test")).status == 200
         assert (await door.ask(host="foreign.test")).status == 403
         assert (await door.ask(host="wrong.test")).status == 503

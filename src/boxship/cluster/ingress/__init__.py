@@ -5,8 +5,10 @@
     routing.py        routes → the tables by which haproxy finds the backend (pure)
     rules.py          a backend's rules out of the annotations (pure)
     configuration.py  everything as haproxy's files (pure)
-    older_hashes.py  a program for haproxy: passwords that the C library cannot compare
+    body_sizes.py     a program for haproxy: bodies whose length is not said beforehand
+    older_hashes.py   a program for haproxy: passwords that the C library cannot compare
     slots.py          which server of a backend stands for which endpoint (pure)
+    serving.py        what is served of all Ingresses, and what haproxy is to know of it (pure)
     process.py        the program: started, found again, told to read its files anew
     server.py         follows the API, and brings haproxy to where it should be
 

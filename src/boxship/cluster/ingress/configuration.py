@@ -5,23 +5,24 @@ from pathlib import Path
 
 import msgspec
 
+from boxship.cluster.ingress.body_sizes import ANSWER, FILTER, LIMITS, PROGRAM, TOO_LARGE
 from boxship.cluster.ingress.facts import Place
 from boxship.cluster.ingress.model import Backend, Plan
 from boxship.cluster.ingress.older_hashes import older_of, program
 from boxship.cluster.ingress.routing import NOBODY, Tables, tables_of
-from boxship.cluster.ingress.rules import rules_of
+from boxship.cluster.ingress.rules import rules_of, users_name
 from boxship.cluster.ingress.slots import Slots
 
 OLD_SECONDS = 3600  # that connections of before the last change may last
 NO_ROUTE = "no_route"
-CONFIGURATION, CERTIFICATES, PROGRAM = "haproxy.cfg", "certificates.list", "accounts.lua"
+CONFIGURATION, CERTIFICATES, ACCOUNTS = "haproxy.cfg", "certificates.list", "accounts.lua"
 BALANCES = {True: "leastconn", False: "roundrobin"}
 
 
 class Wanted(msgspec.Struct, frozen=True):
     """`plain` and `tls` are the places to listen on. `certificates` are PEM files by name, `hosts` the hosts of each;
-    the first is for hosts that no other is for. `accounts`: for each namespace/secret user → hash. `external`: backends
-    whose only server is a name."""
+    the first is for hosts that no other is for. `accounts`: user → hash by the name of the list (`users_name`).
+    `external`: backends whose only server is a name."""
 
     plan: Plan
     slots: Mapping[str, Slots]
@@ -42,21 +43,22 @@ def files_of(wanted: Wanted, folder: Path, socket: Path) -> dict[str, bytes]:
     files |= wanted.certificates
     listed = [f"{folder / name} {' '.join(hosts)}".rstrip() for name, hosts in wanted.hosts.items()]
     if any(map(older_of, wanted.accounts.values())):
-        lists = {f"users_{key.replace('/', '_')}": older_of(users) for key, users in wanted.accounts.items()}
-        files[PROGRAM] = program(lists).encode()
+        files[ACCOUNTS] = program({name: older_of(users) for name, users in wanted.accounts.items()}).encode()
+    if any(backend.settings.body_bytes for backend in wanted.plan.backends.values()):
+        files |= {LIMITS: PROGRAM, ANSWER: TOO_LARGE}
     files[CERTIFICATES] = "".join(f"{line}\n" for line in listed).encode()
-    files[CONFIGURATION] = "\n".join(_lines(wanted, tables, folder, socket, PROGRAM in files)).encode() + b"\n"
+    programs = [name for name in (ACCOUNTS, LIMITS) if name in files]
+    files[CONFIGURATION] = "\n".join(_lines(wanted, tables, folder, socket, programs)).encode() + b"\n"
     return files
 
 
-def _lines(wanted: Wanted, tables: Tables, folder: Path, socket: Path, has_program: bool) -> Iterator[str]:
+def _lines(wanted: Wanted, tables: Tables, folder: Path, socket: Path, programs: Sequence[str]) -> Iterator[str]:
     yield from _global(wanted, socket)
-    if has_program:
-        yield f"    lua-load {folder / PROGRAM}"
+    yield from (f"    lua-load {folder / name}" for name in programs)
     yield from _defaults()
     yield from _frontend(wanted, tables, folder)
-    for key, users in sorted(wanted.accounts.items()):
-        yield f"userlist users_{key.replace('/', '_')}"
+    for listed, users in sorted(wanted.accounts.items()):
+        yield f"userlist {listed}"
         older = older_of(users)
         newer = [(name, hashed) for name, hashed in sorted(users.items()) if name not in older]
         yield from (f"    user {name} password {hashed}" for name, hashed in newer)
@@ -64,7 +66,7 @@ def _lines(wanted: Wanted, tables: Tables, folder: Path, socket: Path, has_progr
     yield '    http-request return status 404 content-type text/plain string "default backend - 404"'
     for backend in sorted(wanted.plan.backends.values(), key=lambda one: one.name):
         yield f"backend {backend.name}"
-        yield from (f"    {line}" for line in _backend(backend, wanted))
+        yield from (f"    {line}" for line in _backend(backend, wanted, folder))
 
 
 def _global(wanted: Wanted, socket: Path) -> Iterator[str]:
@@ -110,23 +112,26 @@ def _frontend(wanted: Wanted, tables: Tables, folder: Path) -> Iterator[str]:
     for place in wanted.tls:
         yield f"    bind {place.host}:{place.port} ssl crt-list {folder / CERTIFICATES} alpn h2,http/1.1"
     unknown = "!{ var(txn.route) -m found }"
+    fallback = f"http-request set-var(txn.route) str({tables.fallback}) if {unknown}"
     lines = [
+        "http-request normalize-uri percent-decode-unreserved",
         "http-request normalize-uri path-merge-slashes",
         "http-request normalize-uri path-strip-dot",
         "http-request normalize-uri path-strip-dotdot full",
         "http-request disable-l7-retry if !METH_GET !METH_HEAD !METH_OPTIONS",
-        "http-request set-var(txn.host) req.hdr(host),field(1,:),lower",
+        *_path(),
+        "http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)",
         f"http-request redirect prefix %[ssl_fc,iif(https,http)]://%[var(txn.host),map_str({found('moved')})] code 308 "
         f"if {{ var(txn.host),map_str({found('moved')}) -m found }}",
         f"http-request set-var(txn.site) var(txn.host),map_str({found('hosts')})",
         f"http-request set-var(txn.site) var(txn.host),regsub(^[^.]+,),map_str({found('wildcards')}) "
         "if !{ var(txn.site) -m found }",
         f"http-request set-var(txn.site) str({NOBODY}) if !{{ var(txn.site) -m found }}",
-        "http-request set-var(txn.path) path",
         "http-request set-var(txn.key) var(txn.site),concat(,txn.path)",
         f"http-request set-var(txn.route) var(txn.key),map_str({found('exact')})",
         f"http-request set-var(txn.route) var(txn.key),map_reg({found('patterns')}) if {unknown}",
         f"http-request set-var(txn.route) var(txn.key),concat(/),map_beg({found('prefixes')}) if {unknown}",
+        *((fallback,) if tables.fallback else ()),
         *_canaries(tables),
         "http-request set-header X-Real-IP %[src]",
         "http-request set-header X-Forwarded-For %[src]",
@@ -140,6 +145,15 @@ def _frontend(wanted: Wanted, tables: Tables, folder: Path) -> Iterator[str]:
         f"default_backend {NO_ROUTE}",
     ]
     yield from (f"    {line}" for line in lines)
+
+
+def _path() -> Iterator[str]:
+    """What rules are compared with: the path as servers understand it, for else "/%61dmin" or "/x%2F../admin" would
+    pass by the rules for "/admin". What is no path for anybody is refused."""
+    yield "http-request deny deny_status 400 if { path -m sub -i -- %00 }"
+    yield "http-request set-var(txn.path) path,url_dec,regsub(//+,/,g)"
+    climbs = "{ var(txn.path) -m sub /../ } || { var(txn.path) -m end /.. }"
+    yield f"http-request deny deny_status 400 if !{{ var(txn.path) -m found }} || {climbs}"
 
 
 def _canaries(tables: Tables) -> Iterator[str]:
@@ -158,9 +172,9 @@ def _canaries(tables: Tables) -> Iterator[str]:
         if canary.header:
             value = f"req.hdr({canary.header})"
             if canary.value:
-                yield f"{chosen} {here} {{ {value} -m str '{canary.value}' }}"
+                yield f"{chosen} {here} {{ {value} -m str -- '{canary.value}' }}"
             elif canary.pattern:
-                yield f"{chosen} {here} {{ {value} -m reg '{canary.pattern}' }}"
+                yield f"{chosen} {here} {{ {value} -m reg -- '{canary.pattern}' }}"
             else:
                 yield f"{chosen} {here} {{ {value} -m str always }}"
                 yield decided(f"{{ {value} -m str never }}")
@@ -172,7 +186,7 @@ def _canaries(tables: Tables) -> Iterator[str]:
         yield f"http-request unset-var(txn.decided) if {{ var(txn.route) -m str {route.backend.name} }}"
 
 
-def _backend(backend: Backend, wanted: Wanted) -> Iterator[str]:
+def _backend(backend: Backend, wanted: Wanted, folder: Path) -> Iterator[str]:
     settings = backend.settings
     yield f"balance {settings.hash_by or BALANCES[settings.least_connections]}"
     if settings.hash_by:
@@ -180,7 +194,10 @@ def _backend(backend: Backend, wanted: Wanted) -> Iterator[str]:
     yield f"timeout connect {settings.connect_seconds}s"
     yield f"timeout server {max(settings.read_seconds, settings.send_seconds)}s"
     yield f"timeout tunnel {settings.tunnel_seconds}s"
-    accounts = wanted.accounts.get(f"{backend.namespace}/{settings.auth_secret}")
+    if settings.body_bytes:
+        yield f"errorfile 400 {folder / ANSWER}"
+        yield f"filter lua.{FILTER} {settings.body_bytes}"
+    accounts = wanted.accounts.get(users_name(backend))
     tls_port = wanted.tls[0].port if wanted.tls else 0
     yield from rules_of(backend, accounts, tls_port)
     if settings.cookie is not None:

@@ -62,11 +62,11 @@ def _outside(name: str) -> str:
 def slice_of(slice: Object) -> Slice:
     labels = slice["metadata"].get("labels") or {}
     endpoints = []
-    for one in slice.get("endpoints") or ():
+    for one in slice.get("endpoints") or () if slice.get("addressType") == "IPv4" else ():
         conditions = one.get("conditions") or {}
         ready = conditions.get("ready") is not False
         serving = ready if conditions.get("serving") is None else bool(conditions["serving"])
-        endpoints += [Endpoint(address, ready, serving) for address in one.get("addresses") or () if ":" not in address]
+        endpoints += [Endpoint(address, ready, serving) for address in one.get("addresses") or ()]
     return Slice(str(labels.get(SERVICE_NAME) or ""), tuple(endpoints), _ports(slice.get("ports") or ()))
 
 

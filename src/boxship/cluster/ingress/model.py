@@ -1,7 +1,8 @@
 """Ingresses as sites (hosts), routes (paths) and backends. Pure.
 
-Of two Ingresses that claim the same host and path the older one has it. Source: documentation "Ingress"; ingress-nginx
-(aliases, canaries, default backends).
+Of two Ingresses that claim the same host and path the older one has it. What no rule of any Ingress matches goes to the
+default backend of an Ingress that names the host, else to the oldest one's that has any. Source: documentation
+"Ingress"; ingress-nginx (aliases, canaries).
 """
 
 import hashlib
@@ -35,11 +36,14 @@ class Backend(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
+    """`is_default`: it has what no rule matches, so it comes after all rules."""
+
     host: str
     kind: str
     path: str
     backend: Backend
     canary: Backend | None = None
+    is_default: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -87,17 +91,17 @@ def plan_of(ingresses: Iterable[Parsed]) -> Plan:
     canaries: list[Route] = []
     aliases: dict[str, str] = {}
     redirects: dict[str, str] = {}
-    for ingress, settings in parsed:
-        for route in _routes(ingress, settings, tls):
-            if settings.canary is not None:
-                canaries.append(route)
-            else:
-                routes.setdefault((route.host, route.kind, route.path), route)
-                for alias in settings.aliases if route.host else ():
-                    aliases.setdefault(alias, route.host)
-                if settings.www_redirect and route.host and not route.host.startswith("*."):
-                    www = route.host.removeprefix("www.") if route.host.startswith("www.") else f"www.{route.host}"
-                    redirects.setdefault(www, route.host)
+    found = [(settings, route) for ingress, settings in parsed for route in _routes(ingress, settings, tls)]
+    for settings, route in sorted(found, key=lambda one: one[1].is_default):
+        if settings.canary is not None:
+            canaries.append(route)
+            continue
+        routes.setdefault((route.host, route.kind, route.path), route)
+        for alias in settings.aliases if route.host else ():
+            aliases.setdefault(alias, route.host)
+        if settings.www_redirect and route.host and not route.host.startswith("*."):
+            www = route.host.removeprefix("www.") if route.host.startswith("www.") else f"www.{route.host}"
+            redirects.setdefault(www, route.host)
     for one in canaries:
         place = (one.host, one.kind, one.path)
         main = routes.get(place)
@@ -114,13 +118,11 @@ def plan_of(ingresses: Iterable[Parsed]) -> Plan:
 
 def _routes(ingress: Object, settings: Settings, tls: set[str]) -> Iterator[Route]:
     spec = ingress.get("spec") or {}
-    rules = spec.get("rules") or ()
     default = (spec.get("defaultBackend") or {}).get("service")
-    rooted: set[str] = set()
-    hosts: list[str] = []
-    for rule in rules:
+    hosts = {}
+    for rule in spec.get("rules") or ():
         host = (rule.get("host") or ANY_HOST).lower()
-        hosts.append(host)
+        hosts[host] = host in tls
         for entry in (rule.get("http") or {}).get("paths") or ():
             service = (entry.get("backend") or {}).get("service")
             if service is None:
@@ -128,18 +130,14 @@ def _routes(ingress: Object, settings: Settings, tls: set[str]) -> Iterator[Rout
             kind, path = _match(entry, settings)
             if (kind == REGEX and not _is_right(path)) or not _is_plain(path):
                 continue  # the control plane says so of expressions; no request has such a path
-            if kind == PREFIX and path == "/":
-                rooted.add(host)
             yield Route(host, kind, path, _backend(ingress, settings, service, kind, path, host in tls))
         if settings.app_root:
             yield Route(host, EXACT, "/", _root(ingress, settings, host in tls))
     if default is None:
         return
-    for host in dict.fromkeys(hosts):
-        if host not in rooted:
-            yield Route(host, PREFIX, "/", _backend(ingress, settings, default, PREFIX, "/", host in tls))
-    if not rules:
-        yield Route(ANY_HOST, PREFIX, "/", _backend(ingress, settings, default, PREFIX, "/", False))
+    for host, has_tls in {**hosts, ANY_HOST: False}.items():
+        backend = _backend(ingress, settings, default, PREFIX, "/", has_tls)
+        yield Route(host, PREFIX, "/", backend, is_default=True)
 
 
 def _match(entry: Object, settings: Settings) -> tuple[str, str]:

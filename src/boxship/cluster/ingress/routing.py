@@ -14,10 +14,11 @@ MAPS = ("hosts", "wildcards", "exact", "prefixes", "patterns", "moved")
 
 
 class Tables(msgspec.Struct, frozen=True):
-    """The text of each map, and which backends have a canary."""
+    """The text of each map, which backends have a canary, and whose is what no rule matches ("": nobody's)."""
 
     maps: Mapping[str, str]
     canaries: tuple[Route, ...]
+    fallback: str = ""
 
 
 def tables_of(plan: Plan) -> Tables:
@@ -33,18 +34,19 @@ def tables_of(plan: Plan) -> Tables:
             lines["hosts"].append(f"{host} {site}")
     lines["moved"] = [f"{host} {target}" for host, target in sorted(plan.redirects.items())]
     by_pattern = {route.host for route in plan.routes if route.kind == REGEX}
-    patterns: list[tuple[int, str]] = []
+    patterns: list[tuple[bool, int, str]] = []
     for route in plan.routes:
         site, name = sites[route.host], route.backend.name
         if route.kind == EXACT:
             lines["exact"].append(f"{site}{route.path} {name}")
         elif route.host in by_pattern:
-            patterns.append((len(route.path), f"^{site}{_pattern(route)} {name}"))
+            patterns.append((route.is_default, -len(route.path), f"^{site}{_pattern(route)} {name}"))
         else:
             lines["prefixes"].append(f"{site}{route.path.rstrip('/')}/ {name}")
-    lines["patterns"] = [line for _, line in sorted(patterns, key=lambda one: (-one[0], one[1]))]
+    lines["patterns"] = [line for *_, line in sorted(patterns)]
     maps = {name: "".join(f"{line}\n" for line in found) for name, found in lines.items()}
-    return Tables(maps, tuple(route for route in plan.routes if route.canary is not None))
+    fallback = next((one.backend.name for one in plan.routes if one.is_default and one.host == ANY_HOST), "")
+    return Tables(maps, tuple(route for route in plan.routes if route.canary is not None), fallback)
 
 
 def _pattern(route: Route) -> str:

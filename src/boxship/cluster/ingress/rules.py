@@ -62,7 +62,9 @@ def rules_of(backend: Backend, accounts: Mapping[str, str] | None, tls_port: int
 
 
 def users_name(backend: Backend) -> str:
-    return f"users_{backend.namespace}_{backend.settings.auth_secret}"
+    """Of the list of those who may come in; one secret, read in two ways, is two lists."""
+    kind = "map" if backend.settings.auth_is_map else "file"
+    return f"users_{kind}_{backend.namespace}_{backend.settings.auth_secret}"
 
 
 def _limits(limits: Limits) -> Iterator[str]:

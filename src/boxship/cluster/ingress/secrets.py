@@ -5,6 +5,7 @@ import base64
 import binascii
 import contextlib
 import functools
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -17,9 +18,12 @@ from boxship.errors import BoxshipError
 from boxship.pki.certificates import load_certificates
 from boxship.pki.keys import load_key, same_public
 
+log = logging.getLogger(__name__)
+
 RESOURCE = "v1/secrets"
-# What the C library can compare.
-HASH = re.compile(r"\$(1|2[aby]|5|6|y)\$[A-Za-z0-9./$=,]+")
+AGAIN_SECONDS = 1.0
+# What the C library can compare, and soon: haproxy answers nobody else on that thread meanwhile.
+HASH = re.compile(r"(\$1|\$2[aby]\$(0[4-9]|1[0-2])|\$[56](\$rounds=[0-9]{1,6})?|\$y\$j[7-9AB][5T])\$[A-Za-z0-9./$]+")
 USER = re.compile(r"[A-Za-z0-9._@-]+")
 
 
@@ -29,40 +33,55 @@ class Secrets:
     def __init__(self, source: Source, changed: Callable[[], None]) -> None:
         self._source = source
         self._changed = changed
-        self._followed: dict[Key, tuple[Cache, asyncio.Task[None]]] = {}
+        self._wanted: dict[Key, Cache] = {}
+        self._others = asyncio.Event()  # others are wanted than before
 
     def follow(self, wanted: Iterable[Key]) -> None:
         """These from now on, and no others."""
         keys = set(wanted)
-        for key in [key for key in self._followed if key not in keys]:
-            self._followed.pop(key)[1].cancel()
-        for key in keys - set(self._followed):
-            cache = Cache(OneNamespace(self._source, key[0]), RESOURCE, fields=f"metadata.name={key[1]}")
-            cache.subscribe(lambda *_: self._changed())
-            task = asyncio.get_running_loop().create_task(cache.run())
-            task.add_done_callback(_seen)
-            self._followed[key] = (cache, task)
+        for key in self._wanted.keys() - keys:
+            del self._wanted[key]
+        for key in keys - self._wanted.keys():
+            source = OneNamespace(self._source, key[0])
+            self._wanted[key] = Cache(source, RESOURCE, keep=_data, fields=f"metadata.name={key[1]}")
+            self._wanted[key].subscribe(lambda *_: self._changed())
+        self._others.set()
+
+    async def run(self) -> None:
+        """Without end."""
+        followed: dict[Cache, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._others.wait()
+                self._others.clear()
+                wanted = set(self._wanted.values())
+                for cache in followed.keys() - wanted:
+                    followed.pop(cache).cancel()
+                for cache in wanted - followed.keys():
+                    followed[cache] = tasks.create_task(_follow_always(cache))
 
     def get(self, key: Key) -> Mapping[str, bytes] | None:
         """Its data; None: it is not there, or not known yet."""
-        followed = self._followed.get(key)
-        found = followed[0].get(key) if followed else None
-        return None if found is None else _data(found)
+        cache = self._wanted.get(key)
+        found: Mapping[str, bytes] | None = cache.get(key) if cache else None
+        return found
 
     async def known(self, seconds: float) -> None:
         """All of them are known, or the time is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                for cache, _ in list(self._followed.values()):
+                for cache in list(self._wanted.values()):
                     await cache.ready()
 
-    def close(self) -> None:
-        self.follow(())
 
-
-def _seen(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled():
-        task.exception()
+async def _follow_always(cache: Cache) -> None:
+    """One secret that cannot be read keeps nobody from following the others."""
+    while True:
+        try:
+            await cache.run()
+        except Exception:
+            log.exception("a secret of Ingresses is followed anew")
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _data(secret: Object) -> Mapping[str, bytes]:

@@ -9,29 +9,18 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from boxship.cluster.ingress import facts
 from boxship.cluster.ingress.configuration import Wanted, files_of
 from boxship.cluster.ingress.facts import Place, Service, Slice
-from boxship.cluster.ingress.model import (
-    Backend,
-    Identity,
-    Parsed,
-    Plan,
-    age_of,
-    identity,
-    parsed_of,
-    plan_of,
-    rules_part,
-)
+from boxship.cluster.ingress.model import Backend, Identity, Parsed, Plan, identity, parsed_of, plan_of, rules_part
 from boxship.cluster.ingress.process import CURRENT, Haproxy
-from boxship.cluster.ingress.secrets import Secrets, accounts_of, certificate_of
+from boxship.cluster.ingress.secrets import Secrets
+from boxship.cluster.ingress.serving import Served, served_of, wanted_of
 from boxship.cluster.ingress.slots import Slots, all_commands, first_slots, moved
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, is_ours, our_classes, secrets_of
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError, Invalid, NotFound
@@ -50,6 +39,7 @@ PORTS_SECONDS = 30.0  # until a port that was taken is tried again
 HELD = "places.json"
 CONNECTIONS = 20_000  # at most
 SPARE_FILES = 200
+SLICE_SECONDS = 0.001  # of looking at backends before others have their turn
 Places = tuple[Place, ...]
 
 
@@ -76,10 +66,8 @@ class IngressServer:
         self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=facts.slice_of)
         self._news = asyncio.Event()
         self._secrets = Secrets(client, self._secret_changed)
-        self._by_service: dict[Key, dict[str, None]] = defaultdict(dict)
-        self._plan = Plan()
+        self._served = Served()
         self._stale = True  # the plan has to be made again
-        self._backends: dict[str, Backend] = {}
         self._touched: set[Key] | None = None  # services whose endpoints alone changed; None: more than that
         self._refused: set[Identity] = set()  # Ingresses that haproxy does not take
         self._slots: dict[str, Slots] = {}
@@ -96,13 +84,11 @@ class IngressServer:
     async def run(self) -> None:
         """Without end. Raises NotFound where there is an Ingress and no haproxy."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for cache in self._caches:
-                    tasks.create_task(cache.run())
-                tasks.create_task(self._settle_always())
-        finally:
-            self._secrets.close()
+        async with asyncio.TaskGroup() as tasks:
+            for cache in self._caches:
+                tasks.create_task(cache.run())
+            tasks.create_task(self._secrets.run())
+            tasks.create_task(self._settle_always())
 
     async def clear(self) -> None:
         """End haproxy: this machine is no node any more."""
@@ -123,7 +109,7 @@ class IngressServer:
             self._news.clear()
             try:
                 pause = await self._settle()
-                if pause is None and self._plan.routes and self._free != self._places:
+                if pause is None and self._served.plan.routes and self._free != self._places:
                     pause = PORTS_SECONDS
                 failed = ""
             except NotFound:
@@ -158,7 +144,7 @@ class IngressServer:
         """Seconds after which it has to be done again whatever happens; None: there is no need."""
         if self._stale:
             await self._make_plan()
-        if not self._plan.routes:
+        if not self._served.plan.routes:
             await self._haproxy.stop()
             self._shape, self._slots = None, {}
             return None
@@ -173,13 +159,8 @@ class IngressServer:
             await self._wait_for_places()
         if not alive or self._free != self._places:
             self._free = self._free_places(held=self._free if alive else ((), ()))
-        external = {name: place for name, one in self._backends.items() if (place := self._outside(one))}
-        slots = {
-            name: self._next_slots(name, one)
-            for name, one in self._backends.items()
-            if one.service and name not in external
-        }
-        wanted = self._wanted(slots, external)
+        external, slots = await self._everybody()
+        wanted = await self._wanted(self._served.plan, slots, external)
         shape = msgspec.structs.replace(wanted, slots={name: (None,) * len(found) for name, found in slots.items()})
         if alive and self._shape is not None:
             same = {name: found for name, found in slots.items() if len(found) == len(self._slots.get(name, ()))}
@@ -211,9 +192,9 @@ class IngressServer:
         if touched is None or self._shape is None:
             return False
         slots: dict[str, Slots] = {}
-        for name in {name for key in touched for name in self._by_service.get(key, ())}:
+        for name in {name for key in touched for name in self._served.by_service.get(key, ())}:
             if name in self._slots:
-                slots[name] = self._next_slots(name, self._backends[name])
+                slots[name] = self._next_slots(name, self._served.backends[name])
                 if len(slots[name]) != len(self._slots[name]):
                     return False
         todo = all_commands(self._slots, slots)
@@ -222,20 +203,16 @@ class IngressServer:
         self._slots |= slots
         return True
 
-    def _serving(self) -> list[Parsed]:
-        """The Ingresses that are ours, the oldest first, without those that haproxy does not take."""
-        ours = our_classes(one for _, one in self._classes.items())
-        found = [one for _, one in self._ingresses.items() if is_ours(one.object, ours)]
-        return sorted((one for one in found if identity(one) not in self._refused), key=age_of)
-
     async def _leave_out(self, folder: Path) -> bool:
         """Find the oldest Ingress with which haproxy refuses its files, so that the others are served all the same."""
-        serving = self._serving()
+        serving = self._served.ingresses
         fine, wrong = 0, len(serving)
         while wrong - fine > 1:
             middle = (fine + wrong) // 2
-            trial = self._wanted({}, {}, plan_of(serving[:middle]))
-            if await self._haproxy.accepts(folder, files_of(trial, folder, self._haproxy.socket)):
+            plan = await asyncio.to_thread(plan_of, serving[:middle])
+            trial = await self._wanted(plan, {}, {})
+            files = await asyncio.to_thread(files_of, trial, folder, self._haproxy.socket)
+            if await self._haproxy.accepts(folder, files):
                 fine = middle
             else:
                 wrong = middle
@@ -249,51 +226,33 @@ class IngressServer:
 
     async def _make_plan(self) -> None:
         self._stale = False
-        ingresses = self._serving()
-        named = {key for one in ingresses for key in secrets_of(one.object)}
-        self._refused &= {identity(one) for _, one in self._ingresses.items()}
-        self._secrets.follow({*named, OWN_CERTIFICATE} if ingresses else ())
+        ingresses = [one for _, one in self._ingresses.items()]
+        classes = [one for _, one in self._classes.items()]
+        self._served = await asyncio.to_thread(served_of, ingresses, classes, frozenset(self._refused))
+        self._refused = set(self._served.refused)
+        self._secrets.follow(self._served.secrets)
         await self._secrets.known(SECRETS_SECONDS)
-        self._plan = await asyncio.to_thread(plan_of, ingresses)
         self._touched = None
-        self._backends = self._plan.backends
-        self._by_service = defaultdict(dict)
-        for one in self._backends.values():
-            self._by_service[(one.namespace, one.service)][one.name] = None
 
-    def _wanted(self, slots: Mapping[str, Slots], external: Mapping[str, Place], trial: Plan | None = None) -> Wanted:
-        plan = trial or self._plan
-        certificates: dict[str, bytes] = {}
-        hosts: dict[str, list[str]] = {}
-        own = certificate_of(self._secrets.get(OWN_CERTIFICATE))
-        if own:
-            certificates["own.pem"], hosts["own.pem"] = own, []
-        for host, key in sorted(plan.certificates.items()):
-            name = f"{key[0]}_{key[1]}.pem"
-            found = certificate_of(self._secrets.get(key))
-            if found:
-                certificates[name] = found
-                hosts.setdefault(name, []).append(host)
-        accounts: dict[str, dict[str, str]] = {}
-        for one in plan.backends.values():
-            if one.settings.auth_secret:
-                place = (one.namespace, one.settings.auth_secret)
-                users = accounts_of(self._secrets.get(place), is_map=one.settings.auth_is_map)
-                if users is not None:
-                    accounts["/".join(place)] = users
-        plain, tls = self._free
-        return Wanted(
-            plan,
-            slots,
-            external,
-            plain,
-            tls if certificates else (),
-            certificates,
-            hosts,
-            accounts,
-            self._user,
-            _connections(),
-        )
+    async def _wanted(self, plan: Plan, slots: Mapping[str, Slots], external: Mapping[str, Place]) -> Wanted:
+        made = await asyncio.to_thread(wanted_of, plan, slots, external, self._free, self._secrets.get)
+        return msgspec.structs.replace(made, user=self._user, connections=_connections())
+
+    async def _everybody(self) -> tuple[dict[str, Place], dict[str, Slots]]:
+        """Where each backend leads: to a name outside, or to endpoints."""
+        external: dict[str, Place] = {}
+        slots: dict[str, Slots] = {}
+        until = time.perf_counter() + SLICE_SECONDS
+        for name, one in self._served.backends.items():
+            place = self._outside(one)
+            if place is not None:
+                external[name] = place
+            elif one.service:
+                slots[name] = self._next_slots(name, one)
+            if time.perf_counter() > until:
+                await asyncio.sleep(0)
+                until = time.perf_counter() + SLICE_SECONDS
+        return external, slots
 
     def _next_slots(self, name: str, backend: Backend) -> Slots:
         places = self._places_of(backend)
@@ -365,10 +324,14 @@ class IngressServer:
             self._refused, self._stale = set(), True
         self._news.set()
 
-    def _service_changed(self, key: Key, old: Any, new: Any) -> None:
-        if old != new and key in self._by_service:
+    def _service_changed(self, key: Key, old: Service | None, new: Service | None) -> None:
+        if old == new or key not in self._served.by_service:
+            return
+        if any(one is not None and one.external for one in (old, new)):
             self._touched = None
-            self._news.set()
+        elif self._touched is not None:
+            self._touched |= {key}
+        self._news.set()
 
     def _slice_changed(self, key: Key, old: Slice | None, new: Slice | None) -> None:
         if old is not None:
@@ -378,7 +341,7 @@ class IngressServer:
         if new is not None:
             self._slices_of[(key[0], new.service)][key] = None
         services = {(key[0], one.service) for one in (old, new) if one is not None}
-        changed = {service for service in services if service in self._by_service} if old != new else set()
+        changed = {service for service in services if service in self._served.by_service} if old != new else set()
         if changed:
             self._touched = None if self._touched is None else self._touched | changed
             self._news.set()

@@ -49,4 +49,5 @@ def commands(backend: str, before: Slots, after: Slots) -> list[str]:
 
 
 def all_commands(before: Mapping[str, Slots], after: Mapping[str, Slots]) -> list[str]:
-    return [line for name, slots in after.items() if name in before for line in commands(name, before[name], slots)]
+    changed = [name for name, slots in after.items() if name in before and before[name] != slots]
+    return [line for name in changed for line in commands(name, before[name], after[name])]

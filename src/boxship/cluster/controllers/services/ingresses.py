@@ -4,7 +4,7 @@ what of them is not supported, and keeps the certificate of our authority for ho
 
 import base64
 import binascii
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 
 from boxship.cluster.access import Client
@@ -15,7 +15,7 @@ from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.ingress.annotations import is_expression, parse
 from boxship.cluster.objects.ingress.classes import OWN_CERTIFICATE, hosts_without_certificate, is_ours, our_classes
 from boxship.cluster.objects.ingress.reading import pattern
-from boxship.cluster.reconcile.cache import Cache, Key
+from boxship.cluster.reconcile.cache import Cache, Key, key_of
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
@@ -25,6 +25,9 @@ from boxship.pki.cluster_serving import make_pair, seconds_left
 RESOURCE = "networking.k8s.io/v1/ingresses"
 NAME = "boxship ingress"  # in the certificate
 LARGEST = 500  # hosts of one certificate
+MOST_TOLD = 10  # hosts without one, of an Ingress
+NO_CERTIFICATE = "the certificate of the cluster's authority does not cover"
+REASONS = {"unsupported": "Unsupported", NO_CERTIFICATE: "NoCertificate"}  # by how a complaint begins
 OWN_NAMES, OWN_ENDS = ("kubernetes", "localhost"), (".svc", ".svc.cluster.local")
 CERTIFICATE: Key = ("", "certificate")
 ALL: Key = ("", "")  # the certificate and every Ingress: however many nodes changed, once
@@ -53,6 +56,7 @@ class Ingresses:
         self._events = events
         self._now = now
         self._told: dict[Key, tuple[str, tuple[str, ...]]] = {}
+        self._left_out: Mapping[Key, tuple[str, ...]] = {}  # what those are told whose hosts get no certificate
         self.caches = (ingresses, classes, nodes)
         self.queue: Queue[Key] = Queue()
         ingresses.subscribe(self._ingress_changed)
@@ -80,40 +84,44 @@ class Ingresses:
 
     def _tell(self, key: Key, ingress: Object) -> None:
         """Each complaint once for each version of what it is about."""
-        complaints = tuple(complaints_of(ingress))
+        complaints = (*complaints_of(ingress), *self._left_out.get(key, ()))
         about = (ingress["metadata"]["uid"], complaints)
         if self._told.get(key) == about:
             return
         self._told[key] = about
         for one in complaints:
-            self._events.tell(ingress, "Warning", "Unsupported" if one.startswith("unsupported") else "Rejected", one)
+            reason = next((reason for start, reason in REASONS.items() if one.startswith(start)), "Rejected")
+            self._events.tell(ingress, "Warning", reason, one)
         if not complaints:
             self._events.tell(ingress, "Normal", "Sync", "Scheduled for sync")
 
     async def _keep_certificate(self) -> Again | None:
         ours = self._ours()
         ingresses = [one for _, one in self._ingresses.items() if is_ours(one, ours)]
+        nodes = {name for (_, name), _ in self._nodes.items()}
+        certified, left_out = certified_of(ingresses, nodes)
+        for key in {*left_out, *self._left_out}:
+            if left_out.get(key) != self._left_out.get(key):
+                self.queue.add(key)
+        self._left_out = left_out
         if not ingresses:
             return None
-        nodes = {name for (_, name), _ in self._nodes.items()}
-        named = {host for one in ingresses for host in hosts_without_certificate(one)}
-        hosts = sorted(host for host in named if not is_of_the_cluster(host, nodes))[:LARGEST]
-        hosts = hosts or ["ingress.cluster.local"]
+        hosts = sorted(certified) or ["ingress.cluster.local"]
         namespace, name = OWN_CERTIFICATE
         current = await self._secret()
         if current is not None:
             left = seconds_left(_pair_of(current), NAME, hosts, self._issuer, self._now())
             if left:
                 return Again(left)
-        certificate, key = make_pair(NAME, hosts, self._issuer, self._now())
-        data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(key).decode()}
+        certificate, private = make_pair(NAME, hosts, self._issuer, self._now())
+        data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(private).decode()}
         if current is not None:
             await self._client.update("v1/secrets", {**current, "data": data})
         else:
             made = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data}
             made["metadata"] = {"name": name, "namespace": namespace}
             await self._client.create("v1/secrets", namespace, made)
-        return Again(seconds_left((certificate, key), NAME, hosts, self._issuer, self._now()))
+        return Again(seconds_left((certificate, private), NAME, hosts, self._issuer, self._now()))
 
     async def _secret(self) -> Object | None:
         try:
@@ -124,9 +132,9 @@ class Ingresses:
             return None
 
     def _ingress_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
-        self.queue.add(key)
         if old is None or new is None or hosts_without_certificate(old) != hosts_without_certificate(new):
-            self.queue.add(CERTIFICATE)
+            self.queue.add(CERTIFICATE)  # first: it says what is to be told
+        self.queue.add(key)
 
     def _node_changed(self, key: Key, old: Node | None, new: Node | None) -> None:
         if old != new:
@@ -158,6 +166,29 @@ def complaints_of(ingress: Object) -> Iterable[str]:
                 yield f"path {entry.get('path')}: {error}"
     if any((backend or {}).get("resource") for backend in [*backends, spec.get("defaultBackend")]):
         yield "unsupported: backends that are no Services"
+
+
+def certified_of(
+    ingresses: Iterable[Object], nodes: Collection[str]
+) -> tuple[Collection[str], Mapping[Key, tuple[str, ...]]]:
+    """The hosts of the certificate, older Ingresses' first, and what is told to whoever gets none."""
+    hosts: dict[str, None] = {}
+    told: dict[Key, list[str]] = {}
+    for one in sorted(ingresses, key=_age_of):
+        for host in hosts_without_certificate(one):
+            if is_of_the_cluster(host, nodes):
+                why = "it is a name of the cluster itself"
+            elif host in hosts or len(hosts) < LARGEST:
+                hosts[host] = None
+                continue
+            else:
+                why = f"it is for {LARGEST} hosts, those of the oldest Ingresses; name a secret in spec.tls"
+            told.setdefault(key_of(one), []).append(f"{NO_CERTIFICATE} {host}: {why}")
+    return hosts, {key: tuple(found[:MOST_TOLD]) for key, found in told.items()}
+
+
+def _age_of(ingress: Object) -> tuple[str, Key]:
+    return ingress["metadata"].get("creationTimestamp") or "", key_of(ingress)
 
 
 def is_of_the_cluster(host: str, nodes: Collection[str]) -> bool:

@@ -266,6 +266,10 @@ def _auth(given: Mapping[str, str], known: set[str], namespace: str) -> dict[str
     place, _, name = given.get("auth-secret", "").strip().rpartition("/")
     if not name or place not in ("", namespace):
         raise _Wrong("auth-secret", "name a secret of the same namespace")
+    try:
+        reading.object_name(name)
+    except ValueError as error:
+        raise _Wrong("auth-secret", str(error)) from None
     kind = given.get("auth-secret-type", "auth-file").strip()
     if kind not in ("auth-file", "auth-map"):
         raise _Wrong("auth-secret-type", "write auth-file or auth-map")

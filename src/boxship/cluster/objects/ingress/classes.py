@@ -3,9 +3,11 @@
 Source: documentation "Ingress" (Ingress class, default IngressClass).
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.ingress.reading import object_name
 
 CONTROLLER = "boxship.io/ingress"
 CLASS = "boxship"
@@ -51,6 +53,7 @@ def secrets_of(ingress: Object) -> Iterator[tuple[str, str]]:
         if entry.get("secretName"):
             yield namespace, entry["secretName"]
     named = (ingress["metadata"].get("annotations") or {}).get("nginx.ingress.kubernetes.io/auth-secret") or ""
-    place, _, name = named.rpartition("/")
-    if name and place in ("", namespace):
-        yield namespace, name
+    place, _, name = named.strip().rpartition("/")
+    with contextlib.suppress(ValueError):
+        if place in ("", namespace):
+            yield namespace, object_name(name)

@@ -4,9 +4,11 @@ import ipaddress
 import re
 
 _SIZE = re.compile(r"(\d+)([kKmMgG]?)")
+DIGITS = 9  # of a size, before its unit
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _HEADER = re.compile(r"[A-Za-z0-9!$%&*+.^_`|~-]+")  # without quotes and number signs, which begin something
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _VISIBLE = re.compile(r"[!-~]+")
 _PLAIN = re.compile(r"[ -~]*")
 
@@ -24,14 +26,21 @@ def number(text: str, least: int = 0, most: int = 2**31) -> int:
 
 
 def seconds(text: str) -> int:
-    return number(text.strip().removesuffix("s"), 1, 10**7)
+    return number(text.strip().removesuffix("s"), 1, 2 * 10**6)  # more is none of haproxy's numbers
 
 
 def size_bytes(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    if found is None or len(found[1]) > DIGITS:
         raise ValueError("write a size as 8m")
     return int(found[1]) * _UNITS[found[2].lower()]
+
+
+def object_name(text: str) -> str:
+    """As objects of the API may be named."""
+    if not _NAME.fullmatch(text) or len(text) > 253:
+        raise ValueError("it is no object's name")
+    return text
 
 
 def networks(text: str) -> tuple[str, ...]:
@@ -67,7 +76,7 @@ def host(text: str) -> str:
 def visible(text: str) -> str:
     """A word without spaces, quotes or control characters: a URL, a path."""
     found = text.strip()
-    if not _VISIBLE.fullmatch(found) or set(found) & set("\"'\\`"):
+    if not _VISIBLE.fullmatch(found) or set(found) & set("\"'\\`") or found == "}":  # which would end a condition
         raise ValueError("it has characters that cannot stand there")
     return found
 
@@ -82,7 +91,7 @@ def plain(text: str) -> str:
 def pattern(text: str) -> str:
     """A regular expression that ours and theirs understand alike."""
     found = text.strip()
-    if re.search(r"\(\?[^:i]|\s|['\"]|\d{4}", found) or any(ord(character) < 32 for character in found):
+    if found == "}" or re.search(r"\(\?[^:i]|\s|['\"]|\d{4}", found) or any(ord(character) < 32 for character in found):
         raise ValueError("unsupported: this kind of regular expression")
     try:
         re.compile(found)
