@@ -2,16 +2,18 @@
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 from network_traffic import inside, serve
+from policies_kit import State, lead
 
 from boxship.network import policies_rules as rules
 from boxship.network.cluster import ClusterNetwork
 from boxship.network.networks import Networks
-from boxship.network.policies_rules import Block, Match, Ports, State, Wall
+from boxship.network.policies_rules import Block, Change, Match, Ports, Wall
+from boxship.network.policies_standing import Standing
 from boxship.network.services_rules import Frontend
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest, NetworkSpec
@@ -45,6 +47,16 @@ async def those_that_reach(**tries: Coroutine[Any, Any, bool]) -> str:
     return "".join(letter for letter, yes in zip(tries, found, strict=True) if yes)
 
 
+async def come_through(reached: Callable[[], Awaitable[str]], wanted: str) -> None:
+    """These come through, and nobody else ever; what a busy machine was too slow for is tried again."""
+    found = ""
+    for _ in range(5):
+        found = await reached()
+        if set(found) >= set(wanted):
+            break
+    assert found == wanted
+
+
 async def test_who_reaches_a_pod_behind_walls(networks: Networks, machine: Any, cluster: ClusterNetwork) -> None:
     await networks.create(NetworkSpec(name="compose"))
     a, b = await pod(networks, A), await pod(networks, B)
@@ -68,27 +80,28 @@ async def test_who_reaches_a_pod_behind_walls(networks: Networks, machine: Any, 
         return {own: (Wall("one", matches),)}
 
     async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"), serve(a.namespace, "tcp", "0.0.0.0", 81, "a"):
-        assert await reached() == "oschip"
-        await cluster.policies.lead(State(walls()))
-        assert await reached() == "hi"
+        await come_through(reached, "oschip")
+        await lead(cluster, State(walls()))
+        await come_through(reached, "hi")
         groups = {"friends": frozenset({"10.9.9.9"})}
         friends = Match(groups=("friends",), ports=(Ports("tcp", 80), Ports("tcp", 70, 80), Ports("udp")))
-        await cluster.policies.lead(State(walls(friends), groups=groups))
-        assert await reached() == "hi"
-        await cluster.policies.lead(State(walls(friends), groups={"friends": frozenset({other, "10.9.9.9"})}))
-        assert await reached() == "oshi"
+        await lead(cluster, State(walls(friends), groups=groups))
+        await come_through(reached, "hi")
+        await lead(cluster, State(walls(friends), groups={"friends": frozenset({other, "10.9.9.9"})}))
+        await come_through(reached, "oshi")
         blocks = Match(blocks=(Block("10.0.0.0/8", (f"{other}/32",)), Block("192.0.2.0/24")), anything=True)
-        await cluster.policies.lead(State(walls(blocks)))
-        assert compose.startswith("10.") and await reached() == "chi"
+        await lead(cluster, State(walls(blocks)))
+        assert compose.startswith("10.")
+        await come_through(reached, "chi")
         sockets = {"web/tcp": frozenset({f"{own} . tcp . 81"})}
         named = Match(anybody=True, sockets=("web/tcp",))
-        await cluster.policies.lead(State(walls(named), sockets=sockets))
-        assert await reached() == "hip"
+        await lead(cluster, State(walls(named), sockets=sockets))
+        await come_through(reached, "hip")
         two = {own: (Wall("one", (named,)), Wall("two", (EVERYTHING,)))}
-        await cluster.policies.lead(State(two, sockets=sockets))
-        assert await reached() == "oschip"
-        await cluster.policies.lead(State())
-        assert await reached() == "oschip"
+        await lead(cluster, State(two, sockets=sockets))
+        await come_through(reached, "oschip")
+        await lead(cluster, State())
+        await come_through(reached, "oschip")
 
 
 async def test_whom_a_pod_behind_walls_reaches(networks: Networks, machine: Any, cluster: ClusterNetwork) -> None:
@@ -111,18 +124,18 @@ async def test_whom_a_pod_behind_walls_reaches(networks: Networks, machine: Any,
         serve(machine.outside, "tcp", "0.0.0.0", 80, "outside"),
         serve(None, "tcp", "0.0.0.0", 80, "host"),
     ):
-        await cluster.policies.lead(State(outgoing={own: (Wall("none", ()),)}))
-        assert await reached() == "hb"
+        await lead(cluster, State(outgoing={own: (Wall("none", ()),)}))
+        await come_through(reached, "hb")
         outside = Match(blocks=(Block("0.0.0.0/0", ("10.0.0.0/8",)),), ports=(Ports("tcp", 80),))
-        await cluster.policies.lead(State(outgoing={own: (Wall("none", ()), Wall("out", (outside,)))}))
-        assert await reached() == "whb"
+        await lead(cluster, State(outgoing={own: (Wall("none", ()), Wall("out", (outside,)))}))
+        await come_through(reached, "whb")
         to_other = Match(groups=("b",), anything=True)
         walls = {own: (Wall("b", (to_other,)),)}
-        await cluster.policies.lead(State(outgoing=walls, groups={"b": frozenset({other})}))
-        assert await reached() == "oshb"
+        await lead(cluster, State(outgoing=walls, groups={"b": frozenset({other})}))
+        await come_through(reached, "oshb")
         both = State(incoming={other: (Wall("none", ()),)}, outgoing=walls, groups={"b": frozenset({other})})
-        await cluster.policies.lead(both)
-        assert await reached() == "hb"
+        await lead(cluster, both)
+        await come_through(reached, "hb")
 
 
 async def test_open_connections_follow_the_policies(networks: Networks, cluster: ClusterNetwork) -> None:
@@ -145,11 +158,11 @@ async def test_open_connections_follow_the_policies(networks: Networks, cluster:
         with accepted:
             client.sendall(b"1")
             assert accepted.recv(1) == b"1"
-            await cluster.policies.lead(State({own: (Wall("none", ()),)}))
+            await lead(cluster, State({own: (Wall("none", ()),)}))
             client.sendall(b"2")
             with pytest.raises(TimeoutError):
                 accepted.recv(1)
-            await cluster.policies.lead(State({own: (Wall("all", (EVERYTHING,)),)}))
+            await lead(cluster, State({own: (Wall("all", (EVERYTHING,)),)}))
             accepted.settimeout(5)
             assert accepted.recv(1) == b"2"
 
@@ -158,14 +171,18 @@ async def test_rules_that_somebody_broke_are_put_right(networks: Networks, clust
     a, b = await pod(networks, A), await pod(networks, B)
     own, other = a.endpoints[0].ipv4_address, b.endpoints[0].ipv4_address
     friends = {own: (Wall("one", (Match(groups=("friends",), anything=True),)),)}
+
+    async def reached() -> str:
+        return await those_that_reach(b=reaches(b.namespace, own))
+
     async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"):
-        await cluster.policies.lead(State(friends, groups={"friends": frozenset({"10.9.9.9"})}))
+        await lead(cluster, State(friends, groups={"friends": frozenset({"10.9.9.9"})}))
         await cluster._kernel.run(cluster._kernel.remove_table, "boxship_test_policies")
-        assert await reaches(b.namespace, own)
-        await cluster.policies.lead(State(friends, groups={"friends": frozenset({"10.9.9.8"})}))
-        assert not await reaches(b.namespace, own)
-        await cluster.policies.lead(State(friends, groups={"friends": frozenset({other})}))
-        assert await reaches(b.namespace, own)
+        await come_through(reached, "b")
+        await lead(cluster, State(friends, groups={"friends": frozenset({"10.9.9.8"})}))
+        await come_through(reached, "")
+        await lead(cluster, State(friends, groups={"friends": frozenset({other})}))
+        await come_through(reached, "b")
 
 
 def test_ranges_are_merged() -> None:
@@ -174,8 +191,10 @@ def test_ranges_are_merged() -> None:
 
 def test_a_pod_more_is_an_element_more() -> None:
     wall = (Wall("one", (Match(groups=("g",), anything=True),)),)
-    old = rules.shape(State({"10.0.0.2": wall}, groups={"g": frozenset({"10.0.0.9"})}), ())
-    new = rules.shape(State({"10.0.0.2": wall}, groups={"g": frozenset({"10.0.0.9", "10.0.0.8"})}), ())
-    text = rules.change("t", old, new)
+    standing = Standing(())
+    standing.take("t", Change({"10.0.0.2": wall}, groups={"g": {"10.0.0.9": True}}))
+    text = standing.take("t", Change(groups={"g": {"10.0.0.8": True, "10.0.0.9": True}}))
     assert text.splitlines() == [f"add element ip t {rules.group_name('g')} {{ 10.0.0.8 }}"]
-    assert rules.change("t", new, new) == ""
+    more = standing.take("t", Change({"10.0.0.3": wall, "10.0.0.2": wall}))
+    assert more.startswith("add element ip t incoming { 10.0.0.3 : goto walls_") and len(more.splitlines()) == 1
+    assert standing.take("t", Change({"10.0.0.2": wall}, groups={"g": {"10.0.0.7": False}})) == ""

@@ -175,7 +175,7 @@ async def test_a_frozen_etcd_is_unavailable_in_time(tmp_path: Path, monkeypatch:
     with running_etcd(tmp_path, "--unsafe-no-fsync") as etcd:
         store = await EtcdStore.open(etcd.url)
         await store.commit(Put("k", b"1"))
-        etcd.signal(signal.SIGSTOP)
+        etcd.freeze()
         async with asyncio.timeout(12):
             with pytest.raises(Unavailable, match="does not answer"):
                 await store.get("k")
