@@ -163,8 +163,8 @@ class EndpointSlices:
         self._events.tell(service, "Warning", "TopologyAwareHintsDisabled", why)
 
     def _pod_changed(self, key: Key, old: Backend | None, new: Backend | None) -> None:
-        """One that takes no requests any more is told of at once: its end, or its clients, wait for that."""
-        urgent = old is not None and old.takes and (new is None or not new.takes)
+        """Who takes requests now, or does not any more, is what others wait for."""
+        urgent = (old is not None and old.takes) != (new is not None and new.takes)
         for service in affected(self._selectors, key, old, new):
             if urgent:
                 self._pace.hurry(service)

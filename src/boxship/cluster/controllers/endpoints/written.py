@@ -18,7 +18,7 @@ LONGEST_PAUSE = 0.5  # seconds
 
 class Pace:
     """When the next write for an owner may come: the first is at once, a burst becomes few, and the fewer the larger
-    they are. What is urgent waits for the least pause alone."""
+    they are. What is urgent waits no longer than the write before it took."""
 
     def __init__(self, least: float) -> None:
         self._least = least  # seconds
@@ -42,7 +42,8 @@ class Pace:
     def wrote(self, owner: Key, begun: float) -> None:
         """A write that began at that time of the loop has ended."""
         now = asyncio.get_running_loop().time()
-        self._next[owner] = now + self._least, now + min(max(self._least, SHARE * (now - begun)), LONGEST_PAUSE)
+        pauses = [min(max(self._least, share * (now - begun)), LONGEST_PAUSE) for share in (1, SHARE)]
+        self._next[owner] = now + pauses[0], now + pauses[1]
 
     def forget(self, owner: Key) -> None:
         self._next.pop(owner, None)
