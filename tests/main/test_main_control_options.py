@@ -7,8 +7,16 @@ import pytest
 
 from boxship.errors import Invalid, Unsupported
 from boxship.main.control_certificates import Certificates
-from boxship.main.control_options import advertised, history_seconds, parse_arguments
+from boxship.main.control_options import advertised, chosen_plugins, history_seconds, parse_arguments
 from boxship.pki.cluster import open_authority
+
+
+def test_plugins_that_are_not_on_by_themselves(tmp_path: Path) -> None:
+    assert chosen_plugins(parse_arguments(["--data-root", str(tmp_path)])) == ()
+    words = ["--data-root", str(tmp_path), "--enable-admission-plugins", "DenyServiceExternalIPs"]
+    assert chosen_plugins(parse_arguments(words)) == ("DenyServiceExternalIPs",)
+    with pytest.raises(Unsupported, match="unsupported: enable-admission-plugins AlwaysPullImages"):
+        parse_arguments([*words[:-1], "DenyServiceExternalIPs,AlwaysPullImages"])
 
 
 def test_defaults_follow_from_each_other(tmp_path: Path) -> None:

@@ -32,9 +32,10 @@ def admission(
     decide: Decide,
     mutating: Sequence[Plugin] = (),
     validating: Sequence[Plugin] = (),
+    chosen: Sequence[str] = (),
 ) -> AdmissionChain:
-    """The chain of one API server. `writer` must not pass it itself: it writes the usage of quotas. Policies stand
-    before the webhooks of their kind."""
+    """The chain of one API server, with the plugins that were `chosen`. `writer` must not pass it itself: it writes the
+    usage of quotas. Policies stand before the webhooks of their kind."""
 
     async def convert(made: Object, resource: Resource) -> Object:
         now = catalog.of_kind(made["apiVersion"], made["kind"])
@@ -68,5 +69,6 @@ def admission(
             namespaces,
             (*mutating, changing, MutatingAdmissionWebhook(parts)),
             (*validating, PolicyExpressions(), judging, ValidatingAdmissionWebhook(parts)),
+            chosen,
         )
     )

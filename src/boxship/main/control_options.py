@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from boxship import __version__
+from boxship.cluster.api.admission.chain import CHOSEN
 from boxship.cluster.controllers.services.balancing import parse_pool
 from boxship.cluster.objects import names
 from boxship.errors import Invalid, Unsupported
@@ -48,6 +49,7 @@ class ControlOptions(
     cluster_domain: str = "cluster.local"
     issuer: str = ""
     encryption: str = "auto"
+    enable_admission_plugins: str = ""
     audit_policy: str = ""
     audit_log: str = ""
     scheduler_config: str = ""
@@ -86,6 +88,7 @@ SINGLE: dict[str, tuple[str, str]] = {
     "cluster-domain": ("DOMAIN", "of the names of services (default cluster.local)"),
     "issuer": ("URL", "who the tokens of service accounts come from (default https://kubernetes.default.svc.DOMAIN)"),
     "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
+    "enable-admission-plugins": ("NAMES", f"those that are not on by themselves: {', '.join(CHOSEN)} (default: none)"),
     "audit-policy": ("FILE", "which requests are written down: an audit Policy (default: none)"),
     "audit-log": ("FILE", "where (default: DATA-ROOT/audit.log)"),
     "scheduler-config": ("FILE", "a KubeSchedulerConfiguration: rules and weights (default: all rules)"),
@@ -133,6 +136,9 @@ def check(options: ControlOptions) -> ControlOptions:
         raise Unsupported("unsupported: role without api: all others run beside it")
     if options.log_level not in LOG_LEVELS:
         raise Invalid(f"cannot use log-level {options.log_level}: it is one of {', '.join(LOG_LEVELS)}")
+    for name in chosen_plugins(options):
+        if name not in CHOSEN:
+            raise Unsupported(f"unsupported: enable-admission-plugins {name}: it is one of {', '.join(CHOSEN)}")
     if options.audit_log and not options.audit_policy:
         raise Invalid("cannot use audit-log without audit-policy")
     return msgspec.structs.replace(
@@ -143,6 +149,11 @@ def check(options: ControlOptions) -> ControlOptions:
         issuer=options.issuer or f"https://kubernetes.default.svc.{options.cluster_domain}",
         audit_log=options.audit_log or f"{options.data_root}/audit.log",
     )
+
+
+def chosen_plugins(options: ControlOptions) -> tuple[str, ...]:
+    """The names of `enable-admission-plugins`."""
+    return tuple(name.strip() for name in options.enable_admission_plugins.split(",") if name.strip())
 
 
 def advertised(listen: str) -> str:

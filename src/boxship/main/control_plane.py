@@ -62,7 +62,7 @@ from boxship.main.control_controllers import SCALER, account_of, controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_leading import CONTROLLERS, SCHEDULER, Fenced, leading, together
-from boxship.main.control_options import ControlOptions, history_seconds
+from boxship.main.control_options import ControlOptions, chosen_plugins, history_seconds
 from boxship.main.control_scheduler import Scheduling, settings_of
 from boxship.main.control_sealing import seal_again, sealer_by
 from boxship.main.control_store import files_of, handlers
@@ -170,7 +170,8 @@ def build(
     # The API itself makes what a cluster begins with and counts quotas: no admission stands before that.
     itself = Inside(Api(parts), catalog, SERVER, "boxship-control")
     authorizer = Authorizer(storage)
-    chain = admission(lookup, catalog, itself, client, authorizer.decide, validating=guards(authorizer))
+    chosen = chosen_plugins(options)
+    chain = admission(lookup, catalog, itself, client, authorizer.decide, validating=guards(authorizer), chosen=chosen)
     tokens = TokenIssuer(lookup, authority.tokens, clock, issuer=options.issuer)
     authenticator = Authenticator(lookup, authority.clients, tokens, clock)
     reviews = Reviews(authorizer, authenticator)

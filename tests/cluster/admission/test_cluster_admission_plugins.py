@@ -15,6 +15,7 @@ from boxship.cluster.api.admission.defaults import (
     StorageObjectInUseProtection,
     TaintNodesByCondition,
 )
+from boxship.cluster.api.admission.external_addresses import DenyServiceExternalIPs, NodesOwnPorts
 from boxship.cluster.api.admission.namespaces import NamespaceLifecycle
 from boxship.cluster.api.admission.pod_security import PodSecurity
 from boxship.cluster.api.admission.priorities import Priority
@@ -190,6 +191,48 @@ async def test_pod_security_by_namespace() -> None:
     with pytest.raises(Failure, match="Invalid value") as wrong:
         await plugin.validate(write("v1/namespaces", named("n", metadata={"labels": {f"{PREFIX}/warn": "none"}})))
     assert wrong.value.causes[0].field == f"metadata.labels[{PREFIX}/warn]"
+
+
+def service(*external: str, port: int = 80, protocol: str = "TCP") -> dict[str, Any]:
+    return {**named("s"), "spec": {"externalIPs": list(external), "ports": [{"port": port, "protocol": protocol}]}}
+
+
+async def test_external_addresses_can_be_denied() -> None:
+    plugin = DenyServiceExternalIPs()
+    await plugin.validate(write("v1/services", service()))
+    with pytest.raises(Failure, match="Use of external IPs is denied by admission control") as refused:
+        await plugin.validate(write("v1/services", service("192.0.2.1")))
+    assert refused.value.code == 403
+    had = service("192.0.2.1", "192.0.2.2")
+    await plugin.validate(write("v1/services", service("192.0.2.2"), old=had, operation="UPDATE"))
+    await plugin.validate(write("v1/services", None, old=had, operation="DELETE"))
+    with pytest.raises(Failure):
+        await plugin.validate(write("v1/services", service("192.0.2.3"), old=had, operation="UPDATE"))
+    chain = make(Known(), Known(), resource_at("v1/namespaces"), (), ())
+    assert plugin.name not in [each.name for each in chain]
+    chain = make(Known(), Known(), resource_at("v1/namespaces"), (), (), [plugin.name])
+    assert plugin.name in [each.name for each in chain]
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "taken"),
+    [(22, "TCP", True), (10350, "TCP", True), (7443, "TCP", True), (8472, "UDP", True), (22, "UDP", False)],
+)
+async def test_what_nodes_are_reached_at_is_nobodys(port: int, protocol: str, taken: bool) -> None:
+    endpoints = {"kubeletEndpoint": {"Port": 10350}}
+    node = named("one", status={"addresses": [{"address": "192.0.2.1"}], "daemonEndpoints": endpoints})
+    api = named("kubernetes", "default", spec={"ports": [{"port": 443, "targetPort": 7443}]})
+    plugin = NodesOwnPorts(Known().put("v1/nodes", node).put("v1/services", api))
+    await plugin.validate(write("v1/services", service("192.0.2.9", port=port, protocol=protocol)))
+    await plugin.validate(write("v1/services", service("192.0.2.1", port=80)))
+    asked = service("192.0.2.1", port=port, protocol=protocol)
+    await plugin.validate(write("v1/services", asked, old=asked, operation="UPDATE"))
+    if not taken:
+        await plugin.validate(write("v1/services", asked))
+        return
+    for old in (None, service("192.0.2.9", port=port, protocol=protocol), service("192.0.2.1")):
+        with pytest.raises(Failure, match=f"192.0.2.1 is a node's address, whose {protocol} port {port} is the"):
+            await plugin.validate(write("v1/services", asked, old=old, operation="UPDATE" if old else "CREATE"))
 
 
 class Recorder:

@@ -16,6 +16,7 @@ from boxship.cluster.controllers.services.balancing import (
     balancer_of,
     from_nodes,
     from_pool,
+    kept_of,
     node_of,
     parse_pool,
 )
@@ -71,6 +72,9 @@ def test_a_port_of_the_nodes_belongs_to_one() -> None:
     assert from_nodes(balancer(1), [], []).why == "no node is ready"
     for port in (22, 6443, 10250):
         assert from_nodes(balancer(1, "192.0.2.1", port=port), [], nodes).why.endswith("is the cluster's own")
+    kept = kept_of([Node("192.0.2.1", 10350)], {"spec": {"ports": [{"port": 443, "targetPort": 7443}]}})
+    for port in (22, 7443, 10350):
+        assert from_nodes(balancer(1, port=port), [], nodes, kept=kept).why.endswith("is the cluster's own")
     assert "belongs to Ingress" in from_nodes(balancer(1), [], nodes, with_ingress=True).why
     assert from_nodes(balancer(1, "192.0.2.1"), [], nodes, with_ingress=True).addresses
     assert from_nodes(balancer(1, port=81), [], nodes, with_ingress=True).addresses

@@ -4,7 +4,7 @@ Mutating webhooks and policies come after all that the cluster fills in itself, 
 charges only what everybody else has let through.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from boxship.cluster.access import Writer
 from boxship.cluster.api.admission import Attributes, Lookup, Plugin, fingerprint
@@ -16,6 +16,7 @@ from boxship.cluster.api.admission.defaults import (
     StorageObjectInUseProtection,
     TaintNodesByCondition,
 )
+from boxship.cluster.api.admission.external_addresses import DenyServiceExternalIPs, NodesOwnPorts
 from boxship.cluster.api.admission.limits import LimitRanger
 from boxship.cluster.api.admission.namespaces import NamespaceLifecycle
 from boxship.cluster.api.admission.node_restriction import NodeRestriction
@@ -26,11 +27,20 @@ from boxship.cluster.api.admission.resizing import PersistentVolumeClaimResize
 from boxship.cluster.api.admission.service_accounts import ServiceAccount
 from boxship.cluster.objects.resource import Resource
 
+# Plugins that stand in the chain only where somebody asks for them by name.
+CHOSEN: Mapping[str, Callable[[], Plugin]] = {DenyServiceExternalIPs.name: DenyServiceExternalIPs}
+
 
 def make(
-    lookup: Lookup, writer: Writer, namespaces: Resource, mutating: Sequence[Plugin], validating: Sequence[Plugin]
+    lookup: Lookup,
+    writer: Writer,
+    namespaces: Resource,
+    mutating: Sequence[Plugin],
+    validating: Sequence[Plugin],
+    chosen: Sequence[str] = (),
 ) -> tuple[Plugin, ...]:
-    """The chain. `mutating` and `validating` are the webhooks and policies; `namespaces` the resource of namespaces."""
+    """The chain. `mutating` and `validating` are the webhooks and policies; `namespaces` the resource of namespaces;
+    `chosen` are names of CHOSEN."""
     return (
         NamespaceLifecycle(lookup, namespaces),
         LimitRanger(lookup),
@@ -45,6 +55,8 @@ def make(
         PersistentVolumeClaimResize(lookup),
         RuntimeClass(lookup),
         DefaultIngressClass(lookup),
+        NodesOwnPorts(lookup),
+        *(make() for name, make in CHOSEN.items() if name in chosen),
         *mutating,
         *validating,
         ResourceQuota(lookup, writer),

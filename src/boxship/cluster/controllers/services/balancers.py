@@ -9,6 +9,7 @@ from boxship.cluster.controllers.services.balancing import (
     balancer_of,
     from_nodes,
     from_pool,
+    kept_of,
     status_of,
 )
 from boxship.cluster.controllers.workloads.writing import Newest, write_status
@@ -20,6 +21,7 @@ from boxship.cluster.reconcile.recording import Events
 from boxship.cluster.reconcile.runner import Again
 
 RESOURCE = "v1/services"
+KUBERNETES: Key = ("default", "kubernetes")
 ALL: Key = ("", "")  # every balancer: however many nodes changed, once
 
 
@@ -82,7 +84,8 @@ class LoadBalancers:
         if self._pool is not None:
             return from_pool(wanted, others, self._pool)
         nodes = [node for _, node in self._nodes.items()]
-        return from_nodes(wanted, others, nodes, with_ingress=self._has_ingress())
+        kept = kept_of(nodes, self._services.get(KUBERNETES))
+        return from_nodes(wanted, others, nodes, with_ingress=self._has_ingress(), kept=kept)
 
     def _has_ingress(self) -> bool:
         ours = our_classes(one for _, one in self._classes.items())

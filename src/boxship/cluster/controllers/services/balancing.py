@@ -11,20 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.kept_ports import AGENT_PORT, ALWAYS, Socket, agent_port, kept_ports
 from boxship.cluster.reconcile.cache import Key
 
 OUR_CLASSES = ("", "boxship.io/pool", "boxship.io/nodes")
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 INGRESS_PORTS = frozenset({("TCP", 80), ("TCP", 443)})
-# What nodes and the control plane are reached at: whoever got one of these would have cut all others off.
-KEPT_PORTS = frozenset({("TCP", 22), ("TCP", 2379), ("TCP", 2380), ("TCP", 6443), ("TCP", 10250), ("UDP", 8472)})
 LARGEST_POOL = 65536  # addresses
 
 
 class Node(msgspec.Struct, frozen=True):
-    """`address` is where others reach it; "": nobody balances to it."""
+    """`address` is where others reach it; "": nobody balances to it. `agent` is its agent's port."""
 
     address: str
+    agent: int = AGENT_PORT
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -100,14 +100,15 @@ def node_of(node: Object) -> Node:
     """What others reach it by: its external address, else the internal one."""
     labels, status = node["metadata"].get("labels") or {}, node.get("status") or {}
     ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or ())
+    agent = agent_port(node)
     if EXCLUDED in labels or not ready:
-        return Node("")
+        return Node("", agent)
     listed = status.get("addresses") or ()
     for kind in ("ExternalIP", "InternalIP"):
         for one in listed:
             if one.get("type") == kind and ":" not in (one.get("address") or ":"):
-                return Node(one["address"])
-    return Node("")
+                return Node(one["address"], agent)
+    return Node("", agent)
 
 
 def from_pool(wanted: Balancer, others: Iterable[Balancer], pool: Pool) -> Verdict:
@@ -127,14 +128,19 @@ def from_pool(wanted: Balancer, others: Iterable[Balancer], pool: Pool) -> Verdi
 
 
 def from_nodes(
-    wanted: Balancer, others: Iterable[Balancer], nodes: Sequence[Node], *, with_ingress: bool = False
+    wanted: Balancer,
+    others: Iterable[Balancer],
+    nodes: Sequence[Node],
+    *,
+    with_ingress: bool = False,
+    kept: frozenset[Socket] = ALWAYS,
 ) -> Verdict:
     """The addresses of all nodes, unless another one has a port of it: who is there already, else who is older. Where
-    there are Ingresses, their ports are taken, too."""
+    there are Ingresses, their ports are taken, too. `kept` are the cluster's own."""
     if wanted.asked:
         return Verdict(why=f"the address {wanted.asked} that it asks for is not in a pool: there is none")
-    if kept := wanted.ports & KEPT_PORTS:
-        protocol, port = min(kept)
+    if wanted.ports & kept:
+        protocol, port = min(wanted.ports & kept)
         return Verdict(why=f"{protocol} port {port} of the nodes is the cluster's own")
     if with_ingress and not wanted.has and wanted.ports & INGRESS_PORTS:
         protocol, port = min(wanted.ports & INGRESS_PORTS)
@@ -147,6 +153,11 @@ def from_nodes(
             return Verdict(why=f"{protocol} port {port} of the nodes belongs to {'/'.join(other.key)}")
     addresses = node_addresses(nodes)
     return Verdict(addresses) if addresses else Verdict(why="no node is ready")
+
+
+def kept_of(nodes: Iterable[Node], kubernetes: Object | None) -> frozenset[Socket]:
+    """The ports of nodes that are the cluster's own."""
+    return kept_ports((node.agent for node in nodes), kubernetes)
 
 
 def node_addresses(nodes: Iterable[Node]) -> tuple[str, ...]:

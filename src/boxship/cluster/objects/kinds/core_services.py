@@ -297,6 +297,8 @@ def _warnings(service: Object) -> Sequence[str]:
     found = []
     if HINTS in annotations:
         found.append(f"metadata.annotations[{HINTS}]: annotation is deprecated, please use {MODE} instead")
+    if spec.get("externalIPs"):
+        found.append("spec.externalIPs is deprecated")
     if spec.get("externalIPs") and spec.get("type") == "ExternalName":
         found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
     if spec.get("type") != "ExternalName" and spec.get("externalName"):
