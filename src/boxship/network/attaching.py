@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from boxship.errors import Denied, Invalid
-from boxship.network import files, rules
+from boxship.network import binding, files, rules
 from boxship.network.addresses import hardware_address
 from boxship.network.kernel import Plug
 from boxship.network.model import AttachmentRecord, EndpointRecord, Network
@@ -100,7 +100,8 @@ def new_endpoint(
         dns_names=names,
     )
     announced = bool(request.mac_address or request.ipv4_address)
-    return EndpointRecord(endpoint, veth, request.links, request.gateway_priority, announced)
+    bound = bool(network.bridge.routed)
+    return EndpointRecord(endpoint, veth, request.links, request.gateway_priority, announced, bound)
 
 
 def renamed(record: AttachmentRecord, name: str) -> AttachmentRecord:
@@ -140,11 +141,12 @@ def way_out(record: AttachmentRecord) -> EndpointRecord | None:
     return min(leading, key=lambda item: (-item.gateway_priority, item.endpoint.network_name), default=None)
 
 
-def port_elements(record: AttachmentRecord) -> dict[str, dict[str, str]]:
-    """The rule elements of a container alone: its published ports, where it has a way out. Those of a group's member
-    depend on the others, and are made elsewhere."""
+def own_elements(record: AttachmentRecord) -> dict[str, dict[str, str]]:
+    """The rule elements of a container alone: what its interfaces are bound to, and its published ports, where it has a
+    way out. The ports of a group's member depend on the others, and are made elsewhere."""
+    bound = binding.elements(record)
     chosen = way_out(record) if not record.group else None
-    return rules.port_elements(record.ports, chosen.endpoint.ipv4_address) if chosen else {}
+    return {**bound, **rules.port_elements(record.ports, chosen.endpoint.ipv4_address)} if chosen else bound
 
 
 def view(

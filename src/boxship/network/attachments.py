@@ -153,7 +153,7 @@ class Attachments:
                 plugs.append(attaching.plug(state.network, item, self._catalog.bridges.mtu(state.network, self.mtu)))
         chosen = attaching.way_out(record)
         gateway = chosen.endpoint.gateway if chosen else ""
-        wanted = attaching.port_elements(record)
+        wanted = attaching.own_elements(record)
         if ready is None or not plugs:
             return
         try:
@@ -170,7 +170,7 @@ class Attachments:
         if ready:
             ready.close()
             await self._pool.remove(ready.path)
-        if record.ports:
+        if record.ports or any(item.bound for item in record.endpoints):
             await self._ruleset.reconcile()
         await self._store.commit(Delete(f"endpoints/{record.container_id}"))
 
@@ -186,8 +186,8 @@ class Attachments:
         try:
             if not rules_are_gone and record.group:
                 await self._ruleset.settle()
-            elif not rules_are_gone:
-                await self._ruleset.change(attaching.port_elements(record), {})
+            if not rules_are_gone:
+                await self._ruleset.change(attaching.own_elements(record), {})
         except BoxshipError as error:  # the container must go all the same
             log.error("cannot remove the packet rules of container %s: %s", record.name, error)
         self._places.reservations.release(container_id)
@@ -230,7 +230,7 @@ class Attachments:
                 changed = msgspec.structs.replace(changed, resolver_ports=ports)
             self._places.put(changed)
             await self._write(changed)
-            await self.plug(ready, changed, [item], attaching.port_elements(record))
+            await self.plug(ready, changed, [item], attaching.own_elements(record))
         except BaseException:
             if opened:
                 opened.close()
@@ -270,7 +270,7 @@ class Attachments:
         """Carry out a live disconnect: the interface, the published ports' way in, the default route."""
         await self._settle(changed)
         await self._drain.remove_now(item)
-        await self._ruleset.change(attaching.port_elements(record), attaching.port_elements(changed))
+        await self._ruleset.change(attaching.own_elements(record), attaching.own_elements(changed))
         chosen = attaching.way_out(changed)
         if attaching.way_out(record) != item or chosen is None:
             return

@@ -70,7 +70,7 @@ class Bridges:
             for name, elements in mine.items()
         }
         await self._kernel.run(self._kernel.change_rules, held, {})
-        await self._kernel.run(self._kernel.remove_interface, network.bridge.bridge)
+        await self._kernel.run(self._kernel.remove_bridge, network.bridge.bridge)
 
     async def is_displaced(self, network: Network) -> bool:
         """Whether the network's bridge is gone, as after a reboot, and its subnet is somebody else's by now."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from boxship.errors import Conflict, Internal
-from boxship.network import rules
+from boxship.network import binding, rules
 from boxship.network.addresses import hardware_address
 from boxship.network.kernel_thread import KernelThread
 from boxship.network.pool import Ready
@@ -58,10 +58,12 @@ class BridgePlan(msgspec.Struct, frozen=True):
 class Kernel(KernelThread):
     """Runs the steps below in its own thread, one after the other."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, veth_prefix: str) -> None:
         super().__init__("network")
         self._table = table
+        self._veth_prefix = veth_prefix
         self._bridges: dict[str, int] = {}  # interface indices
+        self._routed: set[str] = set()  # bridges whose containers speak under their own addresses alone
 
     # the host
 
@@ -72,15 +74,19 @@ class Kernel(KernelThread):
             raise Internal("cannot turn on IPv4 forwarding: net.ipv4.ip_forward is read-only")
         if self.has_rules():
             guard = guard or rules.has_guard(self.nftables.query(f"list table ip {self._table}"))
-        self.nftables.run(rules.base(self._table, guard=guard))
+        binds = binding.base(self._table, self._veth_prefix) if self._routed else ""
+        self.nftables.run(rules.base(self._table, guard=guard) + binds)
 
     def has_rules(self) -> bool:
-        """Whether our table is there."""
-        return self.has_table(self._table)
+        """Whether our tables are there."""
+        return self.has_table(self._table) and (not self._routed or self.has_table(self._table, binding.FAMILY))
 
     def elements(self) -> dict[str, dict[str, str]]:
-        """What our table's sets hold now."""
-        return rules.read_elements(self.nftables.query(f"list table ip {self._table}"))
+        """What our tables' sets hold now."""
+        listing = self.nftables.query(f"list table ip {self._table}")
+        if self.has_table(self._table, binding.FAMILY):
+            listing += self.nftables.query(f"list table {binding.FAMILY} {self._table}")
+        return rules.read_elements(listing)
 
     def change_rules(self, present: rules.Elements, wanted: rules.Elements) -> None:
         """Lead the sets of our table from `present` to `wanted`. RulesBroken where they did not hold `present`."""
@@ -93,6 +99,10 @@ class Kernel(KernelThread):
 
     def lead_rules(self, wanted: rules.Elements) -> None:
         """Lead the sets of our table to `wanted`, whatever they hold."""
+        if not self._routed and self.has_table(
+            self._table, binding.FAMILY
+        ):  # of a network that went while we were away
+            self.nftables.run(binding.remove(self._table))
         self.change_rules(self.elements(), wanted)
 
     def forget_unanswered(self, addresses: Sequence[str]) -> None:
@@ -101,7 +111,7 @@ class Kernel(KernelThread):
             conntrack.forget_unanswered(address)
 
     def remove_rules(self) -> None:
-        self.nftables.run(rules.remove_table(self._table))
+        self.nftables.run(rules.remove_table(self._table) + (binding.remove(self._table) if self._routed else ""))
 
     def uplink_mtu(self) -> int:
         """The MTU of the interface of the default route."""
@@ -135,12 +145,22 @@ class Kernel(KernelThread):
             if plan.routed:  # neighbours have no shorter way. An interface's own word counts where "all" says no.
                 namespace.write_setting(f"ipv4/conf/{folder}/send_redirects", "0")
                 namespace.write_setting("ipv4/conf/all/send_redirects", "0")
+                self.nftables.run(binding.base(self._table, self._veth_prefix))
+                self._routed.add(plan.name)
             self.route.apply(netlink.set_up(index), netlink.add_address(index, plan.address, plan.prefix))
         except BaseException:
             if found is None:
-                self.remove_interface(plan.name)
+                self.remove_bridge(plan.name)
             raise
         return found is None
+
+    def remove_bridge(self, name: str) -> None:
+        """Remove a bridge, with the rules that only bridges of its kind need; one that is gone is fine."""
+        self.remove_interface(name)
+        if name in self._routed:
+            self._routed.discard(name)
+            if not self._routed:
+                self.nftables.run(binding.remove(self._table))
 
     def remove_interface(self, name: str) -> None:
         """Remove an interface of the host; one that is gone is fine."""

@@ -50,9 +50,9 @@ class KernelThread:
             self._nftables = Nftables()
         return self._nftables
 
-    def has_table(self, name: str) -> bool:
-        """Whether there is a table of that name for IPv4; in the thread only."""
-        tables = self.nftables.query("list tables ip")
+    def has_table(self, name: str, family: str = "ip") -> bool:
+        """Whether there is a table of that name; in the thread only."""
+        tables = self.nftables.query(f"list tables {family}")
         return any(item.get("table", {}).get("name") == name for item in tables)
 
     async def close(self) -> None:

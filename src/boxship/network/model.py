@@ -94,6 +94,7 @@ class EndpointRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     links: tuple[str, ...] = ()  # "container:alias"
     gateway_priority: int = 0
     announced: bool = False  # the neighbours must be told the hardware address
+    bound: bool = False  # it speaks under its own addresses alone
 
 
 class AttachmentRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -58,7 +58,8 @@ class Networks:
 
     def __init__(self, store: Store, run_root: Path, instance: str, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        self._kernel = Kernel(rules.table_name(instance))
+        prefix = veth_prefix(instance)
+        self._kernel = Kernel(rules.table_name(instance), prefix)
         self._catalog = Catalog(store, self._kernel, instance, settings)
         self._pool = NamespacePool(run_root / "netns", settings.ready_namespaces)
         standings: dict[str, Standing] = {}
@@ -72,7 +73,6 @@ class Networks:
         self._drain = Drain()
         self._locks = Locks()
         self._background = Background()
-        prefix = veth_prefix(instance)
         self._places = Places(
             self._catalog,
             self._drain,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from boxship.errors import Conflict, NotFound
-from boxship.network import attaching, groups, rules
+from boxship.network import attaching, binding, groups, rules
 from boxship.network.catalog import Catalog, NetworkState
 from boxship.network.drain import Drain
 from boxship.network.model import AttachmentRecord, EndpointRecord, Network
@@ -57,7 +57,7 @@ class Places:
     def elements(self, without: Collection[str] = ()) -> dict[str, dict[str, str]]:
         """All rule elements that there must be, without those of some containers."""
         records = [record for key, record in self.records.items() if key not in without]
-        plain = (attaching.port_elements(record) for record in records)
+        plain = (attaching.own_elements(record) for record in records)
         return rules.join(self._catalog.elements(), *plain, self.group_elements(without))
 
     def group_elements(self, without: Collection[str] = ()) -> dict[str, dict[str, str]]:
@@ -117,7 +117,7 @@ class Places:
         address, prefix = "", 0
         if state.allocator:
             address, prefix = state.allocator.take(request.ipv4_address), state.allocator.prefix
-        veth = self._veth_prefix + secrets.token_hex(VETH_RANDOM_BYTES)
+        veth = self._new_name(state.network)
         try:
             item = attaching.new_endpoint(state.network, request, record, address=address, prefix=prefix, veth=veth)
         except BaseException:
@@ -126,6 +126,13 @@ class Places:
             raise
         state.endpoints[record.container_id] = (record.name, item)
         return item
+
+    def _new_name(self, network: Network) -> str:
+        """Of an interface's end on the host."""
+        digits = secrets.token_hex(VETH_RANDOM_BYTES)
+        if network.bridge is not None and network.bridge.routed:
+            return binding.beginning(self._veth_prefix) + digits[: -len(binding.MARK)]
+        return self._veth_prefix + digits
 
     def take_ports(self, record: AttachmentRecord, ports: Sequence[PortRequest]) -> AttachmentRecord:
         """The record with its host ports, held against everybody; none where no network leads out."""

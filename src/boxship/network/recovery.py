@@ -124,7 +124,7 @@ class Recovery:
     async def _plug_again(self, record: AttachmentRecord, missing: list[EndpointRecord]) -> None:
         ready = await asyncio.to_thread(enter, Path(record.namespace))
         try:
-            present = attaching.port_elements(record)  # the rules are right already
+            present = attaching.own_elements(record)  # the rules are right already
             await self._attachments.plug(ready, record, missing, present)
         finally:
             ready.close()

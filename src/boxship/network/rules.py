@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from boxship.network import binding
 from boxship.network.model import Network
 from boxship.spec.container import PublishedPort
 
@@ -35,6 +36,7 @@ SETS = {
     "virtual": "map {name} {{ type ifname . ipv4_addr : verdict; }}",
     "virtual_addresses": "set {name} {{ type ipv4_addr; }}",
 }
+FAMILIES = {**dict.fromkeys(SETS, "ip"), binding.BOUND: binding.FAMILY}  # of the table that a set is in
 BALANCES = "balances"
 CHAINS = {
     # Nobody else may reach the host's loopback, which route_localnet would otherwise allow.
@@ -196,14 +198,14 @@ def change(table: str, present: Elements, wanted: Elements) -> str:
         if old_chains.get(chain) != targets:
             lines += [f"add chain ip {table} {chain}", f"flush chain ip {table} {chain}"]
             lines.append(f"add rule ip {table} {chain} {_balance(chain, targets)}")
-    for name in SETS:
+    for name, family in FAMILIES.items():
         old, new = present.get(name, {}), wanted.get(name, {})
         gone = [key for key, value in old.items() if new.get(key) != value]
         added = [f"{key} : {value}" if value else key for key, value in new.items() if old.get(key) != value]
         if gone:
-            lines.append(f"delete element ip {table} {name} {{ {', '.join(gone)} }}")
+            lines.append(f"delete element {family} {table} {name} {{ {', '.join(gone)} }}")
         if added:
-            lines.append(f"add element ip {table} {name} {{ {', '.join(added)} }}")
+            lines.append(f"add element {family} {table} {name} {{ {', '.join(added)} }}")
     for chain in old_chains.keys() - new_chains.keys():
         lines += [f"flush chain ip {table} {chain}", f"delete chain ip {table} {chain}"]
     return "\n".join(lines) + "\n" if lines else ""
@@ -261,7 +263,7 @@ def read_elements(listing: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]
             chains = found.setdefault(BALANCES, {})
             chains[rule["chain"]] = chains.get(rule["chain"], "") + _targets(rule)
         described = item.get("set") or item.get("map")
-        if not described or described["name"] not in SETS:
+        if not described or described["name"] not in FAMILIES:
             continue
         name = described["name"]
         for element in described.get("elem", ()):
@@ -289,7 +291,7 @@ def _words(value: Any, name: str) -> str:
     """One element of a listing in the form in which we write it."""
     if isinstance(value, dict) and "concat" in value:
         parts = [_words(part, name) for part in value["concat"]]
-        if name == "virtual":
+        if name in ("virtual", binding.BOUND):
             parts[0] = f'"{parts[0]}"'
         protocol = PROTOCOL_PLACES.get(name)
         if protocol is not None and len(parts) == protocol + 2:
