@@ -39,6 +39,9 @@ async def test_copy(node: StreamsNode, version: str) -> None:
     assert (node.home / "there" / "got").read_bytes() == data
     await node.kubectl("cp", f"{name}:there/got", "back", version=version)
     assert (node.home / "back").read_bytes() == data
+    for _ in range(3):  # kubectl itself leaves with 0 there, as soon as it has seen the end of the archive
+        _, output, errors = await node.kubectl("cp", f"{name}:there/none", "no", version=version, check=False)
+        assert "there/none: Cannot stat: No such file or directory" in output + errors
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,7 +1,8 @@
 """Exec and attach: carries bytes between a process's streams and a client until one of both ends.
 
 Each way goes at the pace of its reader. When the client goes, the process's input ends and nobody listens to its
-output any more; when the process ends, the client reads all of its output, then how it ended.
+output any more; when the process ends, the client reads all of its output, then how it ended. One thing goes out of
+turn: `kubectl cp` leaves as soon as it has seen the end of an archive, so that end waits for what `tar` has to say.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from boxship.errors import BoxshipError, Canceled
 from boxship.waiting import to_the_end
 
 SIZE_LIMIT = 65535
+ARCHIVE_END, KEPT_BYTES = 1024, 20 << 10  # zeros that end an archive: at least, and as tar writes them by default
+SEEN_SECONDS = 0.1  # that a client has to show what went wrong: it reads its streams side by side
 Resize = Callable[[int, int], Awaitable[None]]  # rows, columns
 ExitCode = Callable[[], Awaitable[int]]
 
@@ -41,9 +44,15 @@ async def carry(
     try:
         done, _ = await asyncio.wait((taking, sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         if sending in done:  # all output is out
-            refusal = sending.result()
+            refusal, kept = sending.result()
             with contextlib.suppress(Canceled):
-                await tell(client, failed(refusal) if refusal else ended(await exit_code()))
+                status = failed(refusal) if refusal else ended(await exit_code())
+                if kept and status["status"] == "Success":
+                    await client.send(STDOUT, kept)
+                await tell(client, status)
+                if kept and status["status"] != "Success":
+                    await asyncio.sleep(SEEN_SECONDS)
+                    await client.send(STDOUT, kept)
     finally:
         tasks: tuple[asyncio.Future[Any], ...] = (taking, sending, leaving)
         for task in tasks:
@@ -61,19 +70,31 @@ async def _let_go(client: ClientEnd, streams: Streams) -> None:
         await client.close()
 
 
-async def _send(client: ClientEnd, streams: Streams, wanted: Wanted) -> str:
-    """The process's output to its end; why there is none, if so."""
+async def _send(client: ClientEnd, streams: Streams, wanted: Wanted) -> tuple[str, bytes]:
+    """The process's output to its end: why there is none, if so; and what of it is still to be sent, the end of an
+    archive that nothing followed."""
+    kept = b""
+    keeps = wanted.stderr and not wanted.stdin and not wanted.tty  # with an input, somebody may wait for every byte
     try:
         async for number, data in streams.output():
             if number == STDOUT and wanted.stdout:
-                await client.send(STDOUT, data)
+                data, kept = split(kept + data) if keeps else (data, b"")
+                if data:
+                    await client.send(STDOUT, data)
             elif number == STDERR and wanted.stderr and not wanted.tty:
                 await client.send(STDERR, data)
     except Canceled:
         raise
     except BoxshipError as error:
-        return str(error)
-    return ""
+        return str(error), kept
+    return "", kept
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Into what can be sent and the end of an archive, which may be empty; never more than a piece is kept."""
+    zeros = len(data) - len(data.rstrip(b"\0"))
+    kept = min(zeros, KEPT_BYTES) if zeros >= ARCHIVE_END else 0
+    return data[: len(data) - kept], data[len(data) - kept :]
 
 
 async def _take(client: ClientEnd, streams: Streams, wanted: Wanted, resize: Resize) -> None:
