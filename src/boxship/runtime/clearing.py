@@ -78,6 +78,17 @@ class Clearing:
                 os.close(descriptor)
         reap_ended(monitor)
 
+    async def gone(self, killed: Process) -> None:
+        """Wait for the end of a process that was killed; where the kernel holds it up, no longer than it is sensible."""
+        descriptor = open_process(killed.pid, killed.started)
+        if descriptor is not None:
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(MONITOR_SECONDS):
+                        await wait_pidfd(descriptor)
+            finally:
+                os.close(descriptor)
+
     async def end_with_runtime(self, monitor: Process, path: str) -> None:
         """End a conmon in the middle of whatever it does. It is stopped first, so that it starts nothing any more, and
         inherits what its runtime forked."""

@@ -284,6 +284,7 @@ class Driver:
             if not handle.exec_id:
                 await self.kill_all(handle)
             self.signal(handle, signals.SIGKILL)
+            await self._clearing.gone(handle.process)
             return Exit(KILLED_CODE, time.time_ns(), monitor_lost=True)
         oom = not handle.exec_id and stats.killed_for_memory(self.layout, handle.cgroup)
         return Exit(int(text or KILLED_CODE) & 0xFF, state.st_mtime_ns, oom_killed=oom)
