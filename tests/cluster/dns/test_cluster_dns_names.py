@@ -73,7 +73,7 @@ async def test_named_ports(names: Asking) -> None:
     assert found == f"0 100 80 web.default.svc.{DOMAIN}."
     whole = await names.ask(f"_http._tcp.db.default.svc.{DOMAIN}", "SRV")
     targets = sorted(one.to_text() for records in whole.answer for one in records)
-    assert targets == [f"0 100 8080 db-{number}.db.default.svc.{DOMAIN}." for number in (0, 1)]
+    assert targets == [f"0 50 8080 db-{number}.db.default.svc.{DOMAIN}." for number in (0, 1)]
     assert sorted(one.to_text() for records in whole.additional for one in records) == ["10.244.0.4", "10.244.0.5"]
     assert (await names.ask(f"_no._tcp.web.default.svc.{DOMAIN}", "SRV")).rcode() == dns.rcode.NXDOMAIN
     assert len(await names.texts(f"web.default.svc.{DOMAIN}", "SRV")) == 2
@@ -84,13 +84,14 @@ async def test_named_ports(names: Asking) -> None:
     [
         ("nobody.default.svc", "A", "NXDOMAIN"),
         ("web.default.svc", "AAAA", "NOERROR"),
-        ("bare.default.svc", "A", "NOERROR"),
+        ("bare.default.svc", "A", "NXDOMAIN"),  # headless, and nobody is ready
         ("default.svc", "A", "NOERROR"),
         ("empty.svc", "A", "NOERROR"),
         ("nowhere.svc", "A", "NXDOMAIN"),
         ("svc", "A", "NOERROR"),
         ("_tcp.web.default.svc", "A", "NOERROR"),
         ("_sctp.web.default.svc", "A", "NXDOMAIN"),
+        ("_._tcp.web.default.svc", "SRV", "NXDOMAIN"),
         ("a.b.c.d.web.default.svc", "A", "NXDOMAIN"),
         ("10-244-0-6.db.default.svc", "A", "NXDOMAIN"),
         ("10-244-0-1.nowhere.pod", "A", "NXDOMAIN"),

@@ -15,6 +15,7 @@ from boxship.wire import dns_quick as wire
 
 VERSION = "1.1.0"
 SECONDS = 5  # that anybody may remember an answer: endpoints come and go
+WEIGHTS = 100  # of all SRV records of one answer together, as CoreDNS has it
 PROTOCOLS = ("_tcp", "_udp", "_sctp")
 Labels = tuple[str, ...]
 
@@ -157,12 +158,14 @@ class Zone:
             return NOTHING
         if service.external:
             return self._external(service, kind) if len(rest) == 2 else NOTHING
+        if service.is_headless and not any(slice.endpoints for slice in self._of(key)):
+            return NOTHING
         if len(rest) == 2:
             addresses = service.addresses or tuple(one.address for one in self._endpoints(key))
             return self._srv(key, service, None, kind) if kind == wire.SRV else _addresses(addresses, kind)
         if len(rest) == 3:
             return self._below(key, service, rest[0], kind)
-        if rest[1] in PROTOCOLS and rest[0].startswith("_"):
+        if rest[1] in PROTOCOLS and rest[0].startswith("_") and rest[0] != "_":
             return self._srv(key, service, (rest[0][1:], rest[1][1:]), kind)
         return NOTHING
 
@@ -192,22 +195,25 @@ class Zone:
     def _srv(self, key: Key, service: Service, wanted: tuple[str, str] | None, kind: int) -> Found:
         """`wanted`: the name and the protocol of a port; None: all of them."""
         name = f"{key[1]}.{key[0]}.svc.{self.domain}"
-        answers: list[bytes] = []
+        targets: list[tuple[int, bytes]] = []
         extras: dict[bytes, None] = {}
         if not service.is_headless:
             target = wire.encode_name(name)
             for port in _matching(service.ports, wanted):
-                answers.append(wire.record(wire.SAME, wire.SRV, SECONDS, wire.srv_data(port.number, target)))
+                targets.append((port.number, target))
                 extras |= {_address_record(target, address): None for address in service.addresses}
         else:
             for slice in self._of(key):
                 for port in _matching(slice.ports, wanted):
                     for endpoint in slice.endpoints:
                         target = wire.encode_name(f"{endpoint.host}.{name}")
-                        answers.append(wire.record(wire.SAME, wire.SRV, SECONDS, wire.srv_data(port.number, target)))
+                        targets.append((port.number, target))
                         extras[_address_record(target, endpoint.address)] = None
-        if not answers and wanted is not None and not any(_matching(service.ports, wanted)):
+        if not targets and wanted is not None and not any(_matching(service.ports, wanted)):
             return NOTHING
+        weight = max(WEIGHTS // max(len(targets), 1), 1)
+        data = [wire.srv_data(port, target, weight) for port, target in targets]
+        answers = [wire.record(wire.SAME, wire.SRV, SECONDS, one) for one in data]
         return Found(tuple(answers), tuple(extras)) if kind in (wire.SRV, wire.ANY) else EMPTY
 
     def _of(self, key: Key) -> Iterable[Slice]:
