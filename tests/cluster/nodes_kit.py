@@ -348,6 +348,7 @@ def running_cluster(
 ) -> Iterator[Cluster]:
     """A cluster whose nodes are all Ready and have the image busybox:latest. `home` should be a short path: sockets lie
     below it. Without `join` the machines are there and no nodes yet (`cluster.join(node)`)."""
+    home.chmod(0o711)  # pods with users of their own walk to their files
     cluster = Cluster(home, nodes, control_options, node_options)
     try:
         cluster.start(join=join, image=image)

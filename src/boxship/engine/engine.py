@@ -28,6 +28,8 @@ from boxship.engine.pods_images import PodImages
 from boxship.engine.pods_parts import PodParts
 from boxship.engine.pods_records import PodRecords
 from boxship.engine.pods_usage import PodUsage
+from boxship.engine.pods_users import PodUsers
+from boxship.engine.pods_users import Pool as UserPool
 from boxship.engine.records import Records
 from boxship.engine.recovery import Recovery
 from boxship.engine.removal import Removal
@@ -68,6 +70,7 @@ class Engine:
         tasks: asyncio.TaskGroup,
         image_budget: BudgetSettings | None = None,
         witness: Witness | None = None,
+        pod_users: UserPool | None = None,
     ) -> None:
         self._tasks = guarded = Tasks(tasks)
         self.events = events = Events(store, clock)
@@ -85,7 +88,9 @@ class Engine:
         self.containers = Containers(
             records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
         )
-        self.pods = Pods(pods, records, self.containers, self.life, PodParts(networks, driver, places), driver, clock)
+        self._pod_users = PodUsers(store, pod_users or UserPool())
+        parts = PodParts(networks, snapshots, driver, places)
+        self.pods = Pods(pods, records, self.containers, self.life, parts, driver, clock, self._pod_users)
         self.pod_usage = PodUsage(pods, records, lives, driver, networks, snapshots, places, clock)
         self.pod_images = PodImages(store, records, images, snapshots, places)
         self.locks = Locks()
@@ -126,6 +131,7 @@ class Engine:
         await self.events.load()
         await self._records.load()
         await self._pods.load()
+        await self._pod_users.load()
         await self.pod_images.load()
         await self._images.recover(uses_of(self._records))
         await self.execs.load()

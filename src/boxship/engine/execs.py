@@ -224,6 +224,7 @@ class Execs:
             rights=rights,
             oom_score_adjustment=container.spec.oom_score_adjustment,
             ulimits=container.spec.ulimits,
+            first_user=container.users.first,
         )
 
     def _running(self, container_id: str) -> Container:

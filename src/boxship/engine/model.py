@@ -7,6 +7,7 @@ import msgspec
 from boxship.spec.attachment import Endpoint
 from boxship.spec.container import ContainerSpec, HealthCheck, PublishedPort, Resources
 from boxship.spec.image import ExecutionConfig
+from boxship.spec.users import UserMap
 
 
 class Phase(enum.StrEnum):
@@ -129,6 +130,7 @@ class Container(msgspec.Struct, frozen=True, omit_defaults=True):
     resolv_conf_path: str = ""
     hostname_path: str = ""
     hosts_path: str = ""
+    users: UserMap = UserMap()  # of its pod, where that has its own
 
 
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,10 @@ class Places(msgspec.Struct, frozen=True):
         """Where a namespace of a pod is kept."""
         return self.run / "pods" / f"{pod_id}.{kind}"
 
+    def mapped(self, container_id: str) -> Path:
+        """Where the mounts of a container with users of its own are shown to it."""
+        return self.run / "mapped" / container_id
+
     def shown_image(self, image_id: str) -> Path:
         """Where the files of an image are shown to pods."""
         return self.run / "images" / image_id.removeprefix("sha256:")

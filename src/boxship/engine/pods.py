@@ -21,6 +21,7 @@ from boxship.engine.names import new_id
 from boxship.engine.placing import POD
 from boxship.engine.pods_parts import PodParts
 from boxship.engine.pods_records import Pod, PodPhase, PodRecords
+from boxship.engine.pods_users import PodUsers
 from boxship.engine.records import Records
 from boxship.errors import BoxshipError, Conflict, Invalid, NotFound
 from boxship.runtime import limits, sharing
@@ -28,6 +29,7 @@ from boxship.runtime.dialing import Connection, dial
 from boxship.runtime.driver import Driver
 from boxship.spec.container import ContainerSpec, Resources
 from boxship.spec.pod import PodSpec
+from boxship.spec.users import UserMap
 from boxship.waiting import to_the_end
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,10 @@ class Pods:
         parts: PodParts,
         driver: Driver,
         clock: Clock,
+        users: PodUsers,
     ) -> None:
         self._pods = pods
+        self._users = users
         self._records = records
         self._containers = containers
         self._life = life
@@ -92,6 +96,11 @@ class Pods:
             raise NotFound(f"No such pod: {uid}")
         return container
 
+    async def reserve_users(self, uid: str) -> UserMap:
+        """The machine's ids behind the users of a pod that has its own; the same until it is removed. Raises
+        Exhausted."""
+        return await self._users.take(uid)
+
     async def create(self, spec: PodSpec) -> Pod:
         """The pod; the one that is there where it is whole and of this attempt, else a new one in its place. Raises
         Invalid, NotFound (network), Conflict (a host port that is taken)."""
@@ -108,7 +117,8 @@ class Pods:
             return await to_the_end(self._create(spec))
 
     async def _create(self, spec: PodSpec) -> Pod:
-        pod = self._parts.described(Pod(id=new_id(), spec=spec, created_at=self._clock.now()))
+        users = await self._users.take(spec.uid) if spec.own_users else UserMap()
+        pod = self._parts.described(Pod(id=new_id(), spec=spec, created_at=self._clock.now(), users=users))
         await self._pods.save(pod)
         try:
             made = await self._parts.make(pod)
@@ -167,6 +177,7 @@ class Pods:
             await self._parts.take_back(pod)
             await self._pods.delete(pod, self._event(pod, "destroy"))
             await self._parts.weigh(self._pods, pod.spec.cgroup)
+        await self._users.free(uid)
 
     async def _remove_containers(self, uid: str) -> None:
         await asyncio.gather(*(self._remove_container(box.id) for box in self.containers(uid)))
@@ -211,6 +222,7 @@ class Pods:
                 await self._guarded(self.remove(pod.spec.uid), pod.spec.uid)
             elif pod.phase is PodPhase.STOPPED or pod.id not in living:
                 await self._guarded(self._stop(pod), pod.spec.uid)
+        await self._users.keep_only([pod.spec.uid for pod in self._pods])
 
     async def _guarded(self, work: Awaitable[None], what: str) -> None:
         try:

@@ -21,10 +21,13 @@ from boxship.network.networks import Networks
 from boxship.runtime import sharing
 from boxship.runtime.driver import Driver
 from boxship.runtime.handle import Process
+from boxship.runtime.mapping import check_reachable
 from boxship.runtime.sharedmemory import mount_shared_memory, unmount_shared_memory
+from boxship.snapshots.overlay import Snapshots
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest, Resources
 from boxship.spec.pod import PodSpec
+from boxship.waiting import in_thread
 
 HOST_SHM = "/dev/shm"
 
@@ -32,8 +35,9 @@ HOST_SHM = "/dev/shm"
 class PodParts:
     """Makes, looks at and takes away."""
 
-    def __init__(self, networks: Networks, driver: Driver, places: Places) -> None:
+    def __init__(self, networks: Networks, snapshots: Snapshots, driver: Driver, places: Places) -> None:
         self._networks = networks
+        self._snapshots = snapshots
         self._driver = driver
         self._places = places
         self._grouping = threading.Lock()  # an empty cgroup goes, while another thread makes one in it
@@ -42,6 +46,7 @@ class PodParts:
         """The record with the paths that follow from its id, before anything is made."""
         folder = self._places.pod(pod.spec.uid)
         own_ipc = not pod.spec.host_ipc
+        path = str(self._places.pod_namespace(pod.id, "user"))
         return msgspec.structs.replace(
             pod,
             ipc_namespace=str(self._places.pod_namespace(pod.id, "ipc")) if own_ipc else "",
@@ -49,10 +54,13 @@ class PodParts:
             resolv_conf_path=str(folder / "resolv.conf"),
             hostname_path=str(folder / "hostname"),
             hosts_path=str(folder / "hosts"),
+            users=msgspec.structs.replace(pod.users, path=path) if pod.users else pod.users,
         )
 
     async def make(self, pod: Pod) -> Pod:
         """Make everything of a pod that is recorded; the record with what was given to it."""
+        if pod.users:
+            await in_thread(self._make_users, pod)
         attached, made = await asyncio.gather(
             self._attach(pod), asyncio.to_thread(self._make_local, pod), return_exceptions=True
         )
@@ -61,6 +69,8 @@ class PodParts:
                 raise result
         assert isinstance(attached, Attachment), "or it would have been raised"
         holder = await asyncio.to_thread(self._finish, pod, attached)
+        if pod.users:
+            sharing.let_go(self._places.pod_namespace(pod.id, "net"))  # the network has it now
         return msgspec.structs.replace(
             pod,
             network_namespace=attached.namespace,
@@ -84,7 +94,15 @@ class PodParts:
             dns_options=spec.dns_options,
             extra_hosts=spec.extra_hosts,
             resolver=False,
+            namespace=str(self._places.pod_namespace(pod.id, "net")) if pod.users else "",
         )
+
+    def _make_users(self, pod: Pod) -> None:
+        """The user namespace first: the others belong to it."""
+        check_reachable(self._places.mapped(pod.id))
+        kinds = ("user", "net", "ipc")
+        sharing.make_namespaces({kind: self._places.pod_namespace(pod.id, kind) for kind in kinds}, pod.users)
+        self._snapshots.check_users(pod.users)
 
     def hostname(self, spec: PodSpec) -> str:
         return platform.node() if spec.host_network else spec.hostname or spec.name[:63]
@@ -97,8 +115,10 @@ class PodParts:
                 sharing.make_cgroup(self._driver.layout, spec.cgroup, spec.resources)
         settings = {name: value for name, value in spec.sysctls.items() if not sharing.is_network_setting(name)}
         if pod.ipc_namespace:
-            sharing.keep_ipc(self._places.pod_namespace(pod.id, "ipc"), settings)
-            mount_shared_memory(self._places.shared_memory(pod.id), spec.shm_size or DEFAULT_SHM_SIZE)
+            path = self._places.pod_namespace(pod.id, "ipc")
+            sharing.set_up_ipc(path, settings) if pod.users else sharing.keep_ipc(path, settings)
+            size = spec.shm_size or DEFAULT_SHM_SIZE
+            mount_shared_memory(self._places.shared_memory(pod.id), size, owner=pod.users.first)
 
     def _finish(self, pod: Pod, attached: Attachment) -> Process:
         """What needs the network to be there, and the one process where processes are shared."""
@@ -110,7 +130,7 @@ class PodParts:
         if attached.namespace:
             settings = {name: value for name, value in spec.sysctls.items() if sharing.is_network_setting(name)}
             sharing.set_up_network(Path(attached.namespace), settings)
-        return sharing.hold_processes(pod.id) if spec.share_processes and not spec.host_pid else Process()
+        return sharing.hold_processes(pod.id, pod.users) if spec.share_processes and not spec.host_pid else Process()
 
     async def update(self, pod: Pod, resources: Resources) -> None:
         """Other limits than those of the record."""
@@ -131,6 +151,9 @@ class PodParts:
         if pod.ipc_namespace:
             unmount_shared_memory(self._places.shared_memory(pod.id))
             sharing.let_go(self._places.pod_namespace(pod.id, "ipc"))
+        if pod.users:
+            sharing.let_go(self._places.pod_namespace(pod.id, "net"))
+            sharing.let_go(Path(pod.users.path))
         if pod.spec.cgroup:
             sharing.remove_cgroup(self._driver.layout, pod.spec.cgroup)
             with self._grouping:
@@ -154,7 +177,7 @@ class PodParts:
 
     def is_whole(self, pod: Pod) -> bool:
         """Whether all that its containers share is still there."""
-        namespaces = [path for path in (pod.network_namespace, pod.ipc_namespace) if path]
+        namespaces = [path for path in (pod.network_namespace, pod.ipc_namespace, pod.users.path) if path]
         grouped = not pod.spec.cgroup or sharing.has_cgroup(self._driver.layout, pod.spec.cgroup)
         return self.is_held(pod) and grouped and all(sharing.is_kept(path) for path in namespaces)
 

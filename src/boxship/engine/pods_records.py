@@ -16,6 +16,7 @@ from boxship.errors import Conflict, Internal, NotFound
 from boxship.spec.attachment import Endpoint
 from boxship.spec.container import PublishedPort
 from boxship.spec.pod import PodSpec
+from boxship.spec.users import UserMap
 from boxship.store import Delete, Put, Store
 
 PREFIX = "pods/"
@@ -46,6 +47,7 @@ class Pod(msgspec.Struct, frozen=True, omit_defaults=True):
     resolv_conf_path: str = ""
     hostname_path: str = ""
     hosts_path: str = ""
+    users: UserMap = UserMap()
 
     @property
     def ready(self) -> bool:
@@ -88,6 +90,11 @@ class PodRecords:
 
     def find(self, uid: str) -> Pod | None:
         return self._by_uid.get(uid)
+
+    def users_of(self, mode: str) -> UserMap:
+        """Those of the pod of "pod:UID"; none where a mode names none."""
+        pod = self._by_uid.get(mode.removeprefix(POD)) if mode.startswith(POD) else None
+        return pod.users if pod is not None else UserMap()
 
     def get(self, uid: str) -> Pod:
         pod = self._by_uid.get(uid)

@@ -18,6 +18,7 @@ from boxship.engine.hooks.process import ProcessHook
 from boxship.engine.hooks.rights import RightsHook
 from boxship.engine.hooks.rootfs import Rootfs
 from boxship.engine.hooks.sharedmemory import SharedMemory
+from boxship.engine.hooks.users import UsersHook
 from boxship.engine.hooks.volumes import VolumesHook
 from boxship.engine.model import Container, Event
 from boxship.engine.places import Places
@@ -61,12 +62,13 @@ class Starter:
         self._places = places
         self._networks = networks
         self._hooks: tuple[Hook, ...] = (
-            Rootfs(snapshots),
+            Rootfs(snapshots, pods),
             NamespacesHook(records, pods),
             NetworkHook(networks, records, pods),
             HostFiles(),
             ProcessHook(),
             VolumesHook(volumes),
+            UsersHook(pods, places),
             RightsHook(),
             SharedMemory(records, pods, places),
             LimitsHook(instance),

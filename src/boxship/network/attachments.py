@@ -86,6 +86,7 @@ class Attachments:
         requests: Sequence[EndpointRequest],
         ports: Sequence[PortRequest],
         resolver: bool = True,
+        namespace: str = "",
     ) -> Attachment:
         """Give a container its place: the record comes without namespace, endpoints and ports, which are made here."""
         states = [self._catalog.find(request.network) for request in requests]
@@ -99,7 +100,7 @@ class Attachments:
         try:
             if not any(network.driver == "host" for network in networks):
                 record = self._places.take_ports(record, ports)
-                ready = await self._pool.take()
+                ready = await self._pool.take(namespace)
                 record = msgspec.structs.replace(record, namespace=str(ready.path))
                 if resolver and any(network.resolves for network in networks):
                     record = msgspec.structs.replace(record, resolver_ports=sockets.choose_resolver_ports())

@@ -199,11 +199,13 @@ class Networks:
         group: str = "",
         virtual_name: str = "",
         resolver: bool = True,
+        namespace: str = "",
     ) -> Attachment:
         """Give a starting container its place: the network "host" leaves it in the host's namespace, "none" (or no
         request) gives it one of its own with only a loopback. Conflict where it has a place already. A `group` shares
         host ports and names among its members, and with `virtual_name` one address; nothing comes to a member that way
-        before `stand` says how it stands. Without `resolver` none runs for it, also where the network has names."""
+        before `stand` says how it stands. Without `resolver` none runs for it, also where the network has names. `namespace` is a
+        new one of the caller's making, by the path where it is kept, to be used instead of one of ours."""
         record = AttachmentRecord(
             container_id=container_id,
             name=name,
@@ -220,7 +222,7 @@ class Networks:
             if container_id in self._places.records:
                 raise Conflict(f"cannot attach container {name}: it is attached already")
             try:
-                return await to_the_end(self._attachments.attach(record, tuple(requests), tuple(ports), resolver))
+                return await to_the_end(self._attachments.attach(record, tuple(requests), tuple(ports), resolver, namespace))
             except asyncio.CancelledError:
                 await to_the_end(self._attachments.detach(container_id))
                 raise

@@ -14,6 +14,7 @@ import msgspec
 
 from boxship.network.background import Background
 from boxship.sys import namespace, netlink
+from boxship.waiting import in_thread
 
 REFILL_DELAY_SECONDS = 0.02  # let the container that took one start first
 
@@ -33,14 +34,26 @@ class Ready(msgspec.Struct):
 def make(path: Path) -> Ready:
     """A new namespace at `path`, ready for interfaces. Blocks for about a millisecond."""
 
-    def prepare() -> netlink.RouteSocket:
-        route = netlink.RouteSocket()
-        route.apply(netlink.set_up(1))
-        namespace.write_setting("ipv6/conf/default/disable_ipv6", "1")
-        return route
-
-    route = namespace.create(path, prepare)
+    route = namespace.create(path, _prepare)
     return Ready(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), route)
+
+
+def adopt(path: Path, source: str) -> Ready:
+    """The new namespace that is kept at `source`, kept at `path` too and made ready. Blocks as `make`."""
+    namespace.keep(path, source)
+    try:
+        return Ready(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), namespace.run_inside(path, _prepare))
+    except BaseException:
+        namespace.remove(path)
+        raise
+
+
+def _prepare() -> netlink.RouteSocket:
+    """In the namespace that is to be made ready."""
+    route = netlink.RouteSocket()
+    route.apply(netlink.set_up(1))
+    namespace.write_setting("ipv6/conf/default/disable_ipv6", "1")
+    return route
 
 
 def enter(path: Path) -> Ready:
@@ -71,8 +84,16 @@ class NamespacePool:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._refill(0)
 
-    async def take(self) -> Ready:
-        """A ready namespace, which belongs to the caller from now on."""
+    async def take(self, source: str = "") -> Ready:
+        """A ready namespace, which belongs to the caller from now on; the one at `source` where one is given."""
+        if source:
+            path = self._folder / secrets.token_hex(8)
+            self.taken.add(path)
+            try:
+                return await in_thread(adopt, path, source)
+            except BaseException:
+                self.taken.discard(path)
+                raise
         while not self._ready:
             await self._add()
         found = self._ready.pop()

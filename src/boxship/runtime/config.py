@@ -76,6 +76,9 @@ def render(plan: Plan, layout: Layout) -> dict[str, Any]:
         config["hostname"] = plan.hostname
         if plan.domainname:
             config["domainname"] = plan.domainname
+    if plan.users:
+        mapping = {"containerID": 0, "hostID": plan.users.first, "size": plan.users.count}
+        config["linux"] |= {"uidMappings": [mapping], "gidMappings": [mapping]}  # runc wants to be told
     if plan.annotations:
         config["annotations"] = plan.annotations
     if plan.rights.seccomp is not None:
@@ -166,6 +169,8 @@ def _propagation(given: Iterable[Mount]) -> str:
 def _namespaces(plan: Plan) -> list[dict[str, str]]:
     """The mount namespace is always the container's own; HOST means not to name the kind."""
     found = [{"type": "mount"}]
+    if plan.users:
+        found.append({"type": "user", "path": plan.users.path})
     for kind in ("network", "ipc", "pid", "uts", "cgroup"):
         wanted = getattr(plan.namespaces, kind)
         if wanted == NEW:

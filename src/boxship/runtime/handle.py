@@ -56,3 +56,4 @@ class ExecPlan(msgspec.Struct, frozen=True):
     rights: Rights
     oom_score_adjustment: int = 0
     ulimits: tuple[Ulimit, ...] = ()
+    first_user: int = 0  # of the machine's ids, where the container has users of its own

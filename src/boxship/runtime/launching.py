@@ -18,6 +18,7 @@ from boxship.runtime.easing import ease, ease_process
 from boxship.runtime.filters import Filters
 from boxship.runtime.handle import ExecPlan, Handle, Process
 from boxship.runtime.programs import Programs
+from boxship.runtime.streams import give_streams, owner_of
 from boxship.sys.pidfd import start_time
 from boxship.sys.seqpacket import connect
 
@@ -39,8 +40,9 @@ class Launching:
     ) -> Handle:
         """Make a container's process, which waits for its start. `handle` says where; the complete one is returned."""
         chosen = self._programs.get(handle.runtime)
+        mappings = config["linux"].get("uidMappings", ())
         if chosen.is_crun:
-            config = await self._filters.apply(config)
+            config = without_mappings(await self._filters.apply(config))
         config, warnings = ease(config)
         handle.bundle.mkdir(parents=True, exist_ok=True, mode=0o700)
         (handle.bundle / "config.json").write_bytes(msgspec.json.encode(config))
@@ -57,6 +59,9 @@ class Launching:
         arguments = tuple(config["process"]["args"])
         handle = msgspec.structs.replace(handle, runtime=chosen.name, warnings=warnings)
         started, _ = await self._launch(request, handle, arguments, CREATE_SECONDS)
+        for mapping in mappings:
+            user = config["process"]["user"]
+            give_streams(started.process.pid, mapping["hostID"] + user["uid"], mapping["hostID"] + user["gid"])
         return started
 
     async def exec(
@@ -91,7 +96,7 @@ class Launching:
             attach=attach,
         )
         size = plan.console_size if plan.tty else (0, 0)
-        return await self._launch(request, handle, plan.arguments, EXEC_SECONDS, size)
+        return await self._launch(request, handle, plan.arguments, EXEC_SECONDS, size, owner_of(plan))
 
     async def _launch(
         self,
@@ -100,6 +105,7 @@ class Launching:
         arguments: tuple[str, ...],
         seconds: float,
         console_size: tuple[int, int] = (0, 0),
+        owner: tuple[int, int] | None = None,
     ) -> tuple[Handle, Attached | None]:
         action = "exec" if handle.exec_id else "create"
         request.state_root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,8 +119,12 @@ class Launching:
                     attached = Attached(connect(request.bundle / "attach"))
                     if all(console_size):  # the runtimes set the first size of a container only, not of an exec
                         conmon.control(request.bundle, conmon.RESIZE, *console_size)
+                    if owner is not None:
+                        give_streams(monitor.pid, *owner, every=True)
                     monitor.let_start()
                 pid = await monitor.process()
+                if owner is not None:
+                    give_streams(pid, *owner)
         except BaseException as error:
             if attached is not None:
                 attached.close()
@@ -135,6 +145,13 @@ class Launching:
             return
         await self._clearing.end_with_runtime(monitor, handle.cgroup)
         await self._clearing.delete(handle.id, msgspec.structs.replace(handle, monitor=monitor))
+
+
+def without_mappings(config: dict[str, Any]) -> dict[str, Any]:
+    """crun reads them from the user namespace that it joins. Told of them, crun 1.8 gives the standard streams to the
+    container's user, and that is the machine's own /dev/null where stdin is closed."""
+    linux = {name: value for name, value in config["linux"].items() if name not in ("uidMappings", "gidMappings")}
+    return {**config, "linux": linux}
 
 
 def exit_file(handle: Handle) -> Path:

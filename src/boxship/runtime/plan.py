@@ -6,6 +6,7 @@ import msgspec
 
 from boxship.spec.container import DeviceMapping, Resources, Ulimit
 from boxship.spec.mount import Mount
+from boxship.spec.users import UserMap
 
 NEW = "new"  # a namespace of the container's own
 HOST = "host"  # the machine's
@@ -64,6 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shm: str = ""  # "" for a fresh tmpfs of shm_size bytes, NO_SHM for none, else a host path to bind at /dev/shm
     shm_size: int = 64 << 20
     namespaces: Namespaces = Namespaces()
+    users: UserMap = UserMap()  # the user namespace to join
     rights: Rights = Rights()
     sysctls: dict[str, str] = {}
     ulimits: tuple[Ulimit, ...] = ()

@@ -8,11 +8,13 @@ from boxship.spec.mount import Mount
 from boxship.sys.mount import mount, unmount
 
 
-def mount_shared_memory(place: Path, size: int) -> None:
-    """A fresh one of `size` bytes, whatever a crash may have left there."""
+def mount_shared_memory(place: Path, size: int, owner: int = 0) -> None:
+    """A fresh one of `size` bytes, whatever a crash may have left there. `owner` is the user and the group that it
+    belongs to."""
     unmount_shared_memory(place)
     place.mkdir(parents=True, exist_ok=True)
-    mount(Mount("tmpfs", "shm", str(place), ("nosuid", "noexec", "nodev", "mode=1777", f"size={size}")))
+    options = ("mode=1777", f"size={size}", f"uid={owner}", f"gid={owner}")
+    mount(Mount("tmpfs", "shm", str(place), ("nosuid", "noexec", "nodev", *options)))
 
 
 def unmount_shared_memory(place: Path) -> None:

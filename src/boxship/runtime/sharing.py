@@ -18,7 +18,8 @@ from boxship.runtime.handle import Process
 from boxship.runtime.processes import apply_limits
 from boxship.runtime.programs import find_init
 from boxship.spec.container import Resources
-from boxship.sys import cgroup, namespace
+from boxship.spec.users import UserMap
+from boxship.sys import cgroup, namespace, usernamespace
 from boxship.sys.cgroup import Layout
 from boxship.sys.pidfd import is_alive, send_signal, start_time
 from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
@@ -49,6 +50,18 @@ def keep_ipc(path: Path, settings: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     namespace.remove(path)
     namespace.create_ipc(path, lambda: _write_all(settings))
+
+
+def make_namespaces(places: Mapping[str, Path], users: UserMap) -> None:
+    """A user namespace, and those of the other kinds named ("net", "ipc") that belong to it, kept at their places.
+    Raises Unsupported where the machine has none."""
+    usernamespace.create(places, users.first, users.count)
+
+
+def set_up_ipc(path: Path, settings: Mapping[str, str]) -> None:
+    """The kernel settings of an IPC namespace that is there."""
+    if settings:
+        namespace.run_inside(path, lambda: _write_all(settings), namespace.CLONE_NEWIPC)
 
 
 def set_up_network(path: Path, settings: Mapping[str, str]) -> None:
@@ -135,14 +148,18 @@ def weigh(layout: Layout, path: str, shares: int) -> None:
         apply_limits(layout, path, limits.writes(Resources(), Resources(cpu_shares=shares), layout))
 
 
-def hold_processes(name: str) -> Process:
+def hold_processes(name: str, users: UserMap) -> Process:
     """The first process of a new process namespace: it reaps what is left to it, and nothing else. It carries a name
-    by which it is found again."""
+    by which it is found again. With users of their own, the namespace belongs to theirs."""
     program = find_init()
     if not program:
         raise Unavailable("cannot share processes: neither tini-static nor catatonit is installed")
     line = [program, "-P"] if program.endswith("catatonit") else [program, "-s", "--", "sleep", "infinity"]
-    pid = namespace.run_with_new_pids(lambda: spawn(line, env={**SAFE_ENVIRONMENT, NAME: name}, new_session=True))
+    environment = {**SAFE_ENVIRONMENT, NAME: name}
+    if users:
+        pid = usernamespace.spawn_with_new_pids(Path(users.path), line, environment)
+    else:
+        pid = namespace.run_with_new_pids(lambda: spawn(line, env=environment, new_session=True))
     return Process(pid, start_time(pid))
 
 

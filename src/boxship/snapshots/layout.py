@@ -6,6 +6,7 @@
                                                it is there, has mount points of this one snapshot alone
     staging/                                   half-made things, worthless after a crash
     trash/                                     things on their way out
+    mapped/                                    this folder as a user namespace sees it, for moments (see `mapped`)
     empty/                                     the layer below a snapshot that stands on nothing
 
 A thing is made in staging and renamed into place; it leaves by a rename to trash. Nothing here mounts.
@@ -45,12 +46,14 @@ class Layout:
         self.staging = root / "staging"
         self.trash = root / "trash"
         self.empty = root / "empty"
+        self.mapped = root / "mapped"
         self._counter = itertools.count()
         self._records: dict[str, LayerRecord] = {}
 
     def make(self) -> None:
         """Make the folders that are missing."""
-        for folder in (self.root, self.layers, self.places, self.active, self.staging, self.trash, self.empty):
+        inside = (self.layers, self.places, self.active, self.staging, self.trash, self.empty, self.mapped)
+        for folder in (self.root, *inside):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.active, self.staging):  # trees begin here
             spread_subfolders(folder)

@@ -16,17 +16,20 @@ from pathlib import Path
 import msgspec
 
 from boxship.errors import Exhausted, Internal, Invalid, Unsupported
+from boxship.snapshots import mapped
 from boxship.snapshots.layout import Layout
 from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
 from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
 from boxship.snapshots.program import plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.spec.mount import Mount
+from boxship.spec.users import UserMap
 from boxship.sys.mount import detach_held, mounted_under, unmount
 from boxship.sys.mount import mount as make_mount
 from boxship.sys.overlay import MAXIMUM_LAYERS
 from boxship.waiting import in_thread
 
+NOBODY = UserMap()
 _LOOP_LAYERS = 32  # a mount of more layers takes longer than the loop may wait
 
 
@@ -46,6 +49,7 @@ class Snapshots(LayerMaking):
         for info in mounted_under(self._layout.root):
             if info.target not in wanted:
                 unmount(info.target)
+        mapped.clear_all(self._layout)
         for key in self._layout.snapshot_keys():
             if key not in keep:
                 self._layout.discard(self._layout.active / key)
@@ -130,8 +134,12 @@ class Snapshots(LayerMaking):
         root = self.rootfs(key)
         return str(root), () if is_mounted(root) else self.mounts(key)
 
-    async def mount(self, key: str, *, volatile: bool = False) -> Path:
-        """Mount the snapshot in our namespace; idempotent.
+    def check_users(self, users: UserMap) -> None:
+        """Unsupported where no snapshot can be mounted for a user namespace. Blocks."""
+        mapped.check(self._layout, users)
+
+    async def mount(self, key: str, *, volatile: bool = False, users: UserMap = NOBODY) -> Path:
+        """Mount the snapshot in our namespace; idempotent. With `users`, files have the owners that they have there.
 
         `volatile` leaves out every sync, also those that the container asks for: for containers whose files nobody
         wants after a power failure, because they are removed when they end.
@@ -146,7 +154,9 @@ class Snapshots(LayerMaking):
         clear_volatile_mark(root.parent)
         if volatile:
             request = msgspec.structs.replace(request, options=(*request.options, "volatile"))
-        if len(request.options) > _LOOP_LAYERS:
+        if users:
+            await in_thread(mapped.mount_mapped, self._layout, request, users)
+        elif len(request.options) > _LOOP_LAYERS:
             await in_thread(make_mount, request)
         else:
             make_mount(request)

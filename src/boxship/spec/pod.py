@@ -22,6 +22,7 @@ class PodSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host_pid: bool = False
     host_ipc: bool = False
     share_processes: bool = False
+    own_users: bool = False  # a user namespace, which the others belong to
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()

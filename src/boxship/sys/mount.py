@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from boxship.errors import Internal, Invalid
-from boxship.sys.mountinfo import MountInfo, mounted_under, parse_mountinfo, read_mountinfo
+from boxship.errors import Internal, Invalid, Unsupported
+from boxship.sys.mountinfo import MountInfo, filesystem_of, mounted_under, parse_mountinfo, read_mountinfo
 from boxship.sys.overlay import attach, overlay
 from boxship.sys.path import call, libc, open_in_root, unshare
 
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _OPEN_TREE, _MOUNT_SETATTR = 428, 442
+_MAPPED = 0x100000  # MOUNT_ATTR_IDMAP
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _OPEN_TREE_CLONE = -100, 0x1000, 0x8000, 1
 _CLONE_NEWNS, _CLONE_FS = 0x20000, 0x200
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
@@ -107,8 +108,9 @@ def split_options(options: Iterable[str]) -> tuple[int, str]:
     return flags, ",".join(data)
 
 
-def mount(request: "Mount") -> None:
-    """Make one mount. Kind "bind" and "overlay" take the words described at `bind` and `overlay`."""
+def mount(request: "Mount", *, owner: int = 0) -> None:
+    """Make one mount. Kind "bind" and "overlay" take the words described at `bind` and `overlay`; `owner` is for the
+    latter."""
     if request.kind == "bind":
         bind(request.source, request.target, request.options)
     elif request.kind == "overlay":
@@ -122,6 +124,7 @@ def mount(request: "Mount") -> None:
             request.target,
             read_only="ro" in request.options,
             options=rest,
+            owner=owner,
         )
     else:
         flags, data = split_options(request.options)
@@ -172,11 +175,13 @@ def detach_held(path: str | os.PathLike[str]) -> int | None:
     return descriptor
 
 
-def bind(source: str | int, target: str | int, options: Iterable[str] = ("rbind",)) -> None:
+def bind(source: str | int, target: str | int, options: Iterable[str] = ("rbind",), *, users: str = "") -> None:
     """Show `source` (a path, or an open file) at `target` (the same). Internal where it fails.
 
     Words: "bind" (this mount alone) or "rbind" (with the mounts below it); "ro" (the top mount alone) or "rro" (all of
-    them); nosuid, nodev, noexec, noatime, …; a propagation word ("private", "rslave", …).
+    them); nosuid, nodev, noexec, noatime, …; a propagation word ("private", "rslave", …). With `users`, the path of a
+    user namespace, an id on the disk stands for what it means in there, in the top mount alone; Unsupported where the
+    filesystem cannot do that.
     """
     words = [word for word in options if word]
     where = f"cannot mount {source} on {target}"
@@ -187,6 +192,8 @@ def bind(source: str | int, target: str | int, options: Iterable[str] = ("rbind"
         raise Internal(f"{where}: {error.strerror}") from error
     try:
         _set_bind_attributes(tree, words)
+        if users:
+            _map_users(tree, users, str(source))
         attach(tree, target)
     except OSError as error:
         raise Internal(f"{where}: {error.strerror}") from error
@@ -234,11 +241,39 @@ def _set_bind_attributes(tree: int, words: Sequence[str]) -> None:
     _set_attributes(tree, top[0], top[1], propagation, recursive=False)
 
 
-def _set_attributes(tree: int, wanted: int, unwanted: int, propagation: int, *, recursive: bool) -> None:
+def can_map_users(source: str, users: str) -> None:
+    """Unsupported where `bind` with these users could not show `source`; Internal where it is not there."""
+    try:
+        tree = _open_tree(source, recursive=False)
+    except OSError as error:
+        raise Internal(f"cannot look at {source}: {error.strerror}") from error
+    try:
+        _map_users(tree, users, source)
+    finally:
+        os.close(tree)
+
+
+def _map_users(tree: int, users: str, source: str) -> None:
+    descriptor = os.open(users, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _set_attributes(tree, _MAPPED, 0, 0, recursive=False, users=descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        kind = filesystem_of(source)
+        why = f"the kernel cannot map the owners of files on {kind or 'this filesystem'} ({source})"
+        raise Unsupported(f"unsupported: user namespaces: {why}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _set_attributes(
+    tree: int, wanted: int, unwanted: int, propagation: int, *, recursive: bool, users: int = 0
+) -> None:
     """mount_setattr(2) on an open mount."""
     if not (wanted or unwanted or propagation):
         return
-    attributes = _Attributes(wanted, unwanted, propagation, 0)
+    attributes = _Attributes(wanted, unwanted, propagation, users)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     call(_MOUNT_SETATTR, ctypes.c_int(tree), ctypes.c_char_p(b""), ctypes.c_uint(flags), ctypes.byref(attributes), size)

@@ -75,3 +75,13 @@ def mounted_under(prefix: str | os.PathLike[str]) -> list[MountInfo]:
     """Mounts at `prefix` or below it in our namespace, in the order in which they were made."""
     base = os.path.realpath(prefix).rstrip("/")
     return [info for info in read_mountinfo() if info.target == base or info.target.startswith(base + "/")]
+
+
+def filesystem_of(path: str | os.PathLike[str]) -> str:
+    """The type of the filesystem that a file lies on ("ext4"); "" where it cannot be told."""
+    try:
+        number = os.stat(path).st_dev
+    except OSError:
+        return ""
+    device = f"{os.major(number)}:{os.minor(number)}"
+    return next((info.kind for info in reversed(read_mountinfo()) if info.device == device), "")

@@ -16,6 +16,7 @@ from boxship.errors import Internal
 CLONE_NEWNET = 0x40000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWPID = 0x20000000
+NAMES = {CLONE_NEWNET: "network", CLONE_NEWIPC: "IPC"}
 MS_BIND = 0x1000
 MNT_DETACH = 2
 
@@ -92,14 +93,14 @@ def keep(path: Path, source: str) -> None:
         raise Internal(f"cannot bind {source} to {path}: {problem}")
 
 
-def run_inside(path: Path | int, work: Callable[[], Result]) -> Result:
+def run_inside(path: Path | int, work: Callable[[], Result], kind: int = CLONE_NEWNET) -> Result:
     """Run `work` in the namespace at `path` (or behind a descriptor); blocks until it is done. What `work` opens stays
     in that namespace, and keeps it alive until closed."""
 
     def body() -> Result:
         descriptor = path if isinstance(path, int) else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _check(_libc.setns(descriptor, CLONE_NEWNET), f"enter network namespace {path}")
+            _check(_libc.setns(descriptor, kind), f"enter {NAMES[kind]} namespace {path}")
         finally:
             if not isinstance(path, int):
                 os.close(descriptor)

@@ -10,9 +10,10 @@ import ctypes
 import functools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from boxship.errors import Internal, Invalid
+from boxship.sys.identity import become_owner
 from boxship.sys.path import call, libc, unshare
 
 MAXIMUM_LAYERS = 500  # overlayfs refuses one more
@@ -125,24 +126,33 @@ def overlay(
     read_only: bool = False,
     options: Iterable[str] = (),
     by_layer: bool | None = None,
+    owner: int = 0,
 ) -> None:
     """Mount an overlay of at most 500 lower layers, the topmost first. Without `upper` it can only be read.
 
-    `by_layer` False forces mount(2), which older kernels need. Internal where it fails.
+    `by_layer` False forces mount(2), which older kernels need. `owner` is who overlayfs works as: where `upper` shows
+    ids otherwise than the disk has them, one that has a meaning there. Internal where it fails.
     """
     layers = [os.fspath(layer) for layer in lower]
     if len(layers) > MAXIMUM_LAYERS:
         raise Invalid(f"cannot mount {os.fspath(target)}: {len(layers)} layers, at most {MAXIMUM_LAYERS}")
     folders = (None if upper is None else os.fspath(upper), None if work is None else os.fspath(work))
     try:
-        if has_layer_options() if by_layer is None else by_layer:
+        if not (has_layer_options() if by_layer is None else by_layer):
+            _overlay_by_options(layers, folders, os.fspath(target), read_only, options, owner)
+            return
+
+        def make() -> None:
             tree = open_overlay(layers, *folders, read_only=read_only, options=options)
             try:
                 attach(tree, os.fspath(target))
             finally:
                 os.close(tree)
+
+        if owner:
+            _in_thread(make, owner)
         else:
-            _overlay_by_options(layers, folders, os.fspath(target), read_only, options)
+            make()
     except OSError as error:
         raise Internal(f"cannot mount overlay on {os.fspath(target)}: {error.strerror}") from error
 
@@ -153,35 +163,47 @@ def _overlay_by_options(
     target: str,
     read_only: bool,
     options: Iterable[str],
+    owner: int = 0,
 ) -> None:
     """Mount by mount(2), whose options fit one page: layers are named by descriptor numbers, relative to
     /proc/thread-self/fd, in a thread with a working folder of its own."""
     opened: list[int] = []
-    failed: list[OSError] = []
+    target = os.path.abspath(target)
 
     def name(path: str) -> str:
         opened.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         return str(opened[-1])
 
-    def work_in_thread() -> None:
-        try:
-            unshare(_CLONE_FS)
-            words = [f"lowerdir={':'.join([name(layer) for layer in layers])}", *options]
-            words += [f"{key}={name(path)}" for key, path in zip(("upperdir", "workdir"), folders, strict=True) if path]
-            os.chdir("/proc/thread-self/fd")
-            flags = ctypes.c_ulong(_MS_RDONLY if read_only else 0)
-            if libc.mount(b"overlay", os.fsencode(target), b"overlay", flags, ",".join(words).encode()) != 0:
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        except OSError as error:
-            failed.append(error)
+    def work() -> None:
+        unshare(_CLONE_FS)
+        words = [f"lowerdir={':'.join([name(layer) for layer in layers])}", *options]
+        words += [f"{key}={name(path)}" for key, path in zip(("upperdir", "workdir"), folders, strict=True) if path]
+        os.chdir("/proc/thread-self/fd")
+        flags = ctypes.c_ulong(_MS_RDONLY if read_only else 0)
+        if libc.mount(b"overlay", os.fsencode(target), b"overlay", flags, ",".join(words).encode()) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
-    thread = threading.Thread(target=work_in_thread, name="overlay mount")
-    target = os.path.abspath(target)
     try:
-        thread.start()
-        thread.join()
+        _in_thread(work, owner)
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _in_thread(work: Callable[[], None], owner: int) -> None:
+    """Run it in a thread of its own, which is `owner` at files (0: root). Raises its OSError."""
+    failed: list[OSError] = []
+
+    def body() -> None:
+        try:
+            if owner:
+                become_owner(owner)
+            work()
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=body, name="overlay mount")
+    thread.start()
+    thread.join()
     if failed:
         raise failed[0]

@@ -125,7 +125,6 @@ def test_ports_aliases_and_shared_namespaces() -> None:
             {"hostNetwork": True, "securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}},
             "SysctlForbidden",
         ),
-        ({"hostUsers": False}, "FailedCreatePodSandBox"),
         ({"resourceClaims": [{"name": "gpu"}]}, "FailedCreatePodSandBox"),
         ({"os": {"name": "windows"}}, "PodOSNotSupported"),
     ],

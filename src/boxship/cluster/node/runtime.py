@@ -33,6 +33,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     host_pid: bool = False
     host_ipc: bool = False
     share_processes: bool = False  # one process namespace for all containers
+    own_users: bool = False  # root in its containers is nobody outside
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()

@@ -53,6 +53,7 @@ def sandbox_of(pod: Object, facts: NodeFacts, host: naming.Resolver, handler: st
         host_pid=bool(spec.get("hostPID")),
         host_ipc=bool(spec.get("hostIPC")),
         share_processes=bool(spec.get("shareProcessNamespace")),
+        own_users=spec.get("hostUsers") is False,
         dns=resolver.servers,
         dns_search=resolver.searches,
         dns_options=resolver.options,
@@ -77,8 +78,6 @@ def labels_of(pod: Object, container: str = "") -> dict[str, str]:
 
 
 def _refuse(spec: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-    if spec.get("hostUsers") is False:
-        raise NotPossible("FailedCreatePodSandBox", "unsupported: spec.hostUsers false")
     if (spec.get("os") or {}).get("name", "linux") != "linux":
         raise NotPossible("PodOSNotSupported", f"unsupported: spec.os.name {spec['os']['name']}", final=True)
     if spec.get("resourceClaims"):

@@ -1,0 +1,15 @@
+"""Whose ids stand for a pod's own: a user namespace, and the machine's ids behind it."""
+
+import msgspec
+
+
+class UserMap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The ids 0 to `count` of the user namespace kept at `path` are the machine's from `first` on. `first` 0: there is
+    none, and ids are the machine's own."""
+
+    path: str = ""
+    first: int = 0
+    count: int = 0
+
+    def __bool__(self) -> bool:
+        return self.first > 0
