@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxship.cluster.api.authorization.authorizer import forbidden, is_public, named
-from boxship.cluster.api.authorization.nodes import needs_of
+from boxship.cluster.api.authorization.needs import needs_of
 from boxship.cluster.api.authorization.roles import Roles
 from boxship.cluster.api.authorization.rules import EVERYTHING, Rule, breadth, compacted, missing, rules_of
 from boxship.cluster.api.bootstrap import controllers, roles

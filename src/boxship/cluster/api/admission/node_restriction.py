@@ -4,6 +4,7 @@ Source: kubernetes.io, "Admission Controllers Reference", NodeRestriction; "Usin
 """
 
 from boxship.cluster.api.admission import Attributes, Lookup
+from boxship.cluster.api.authorization.needs import references_of
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, forbidden
 
@@ -19,6 +20,10 @@ OWN_LABELS = {
 OWN_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
 POD_WRITES = {("UPDATE", "status"): "update pod status for", ("CREATE", "eviction"): "evict"}
 LOCAL_VOLUME = "boxship.io/local-volume"  # the finalizer of volumes whose folder is a node's to remove
+CLAIM_STATUSES = ("resourceClaimStatuses", "extendedResourceClaimStatus")  # of a pod: they name what a node may read
+UNCOMPARED = ("resourceVersion", "managedFields")
+# Of a claim's status what a node tells: how far its volume has grown.
+CLAIM_TOLD = ("capacity", "allocatedResources", "allocatedResourceStatuses", "conditions")
 RESTRICTED_PREFIX = "node-restriction.kubernetes.io/"
 
 
@@ -54,6 +59,8 @@ class NodeRestriction:
                     raise self._refusal(attributes, "can only access CSINode with the same name as the requesting node")
             case "resource.k8s.io/v1/resourceslices":
                 self._slice(attributes, node)
+            case "v1/persistentvolumeclaims":
+                self._claim(attributes, node)
             case "v1/persistentvolumes":
                 self._volume(attributes, node)
 
@@ -68,7 +75,7 @@ class NodeRestriction:
             old = await self._lookup.get("v1/pods", request.namespace, attributes.name) or {}
         operation = attributes.operation
         if operation == "CREATE" and not request.subresource:
-            self._mirror(attributes, pod, node)
+            await self._mirror(attributes, pod, node)
             return
         doing = "delete" if operation == "DELETE" else POD_WRITES.get((operation, request.subresource))
         if doing is None:
@@ -79,8 +86,11 @@ class NodeRestriction:
             raise self._refusal(attributes, why)
         if operation == "UPDATE" and pod.get("metadata", {}).get("labels") != old.get("metadata", {}).get("labels"):
             raise self._refusal(attributes, f'node "{node}" cannot update labels through pod status')
+        before, after = old.get("status") or {}, pod.get("status") or {}
+        if operation == "UPDATE" and any(before.get(field) != after.get(field) for field in CLAIM_STATUSES):
+            raise self._refusal(attributes, f'node "{node}" cannot update resource claim statuses')
 
-    def _mirror(self, attributes: Attributes, pod: Object, node: str) -> None:
+    async def _mirror(self, attributes: Attributes, pod: Object, node: str) -> None:
         """A node makes pods only as pictures of its static ones."""
         metadata, spec = pod.get("metadata", {}), pod.get("spec", {})
         if "kubernetes.io/config.mirror" not in metadata.get("annotations", {}):
@@ -88,17 +98,33 @@ class NodeRestriction:
             raise self._refusal(attributes, f'{mark}, node "{node}" can only create mirror pods')
         if spec.get("nodeName") != node:
             raise self._refusal(attributes, f'node "{node}" can only create pods with spec.nodeName set to itself')
-        owners = metadata.get("ownerReferences") or []
-        if len(owners) > 1 or any(owner.get("kind") != "Node" or owner.get("name") != node for owner in owners):
-            raise self._refusal(
-                attributes, f'node "{node}" can only create pods with a single owner reference set to itself'
-            )
-        if spec.get("serviceAccountName"):
-            raise self._refusal(attributes, f'node "{node}" can not create pods that reference a service account')
+        await self._owner(attributes, metadata.get("ownerReferences") or [], node)
+        for resource, _, _ in references_of(pod):
+            raise self._refusal(attributes, f'node "{node}" can not create pods that reference {resource}')
         for volume in spec.get("volumes") or ():
             for kind in ("secret", "configMap", "projected", "persistentVolumeClaim", "ephemeral"):
                 if volume.get(kind):
                     raise self._refusal(attributes, f'node "{node}" can not create pods that reference {kind} volumes')
+
+    async def _owner(self, attributes: Attributes, owners: list[Object], node: str) -> None:
+        """What a node makes is its own: it goes when that Node goes, and with no other object."""
+        if len(owners) != 1:
+            which = "a single" if owners else "an"
+            raise self._refusal(
+                attributes, f'node "{node}" can only create pods with {which} owner reference set to itself'
+            )
+        owner = owners[0]
+        if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
+            raise self._refusal(attributes, f'node "{node}" can only create pods with an owner reference set to itself')
+        if not owner.get("controller"):
+            why = f'node "{node}" can only create pods with a controller owner reference set to itself'
+            raise self._refusal(attributes, why)
+        if owner.get("blockOwnerDeletion"):
+            raise self._refusal(attributes, f'node "{node}" must not set blockOwnerDeletion on an owner reference')
+        found = await self._lookup.get("v1/nodes", "", node)
+        uid = found["metadata"].get("uid") if found else None
+        if uid != owner.get("uid"):
+            raise self._refusal(attributes, f'node "{node}" UID mismatch: expected {owner.get("uid")} got {uid}')
 
     def _node(self, attributes: Attributes, node: str) -> None:
         if attributes.operation == "DELETE":
@@ -110,6 +136,8 @@ class NodeRestriction:
         changed = {key for key in labels.keys() | before.keys() if labels.get(key) != before.get(key)}
         if wrong := sorted(key for key in changed if _is_foreign(key)):
             raise self._refusal(attributes, f"is not allowed to modify labels: {', '.join(wrong)}")
+        if _owners(attributes.object) != _owners(attributes.old):  # its end would be another object's
+            raise self._refusal(attributes, f'node "{node}" is not allowed to modify ownerReferences')
         if attributes.operation == "UPDATE":
             spec, old = (attributes.object or {}).get("spec", {}), (attributes.old or {}).get("spec", {})
             if spec.get("taints") != old.get("taints") and not attributes.request.subresource:
@@ -126,6 +154,11 @@ class NodeRestriction:
             raise self._refusal(attributes, "node requested token bound to a pod that is not there")
         if pod.get("spec", {}).get("nodeName") != node:
             raise self._refusal(attributes, "node requested token bound to a pod scheduled on a different node")
+        asked = (attributes.object or {}).get("spec", {}).get("audiences") or [""]
+        if len(asked) > 1:
+            raise self._refusal(attributes, "node may only request 0 or 1 audiences")
+        if asked[0] not in _audiences(pod):
+            raise self._refusal(attributes, f'audience "{asked[0]}" not found in pod spec volume')
 
     def _lease(self, attributes: Attributes, node: str) -> None:
         if attributes.request.namespace != "kube-node-lease":
@@ -140,6 +173,14 @@ class NodeRestriction:
         same = _but_finalizers(new) == _but_finalizers(old) and _finalizers(new) in (kept, _finalizers(old))
         if attributes.operation != "UPDATE" or not same:
             why = f'node "{node}" can only take the finalizer {LOCAL_VOLUME} off persistentvolumes'
+            raise self._refusal(attributes, why)
+
+    def _claim(self, attributes: Attributes, node: str) -> None:
+        """A node tells how far a claim's volume has grown."""
+        if attributes.operation != "UPDATE" or attributes.request.subresource != "status":
+            raise self._refusal(attributes, f'node "{node}" can only update the status of persistentvolumeclaims')
+        if _but_told(attributes.object) != _but_told(attributes.old):
+            why = f'node "{node}" may not update fields other than status.quantity and status.conditions'
             raise self._refusal(attributes, why)
 
     def _slice(self, attributes: Attributes, node: str) -> None:
@@ -164,6 +205,29 @@ def _is_foreign(key: str) -> bool:
         or domain.endswith((".kubelet.kubernetes.io", ".node.kubernetes.io"))
     )
     return ours and not own
+
+
+def _owners(object: Object | None) -> list[Object]:
+    return list(((object or {}).get("metadata") or {}).get("ownerReferences") or ())
+
+
+def _audiences(pod: Object) -> set[str]:
+    """For whom the pod has tokens in its volumes; "" is the API itself."""
+    sources = [
+        source
+        for volume in pod.get("spec", {}).get("volumes") or ()
+        for source in (volume.get("projected") or {}).get("sources") or ()
+    ]
+    tokens = [source["serviceAccountToken"] for source in sources if source.get("serviceAccountToken") is not None]
+    return {str(token.get("audience") or "") for token in tokens}
+
+
+def _but_told(claim: Object | None) -> Object:
+    """A claim without what nodes tell of it."""
+    made = claim or {}
+    metadata = {key: value for key, value in (made.get("metadata") or {}).items() if key not in UNCOMPARED}
+    status = {key: value for key, value in (made.get("status") or {}).items() if key not in CLAIM_TOLD}
+    return {"metadata": metadata, "spec": made.get("spec"), "status": status}
 
 
 def _finalizers(volume: Object) -> list[str]:

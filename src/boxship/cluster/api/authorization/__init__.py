@@ -3,7 +3,7 @@
     rules.py       one rule of a role: what it allows, what it covers, how it reads
     roles.py       all roles and bindings in memory, indexed by whom they are for
     mirror.py      how that memory follows the store
-    nodes.py       which objects a node may see, from the pods that run on it
+    nodes.py       which objects a node may see, from the pods that run on it (needs.py) and its Ingresses (offers.py)
     authorizer.py  the three in their order, and the text of a refusal
     escalation.py  nobody gives away what he has not
     reviews.py     the questions that clients ask about all this

@@ -6,10 +6,9 @@ for the first time, because clusters without nodes of this kind should not pay f
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
 
 from boxship.cluster.api.authorization.mirror import Mirror
+from boxship.cluster.api.authorization.needs import Thing, needs_of, secrets_of_volume
 from boxship.cluster.api.authorization.offers import Offers
 from boxship.cluster.api.authorization.rules import Rule
 from boxship.cluster.api.request import Ask, Decision, User
@@ -25,7 +24,6 @@ PREFIX = "system:node:"
 LEASES = "kube-node-lease"
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete")
-Thing = tuple[str, str, str]  # resource, namespace, name
 
 OWN_RULES = (
     Rule(("create",), ("authentication.k8s.io",), ("tokenreviews",)),
@@ -53,7 +51,6 @@ NEEDED = {
     ("storage.k8s.io", "volumeattachments"): ("get",),
 }
 LOCAL_VOLUMES = "boxship.io/local-volume-node"  # the label of volumes whose folders are a node's own
-SECRET_VOLUMES = ("cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
 
 
 def node_of(user: User) -> str:
@@ -229,78 +226,10 @@ class Nodes:
         if volume is None or not claim:
             return
         place = ("persistentvolumeclaims", str(claim.get("namespace", "")), str(claim.get("name", "")))
-        found = frozenset(_volume_secrets(volume["spec"], place[1]))
+        found = frozenset(secrets_of_volume(volume["spec"], place[1]))
         self._volumes[name] = (place, found)
         for secret in found:
             self._secrets.setdefault(secret, set()).add(name)
-
-
-def needs_of(pod: Object) -> Iterator[Thing]:
-    """What a pod names in its own namespace."""
-    namespace, name = pod["metadata"].get("namespace", ""), pod["metadata"]["name"]
-    if "kubernetes.io/config.mirror" in (pod["metadata"].get("annotations") or {}):
-        return  # a static pod that a node reports: it must not open doors for that node
-    spec = pod.get("spec") or {}
-    if spec.get("serviceAccountName"):
-        yield "serviceaccounts", namespace, spec["serviceAccountName"]
-    for reference in spec.get("imagePullSecrets") or ():
-        yield "secrets", namespace, reference.get("name", "")
-    for part in ("containers", "initContainers", "ephemeralContainers"):
-        for container in spec.get(part) or ():
-            for resource, found in _environment(container):
-                yield resource, namespace, found
-    for volume in spec.get("volumes") or ():
-        for resource, found in _volume(volume, name):
-            yield resource, namespace, found
-    claims = [claim.get("resourceClaimName") for claim in spec.get("resourceClaims") or ()]
-    claims += [claim.get("resourceClaimName") for claim in (pod.get("status") or {}).get("resourceClaimStatuses") or ()]
-    for claim in claims:
-        if claim:
-            yield "resourceclaims", namespace, claim
-
-
-def _environment(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for variable in container.get("env") or ():
-        source = variable.get("valueFrom") or {}
-        if "secretKeyRef" in source:
-            yield "secrets", source["secretKeyRef"].get("name", "")
-        if "configMapKeyRef" in source:
-            yield "configmaps", source["configMapKeyRef"].get("name", "")
-    for source in container.get("envFrom") or ():
-        if "secretRef" in source:
-            yield "secrets", source["secretRef"].get("name", "")
-        if "configMapRef" in source:
-            yield "configmaps", source["configMapRef"].get("name", "")
-
-
-def _volume(volume: dict[str, Any], pod: str) -> Iterator[tuple[str, str]]:
-    sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
-    for source in sources:
-        secret, config = source.get("secret"), source.get("configMap")
-        if secret is not None:
-            yield "secrets", secret.get("secretName") or secret.get("name", "")
-        if config is not None:
-            yield "configmaps", config.get("name", "")
-    if "persistentVolumeClaim" in volume:
-        yield "persistentvolumeclaims", volume["persistentVolumeClaim"].get("claimName", "")
-    if "ephemeral" in volume:
-        yield "persistentvolumeclaims", f"{pod}-{volume['name']}"
-    if (volume.get("azureFile") or {}).get("secretName"):
-        yield "secrets", volume["azureFile"]["secretName"]
-    references = [(volume.get(kind) or {}).get("secretRef") for kind in SECRET_VOLUMES]
-    references.append((volume.get("csi") or {}).get("nodePublishSecretRef"))
-    for reference in references:
-        if reference:
-            yield "secrets", reference.get("name", "")
-
-
-def _volume_secrets(spec: dict[str, Any], namespace: str) -> Iterator[Thing]:
-    references = [(spec.get(kind) or {}).get("secretRef") for kind in SECRET_VOLUMES]
-    csi = spec.get("csi") or {}
-    references += [csi.get("nodePublishSecretRef"), csi.get("nodeStageSecretRef"), csi.get("nodeExpandSecretRef")]
-    for reference in references:
-        if reference:
-            yield "secrets", str(reference.get("namespace") or namespace), str(reference.get("name", ""))
 
 
 def _own_lease(node: str, ask: Ask) -> str | None:
