@@ -222,7 +222,9 @@ class Networks:
             if container_id in self._places.records:
                 raise Conflict(f"cannot attach container {name}: it is attached already")
             try:
-                return await to_the_end(self._attachments.attach(record, tuple(requests), tuple(ports), resolver, namespace))
+                return await to_the_end(
+                    self._attachments.attach(record, tuple(requests), tuple(ports), resolver, namespace)
+                )
             except asyncio.CancelledError:
                 await to_the_end(self._attachments.detach(container_id))
                 raise
