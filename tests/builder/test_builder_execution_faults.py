@@ -13,7 +13,7 @@ import pytest
 from boxship.sys import cgroup
 from daemons import Daemon, docker_program, processes_naming, running_daemon, until
 
-DEADLINE = 10.0  # seconds
+DEADLINE = 30.0  # seconds
 DOCKERFILE = b"""FROM busybox
 RUN mkdir /kept && echo kept > /kept/f
 RUN --mount=type=cache,target=/cache --mount=type=bind,target=/bind --mount=type=tmpfs,target=/t \

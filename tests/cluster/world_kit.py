@@ -34,7 +34,7 @@ from boxship.store.memory import MemoryStore
 from boxship.transport.client import HttpClient
 
 MASTER = User("system:apiserver", ("system:masters",))
-DEADLINE = 5.0  # seconds
+DEADLINE = 20.0  # seconds
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 _schemas: list[Schemas] = []
 

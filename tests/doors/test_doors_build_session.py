@@ -39,7 +39,7 @@ class Speaker:
     async def next(self) -> tuple[int, int, Any]:
         """The next frame; a message's data are decoded. (0, 0, None) at the end."""
         while not self.ready:
-            data = await asyncio.wait_for(self.raw.read(), 5.0)
+            data = await asyncio.wait_for(self.raw.read(), 20.0)
             if not data:
                 return 0, 0, None
             self.ready = list(self.reader.feed(data))

@@ -20,7 +20,7 @@ from docker import DockerClient
 from boxship.wire.stream import FrameReader
 from daemons import Daemon, until
 
-SECONDS = 10.0
+SECONDS = 30.0
 SPARE_DESCRIPTORS = 2  # connections of idle clients may come and go meanwhile
 
 

@@ -163,7 +163,7 @@ async def test_who_may_not() -> None:
 
 async def next_event(answer: Answer) -> Any:
     assert not isinstance(answer.body, bytes)
-    return json.loads(await asyncio.wait_for(anext(answer.body), 5))  # type: ignore[arg-type]
+    return json.loads(await asyncio.wait_for(anext(answer.body), 20))  # type: ignore[arg-type]
 
 
 async def test_a_watch_is_a_stream_of_lines() -> None:
@@ -190,7 +190,7 @@ async def test_a_watch_over_a_websocket() -> None:
         await place.ask("POST", MAPS, config_map("a"))
         answer = await place.call("GET", f"{MAPS}?watch=true", headers={"Upgrade": "websocket"})
         assert answer.status == 101 and answer.raw is not None
-        event = json.loads(await asyncio.wait_for(answer.raw.read(), 5))
+        event = json.loads(await asyncio.wait_for(answer.raw.read(), 20))
         assert event["object"]["metadata"]["name"] == "a"
 
 

@@ -85,7 +85,7 @@ def test_skopeo_copies_to_and_from(place: Place, tmp_path: Path) -> None:
     assert tags["Tags"] == ["x"]
     for name in ("team/app:x", "other/copy:y"):
         skopeo("delete", *place.flags(""), f"docker://{place.address}/{name}", home=tmp_path)
-    until(lambda: not (place.daemon.data / "content/blobs/sha256" / digest[7:]).exists(), 1, "the bytes are free")
+    until(lambda: not (place.daemon.data / "content/blobs/sha256" / digest[7:]).exists(), 5, "the bytes are free")
 
 
 def test_who_is_not_known_gets_nothing(place: Place, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from faults_client import Client
 
-from daemons import busybox_tar, own_addresses, processes_naming, until
+from daemons import PATIENCE, busybox_tar, own_addresses, processes_naming, until
 
 START_SECONDS = 30.0
 END_SECONDS = 30.0
@@ -210,7 +210,7 @@ def finish(made: Instance) -> None:
 
 def eventually(check: Any, seconds: float, what: str) -> Any:
     """The check's first true result; AssertionError at the deadline, with the last exception's text."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         last: object = ""
         try:
@@ -219,5 +219,5 @@ def eventually(check: Any, seconds: float, what: str) -> Any:
                 return result
         except AssertionError as error:
             last = error
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}: {last}"
+        assert time.monotonic() < deadline, f"not within {seconds * PATIENCE} s: {what}: {last}"
         time.sleep(0.02)

@@ -19,7 +19,7 @@ from faults_instance import Instance, alive
 from boxship.network.networks import veth_prefix
 from daemons import processes_naming
 
-SETTLE_SECONDS = 8.0
+SETTLE_SECONDS = 25.0
 POOL = 4  # network namespaces that the daemon keeps ready (network.model.Settings)
 TRANSIENT = ("content/ingest", "builder/views", "builder/contexts")  # hold nothing when nothing goes on
 STANDING = (".trash", "merged")  # folders that are always there

@@ -42,7 +42,7 @@ def signature(digest: str, name: str = "r.io/prod/web", **annotations: str) -> S
 
 
 async def gone(room: Room, digest: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while room.content.exists(digest):
             await asyncio.sleep(0)
 

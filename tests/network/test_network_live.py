@@ -75,7 +75,7 @@ async def test_rules_that_somebody_flushed_come_back(networks: Networks, machine
     async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"):
         assert await ask(machine.outside, "tcp", "198.51.100.2", 8080) == "a 198.51.100.1"
         await asyncio.to_thread(subprocess.run, ["nft", "flush", "ruleset"], check=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not await networks._kernel.run(networks._kernel.has_rules):
                 await asyncio.sleep(0.01)
         assert await networks.audit() == []

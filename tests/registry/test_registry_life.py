@@ -241,7 +241,7 @@ async def test_the_task_goes_on(tmp_path: Path) -> None:
         running = asyncio.ensure_future(made.registry.run())
         await made.push_blob("a", b"loose")
         made.clock.pass_seconds(2 * made.registry.settings.fresh_seconds)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await made.content.list():
                 await asyncio.sleep(0.001)
         running.cancel()

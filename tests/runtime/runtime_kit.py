@@ -131,7 +131,7 @@ def children() -> set[str]:
 
 def new_descriptors(before: set[str]) -> list[str]:
     """What is open now and was not before, once threads that work in the background are through."""
-    end = time.monotonic() + 2
+    end = time.monotonic() + 10
     while True:
         found = []
         for name in set(os.listdir("/proc/self/fd")) - before:

@@ -23,7 +23,7 @@ async def _end_and_wait() -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
         assert send_signal(pid, started, signal.SIGTERM)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 20)
         assert not is_alive(pid, started), "a zombie does not live"
         assert reap(pid) == -signal.SIGTERM
         assert reap(pid) is None
@@ -49,7 +49,7 @@ async def test_cancelled_wait_can_be_repeated() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(wait_pidfd(handle), 0.01)
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-        await asyncio.wait_for(wait_pidfd(handle), 5)
+        await asyncio.wait_for(wait_pidfd(handle), 20)
     finally:
         os.close(handle)
         reap(pid)

@@ -63,7 +63,7 @@ async def test_a_full_socket_makes_the_sender_wait(tmp_path: Path) -> None:
     received = 0
     while received < 400:
         received += len(await asyncio.to_thread(peer.recv, 5000)) // 4096
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 20)
     client.close()
     peer.close()
 
@@ -74,7 +74,7 @@ async def test_close_and_abandon_wake_a_reader(tmp_path: Path) -> None:
         task = asyncio.create_task(client.receive(10))
         await asyncio.sleep(0)
         end(client)
-        assert await asyncio.wait_for(task, 5) == b""
+        assert await asyncio.wait_for(task, 20) == b""
         peer.close()
 
 

@@ -61,7 +61,7 @@ async def exchange(stream: Stream, request: bytes) -> tuple[int, dict[str, str],
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -130,7 +130,7 @@ def test_pipelined_requests_are_answered_in_order(on_loop: Callable[[Scenario], 
 
 def test_a_reply_reaches_a_client_that_half_closed(on_loop: Callable[[Scenario], None]) -> None:
     async def slow(request: Request) -> Reply:
-        await asyncio.wait_for(request.client_gone.wait(), 5)
+        await asyncio.wait_for(request.client_gone.wait(), 20)
         return Reply(200, {}, b"done")
 
     async def scenario(path: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_vanishing_client_ends_a_quiet_stream(on_loop: Callable[[Scenario], No
             status, headers = await head_of(reader)
             assert (status, headers["transfer-encoding"]) == (200, "chunked")
             writer.close()
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), 20)
 
     on_loop(scenario)
 
@@ -364,7 +364,7 @@ def test_a_client_that_does_not_read_its_stream_is_cut_off_where_that_was_asked(
             reader, writer = await connect(path)
             writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
             await head_of(reader)
-            await asyncio.wait_for(closed.wait(), 5)
+            await asyncio.wait_for(closed.wait(), 20)
             writer.close()
 
     on_loop(scenario)
@@ -381,7 +381,7 @@ def test_a_connection_that_asks_nothing_ends_where_that_was_asked(on_loop: Calla
             dribbling[1].write(b"GET / HT")
             assert (await exchange(busy, b"GET / HTTP/1.1\r\nHost: d\r\n\r\n"))[0] == 200
             for reader, writer in (silent, dribbling):
-                assert await asyncio.wait_for(reader.read(), 5) == b""
+                assert await asyncio.wait_for(reader.read(), 20) == b""
                 writer.close()
             assert (await exchange(busy, b"GET / HTTP/1.1\r\nHost: d\r\n\r\n"))[0] == 200
             busy[1].close()
@@ -434,10 +434,10 @@ def test_stop_ends_streams_and_raw_connections_and_finishes_replies(on_loop: Cal
         await asyncio.sleep(0.02)
         stopping = asyncio.ensure_future(server.stop())
         for reader, _ in streams[:2]:
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 20)
         go.set()
         assert (await streams[2][0].read()).endswith(b"whole")
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 20)
         assert not path.exists()
 
     on_loop(scenario)

@@ -46,7 +46,7 @@ class TlsClient:
 
     async def step(self) -> None:
         self.writer.write(self.outgoing.read())
-        data = await asyncio.wait_for(self.reader.read(65536), 5)
+        data = await asyncio.wait_for(self.reader.read(65536), 20)
         self.incoming.write(data) if data else self.incoming.write_eof()
 
     async def handshake(self) -> None:
@@ -156,7 +156,7 @@ async def test_nobody_enters_without_a_certificate(contexts: Contexts) -> None:
             assert await client.read_all()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /plain HTTP/1.1\r\nHost: d\r\n\r\n")
-        assert b"200 OK" not in await asyncio.wait_for(reader.read(), 5)
+        assert b"200 OK" not in await asyncio.wait_for(reader.read(), 20)
         writer.close()
 
 

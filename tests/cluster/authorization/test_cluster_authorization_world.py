@@ -87,7 +87,7 @@ async def test_what_is_gone_is_forgotten_also_where_only_one_kind_changes(monkey
             key = key_of(resources[0], "n", name)
             await store.commit(Put(key, encode({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name}})))
             await store.commit(Delete(key))
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             while len(told) < 2 * len(names):
                 await asyncio.sleep(0)
         following.cancel()

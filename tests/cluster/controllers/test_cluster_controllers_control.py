@@ -25,7 +25,7 @@ rules:
 - {level: Request, resources: [{group: "", resources: [configmaps]}]}
 - {level: Metadata}
 """
-DEADLINE = 10.0  # seconds
+DEADLINE = 30.0  # seconds
 
 
 @pytest.fixture(scope="module")

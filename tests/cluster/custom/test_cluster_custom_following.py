@@ -21,7 +21,7 @@ from boxship.store.memory import MemoryStore
 from boxship.transport.client import HttpClient
 
 SCHEMAS = builtin.load(None)
-DEADLINE = 10.0  # seconds
+DEADLINE = 30.0  # seconds
 DEFINITIONS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

@@ -10,7 +10,7 @@ from control_kit import Answer, Control, running_control
 from daemons import until
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-DEADLINE = 15.0  # seconds
+DEADLINE = 30.0  # seconds
 MERGE = {"Content-Type": "application/merge-patch+json"}
 TEXT, COUNT = {"type": "string"}, {"type": "integer"}
 

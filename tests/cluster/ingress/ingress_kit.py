@@ -197,7 +197,7 @@ class Door:
             rest = rest.partition(b"\r\n")[2]
         return Answer(int(first.split(" ")[1]), found, rest)
 
-    async def until(self, condition: Any, seconds: float = 10.0) -> Any:
+    async def until(self, condition: Any, seconds: float = 30.0) -> Any:
         """What the condition (a coroutine function) says, as soon as it is true."""
         end = asyncio.get_running_loop().time() + seconds
         why: object = ""

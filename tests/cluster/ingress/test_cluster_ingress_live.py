@@ -282,10 +282,10 @@ async def test_websockets_pass(tmp_path: Path) -> None:
             b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
         assert b"101" in head.split(b"\r\n")[0]
         writer.write(b"echo")
-        assert await asyncio.wait_for(reader.readexactly(4), 5) == b"echo"
+        assert await asyncio.wait_for(reader.readexactly(4), 20) == b"echo"
         writer.close()
 
 

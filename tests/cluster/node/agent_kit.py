@@ -59,7 +59,7 @@ class Node:
         found = await self.world.found("v1/pods", namespace, name)
         return {} if found is None else found.get("status") or {}
 
-    async def until(self, name: str, condition: Any, what: str = "", seconds: float = 5.0) -> Object:
+    async def until(self, name: str, condition: Any, what: str = "", seconds: float = 20.0) -> Object:
         """The pod's status as soon as the condition holds for it."""
 
         async def holds() -> Any:
@@ -71,7 +71,7 @@ class Node:
         except AssertionError as error:
             raise AssertionError(f"{error}: {await self.status(name)}") from None
 
-    async def gone(self, name: str, seconds: float = 5.0) -> None:
+    async def gone(self, name: str, seconds: float = 20.0) -> None:
         async def is_gone() -> bool:
             return await self.world.found("v1/pods", "default", name) is None
 

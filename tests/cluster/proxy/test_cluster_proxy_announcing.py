@@ -79,7 +79,7 @@ async def test_the_announcer_follows_services_and_endpoints() -> None:
     objects, network = Objects(), Answering()
 
     async def until(wanted: set[str]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while network.own != wanted:
                 assert not announcer.done()
                 await asyncio.sleep(0.001)

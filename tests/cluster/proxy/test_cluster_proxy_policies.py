@@ -176,7 +176,7 @@ async def test_the_enforcer_follows_pods_and_policies() -> None:
         )
 
     async def until(check: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not (network.states and check(network.states[-1])):
                 assert not enforcer.done()
                 await asyncio.sleep(0.001)

@@ -280,7 +280,7 @@ def test_the_first_service_has_a_frontend_that_two_claim() -> None:
 
 
 async def settled(proxy: "asyncio.Task[None]", check: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not check():
             assert not proxy.done()
             await asyncio.sleep(0.001)

@@ -237,7 +237,7 @@ async def test_nothing_outside_is_removed_through_a_part(node: Node, tmp_path: P
     uid = pod["metadata"]["uid"]
     volumes = await node.files.volumes.prepare(pod)
     sandbox = Sandbox("s", SandboxSpec(uid=uid, namespace="default", name="web"), 1, addresses=("10.0.0.1",))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         request = await node.files.planner.container(
             pod, "main", attempt=0, sandbox=sandbox, volumes=volumes, image_id="sha256:1"
         )
