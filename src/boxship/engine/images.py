@@ -62,12 +62,12 @@ class EngineImages:
         return told, freed
 
     async def load(
-        self, body: AsyncIterator[bytes], *, platform: str = "", only: str = ""
+        self, body: AsyncIterator[bytes], *, platform: str = "", only: str = "", limit: int = 0, files: int = 0
     ) -> AsyncIterator[LayerProgress | Loaded]:
         """Progress, and each image of the stream as soon as it is whole. With `only` it has to be the image of that id
-        alone, and names in the stream do not count."""
+        alone, and names in the stream do not count; `limit` and `files` bound the stream's bytes and its layers'."""
         wanted = parse_platform(platform) if platform else None
-        async with contextlib.aclosing(self._images.load(body, wanted, only=only)) as steps:
+        async with contextlib.aclosing(self._images.load(body, wanted, only=only, limit=limit, files=files)) as steps:
             async for step in steps:
                 if isinstance(step, Loaded):
                     self._publish("load", step.image_id, next(iter(step.references), step.image_id))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from boxship.content import Content, Lease
-from boxship.errors import Invalid
+from boxship.errors import Conflict, Invalid
 from boxship.images.documents import DOCUMENT_LIMIT
 from boxship.images.streams import PIECE, Bridge, Inflated, Reader
 from boxship.spec import digest as digests
@@ -60,10 +60,12 @@ def open_tar(source: Reader) -> tarfile.TarFile:
 
 
 class Archive:
-    """What came in: documents and blobs by the member's path."""
+    """What came in: documents and blobs by the member's path; at most `limit` bytes (0: any), decompressed."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, limit: int = 0) -> None:
         self._content = content
+        self._limit = limit
+        self._came = 0
         self._documents: dict[str, bytes] = {}
         self._blobs: dict[str, Blob] = {}
         self._links: dict[str, str] = {}
@@ -102,6 +104,7 @@ class Archive:
             if self._held > MEMORY_LIMIT:
                 raise Invalid(f"cannot load images: the archive has more than {MEMORY_LIMIT} bytes of documents")
             self._documents[path] = source.read()
+            self._count(member.size)
             if len(self._documents[path]) != member.size:
                 raise Invalid("cannot read the archive: unexpected end of data")
         else:
@@ -114,6 +117,7 @@ class Archive:
         ingest = self._content.begin()
         try:
             while data := source.read(PIECE):
+                self._count(len(data))
                 ingest.write(data)
             if ingest.size != size:
                 raise Invalid("cannot read the archive: unexpected end of data")
@@ -121,6 +125,11 @@ class Archive:
             return Blob(ingest.finish(expected), size)
         finally:
             ingest.abandon()
+
+    def _count(self, size: int) -> None:
+        self._came += size
+        if self._limit and self._came > self._limit:
+            raise Conflict(f"cannot load images: the archive is larger than {self._limit} bytes")
 
     # what is in it
 

@@ -202,16 +202,23 @@ class Images:
     # bringing in
 
     async def load(
-        self, source: AsyncIterator[bytes], platform: Platform | None = None, *, only: str = ""
+        self,
+        source: AsyncIterator[bytes],
+        platform: Platform | None = None,
+        *,
+        only: str = "",
+        limit: int = 0,
+        files: int = 0,
     ) -> AsyncGenerator[LayerProgress | Loaded, None]:
         """Take an archive of images (Docker's of any age, or an OCI layout; plain or compressed) off a stream. With
-        `only` it may be the image of that id alone, and the names in it do not count. Raises Invalid for what is none,
-        NotFound where it has nothing for the platform, Exhausted on a full disk, Conflict for another image."""
+        `only` it may be the image of that id alone, and the names in it do not count; `limit` and `files` bound the
+        bytes of the archive and of its layers, decompressed. Raises Invalid for what is none, NotFound where it has
+        nothing for the platform, Exhausted on a full disk, Conflict for another image or a larger archive."""
         async with self._intakes, self._garbage.lease() as lease:
-            images = await take(self._content, lease, source, platform)
+            images = await take(self._content, lease, source, platform, limit)
             for found in [expected(images, only)] if only else images:
                 async with contextlib.aclosing(
-                    prepare(self._content, self._layers, lease, found, self._catalog.layers())
+                    prepare(self._content, self._layers, lease, found, self._catalog.layers(), files)
                 ) as steps:
                     async for step in steps:
                         yield await self._settle(step) if isinstance(step, Ready) else step

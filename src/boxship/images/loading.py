@@ -26,10 +26,13 @@ class Ready(msgspec.Struct, frozen=True):
     target: Target
 
 
-async def take(content: Content, lease: Lease, source: AsyncIterator[bytes], platform: Platform | None) -> list[Found]:
-    """Read an archive to its end; the images in it. Raises Invalid, NotFound (platform), Exhausted or Canceled."""
+async def take(
+    content: Content, lease: Lease, source: AsyncIterator[bytes], platform: Platform | None, limit: int = 0
+) -> list[Found]:
+    """Read an archive to its end; the images in it. Raises Invalid, NotFound (platform), Exhausted, Canceled, or
+    Conflict where it has more than `limit` bytes (0: any)."""
     bridge = Bridge(source)
-    archive = Archive(content)
+    archive = Archive(content, limit)
 
     def work() -> list[Found]:
         archive.take(bridge, lease)
@@ -47,10 +50,10 @@ def expected(images: Sequence[Found], identifier: str) -> Found:
 
 
 async def prepare(
-    content: Content, layers: Layers, lease: Lease, found: Found, known: Mapping[str, Layer]
+    content: Content, layers: Layers, lease: Lease, found: Found, known: Mapping[str, Layer], limit: int = 0
 ) -> AsyncGenerator[LayerProgress | Ready, None]:
     """Store and unpack the parts of one image: progress, then what is ready to be named. `known` are the layers of the
-    images that are here."""
+    images that are here; `limit` are the bytes of all archives of files in it, decompressed (0: any)."""
     config = parse_config(found.config)
     diff_ids = config.rootfs.diff_ids
     if len(diff_ids) != len(found.layers):
@@ -59,7 +62,7 @@ async def prepare(
     wanted = list(zip(found.layers, places(diff_ids), strict=True))
     for index, (blob, place) in enumerate(wanted):
         yield LayerProgress(place.diff_id, index + 1, len(wanted), blob.size)
-    made = await unpack_all(content, layers, lease, wanted, known)
+    made = await unpack_all(content, layers, lease, wanted, known, limit)
     manifest = found.manifest
     if manifest:
         await lease.add(manifest)

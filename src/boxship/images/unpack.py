@@ -47,9 +47,11 @@ async def unpack_all(
     lease: Lease,
     wanted: Sequence[tuple[Blob, Place]],
     known: Mapping[str, Layer] = {},
+    limit: int = 0,
 ) -> list[Layer]:
     """Unpack layers, lowest first, as far as they are not there. `known` are the layers of images that are here, by
-    chain id. Raises Invalid where a blob is another layer than the config names: nothing is taken on trust."""
+    chain id; with `limit` all have together at most that many bytes of archives, one after the other. Raises Invalid
+    where a blob is another layer than the config names: nothing is taken on trust."""
     kinds = []
     for blob, place in wanted:
         await lease.add(blob.digest)
@@ -57,7 +59,10 @@ async def unpack_all(
         kinds.append(await _kind(content, layers, blob, place, known))
     steps = list(zip(wanted, kinds, strict=True))
     missing = [(pair, kind) for pair, kind in steps if not layers.has_layer(pair[1].chain_id)]
-    await _together([partial(_apply, content, layers, *pair, kind) for pair, kind in missing])
+    if limit:
+        await _apply_within(content, layers, missing, limit)
+    else:
+        await _together([partial(_apply, content, layers, *pair, kind) for pair, kind in missing])
     return [await _layer(layers, *pair, kind) for pair, kind in steps]
 
 
@@ -87,10 +92,22 @@ async def unpack(
     return await _layer(layers, blob, place, kind)
 
 
-async def _apply(content: Content, layers: Layers, blob: Blob, place: Place, kind: str) -> None:
+async def _apply_within(
+    content: Content, layers: Layers, missing: Sequence[tuple[tuple[Blob, Place], str]], limit: int
+) -> None:
+    """From where nobody is trusted. What a layer takes on the disk stands for its archive's bytes."""
+    for (blob, place), kind in missing:
+        if limit <= 0:
+            raise Invalid(f"cannot unpack blob {blob.digest}: the image has more files than it was said to have")
+        await _apply(content, layers, blob, place, kind, limit)
+        limit -= max(blob.size, await layers.layer_usage(place.chain_id))
+
+
+async def _apply(content: Content, layers: Layers, blob: Blob, place: Place, kind: str, most: int = 0) -> None:
     proven = not kind and blob.digest == place.diff_id
     diff_id = "" if proven else place.diff_id
     path, limit = content.path(blob.digest), largest_files(blob.size)
+    limit = min(limit, most) if most else limit
     await layers.apply(place.chain_id, place.parent, path, diff_id=diff_id, limit_bytes=limit)
 
 

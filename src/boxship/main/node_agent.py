@@ -13,6 +13,7 @@ from boxship.cluster.node.engine_runtime import EngineRuntime
 from boxship.cluster.node.peers import Peers
 from boxship.cluster.node.plan.facts import NodeFacts as PlanFacts
 from boxship.cluster.node.plan.starting import make_files
+from boxship.cluster.node.pulled import PullRecords
 from boxship.cluster.node.server.door import NODE_LIMITS, NodeDoor
 from boxship.cluster.node.server.entry import Entry
 from boxship.cluster.node.status.facts import HOSTNAME, INTERNAL, NodeFacts, machine_facts
@@ -21,6 +22,7 @@ from boxship.errors import Internal
 from boxship.main.node_addresses import NETWORK, is_local
 from boxship.main.node_means import Means
 from boxship.main.node_record import taint_of
+from boxship.main.node_shelf import StoreShelf
 from boxship.main.node_traffic import NodeTraffic
 from boxship.transport.client import HttpClient
 from boxship.transport.listen import TlsAddress
@@ -38,12 +40,14 @@ class Pods:
     def __init__(self, means: Means, traffic: NodeTraffic) -> None:
         self._means = means
         self._traffic = traffic
-        self._images = EngineSharedImages(means.engine)
+        self._pulled = PullRecords(StoreShelf(means.rooms.store, "node-images/"))
+        shared = means.rooms.node.images_from_nodes
+        self._images = EngineSharedImages(means.engine, self._pulled, shared=shared)
         self._http = HttpClient(user_agent="boxshipd")
         certificates = means.certificates
         node = means.record.node
         peers = Peers(means.client, self._http, lambda: certificates.trust, node, self._images, names_of)
-        self._runtime = EngineRuntime(means.engine, means.rooms.data, peers)
+        self._runtime = EngineRuntime(means.engine, means.rooms.data, peers if shared else None, self._pulled)
         self._agent: NodeAgent | None = None
         self._begun = asyncio.Event()
         self._port = 0
@@ -77,6 +81,7 @@ class Pods:
             files.volumes,
             facts,
             options=rooms.node.agent(rooms.data),
+            pulled=self._pulled,
             traffic=self._traffic,
         )
         try:

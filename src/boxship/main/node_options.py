@@ -3,17 +3,20 @@ never loads the agent for them."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from boxship.cluster.node.eviction.collecting import Limits
 from boxship.cluster.node.eviction.pressure import CONDITIONS, THRESHOLDS, Threshold
+from boxship.cluster.node.pulled import LISTED, POLICIES, Verification, parse_listed
 from boxship.cluster.objects import quantity
 from boxship.errors import Invalid
 
 if TYPE_CHECKING:
     from boxship.cluster.node.agent import Options
 
+SWITCH = {"on": True, "off": False}
 RESERVABLE = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -23,21 +26,79 @@ class NodeOptions(msgspec.Struct, frozen=True):
     static_pods: str = ""
     reserved: dict[str, str] = {}
     thresholds: tuple[Threshold, ...] = THRESHOLDS
+    images: Limits = Limits()
+    images_from_nodes: bool = True
+    verification: Verification = Verification()
 
     def agent(self, data: Path) -> "Options":
         from boxship.cluster.node.agent import Options
 
-        return Options(static_folder=self.static_pods or str(data / "static-pods"), thresholds=self.thresholds)
+        return Options(
+            static_folder=self.static_pods or str(data / "static-pods"),
+            thresholds=self.thresholds,
+            images=self.images,
+            verification=self.verification,
+        )
 
 
-def parse_node(static_pods: str, reserved: str, evictions: Sequence[str]) -> NodeOptions:
-    """Raises Invalid. `evictions` replace the thresholds of the signals that they name."""
+class NodeWords(Protocol):
+    """The options of boxshipd that are about its node, as they were written."""
+
+    @property
+    def static_pods(self) -> str: ...
+    @property
+    def system_reserved(self) -> str: ...
+    @property
+    def eviction(self) -> tuple[str, ...]: ...
+    @property
+    def image_garbage(self) -> str: ...
+    @property
+    def images_from_nodes(self) -> str: ...
+    @property
+    def image_credentials(self) -> str: ...
+    @property
+    def preloaded_image(self) -> tuple[str, ...]: ...
+
+
+def parse_node(words: NodeWords) -> NodeOptions:
+    """Raises Invalid. `eviction` replaces the thresholds of the signals that it names."""
+    static_pods = words.static_pods
     if static_pods and not Path(static_pods).is_absolute():
         raise Invalid(f"cannot use static-pods {static_pods}: it must be an absolute path")
-    given = tuple(parse_threshold(text) for text in evictions)
+    given = tuple(parse_threshold(text) for text in words.eviction)
     named = {threshold.signal for threshold in given}
     kept = tuple(threshold for threshold in THRESHOLDS if threshold.signal not in named)
-    return NodeOptions(static_pods, parse_reserved(reserved), (*kept, *given))
+    if words.images_from_nodes not in SWITCH:
+        raise Invalid(f"cannot use images-from-nodes {words.images_from_nodes}: it is on or off")
+    return NodeOptions(
+        static_pods,
+        parse_reserved(words.system_reserved),
+        (*kept, *given),
+        parse_garbage(words.image_garbage),
+        SWITCH[words.images_from_nodes],
+        parse_verification(words.image_credentials, words.preloaded_image),
+    )
+
+
+def parse_verification(policy: str, preloaded: Sequence[str]) -> Verification:
+    if policy not in POLICIES:
+        raise Invalid(f"cannot use image-credentials {policy}: it is one of {', '.join(POLICIES)}")
+    if preloaded and policy != LISTED:
+        raise Invalid(f"cannot use preloaded-image: it is for image-credentials {LISTED}")
+    return Verification(policy, tuple(parse_listed(name) for name in preloaded))
+
+
+def parse_garbage(text: str) -> Limits:
+    """Of "85%,80%,10Gi": from which share on images go, until which one, and how many free bytes keep them."""
+    parts = text.split(",")
+    try:
+        high, low = (float(part.removesuffix("%")) for part in parts[:2])
+        free = quantity.parse(parts[2]).value if len(parts) > 2 else Limits().free
+    except (Invalid, ValueError) as error:
+        raise Invalid(f"cannot use image-garbage {text}: write HIGH%,LOW%[,FREE], as 85%,80%,10Gi") from error
+    if len(parts) > 3 or not 0 <= low < high <= 100 or free < 0:
+        raise Invalid(f"cannot use image-garbage {text}: LOW lies below HIGH, both between 0% and 100%")
+    return Limits(high, low, free)
 
 
 def parse_reserved(text: str) -> dict[str, str]:

@@ -58,6 +58,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     static_pods: str = ""
     system_reserved: str = ""
     eviction: tuple[str, ...] = ()
+    image_garbage: str = "85%,80%,10Gi"
+    images_from_nodes: str = "on"
+    image_credentials: str = "NeverVerifyPreloadedImages"
+    preloaded_image: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     registry_mirror: tuple[str, ...] = ()
     mirror: tuple[str, ...] = ()
@@ -160,7 +164,7 @@ def check(options: Options) -> Options:
         except ValueError as error:
             raise Invalid(f"cannot use bridge-subnet {options.bridge_subnet}: {error}") from error
     parse_ports(options.ingress_ports)
-    parse_node(options.static_pods, options.system_reserved, options.eviction)
+    parse_node(options)
     for server in options.dns:
         try:
             ipaddress.ip_address(server)
@@ -246,6 +250,9 @@ SINGLE: dict[str, tuple[str, str]] = {
         "RESOURCE=AMOUNT,…",
         "what a node of a cluster keeps from pods: cpu, memory, ephemeral-storage",
     ),
+    "image-garbage": ("HIGH%,LOW%[,FREE]", "when a node of a cluster removes unused images (default 85%,80%,10Gi)"),
+    "images-from-nodes": ("on|off", "a node of a cluster gives and takes what was built on nodes (default on)"),
+    "image-credentials": ("POLICY", "which images pods need pull secrets for (default NeverVerifyPreloadedImages)"),
     "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),
     "log-driver": ("NAME", "log driver of containers that name none: json-file, local or none"),
     "runtime": ("NAME", "OCI runtime of containers that name none (default crun)"),
@@ -264,6 +271,7 @@ REPEATED: dict[str, tuple[str, str]] = {
     "host": ("URL", "listen here: unix:///PATH or, with TLS, tcp://ADDRESS:PORT"),
     "address-pool": ("BASE/PREFIX:SIZE", "addresses for new networks"),
     "eviction": ("SIGNAL<AMOUNT[:SECONDS]", "when a node of a cluster sends pods away, as memory.available<300Mi:90"),
+    "preloaded-image": ("NAME", "with image-credentials NeverVerifyAllowlistedImages: open to all where it is there"),
     "dns": ("ADDRESS", "name server for containers"),
     "label": ("KEY=VALUE", "label of this engine, shown by info"),
     "tls-name": ("HOST", "host name or address for the daemon's certificate from pki"),

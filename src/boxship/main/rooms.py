@@ -95,7 +95,7 @@ def make_rooms(
         networks=Networks(store, run_root, instance, _network_settings(options)),
         registry=registry,
         ingress_ports=parse_ports(options.ingress_ports),
-        node=parse_node(options.static_pods, options.system_reserved, options.eviction),
+        node=parse_node(options),
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from boxship.cluster.node.engine_images import EngineRuntimeImages, EngineSharedImages
+from boxship.cluster.node.pulled import Access, PullRecords, Secret
 from boxship.cluster.node.runtime import Credentials
+from boxship.cluster.node.server.images import SharedImage
 from boxship.engine.values import Pulled
 from boxship.errors import Denied, NotFound, Unauthenticated, Unavailable
 from boxship.spec.reference import parse
@@ -22,6 +24,7 @@ class Registry:
         self.good = good
         self.answers = answers
         self.asked: list[str] = []
+        self.here: set[str] = set()
 
     async def pull(self, reference: str, credentials: Any = None) -> AsyncIterator[object]:
         name = credentials.username if credentials is not None else "nobody"
@@ -31,7 +34,7 @@ class Registry:
         yield Pulled(parse(reference), ID, ID)
 
     async def resolve(self, reference: str) -> Any:
-        if reference not in (ID, "web:1", "shop.example/web:1"):
+        if reference != ID and reference not in self.here:
             raise NotFound(f"no such image: {reference}")
         config = SimpleNamespace(config=SimpleNamespace(User="1000"))
         return SimpleNamespace(id=ID, references=("web:1",), digests=("web@" + ID,), size=5, config=config)
@@ -47,11 +50,12 @@ def images(registry: Registry) -> EngineRuntimeImages:
 async def test_each_credential_is_tried_then_none() -> None:
     many = (Credentials("a", "x"), Credentials("b", "y"))
     registry = Registry("b", a=Denied("not allowed"))
-    found = await images(registry).pull("web:1", many)
-    assert registry.asked == ["a", "b"]
+    pulled = await images(registry).pull("other:1", many)
+    found = pulled.image
+    assert registry.asked == ["a", "b"] and pulled.credentials == many[1]
     assert (found.id, found.user, found.local, found.used_at, found.size) == (ID, "1000", False, 7, 5)
     registry = Registry("nobody")
-    await images(registry).pull("web:1", many)
+    assert (await images(registry).pull("other:1", many)).credentials is None
     assert registry.asked == ["a", "b", "nobody"]
 
 
@@ -61,9 +65,10 @@ class OtherNodes:
     def __init__(self, registry: Registry, *names: str) -> None:
         self.registry, self.names = registry, names
 
-    async def fetch(self, reference: str) -> bool:
+    async def fetch(self, reference: str) -> str:
         self.registry.asked.append("nodes")
-        return reference in self.names
+        self.registry.here |= {reference} & {*self.names}
+        return "node1" if reference in self.names else ""
 
 
 @pytest.mark.parametrize(
@@ -72,15 +77,27 @@ class OtherNodes:
         ("web:1", "nobody", ["nodes"]),  # built in the cluster, or nobody's
         ("other:1", "nobody", ["nodes", "nobody"]),
         ("shop.example/web:1", "nobody", ["nobody"]),  # who says a registry means it
-        ("shop.example/web:1", "a", ["nobody", "nodes"]),
+        ("shop.example/web:1", "away", ["nobody", "nodes"]),
     ],
 )
 async def test_who_is_asked_first_follows_from_the_name(name: str, good: str, asked: list[str]) -> None:
-    registry = Registry(good)
+    registry = Registry(good, nobody=Unavailable("no route"))
     nodes = OtherNodes(registry, "web:1", "shop.example/web:1")
     runtime = EngineRuntimeImages(SimpleNamespace(images=registry), nodes)  # type: ignore[arg-type]
-    assert (await runtime.pull(name, ())).id == ID
-    assert registry.asked == asked
+    found = await runtime.pull(name, ())
+    assert found.image.id == ID and registry.asked == asked
+    assert found.node == ("node1" if asked[-1] == "nodes" else "")
+
+
+async def test_what_a_registry_refuses_or_gave_comes_from_no_node() -> None:
+    registry = Registry("a")
+    runtime = EngineRuntimeImages(SimpleNamespace(images=registry), OtherNodes(registry, "shop.example/web:1", "web:1"))  # type: ignore[arg-type]
+    with pytest.raises(Unauthenticated):
+        await runtime.pull("shop.example/web:1", ())
+    registry.here.add("web:1")
+    with pytest.raises(Unauthenticated):
+        await runtime.pull("web:1", ())
+    assert registry.asked == ["nobody", "nobody"]
 
 
 async def test_the_first_refusal_is_told() -> None:
@@ -110,16 +127,49 @@ async def test_what_is_not_there_is_none() -> None:
         ("web:1", ("r.test/web@" + ID,), True),  # pushed under another name
         ("r.test/web:1", ("r.test/web@" + ID,), False),
         ("web:1", ("web@" + ID,), False),
-        ("web:2", (), False),
+        ("web:2", (), None),
+        (ID, (), None),
+        ("web@" + ID, (), None),
     ],
 )
-async def test_other_nodes_are_given_what_no_registry_has(name: str, digests: tuple[str, ...], given: bool) -> None:
-    class Known:
-        async def resolve(self, reference: str) -> Any:
-            if reference == "web:2":
-                raise NotFound("no such image")
-            return SimpleNamespace(id=ID, digests=digests, tagged_at=5)
-
-    shared = EngineSharedImages(SimpleNamespace(images=Known()))  # type: ignore[arg-type]
+async def test_other_nodes_are_given_what_no_registry_has(
+    name: str, digests: tuple[str, ...], given: bool | None
+) -> None:
+    shared = EngineSharedImages(Known(digests).engine, PullRecords())
     found = await shared.find(name)
-    assert (found is not None) == given
+    assert (None if found is None else not found.registry) == given
+    assert await EngineSharedImages(Known(digests).engine, PullRecords(), shared=False).find(name) is None
+
+
+async def test_other_nodes_are_told_of_a_copy_and_given_nothing_that_needs_a_secret() -> None:
+    records = PullRecords()
+    shared = EngineSharedImages(Known(()).engine, records)
+    await records.done("docker.io/library/web:1", ID, Access(everyone=True), "node7")
+    found = await shared.find("web:1")
+    assert found is not None and found.origin == "node7" and found.size > 700 and found.unpacked == 900
+    await records.done("docker.io/library/web:1", "sha256:" + "2" * 64, Access(secrets=(Secret("a", "b", "c", "d"),)))
+    other = EngineSharedImages(Known((), "sha256:" + "2" * 64).engine, records)
+    assert (await other.find("web:1")) == SharedImage(registry=True)
+
+
+class Known:
+    """An engine with one image of two names."""
+
+    def __init__(self, digests: tuple[str, ...], id: str = ID) -> None:
+        self.digests, self.id = digests, id
+        self.engine: Any = SimpleNamespace(images=self)
+
+    async def resolve(self, reference: str) -> Any:
+        if reference == "docker.io/library/web:2":
+            raise NotFound("no such image")
+        return SimpleNamespace(
+            id=self.id,
+            references=("web:1", "r.test/web:1"),
+            digests=self.digests,
+            tagged_at=5,
+            size=900,
+            layers=(SimpleNamespace(blob_size=700),),
+        )
+
+    async def list(self) -> list[Any]:
+        return []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from boxship.cluster.node.images import Images, credentials_for, full_name, spell
 from boxship.cluster.node.life.messages import tail
 from boxship.cluster.node.planning import NotPossible
-from boxship.cluster.node.runtime import Credentials, ImageStatus
+from boxship.cluster.node.runtime import Credentials, ImageStatus, PulledImage
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
@@ -114,7 +114,7 @@ async def test_secrets_of_the_registry_are_tried_and_missing_ones_are_told(monke
     given: list[Any] = []
     pull = runtime.pull
 
-    async def noticed(reference: str, credentials: Any) -> ImageStatus:
+    async def noticed(reference: str, credentials: Any) -> PulledImage:
         given.extend(credentials)
         return await pull(reference, credentials)
 

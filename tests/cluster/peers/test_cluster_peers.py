@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxship.cluster.node.peers import ASKED, peers_of
+from boxship.cluster.node.peers import ASKED, Answer, Peer, agreed, peers_of
 from boxship.cluster.node.server.images import ImageDoor, SharedImage
 from boxship.cluster.objects import Object
+from boxship.errors import Conflict
 from boxship.transport.exchange import Request
 
 
@@ -54,6 +56,8 @@ class Given:
     """One image under one name."""
 
     async def find(self, reference: str) -> SharedImage | None:
+        if reference == "theirs":
+            return SharedImage(registry=True)
         return SharedImage("sha256:1", 5) if reference == "web" else None
 
     async def _bytes(self) -> AsyncIterator[bytes]:
@@ -72,6 +76,59 @@ async def test_only_what_was_made_here_is_given() -> None:
     assert (await asked("/images/find?reference=web")).body == b'{"id":"sha256:1","made_at":5}'
     assert (await asked("/images/find?reference=other")).status == 404
     assert (await asked("/images/find")).status == 404
+    assert (await asked("/images/find?reference=theirs")).body == b'{"registry":true}'
+    assert (await asked("/images/archive?reference=theirs")).status == 404
     assert (await asked("/images/other?reference=web")).status == 404
     reply = await asked("/images/archive?reference=web")
     assert reply.status == 200 and [piece async for piece in reply.body] == [b"tar"]
+
+
+def said(node: str, id: str = "", origin: str = "", *, registry: bool = False) -> Answer:
+    return Peer(node, f"https://{node}"), SharedImage(id, origin=origin, registry=registry)
+
+
+def names(answers: list[Answer]) -> list[str]:
+    return [peer.name for peer, _ in agreed("web:1", answers)]
+
+
+def test_who_made_it_is_asked_first_and_a_registry_is_nobody() -> None:
+    assert names([]) == []
+    assert names([said("a", "1", "b"), said("b", "1")]) == ["b", "a"]
+    assert names([said("a", registry=True), said("b", registry=True)]) == []
+
+
+def test_a_copy_says_nothing_while_its_maker_speaks() -> None:
+    assert names([said("a", "old", "b"), said("b", "new")]) == ["b"]
+    assert names([said("a", "1", "gone"), said("c", "1", "gone")]) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [said("a", "1"), said("evil", "2")],
+        [said("a", "1", "gone"), said("evil", "2", "gone")],
+        [said("a", registry=True), said("evil", "2")],
+        [said("a", registry=True), said("evil", "2", "a")],
+    ],
+)
+def test_where_nodes_do_not_agree_none_is_believed(answers: list[Answer]) -> None:
+    with pytest.raises(Conflict, match="evil has 2"):
+        names(answers)
+
+
+ANSWERS = st.lists(
+    st.builds(said, st.sampled_from("abcd"), st.sampled_from("12"), st.sampled_from(("", "a", "b", "z"))),
+    max_size=5,
+    unique_by=lambda one: one[0].name,
+)
+
+
+@given(ANSWERS, st.sampled_from("12"), st.sampled_from(("", "a", "b", "z")))
+def test_one_node_alone_replaces_nothing(honest: list[Answer], id: str, origin: str) -> None:
+    """Whatever a node says that was taken over: what the others agree on without it is had, or nothing is."""
+    try:
+        before = {image.id for _, image in agreed("web:1", honest)}
+        after = {image.id for _, image in agreed("web:1", [*honest, said("evil", id, origin)])}
+    except Conflict:
+        return
+    assert not before or after == before

@@ -23,6 +23,7 @@ from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.node.life.worker import PodWorker
 from boxship.cluster.node.planning import Planner, PodVolumes
 from boxship.cluster.node.probes.asking import Asker
+from boxship.cluster.node.pulled import PullRecords, Verification
 from boxship.cluster.node.runtime import Runtime
 from boxship.cluster.node.static import Manifests
 from boxship.cluster.node.static_keeping import StaticPods
@@ -47,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     static_folder: str = ""
     thresholds: tuple[Threshold, ...] = THRESHOLDS
     images: Limits = Limits()
+    verification: Verification = Verification()
 
 
 class NodeAgent:
@@ -65,13 +67,14 @@ class NodeAgent:
         options: Options | None = None,
         pace: Callable[[], float] = time.perf_counter,
         traffic: Traffic | None = None,
+        pulled: PullRecords | None = None,
     ) -> None:
         self._runtime = runtime
         self._volumes = volumes
         self._options = options or Options()
         self._recorder = Recorder(clock, rate=EVENTS_RATE, burst=EVENTS_BURST)
         self._asker = Asker(runtime)
-        self._images = Images(client, runtime)
+        self._images = Images(client, runtime, pulled, self._options.verification)
         events = self._recorder.events_of(client, COMPONENT, facts.name)
         self._tools = Tools(
             client,

@@ -1,41 +1,91 @@
 """The images half of the machine: what is here, and pulls with one of several credentials."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
+
 from boxship.cluster.node.peers import Peers
-from boxship.cluster.node.runtime import Credentials, ImageStatus
+from boxship.cluster.node.pulled import PullRecords
+from boxship.cluster.node.runtime import Credentials, ImageStatus, PulledImage
 from boxship.cluster.node.server.images import SharedImage
 from boxship.engine import Engine
 from boxship.engine.values import Credentials as RegistryCredentials
 from boxship.engine.values import Image, Pulled
-from boxship.errors import BoxshipError, Conflict, Denied, Internal, Invalid, NotFound, Unauthenticated
+from boxship.errors import (
+    BoxshipError,
+    Conflict,
+    Denied,
+    Exhausted,
+    Internal,
+    Invalid,
+    NotFound,
+    Timeout,
+    Unauthenticated,
+    Unavailable,
+)
 from boxship.spec.reference import DEFAULT_DOMAIN, parse
 
 TRY_NEXT = (Unauthenticated, Denied, NotFound)  # registries hide what a caller may not see
+AWAY = (NotFound, Unavailable)  # it has no such image, or is not there: then a node may have built it
+ARCHIVE_EXTRA, LAYER_EXTRA = 4 << 20, 4 << 10  # bytes of an archive besides its layers: documents, headers
+FILES_EXTRA = 16 << 20  # and of layers' archives, besides what they take on the disk
+TAKE_SECONDS, SLOWEST = 60.0, 128 << 10  # for an image of another node, and bytes a second
 
 
 class EngineSharedImages:
     """Implements what the node's server shows to other nodes, and what peers bring their images to."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, records: PullRecords, *, shared: bool = True) -> None:
+        self._engine = engine
         self._images = engine.images
+        self._records = records
+        self._shared = shared
 
     async def find(self, reference: str) -> SharedImage | None:
+        """By its own name alone: whoever knows an id or a digest has no right to the image yet."""
+        if not self._shared:
+            return None
         try:
-            image = await self._images.resolve(reference)
-            known = ImageStatus(image.id, digests=image.digests, local=not image.digests)
-            return SharedImage(image.id, image.tagged_at) if known.is_local(reference) else None
+            name = str(parse(reference).with_default_tag())
+            await self._records.recover(self._all)
+            image = await self._images.resolve(name)
         except (NotFound, Invalid):
             return None
+        known = _status(image, self._records)
+        if name not in known.names:
+            return None
+        if not known.is_local(name) or not self._records.is_open(known, name):
+            return SharedImage(registry=True)
+        return SharedImage(
+            id=image.id,
+            made_at=image.tagged_at,
+            size=sum(layer.blob_size + LAYER_EXTRA for layer in image.layers) + ARCHIVE_EXTRA,
+            unpacked=image.size,
+            origin=known.nodes.get(name, ""),
+        )
+
+    async def _all(self) -> Sequence[ImageStatus]:
+        return [_status(image, self._records) for image in await self._images.list()]
 
     def archive(self, id: str) -> AsyncIterator[bytes]:
         return self._images.save([id])
 
-    async def take(self, archive: AsyncIterator[bytes], id: str, reference: str) -> None:
-        async for _ in self._images.load(archive, only=id):
-            pass
-        await self._images.tag(id, reference)
+    async def take(self, archive: AsyncIterator[bytes], image: SharedImage, reference: str, node: str) -> None:
+        size = max(image.size, 1)
+        files = size + 2 * max(image.unpacked, 0) + FILES_EXTRA
+        machine = await self._engine.pod_usage.machine()
+        if size + files > machine.disk_available:
+            raise Exhausted(f"it may need {size + files} bytes, and {machine.disk_available} are free here")
+        await self._records.begin(reference, node)
+        try:
+            async with asyncio.timeout(TAKE_SECONDS + size / SLOWEST):
+                async for _ in self._images.load(archive, only=image.id, limit=size, files=files):
+                    pass
+        except TimeoutError:
+            raise Timeout(f"it came slower than {SLOWEST} bytes a second") from None
+        await self._images.tag(image.id, reference)
 
 
 def names_of(reference: str) -> Sequence[str]:
@@ -49,11 +99,13 @@ def names_of(reference: str) -> Sequence[str]:
 
 class EngineRuntimeImages:
     """image, pull, images, remove_image. For a name that says no registry, which is how images are called that are
-    built in the cluster, `peers` are asked first; for one that does, the registry."""
+    built in the cluster, `peers` are asked first; for one that does, the registry, and nodes where that has none. What
+    a registry gave once comes from nowhere else."""
 
-    def __init__(self, engine: Engine, peers: Peers | None = None) -> None:
+    def __init__(self, engine: Engine, peers: Peers | None = None, records: PullRecords | None = None) -> None:
         self._engine_images = engine.images
         self._peers = peers
+        self._records = records or PullRecords()
 
     async def image(self, reference: str) -> ImageStatus | None:
         try:
@@ -64,27 +116,46 @@ class EngineRuntimeImages:
     async def images(self) -> Sequence[ImageStatus]:
         return [self._status(image) for image in await self._engine_images.list()]
 
-    async def pull(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
+    async def pull(self, reference: str, credentials: Sequence[Credentials]) -> PulledImage:
+        here = await self.image(reference)
+        if here is not None:
+            node = here.nodes.get(reference, "")
+            return (
+                await self._renewed(reference, here, node) if node else await self._of_registry(reference, credentials)
+            )
         says_registry = parse(reference).domain != DEFAULT_DOMAIN
         if not says_registry and (found := await self._of_peers(reference)):
             return found
         try:
             return await self._of_registry(reference, credentials)
-        except BoxshipError:
+        except AWAY:
             if says_registry and (found := await self._of_peers(reference)):
                 return found
             raise
 
-    async def _of_peers(self, reference: str) -> ImageStatus | None:
-        if self._peers is None or not await self._peers.fetch(reference):
-            return None
-        return self._status(await self._engine_images.resolve(reference))
+    async def is_elsewhere(self, image: ImageStatus) -> bool:
+        if self._peers is None:
+            return False
+        for name, node in image.nodes.items():
+            if name in image.names and not await self._peers.has(name, node, image.id):
+                return False
+        return True
 
-    async def _of_registry(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
+    async def _renewed(self, reference: str, here: ImageStatus, node: str) -> PulledImage:
+        if self._peers is not None and await self._peers.renew(reference, node, here.id):
+            here = self._status(await self._engine_images.resolve(reference))
+        return PulledImage(here, node=node)
+
+    async def _of_peers(self, reference: str) -> PulledImage | None:
+        if self._peers is None or not (node := await self._peers.fetch(reference)):
+            return None
+        return PulledImage(self._status(await self._engine_images.resolve(reference)), node=node)
+
+    async def _of_registry(self, reference: str, credentials: Sequence[Credentials]) -> PulledImage:
         failure: BoxshipError | None = None
         for each in (*credentials, None):
             try:
-                return await self._pull(reference, each)
+                return PulledImage(await self._pull(reference, each), each)
             except TRY_NEXT as error:
                 failure = failure or error
         raise failure or Internal(f"cannot pull {reference}")
@@ -110,13 +181,18 @@ class EngineRuntimeImages:
             await self._engine_images.remove(image.id, force=True)
 
     def _status(self, image: Image) -> ImageStatus:
+        known = _status(image, self._records)
         config = image.config.config
-        return ImageStatus(
-            id=image.id,
-            tags=image.references,
-            digests=image.digests,
-            size=image.size,
-            user=(config.User or "") if config else "",
-            local=not image.digests,
-            used_at=self._engine_images.used_at(image.id),
-        )
+        user = (config.User or "") if config else ""
+        return msgspec.structs.replace(known, user=user, used_at=self._engine_images.used_at(image.id))
+
+
+def _status(image: Image, records: PullRecords) -> ImageStatus:
+    return ImageStatus(
+        id=image.id,
+        tags=image.references,
+        digests=image.digests,
+        size=image.size,
+        local=not image.digests,
+        nodes=dict(records.nodes_of(image.id)),
+    )

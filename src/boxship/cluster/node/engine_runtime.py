@@ -25,6 +25,7 @@ from boxship.cluster.node.engine_status import (
 )
 from boxship.cluster.node.engine_usage import used
 from boxship.cluster.node.peers import Peers
+from boxship.cluster.node.pulled import PullRecords
 from boxship.cluster.node.runtime import (
     EXITED,
     ContainerRequest,
@@ -47,10 +48,13 @@ TARGET = "target:"  # a process namespace by the name of a container of the same
 
 
 class EngineRuntime(EngineRuntimeImages):
-    """`Runtime` over an engine; `data` is the engine's data root, `peers` other nodes that may have an image."""
+    """`Runtime` over an engine; `data` is the engine's data root, `peers` other nodes that may have an image, `pulled`
+    whose images are whose."""
 
-    def __init__(self, engine: Engine, data: Path, peers: Peers | None = None) -> None:
-        super().__init__(engine, peers)
+    def __init__(
+        self, engine: Engine, data: Path, peers: Peers | None = None, pulled: PullRecords | None = None
+    ) -> None:
+        super().__init__(engine, peers, pulled)
         self._engine = engine
         self._logs = data / "pods" / "logs"
 

@@ -1,7 +1,10 @@
-"""Images from other nodes, before any registry is asked: what was built on one node runs on all, with nothing pushed.
+"""Images from other nodes: what was built on one node runs on all, with nothing pushed.
 
-Nodes that tell of the image in their status are asked first, then some of the others, all at once: a fresh one may not
-have been told yet. The newest one wins. What comes must be the image that was announced, by its digest.
+Whom is trusted for what: a node for the images that it built or was given by hand, and only where the name means
+nothing here yet. Nodes that tell of the image in their status are asked, then some of the others, all at once. Where
+they do not agree on what the name stands for, none is believed: so one node that was taken over cannot put its image in
+the place of another's, nor in that of one that came from a registry. A copy follows the node that it came from, and no
+other. What comes must be the image that was announced, by its digest, and no larger than that.
 """
 
 import asyncio
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 ASKED = 32  # nodes at most
 FIND_SECONDS = 3.0
 ANSWER_BYTES = 64 << 10
+NAMED = 4  # nodes that a message names
 ADDRESS = "boxship.io/agent-address"
 
 
@@ -36,11 +40,15 @@ class Peer(msgspec.Struct, frozen=True):
     tells: bool = False
 
 
+Answer = tuple[Peer, SharedImage]
+
+
 class Store(Protocol):
     """Where images come to."""
 
-    async def take(self, archive: AsyncIterator[bytes], id: str, reference: str) -> None:
-        """Keep the image under that name. Raises Conflict where the archive has another one."""
+    async def take(self, archive: AsyncIterator[bytes], image: SharedImage, reference: str, node: str) -> None:
+        """Keep the image under that name. Raises Conflict where the archive has another one or is larger, Exhausted
+        where there is no room for it."""
 
 
 class Peers:
@@ -62,28 +70,50 @@ class Peers:
         self._store = store
         self._names_of = names_of
 
-    async def fetch(self, reference: str) -> bool:
-        """Whether another node had it and it is here now. No failure of another node is ours. What is asked for by its
-        digest comes from a registry: only there it says what it is."""
+    async def fetch(self, reference: str) -> str:
+        """The node that had it, and it is here now; "" where no node has. What is asked for by its digest comes from a
+        registry: only there it says what it is. Raises Conflict where nodes do not agree."""
         if "@" in reference:
-            return False
-        try:
-            nodes = (await self._client.list("v1/nodes")).items
-        except Failure as failure:
-            log.debug("cannot ask other nodes for %s: %s", reference, failure)
-            return False
-        peers = peers_of(nodes, self._node, set(self._names_of(reference)))
-        found = await asyncio.gather(*(self._find(peer, reference) for peer in peers))
-        offers = [(image, peer) for image, peer in zip(found, peers, strict=True) if image is not None]
-        for image, peer in sorted(offers, key=lambda offer: -offer[0].made_at):
+            return ""
+        failure: BoxshipError | None = None
+        for peer, image in agreed(reference, await self._answers(reference)):
             try:
                 await self._take(peer, image, reference)
             except BoxshipError as error:
                 log.warning("cannot have the image %s from node %s: %s", reference, peer.name, error)
+                failure = failure or Conflict(f"cannot have image {reference} from node {peer.name}: {error}")
                 continue
             log.info("had the image %s from node %s", reference, peer.name)
-            return True
+            return peer.name
+        if failure is not None:
+            raise failure
+        return ""
+
+    async def renew(self, reference: str, node: str, id: str) -> bool:
+        """Whether the node that gave an image has made another one under that name; then that one is here."""
+        for peer, image in await self._answers(reference, only=node):
+            if not image.registry and not image.origin and image.id != id:
+                await self._take(peer, image, reference)
+                return True
         return False
+
+    async def has(self, reference: str, node: str, id: str) -> bool:
+        """Whether that node made the image and has it still."""
+        answers = await self._answers(reference, only=node)
+        return any(image.id == id and not image.origin and not image.registry for _, image in answers)
+
+    async def _answers(self, reference: str, only: str = "") -> list[Answer]:
+        """No failure of another node is ours."""
+        try:
+            nodes = [*(await self._client.list("v1/nodes")).items]
+        except Failure as failure:
+            log.debug("cannot ask other nodes for %s: %s", reference, failure)
+            return []
+        if only:
+            nodes = [node for node in nodes if node["metadata"]["name"] == only]
+        peers = peers_of(nodes, self._node, set(self._names_of(reference)))
+        found = await asyncio.gather(*(self._find(peer, reference) for peer in peers))
+        return [(peer, image) for image, peer in zip(found, peers, strict=True) if image is not None]
 
     async def _find(self, peer: Peer, reference: str) -> SharedImage | None:
         try:
@@ -100,10 +130,32 @@ class Peers:
         async with self._http.request("GET", _url(peer, "archive", reference), trust=self._of(peer)) as answer:
             if answer.status != 200:
                 raise Conflict(f"it answers {answer.status}")
-            await self._store.take(answer.chunks(), image.id, reference)
+            await self._store.take(answer.chunks(), image, reference, peer.name)
 
     def _of(self, peer: Peer) -> Trust:
         return msgspec.structs.replace(self._trust(), server_name=peer.name)
+
+
+def agreed(reference: str, answers: Sequence[Answer]) -> Sequence[Answer]:
+    """Who may be asked for it, who made it first; nobody where it is a registry's. Raises Conflict where they say
+    different things: a copy speaks for the node that it came from only while that one is silent."""
+    makers = {peer.name for peer, image in answers if not image.registry and not image.origin}
+    heard = [(peer, image) for peer, image in answers if not image.registry and image.origin not in makers]
+    if not heard:
+        return ()
+    said = {(image.id, image.registry) for _, image in heard}
+    registry = [peer.name for peer, image in answers if image.registry]
+    if registry or len(said) > 1:
+        told = [f"{peer.name} has {image.id}" for peer, image in heard]
+        told += [f"{name} has it from a registry" for name in registry]
+        more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+        raise Conflict(
+            f"nodes do not agree on what image {reference} is: {', '.join(sorted(told)[:NAMED])}{more}; "
+            "remove it where it is not meant, or push it to a registry"
+        )
+    ((id, _),) = said
+    offers = [(peer, image) for peer, image in answers if image.id == id and not image.registry]
+    return sorted(offers, key=lambda offer: (bool(offer[1].origin), not offer[0].tells))
 
 
 def peers_of(nodes: Sequence[Object], own: str, names: set[str]) -> list[Peer]:

@@ -94,7 +94,8 @@ class ContainerStatus(msgspec.Struct, frozen=True):
 
 class ImageStatus(msgspec.Struct, frozen=True):
     """An image that is there. `user` is what its config says; `local` that no registry is known to have it: it was
-    built, loaded or committed here, so there is nothing to pull anew."""
+    built, loaded or committed here, so there is nothing to pull anew; `nodes` are the names that came from another
+    node, with that node."""
 
     id: str
     tags: tuple[str, ...] = ()
@@ -103,20 +104,36 @@ class ImageStatus(msgspec.Struct, frozen=True):
     user: str = ""
     local: bool = False
     used_at: int = 0
+    nodes: dict[str, str] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """Its tags in full."""
+        return {str(references.parse(tag).with_default_tag()) for tag in self.tags}
 
     def is_local(self, name: str) -> bool:
         """Whether no registry is known to have it as `name`: what was built here and pushed under another name is
-        still nobody's but ours under its own."""
+        still nobody's but ours under its own. An id or a digest is no name of ours."""
         if self.local or not self.digests:
             return self.local
-        repository = references.parse(name).name
-        return all(references.parse(one).name != repository for one in self.digests)
+        wanted = references.parse(name)
+        if str(wanted.with_default_tag()) not in self.names:
+            return False
+        return all(references.parse(one).name != wanted.name for one in self.digests)
 
 
 class Credentials(msgspec.Struct, frozen=True):
     username: str = ""
     password: str = ""
     token: str = ""
+
+
+class PulledImage(msgspec.Struct, frozen=True):
+    """What a pull brought: with which of the credentials, None for nobody's; or from which other node."""
+
+    image: ImageStatus
+    credentials: Credentials | None = None
+    node: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -213,8 +230,11 @@ class Runtime(Protocol):
     async def image(self, reference: str) -> ImageStatus | None:
         """By name, tag, digest or id; None: it is not here."""
 
-    async def pull(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
-        """From its registry; each of the credentials is tried, then none."""
+    async def pull(self, reference: str, credentials: Sequence[Credentials]) -> PulledImage:
+        """From its registry; each of the credentials is tried, then none. A name of no registry: from another node."""
+
+    async def is_elsewhere(self, image: ImageStatus) -> bool:
+        """Whether the other nodes that gave it have it still."""
 
     async def images(self) -> Sequence[ImageStatus]: ...
 

@@ -1,7 +1,8 @@
 """Which images go when the disk is nearly full. Pure.
 
 Source: documentation "Garbage Collection" (unused containers and images). Other than the original, an image that was
-built or loaded here never goes, as nobody could bring it back, and a large disk is not emptied while much is free.
+built or loaded here never goes, as nobody could bring it back (a copy that another node gave does, while that node has
+the image), and a large disk is not emptied while much is free.
 """
 
 from collections.abc import Collection, Sequence
@@ -51,4 +52,5 @@ def images_to_go(
 
 def _is_kept(image: ImageStatus) -> bool:
     """There is a name under which it cannot be had again."""
-    return image.local or any(image.is_local(tag) for tag in image.tags)
+    local = {name for name in image.names if image.is_local(name)}
+    return not local <= set(image.nodes) if local else image.local

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from boxship.cluster.node.eviction.collecting import Limits, images_to_go
@@ -106,10 +107,15 @@ class Evictor:
                 self._evict(usage.uid, message, 0.0)
 
     async def _collect_images(self, machine: MachineUsage, *, urgent: bool) -> None:
-        runtime = self._tools.runtime
+        runtime, records = self._tools.runtime, self._tools.images.records
+        began = time.time()
         images = await runtime.images()
+        await records.recover(runtime.images)
+        await records.prune(images, began)
         used = {run.image_id for run in await runtime.containers()}
         for image in images_to_go(images, used, machine, self._limits, self._tools.now(), urgent=urgent):
+            if image.nodes and not await runtime.is_elsewhere(image):
+                continue
             try:
                 await runtime.remove_image(image.id)
             except BoxshipError as error:  # a container that is no pod's may use it

@@ -4,7 +4,6 @@ killed, `broken`: it cannot be started. All times are the loop's, so that a virt
 """
 
 import asyncio
-import hashlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
@@ -16,7 +15,6 @@ from boxship.cluster.node.runtime import (
     RUNNING,
     ContainerRequest,
     ContainerStatus,
-    Credentials,
     ImageStatus,
     MachineUsage,
     PodUsage,
@@ -25,6 +23,7 @@ from boxship.cluster.node.runtime import (
     Sink,
     Usage,
 )
+from boxship.cluster.node.simulated.images import SimulatedImages
 from boxship.engine.attachments import Streams
 from boxship.errors import Conflict, Internal, NotFound, Unavailable, Unsupported
 from boxship.spec.container import Resources
@@ -51,13 +50,12 @@ class News:
         del self.history[:-HISTORY_LIMIT]
 
 
-class SimulatedRuntime:
-    """Implements runtime.Runtime. `missing`: references that no registry has; every other image is pulled at once, or
-    is in `here` already. `answers` says what `run` answers for a command."""
+class SimulatedRuntime(SimulatedImages):
+    """Implements runtime.Runtime. `answers` says what `run` answers for a command."""
 
     def __init__(self, now: Callable[[], float], *, pause: Pause | None = None, network: str = "10.244.0") -> None:
+        super().__init__(_waiting(pause))
         self._now = now
-        self._wait = _waiting(pause)
         self._network = network
         self._numbers = itertools.count(1)
         self.pods: dict[str, Sandbox] = {}
@@ -65,10 +63,7 @@ class SimulatedRuntime:
         self._scripts: dict[str, tuple[str, ...]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._news = News(now)
-        self.here: dict[str, ImageStatus] = {}
-        self.missing: set[str] = set()
         self.answers: dict[tuple[str, ...], tuple[int, bytes]] = {}
-        self.pulls: list[str] = []
         self.history = self._news.history
 
     def _nanoseconds(self) -> int:
@@ -247,18 +242,6 @@ class SimulatedRuntime:
 
     # Images and usage
 
-    async def image(self, reference: str) -> ImageStatus | None:
-        return self.here.get(reference)
-
-    async def pull(self, reference: str, credentials: Sequence[Credentials]) -> ImageStatus:
-        await self._wait()
-        self.pulls.append(reference)
-        if reference in self.missing:
-            raise NotFound(f"{reference}: not found")
-        digest = hashlib.sha256(reference.encode()).hexdigest()
-        self.here[reference] = ImageStatus(f"sha256:{digest}", (reference,), size=1000)
-        return self.here[reference]
-
     async def images(self) -> Sequence[ImageStatus]:
         return list(self.here.values())
 
@@ -266,12 +249,6 @@ class SimulatedRuntime:
         if any(one.image_id == id for one in self.table.values()):
             raise Conflict(f"cannot remove image {id}: it is in use")
         self.here = {name: image for name, image in self.here.items() if image.id != id}
-
-    async def mount_image(self, uid: str, reference: str) -> str:
-        return f"/images/{reference}"
-
-    async def unmount_images(self, uid: str) -> None:
-        await self._wait()
 
     async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]:
         machine = Usage(self._nanoseconds())
