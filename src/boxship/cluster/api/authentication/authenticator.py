@@ -22,6 +22,9 @@ from boxship.pki.cluster_clients import ClientCertificates
 AUTHENTICATED = "system:authenticated"
 NOBODY = User(ANONYMOUS, ("system:unauthenticated",))
 FRONT_PROXIES = ("front-proxy-client",)
+# As whom API servers come to agents. Here it is nobody: a Node's address, which nodes write themselves, could lead an API
+# server to itself, and whoever may use nodes/proxy would be all that the server is.
+FOR_AGENTS = "kube-apiserver-kubelet-client"
 WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 Headers = Mapping[str, list[str]]  # lower-case names
@@ -78,6 +81,8 @@ class Authenticator:
             if identity.name not in FRONT_PROXIES:
                 raise Unauthenticated(f"x509: subject with cn={identity.name} is not in the allowed list")
             return _user_of_proxy(headers)
+        if identity.name == FOR_AGENTS:
+            raise Unauthenticated(f"x509: the certificate of {FOR_AGENTS} is for agents alone")
         extra = {f"{EXTRA}credential-id": (identity.credential,)}
         return User(identity.name, _with_authenticated(identity.groups), identity.uid, extra)
 
