@@ -22,8 +22,9 @@ logger = logging.getLogger("boxship-control")
 
 PID_FILE = "boxship-control.pid"
 # New objects before the collector looks at the young ones; how often that before it looks at the middle-aged, and at
-# all. The last takes a second where 10,000 pods are remembered, and finds next to nothing: cycles die young here.
-COLLECT_AFTER = (10_000, 10, 1000)
+# all. The second takes two milliseconds; the last a second where many pods are remembered, and finds next to nothing:
+# cycles die young here.
+COLLECT_AFTER = (5_000, 4, 2500)
 
 
 def run() -> None:

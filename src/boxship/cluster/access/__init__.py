@@ -13,14 +13,14 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.resource import Resource
 
 
-class Listing(msgspec.Struct, frozen=True):
+class Listing(msgspec.Struct, frozen=True, gc=False):
     """Objects of one moment; `version` is the resourceVersion to watch from."""
 
     items: tuple[Object, ...]
     version: str
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """`type` is ADDED, MODIFIED, DELETED or BOOKMARK."""
 
     type: str

@@ -36,7 +36,7 @@ Port = tuple[str, str, int]  # protocol, address ("0.0.0.0": all), port
 Key = tuple[str, str]
 
 
-class NodeTerm(msgspec.Struct, frozen=True):
+class NodeTerm(msgspec.Struct, frozen=True, gc=False):
     """All of it must hold of a node; nothing in it: no node."""
 
     labels: tuple[Requirement, ...] = ()
@@ -44,7 +44,7 @@ class NodeTerm(msgspec.Struct, frozen=True):
     weight: int = 0
 
 
-class PodTerm(msgspec.Struct, frozen=True):
+class PodTerm(msgspec.Struct, frozen=True, gc=False):
     """Pods that are meant, and the label of nodes within whose value they are near. `weight` below zero: not near."""
 
     key: str
@@ -54,7 +54,7 @@ class PodTerm(msgspec.Struct, frozen=True):
     weight: int = 0
 
 
-class Spread(msgspec.Struct, frozen=True):
+class Spread(msgspec.Struct, frozen=True, gc=False):
     """One topology spread constraint. `hard`: DoNotSchedule."""
 
     key: str
@@ -66,7 +66,7 @@ class Spread(msgspec.Struct, frozen=True):
     honor_taints: bool = False
 
 
-class Toleration(msgspec.Struct, frozen=True):
+class Toleration(msgspec.Struct, frozen=True, gc=False):
     key: str
     operator: str
     value: str
@@ -104,7 +104,7 @@ class Shape(msgspec.Struct, frozen=True, eq=False, weakref=True):
         return bool(self.near or self.apart or self.wishes)
 
 
-class Pod(msgspec.Struct, frozen=True):
+class Pod(msgspec.Struct, frozen=True, gc=False):
     """One pod, as far as it matters here. `node`: where it is, or is assumed to go."""
 
     key: Key

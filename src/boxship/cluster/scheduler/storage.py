@@ -26,7 +26,7 @@ ZONE_LABELS = (
 ONCE_POD = "ReadWriteOncePod"
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     key: Key
     uid: str = ""
     volume: str = ""
@@ -42,7 +42,7 @@ class Claim(msgspec.Struct, frozen=True):
     owner: str = ""  # uid of the pod that it was made for
 
 
-class Volume(msgspec.Struct, frozen=True):
+class Volume(msgspec.Struct, frozen=True, gc=False):
     name: str
     labels: dict[str, str] = {}
     terms: tuple[NodeTerm, ...] | None = None  # where it can be reached; None: everywhere

@@ -8,7 +8,7 @@ import msgspec
 from boxship.cluster.objects import Object
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """One owner reference."""
 
     api_version: str
@@ -18,7 +18,7 @@ class Owner(msgspec.Struct, frozen=True):
     blocks: bool = False  # blockOwnerDeletion
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where an object is. `resource` is a path ("apps/v1/deployments"); the uid tells it from another of its name."""
 
     resource: str

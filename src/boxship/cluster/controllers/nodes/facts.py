@@ -15,7 +15,7 @@ OLD_REGION, OLD_ZONE = "failure-domain.beta.kubernetes.io/region", "failure-doma
 READY = "Ready"
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """Times are seconds since the epoch."""
 
     name: str

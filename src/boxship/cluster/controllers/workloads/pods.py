@@ -18,7 +18,7 @@ OURS = ("batch.kubernetes.io/", DELETION_COST)  # annotations that are kept
 PHASES = {"Pending": 0, "": 0, "Unknown": 1, "Running": 2}
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """The owner that is the controller."""
 
     kind: str
@@ -26,17 +26,17 @@ class Owner(msgspec.Struct, frozen=True):
     uid: str
 
 
-class Exit(msgspec.Struct, frozen=True):
+class Exit(msgspec.Struct, frozen=True, gc=False):
     container: str
     code: int
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, gc=False):
     type: str
     status: str
 
 
-class Toleration(msgspec.Struct, frozen=True):
+class Toleration(msgspec.Struct, frozen=True, gc=False):
     """Of taints that drive pods out. `seconds`: None for ever."""
 
     key: str
@@ -45,7 +45,7 @@ class Toleration(msgspec.Struct, frozen=True):
     seconds: int | None
 
 
-class Pod(msgspec.Struct, frozen=True):
+class Pod(msgspec.Struct, frozen=True, gc=False):
     """Facts of one pod. Times are seconds, 0.0: never."""
 
     namespace: str

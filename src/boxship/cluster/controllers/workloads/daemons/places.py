@@ -22,7 +22,7 @@ GENERATION = "pod-template-generation"
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     name: str
     labels: Mapping[str, str]
     taints: tuple[Object, ...]
