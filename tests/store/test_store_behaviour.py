@@ -55,6 +55,14 @@ async def test_list_is_ordered_limited_and_bounded(store: Store) -> None:
     assert await keys(store, "\U0010ffff") == []
 
 
+async def test_keys_are_picked_at_one_moment_in_the_order_asked_for(store: Store) -> None:
+    await store.commit(Put("a", b"1"), Put("b", b"2"), Put("c", b"3"))
+    last = await store.commit(Put("a", b"4"), Delete("c"))
+    found = await store.pick(["b", "nothing", "a", "c"])
+    assert found.revision == last and not found.remaining
+    assert [(entry.key, entry.value) for entry in found.entries] == [("b", b"2"), ("a", b"4")]
+
+
 async def test_expected_revisions_hold_or_nothing_is_written(store: Store) -> None:
     one = await store.commit(Put("a", b"1", expected=0))
     with pytest.raises(Conflict):

@@ -7,7 +7,7 @@ What has been is kept for a while: a Change says what was there before it, and a
 revision whose history is still there.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
 import msgspec
@@ -83,6 +83,9 @@ class Store(Protocol):
     async def list(self, prefix: str, *, after: str = "", limit: int = 0, at: int = 0, fresh: bool = True) -> Snapshot:
         """Entries whose keys begin with `prefix` and sort after `after`; at most `limit` (0: all). With `at` as they
         were at that revision: raises Compacted where that is too long ago, Invalid where it has not come yet."""
+
+    async def pick(self, keys: Iterable[str], *, fresh: bool = True) -> Snapshot:
+        """The entries of these keys, in their order, all of one moment; without those that are not there."""
 
     def past(self, prefix: str, *, after: int, until: int) -> AsyncIterator[Change]:
         """Every change under `prefix` with a revision above `after`, up to `until`, in order; raises Compacted."""

@@ -1,7 +1,7 @@
 """A store in memory, for tests: the same promises as the SQLite store, except that nothing outlives the process."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from boxship.errors import Unavailable
 from boxship.store import Change, Compacted, Entry, Operation, Snapshot
@@ -31,6 +31,9 @@ class MemoryStore:
         if at:
             return await self._past.list(prefix, after, limit, at)
         return self._tree.list(prefix, after, limit)
+
+    async def pick(self, keys: Iterable[str], *, fresh: bool = True) -> Snapshot:
+        return self._tree.pick(keys)
 
     def past(self, prefix: str, *, after: int, until: int) -> AsyncIterator[Change]:
         return self._past.changes(prefix, after, until)

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -108,6 +108,9 @@ class SqliteStore:
         if at:
             return await self._past.list(prefix, after, limit, at)
         return self._tree.list(prefix, after, limit)
+
+    async def pick(self, keys: Iterable[str], *, fresh: bool = True) -> Snapshot:
+        return self._tree.pick(keys)
 
     def past(self, prefix: str, *, after: int, until: int) -> AsyncIterator[Change]:
         return self._past.changes(prefix, after, until)

@@ -83,6 +83,10 @@ class Tree:
         cut = min(end, start + limit) if limit > 0 else end
         return Snapshot(self.revision, tuple(map(self._entries.__getitem__, keys[start:cut])), end - cut)
 
+    def pick(self, keys: Iterable[str]) -> Snapshot:
+        """What there is of these keys, in their order."""
+        return Snapshot(self.revision, tuple(entry for key in keys if (entry := self._entries.get(key)) is not None))
+
     def list_before(
         self, revision: int, undone: Mapping[str, Entry | None], prefix: str, after: str, limit: int
     ) -> Snapshot:

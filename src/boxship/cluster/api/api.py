@@ -15,6 +15,7 @@ from boxship.cluster.api.commits import Commits
 from boxship.cluster.api.deleting import Deleting
 from boxship.cluster.api.drafts import Chain, Companion, PlainChain, Steps
 from boxship.cluster.api.evictions import PodRequests
+from boxship.cluster.api.indexing import Indexes
 from boxship.cluster.api.listing import Lister
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.parts_of_objects import ObjectParts
@@ -56,12 +57,13 @@ class Api:
         storage, catalog = parts.storage, parts.catalog
         facts = Facts()
         views = Views(storage, parts.clock)
-        self._hub = Hub(storage)
+        indexes = Indexes(storage)
+        self._hub = Hub(storage, indexes)
         steps = Steps(catalog, views, parts.clock, parts.chain)
         commits = Commits(storage, views, parts.companions)
         attempts = Attempts(storage)
         reading = Reading(storage, catalog, views)
-        lister = Lister(storage, catalog, views, facts)
+        lister = Lister(storage, catalog, views, facts, indexes)
         writing = Writing(storage, catalog, views, reading, steps, commits, attempts)
         deleting = Deleting(storage, catalog, views, facts, lister, steps, commits, attempts)
         watching = Watching(storage, catalog, views, facts, lister, self._hub)

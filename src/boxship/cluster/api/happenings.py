@@ -7,11 +7,12 @@ cut, and finds the rest in the store's history when it comes again.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
 from boxship.cluster.api.catalog import Definition
+from boxship.cluster.api.indexing import place_in, values_of
 from boxship.cluster.api.request import View
 from boxship.cluster.api.selection import Selection
 from boxship.cluster.api.views import Views
@@ -24,6 +25,7 @@ RENDERED_EVENTS = 128  # the newest ones are kept as they were rendered; who is 
 WOKEN_AT_ONCE = 32  # readers, before the loop looks for other work
 TURN = 50e-6  # seconds that telling one reader costs; many readers are told less often, of several events at once
 TURN_LIMIT = 0.1  # seconds that news wait at most for that
+NAME, KEY, SCOPE = "name", "key", "scope"
 
 
 class Happening:
@@ -42,7 +44,7 @@ class Happening:
         self.rendered: dict[tuple[str, str, View], bytes] = {}
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """What a topic's readers are told: ADDED, MODIFIED or DELETED with the state to show."""
 
     type: str
@@ -65,10 +67,43 @@ def judge(selection: Selection, scope: str, happening: Happening) -> Event | Non
     return None
 
 
-class Topic:
-    """One question about one kind. `scope` is the prefix of the keys that it is about."""
+Place = tuple[str | int, str]  # by what all that a topic tells of can be found, and the value
 
-    def __init__(self, definition: Definition, view: View, selection: Selection, scope: str, views: Views) -> None:
+
+def place_of(storage: str, selection: Selection, scope: str, *, whole: bool) -> Place | None:
+    """Where the happenings are that can mean something to this question; None: it may be any. `whole`: the scope is all
+    of the kind."""
+    if selection.name:
+        return (NAME, selection.name) if whole else (KEY, scope + selection.name)
+    return place_in(storage, selection.pinned) or (None if whole else (SCOPE, scope))
+
+
+def places_of(storage: str, happening: Happening) -> Iterator[Place]:
+    """All places at which a happening is."""
+    key = happening.key
+    name = key.rpartition("/")[2]
+    yield NAME, name
+    yield KEY, key
+    yield SCOPE, key[: len(key) - len(name)]
+    now, before = values_of(storage, happening.now), values_of(storage, happening.before)
+    for values in (now, before) if now != before else (now,):
+        for number, value in enumerate(values):
+            yield number, value or ""
+
+
+class Topic:
+    """One question about one kind. `scope` is the prefix of the keys that it is about. `place`: of what it may tell."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        view: View,
+        selection: Selection,
+        scope: str,
+        views: Views,
+        place: Place | None = None,
+    ) -> None:
+        self.place = place
         self._definition = definition
         self._view = view
         self._selection = selection
@@ -188,11 +223,15 @@ def _expire(waiter: "asyncio.Future[None]") -> None:
 
 
 class Channel:
-    """The topics about one kind's objects (one storage prefix). Readers are woken at once when it was quiet, and at
-    intervals that grow with their number when it is not."""
+    """The topics about one kind's objects (one storage prefix). A happening is shown to those alone that it can mean
+    something to: with a watch for each of thousands of nodes, most are about one. Readers are woken at once when it was
+    quiet, and at intervals that grow with their number when it is not."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: str = "") -> None:
+        self._storage = storage
         self._topics: dict[object, Topic] = {}
+        self._everywhere: dict[Topic, None] = {}
+        self._placed: dict[Place, dict[Topic, None]] = {}
         self._news: list[Happening] = []
         self._waking: deque[asyncio.Future[None]] = deque()
         self._told = 0.0  # the loop's time
@@ -210,6 +249,10 @@ class Channel:
         topic = self._topics.get(shape)
         if topic is None:
             topic = self._topics[shape] = make()
+            if topic.place is None:
+                self._everywhere[topic] = None
+            else:
+                self._placed.setdefault(topic.place, {})[topic] = None
         topic.readers += 1
         self.readers += 1
         return topic
@@ -219,6 +262,13 @@ class Channel:
         self.readers -= 1
         if not topic.readers and self._topics.get(shape) is topic:
             del self._topics[shape]
+            if topic.place is None:
+                del self._everywhere[topic]
+                return
+            there = self._placed[topic.place]
+            del there[topic]
+            if not there:
+                del self._placed[topic.place]
 
     def publish(self, happening: Happening) -> None:
         self._news.append(happening)
@@ -237,6 +287,8 @@ class Channel:
         for topic in self._topics.values():
             topic.end_all()
         self._topics.clear()
+        self._everywhere.clear()
+        self._placed.clear()
 
     def _turn(self) -> None:
         self._planned = False
@@ -246,10 +298,22 @@ class Channel:
     def _tell_all(self) -> None:
         news, self._news = self._news, []
         if news:
-            for topic in self._topics.values():
-                if topic.hear(news):
+            shown = dict.fromkeys(self._everywhere, news)
+            if self._placed:
+                self._show(news, shown)
+            for topic, happenings in shown.items():
+                if topic.hear(happenings):
                     self._waking += topic.sleepers()
             self._wake_some()
+
+    def _show(self, news: Sequence[Happening], shown: dict[Topic, list[Happening]]) -> None:
+        """To the topics at the places where they are."""
+        for happening in news:
+            topics: dict[Topic, None] = {}
+            for place in places_of(self._storage, happening):
+                topics.update(self._placed.get(place, ()))
+            for topic in topics:
+                shown.setdefault(topic, []).append(happening)
 
     def _wake_some(self) -> None:
         """A few at a time, so that others on the loop have their turn between them."""

@@ -12,6 +12,7 @@ import msgspec
 
 from boxship.cluster.api import versions
 from boxship.cluster.api.catalog import Catalog, Definition
+from boxship.cluster.api.indexing import Indexes, place_in
 from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.request import Answer, Options, Request
 from boxship.cluster.api.selection import Facts, Selection
@@ -81,8 +82,9 @@ def read_token(text: str) -> Token:
 class Lister:
     """Answers `list`; also finds what a deletecollection or the first events of a watch are about."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, views: Views, facts: Facts) -> None:
+    def __init__(self, storage: Storage, catalog: Catalog, views: Views, facts: Facts, indexes: Indexes) -> None:
         self._storage = storage
+        self._indexes = indexes
         self._catalog = catalog
         self._views = views
         self._facts = facts
@@ -116,7 +118,10 @@ class Lister:
                 and (request.namespace or not request.resource.namespaced)
             ):
                 return await self._single(request, selection, fresh)
-            return await self._scan(prefix, after, at, options, selection, fresh)
+            found = None
+            if not at and not options.token:
+                found = await self._found(request.resource.storage, prefix, selection, fresh)
+            return await self._scan(prefix, after, at, options, selection, fresh, found)
         except Compacted:
             raise await self._too_old(prefix, after, options) from None
         except Invalid as error:
@@ -131,14 +136,30 @@ class Lister:
         kept = entry is not None and selection.matches(self._storage.opened(entry))
         return Page(max(revision, entry.modified if entry else 0), (entry,) if entry and kept else ())
 
+    async def _found(self, kind: str, prefix: str, selection: Selection, fresh: bool) -> Snapshot | None:
+        """All that an index says may be selected; None: there is none for what is asked."""
+        place = place_in(kind, selection.pinned)
+        if place is None:
+            return None
+        return await self._indexes.of(kind).entries(*place, prefix, fresh=fresh)
+
     async def _scan(
-        self, prefix: str, after: str, at: int, options: Options, selection: Selection, fresh: bool
+        self,
+        prefix: str,
+        after: str,
+        at: int,
+        options: Options,
+        selection: Selection,
+        fresh: bool,
+        found: Snapshot | None,
     ) -> Page:
+        """Those of `found`, or else of everything, that are selected."""
         limit = options.limit
         if selection.everything:
             found = await self._storage.list(prefix, after=after, limit=limit, at=at, fresh=fresh)
             return self._page(prefix, found, found.entries, limit, found.remaining)
-        found = await self._storage.list(prefix, after=after, at=at, fresh=fresh)
+        if found is None:
+            found = await self._storage.list(prefix, after=after, at=at, fresh=fresh)
         kept: list[Entry] = []
         looked, pace = 0, Pace()
         for entry in found.entries:

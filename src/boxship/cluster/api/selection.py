@@ -108,6 +108,7 @@ class Selection:
         self._fields = selectors.FieldSelector(tuple(term for term in fields.terms if term.field not in OF_THE_KEY))
         self.name = name or next((t.value for t in self._named if t.field == "metadata.name" and t.equal), "")
         self.namespace = next((t.value for t in self._named if t.field == "metadata.namespace" and t.equal), "")
+        self.pinned = {term.field: term.value for term in self._fields.terms if term.equal}
         self._only = name
         self.empty = self._labels.nothing
         self.everything = self._labels.everything and not fields.terms and not name

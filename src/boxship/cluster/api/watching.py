@@ -15,7 +15,8 @@ import msgspec
 
 from boxship.cluster.api import versions
 from boxship.cluster.api.catalog import Catalog, Definition
-from boxship.cluster.api.happenings import Channel, Event, Happening, Topic, event_line, judge
+from boxship.cluster.api.happenings import Channel, Event, Happening, Topic, event_line, judge, place_of
+from boxship.cluster.api.indexing import Indexes
 from boxship.cluster.api.listing import Lister, Page
 from boxship.cluster.api.pace import Pace
 from boxship.cluster.api.request import Request, Stream
@@ -37,8 +38,9 @@ SLICE_BYTES = 256 << 10  # of first events, written at once
 class Hub:
     """Follows the whole store and gives each change to the channel of its kind."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, indexes: Indexes) -> None:
         self._storage = storage
+        self._indexes = indexes
         self._channels: dict[str, Channel] = {}
         self._started = asyncio.Event()
         self.seen = 0  # the revision of the newest change that was looked at
@@ -49,10 +51,12 @@ class Hub:
         while True:
             try:
                 self.seen = self.settled = max(self.settled, 0) or await self._storage.store.revision()
+                self._indexes.begin(self.settled)
                 self._started.set()
                 async for change in self._storage.store.watch(ROOT, after=self.settled):
                     if change.revision > self.seen:
                         self.settled, self.seen = self.seen, change.revision
+                    self._indexes.note(change)
                     channel = self._channel_of(change.key)
                     if channel is not None and not channel.idle:
                         channel.publish(Happening(self._storage.opened_change(change)))
@@ -71,13 +75,14 @@ class Hub:
     async def join(self, storage: str) -> Channel:
         """The channel of the resources with this `storage`, once changes are followed."""
         await self._started.wait()
-        return self._channels.setdefault(storage, Channel())
+        return self._channels.setdefault(storage, Channel(storage))
 
     def _channel_of(self, key: str) -> Channel | None:
         first, _, rest = key[len(ROOT) :].partition("/")
         return self._channels.get(first) or self._channels.get(f"{first}/{rest.partition('/')[0]}")
 
     def end_all(self) -> None:
+        self._indexes.forget()
         for channel in self._channels.values():
             channel.end_all()
 
@@ -130,7 +135,8 @@ class Watching:
                 page = None
             channel = await self._hub.join(resource.storage)
             shape = (resource.path, scope, selection.shape, request.view)
-            topic = channel.join(shape, lambda: Topic(definition, request.view, selection, scope, self._views))
+            place = place_of(resource.storage, selection, scope, whole=scope == prefix_of(resource))
+            topic = channel.join(shape, lambda: Topic(definition, request.view, selection, scope, self._views, place))
             try:
                 async for piece in self._events(reader, topic, scope):
                     yield piece

@@ -9,7 +9,7 @@ stand on one etcd as one cluster, but nothing else should.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
 from boxship.errors import BoxshipError, Exhausted, Invalid, Unavailable
 from boxship.store import Change, Compacted, Entry, Operation, Snapshot
@@ -92,6 +92,11 @@ class EtcdStore:
         if fresh:
             await self._refresh()
         return self._mirror.tree.list(prefix, after, limit)
+
+    async def pick(self, keys: Iterable[str], *, fresh: bool = True) -> Snapshot:
+        if fresh:
+            await self._refresh()
+        return self._mirror.tree.pick(keys)
 
     async def _list_at(self, prefix: str, after: str, limit: int, at: int) -> Snapshot:
         mirror = self._mirror
