@@ -176,6 +176,38 @@ async def test_datagrams_leave_a_target_that_is_gone(pods: Pods, cluster: Cluste
         assert [await asyncio.to_thread(say, HOST, 30053) for _ in range(3)] == ["a", "a", "a"]
 
 
+async def test_who_waits_for_a_target_that_is_gone_is_led_to_another(
+    pods: Pods, cluster: ClusterNetwork, machine: Any
+) -> None:
+    """As when a pod's first answer was never sent: each try of a connection goes where the first one went."""
+
+    def silence() -> None:
+        context = Nftables()
+        context.run(
+            "add table ip mute; add chain ip mute in { type filter hook input priority 0; }; "
+            "add rule ip mute in tcp flags syn counter drop"
+        )
+        context.close()
+
+    def dropped() -> int:
+        context = Nftables()
+        listed = context.query("list table ip mute")
+        context.close()
+        return int(next(item["rule"]["expr"][1]["counter"]["packets"] for item in listed if "rule" in item))
+
+    def service(names: str) -> Frontend:
+        return Frontend("", "tcp", 30080, pods.targets(names))
+
+    await inside(pods.namespaces["a"], silence)
+    await cluster.services.replace([service("a")])
+    asking = asyncio.create_task(ask(machine.outside, "tcp", HOST, 30080, timeout=30))
+    async with asyncio.timeout(20):
+        while not await inside(pods.namespaces["a"], dropped):
+            await asyncio.sleep(0.01)
+    await cluster.services.change((), [service("b")])
+    assert (await asking)[0] == "b"
+
+
 async def test_a_new_life_takes_over(pods: Pods, cluster: ClusterNetwork, networks: Networks, machine: Any) -> None:
     def service(names: str) -> list[Frontend]:
         return [Frontend(SERVICE, "tcp", 80, pods.targets(names)), Frontend("", "tcp", 30080, pods.targets(names))]

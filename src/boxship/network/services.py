@@ -102,10 +102,11 @@ class ServiceTable:
             self._replace(self._frontends)
         self._forget(old, new.values())
 
-    def _forget(self, old: dict[Key, Frontend], new: Iterable[Frontend]) -> None:
+    def _forget(self, old: dict[Key, Frontend], new: Collection[Frontend]) -> None:
         moved = rules.moved_flows(old.values(), new)
         if moved:
             conntrack.forget_led_flows([(item.address, item.port, item.target) for item in moved])
+        conntrack.forget_unanswered(*rules.left_addresses(old.values(), new))
 
 
 def _politely(frontends: Iterable[Frontend]) -> Iterator[Frontend]:

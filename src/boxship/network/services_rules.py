@@ -325,6 +325,16 @@ def moved_flows(old: Iterable[Frontend], new: Iterable[Frontend]) -> list[Moved]
     return sorted(found)
 
 
+def left_addresses(old: Iterable[Frontend], new: Iterable[Frontend]) -> set[str]:
+    """Addresses to which a change leads no streams any more: whoever still waits for their first answer would wait for
+    ever, as each further try goes the way of the first."""
+    before, after = (
+        {target.partition(" ")[0] for item in items if item.protocol == "tcp" for target in item.targets}
+        for items in (old, new)
+    )
+    return before - after
+
+
 def targets_of_datagrams(frontends: Iterable[Frontend]) -> dict[tuple[str, int], frozenset[str]]:
     """Who answers over UDP, by address and port."""
     return {
