@@ -10,6 +10,7 @@ import pytest
 from control_kit import Control, running_control
 
 from boxship.cli.kube.diagnosing import diagnose
+from boxship.cli.kube.needing import needs
 from daemons import surroundings, until
 
 BOXSHIP = str(Path(sys.executable).parent / "boxship")
@@ -157,6 +158,98 @@ def test_the_node_the_gates_and_the_budget() -> None:
     assert [one.about for one in diagnose(waiting, [], None, [claim])] == ["scheduling", "claim v"]
 
 
+class Beside:
+    """Implements Around over a few objects. `hidden` may not be read."""
+
+    def __init__(self, hidden: str = "", **objects: list[Any]) -> None:
+        self.hidden, self.objects = hidden, objects
+
+    def one(self, resource: str, name: str) -> Any:
+        if resource == self.hidden:
+            return {}
+        return next((one for one in self.objects.get(resource, []) if one["metadata"]["name"] == name), None)
+
+    def all(self, resource: str, labels: Any = None) -> Any:
+        def fits(one: Any) -> bool:
+            return (labels or {}).items() <= (one["metadata"].get("labels") or {}).items()
+
+        return None if resource == self.hidden else [one for one in self.objects.get(resource, []) if fits(one)]
+
+
+def thing(name: str, labels: Any = None, annotations: Any = None, **more: Any) -> Any:
+    return {"metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}}, **more}
+
+
+BACKEND = {"service": {"name": "web", "port": {"number": 80}}}
+INGRESS = thing("i", kind="Ingress", spec={"defaultBackend": BACKEND, "tls": [{"secretName": "pair"}]})
+DEFAULT = thing(
+    "b", None, {"ingressclass.kubernetes.io/is-default-class": "true"}, spec={"controller": "boxship.io/ingress"}
+)
+SERVICE = thing("web", spec={"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}, kind="Service")
+SLICE = thing("web-1", {"kubernetes.io/service-name": "web"}, endpoints=[{"conditions": {"ready": True}}])
+PAIR = thing("pair", type="kubernetes.io/tls", data={"tls.crt": "eA==", "tls.key": "eA=="})
+CLAIM = thing("data", kind="PersistentVolumeClaim", spec={"storageClassName": "fast"}, status={"phase": "Pending"})
+
+
+@pytest.mark.parametrize(
+    ("made", "around", "texts"),
+    [
+        (INGRESS, Beside(), ["no default one: nobody serves it", "no service web", "no secret pair"]),
+        (INGRESS, Beside(ingressclasses=[DEFAULT], services=[SERVICE], secrets=[PAIR]), ["web has no ready endpoint"]),
+        (INGRESS, Beside(ingressclasses=[DEFAULT], services=[SERVICE], secrets=[PAIR], endpointslices=[SLICE]), []),
+        (INGRESS, Beside("secrets", ingressclasses=[DEFAULT], services=[SERVICE], endpointslices=[SLICE]), []),
+        (
+            {**INGRESS, "spec": {**INGRESS["spec"], "ingressClassName": "nginx"}},
+            Beside(
+                ingressclasses=[DEFAULT],
+                services=[thing("web", spec={"ports": [{"port": 8080}]})],
+                secrets=[thing("pair", type="Opaque")],
+            ),
+            ["no class nginx", "Service web has no port 80", "of the type Opaque, not kubernetes.io/tls"],
+        ),
+        (SERVICE, Beside(pods=[thing("p", {"app": "wep"})]), ["No pod has its labels app=web"]),
+        (
+            SERVICE,
+            Beside(pods=[thing("p", {"app": "web"}, spec={"containers": [{"ports": [{"name": "web"}]}]})]),
+            ["a port called http", "None of its 1 pod is ready"],
+        ),
+        (thing("e", kind="Service", spec={"ports": [{"port": 80}]}), Beside(), ["no selector, and nobody"]),
+        (CLAIM, Beside(), ["There is no storage class fast"]),
+        (
+            CLAIM,
+            Beside(storageclasses=[thing("fast", volumeBindingMode="WaitForFirstConsumer")]),
+            ["waits for the first pod"],
+        ),
+        (CLAIM, Beside(storageclasses=[thing("fast")]), []),
+        (
+            {
+                **CLAIM,
+                "spec": {
+                    "volumeName": "v",
+                    "accessModes": ["ReadWriteMany"],
+                    "resources": {"requests": {"storage": "2Gi"}},
+                },
+            },
+            Beside(
+                persistentvolumes=[thing("v", spec={"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]})]
+            ),
+            ["has 1Gi, and the claim asks for 2Gi", "does not offer ReadWriteMany"],
+        ),
+        (thing("d", kind="Deployment", spec={"paused": True, "replicas": 0}), Beside(), ["paused", "to have no pods"]),
+        (
+            thing("d", kind="Deployment", spec={"replicas": 2}, status={"replicas": 2, "updatedReplicas": 1}),
+            Beside(),
+            ["1 of 2 pods"],
+        ),
+        (thing("c", kind="CronJob", spec={"suspend": True}), Beside(), ["suspended"]),
+        (thing("n", kind="Node", spec={"unschedulable": True}), Beside(), ["cordoned"]),
+    ],
+)
+def test_what_an_object_lacks(made: Any, around: Beside, texts: list[str]) -> None:
+    found = [one.text for one in needs(made, around)]
+    assert len(found) == len(texts) and all(text in one for text, one in zip(texts, found, strict=True)), found
+
+
 @pytest.fixture(scope="module")
 def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
     with running_control(tmp_path_factory.mktemp("why")) as control:
@@ -245,3 +338,20 @@ def test_what_keeps_pods_from_being_made(control: Control) -> None:
 def test_what_is_not_there(control: Control) -> None:
     missing = why(control, "pod/none")
     assert missing.returncode == 1 and "not found" in missing.stderr
+
+
+def test_an_ingress_to_nowhere(control: Control) -> None:
+    entry = {"path": "/x", "pathType": "Prefix", "backend": {"service": {"name": "gone", "port": {"number": 80}}}}
+    rule = {"host": "a.test", "http": {"paths": [entry]}}
+    spec = {"rules": [rule], "ingressClassName": "nobody", "tls": [{"hosts": ["a.test"], "secretName": "missing"}]}
+    path = "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
+    assert control.request("POST", path, {"metadata": {"name": "way"}, "spec": spec}).status == 201
+    done = why(control, "ing/way")
+    assert done.returncode == 1
+    for text in (
+        "class: There is no class nobody",
+        "a.test/x: There is no service gone",
+        "tls missing: There is no secret",
+    ):
+        assert text in done.stdout
+    assert control.request("DELETE", f"{path}/way").status == 200

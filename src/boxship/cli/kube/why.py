@@ -1,13 +1,15 @@
 """Why a pod is not ready, or nowhere: what is wrong by its own state, each node's verdict, and what would help. Of
-anything else (a Deployment, a claim): what its conditions and events say, and why its pods are not ready."""
+anything else (a Deployment, a claim): what it needs of others and has not got, what its conditions and events say, and
+why its pods are not ready."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from boxship.cli.call import Call, Failure
 from boxship.cli.kube.diagnosing import Finding, diagnose, is_ready, is_unplaced
 from boxship.cli.kube.naming import named
+from boxship.cli.kube.needing import needs
 from boxship.cli.kube.printing import aligned
 from boxship.cli.kube.server import Refused, Server
 
@@ -98,7 +100,7 @@ def _show_scheduling(call: Call, server: Server, pod: Object, events: Sequence[O
 def _show_other(call: Call, server: Server, made: Object) -> int:
     metadata = made["metadata"]
     call.line(f"{made['kind']} {'/'.join(filter(None, (metadata.get('namespace'), metadata['name'])))}")
-    wrong = list(_conditions(made))
+    wrong = [*needs(made, Stored(server)), *_conditions(made)]
     events = _events(server, made)
     phase = (made.get("status") or {}).get("phase")
     if phase in UNSETTLED:
@@ -116,6 +118,28 @@ def _show_other(call: Call, server: Server, made: Object) -> int:
     if not wrong and not pods:
         call.line("Nothing is wrong with it.")
     return 1 if wrong or pods else 0
+
+
+class Stored:
+    """Implements Around over the API."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def one(self, resource: str, name: str) -> Object | None:
+        try:
+            return self._server.ask("GET", self._server.kind(resource).path(self._server.namespace, name))
+        except Refused as refused:
+            return None if refused.code == 404 else {}
+
+    def all(self, resource: str, labels: Mapping[str, str] | None = None) -> list[Object] | None:
+        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
+        try:
+            path = self._server.kind(resource).path(self._server.namespace)
+            found: list[Object] = self._server.ask("GET", path, query).get("items") or []
+        except Refused:
+            return None
+        return found
 
 
 def _conditions(made: Object) -> list[Finding]:
