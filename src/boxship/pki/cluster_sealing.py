@@ -1,5 +1,5 @@
-"""Sealing of single values with symmetric keys, in the two ways that Kubernetes' encryption at rest knows: AES-GCM,
-which also binds a value to its place, and NaCl's secret box."""
+"""Sealing of single values with symmetric keys, in the ways that Kubernetes' encryption at rest knows: AES-GCM, which
+also binds a value to its place; NaCl's secret box; and AES-CBC, which proves nothing of what it opens."""
 
 import secrets
 from typing import Protocol
@@ -7,13 +7,19 @@ from typing import Protocol
 import nacl.exceptions
 import nacl.secret
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
 
 from boxship.errors import Invalid
 
 NONCE_BYTES = 12
 AES_BYTES = (16, 24, 32)
 BOX_BYTES = 32
+BLOCK_BYTES = 16
+OPENED = b"{"  # what every value of an API begins with
 
 
 class Box(Protocol):
@@ -42,6 +48,34 @@ class AesBox:
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
         except (InvalidTag, ValueError) as error:
             raise Invalid("it was changed, or its key is another") from error
+
+
+class CbcBox:
+    """AES-CBC with PKCS #7; a random block stands before each sealed value. It has no check of its own: what another
+    key has sealed is known by what comes out."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) not in AES_BYTES:
+            raise Invalid(f"cannot use an AES key of {len(key)} bytes: 16, 24 or 32 are needed")
+        self._key = AES(key)
+
+    def seal(self, value: bytes, place: bytes) -> bytes:
+        first = secrets.token_bytes(BLOCK_BYTES)
+        padder, cipher = PKCS7(8 * BLOCK_BYTES).padder(), Cipher(self._key, CBC(first)).encryptor()
+        return first + cipher.update(padder.update(value) + padder.finalize()) + cipher.finalize()
+
+    def open(self, sealed: bytes, place: bytes) -> bytes:
+        why = "it was changed, or its key is another"
+        try:
+            cipher = Cipher(self._key, CBC(sealed[:BLOCK_BYTES])).decryptor()
+            padded = cipher.update(sealed[BLOCK_BYTES:]) + cipher.finalize()
+            padder = PKCS7(8 * BLOCK_BYTES).unpadder()
+            value = padder.update(padded) + padder.finalize()
+        except ValueError as error:
+            raise Invalid(why) from error
+        if not value.startswith(OPENED):
+            raise Invalid(why)
+        return value
 
 
 class SecretBox:

@@ -33,6 +33,7 @@ def made(*providers: dict[str, Any], resources: tuple[str, ...] = ("secrets",)) 
 
 
 GCM, BOX, PLAIN = {"aesgcm": {"keys": [key("a")]}}, {"secretbox": {"keys": [key("b")]}}, {"identity": {}}
+CBC = {"aescbc": {"keys": [key("c")]}}
 
 
 @pytest.mark.parametrize(("provider", "mark"), [(GCM, b"k8s:enc:aesgcm:v1:a:"), (BOX, b"k8s:enc:secretbox:v1:b:")])
@@ -48,6 +49,22 @@ def test_values_are_sealed_and_opened(provider: dict[str, Any], mark: bytes) -> 
         sealer.open(KEY, sealed[: len(mark) + 3])
     with pytest.raises(Internal, match="unknown here"):
         sealer.open(KEY, b"k8s:enc:aesgcm:v1:other:" + sealed)
+
+
+def test_aescbc_is_what_others_mean_by_it() -> None:
+    """By `openssl enc -aes-256-cbc -K 63…63 -iv 00…0f`, as the original's: the first block, then the padded text."""
+    sealer = made(CBC)
+    sealed = sealer.seal(KEY, "secrets", VALUE)
+    assert sealed.startswith(b"k8s:enc:aescbc:v1:c:") and VALUE not in sealed
+    assert sealer.seal(KEY, "secrets", VALUE) != sealed
+    assert sealer.open(KEY, sealed) == VALUE
+    with pytest.raises(Internal, match="cannot read"):
+        sealer.open(KEY, sealed[:-1])
+    data = "AAECAwQFBgcICQoLDA0OD+Z6ggNU16H2gQ9/N+oW9aYPRIie8ODz/ArCBP8L+3vQ"
+    assert made(CBC).open(KEY, b"k8s:enc:aescbc:v1:c:" + base64.b64decode(data)) == VALUE
+    other = made({"aescbc": {"keys": [{**key("d"), "name": "c"}]}})
+    with pytest.raises(Internal, match="cannot read"):
+        other.open(KEY, b"k8s:enc:aescbc:v1:c:" + base64.b64decode(data))
 
 
 def test_a_sealed_value_belongs_to_its_place() -> None:
@@ -82,6 +99,7 @@ def test_which_resources_are_sealed() -> None:
         configuration((["secrets"], [{"aesgcm": {"keys": [{"name": "a", "secret": "?"}]}}])),
         configuration((["secrets"], [{"aesgcm": {"keys": [{**key("a"), "name": "a:b"}]}}])),
         configuration((["secrets"], [{**GCM, **BOX}])),
+        configuration((["secrets"], [GCM]), (["configmaps"], [{"aesgcm": {"keys": [{**key("z"), "name": "a"}]}}])),
     ],
 )
 def test_a_wrong_configuration_is_refused(document: Any) -> None:

@@ -22,7 +22,7 @@ from boxship.pki.cluster_clients import ClientCertificates
 AUTHENTICATED = "system:authenticated"
 NOBODY = User(ANONYMOUS, ("system:unauthenticated",))
 FRONT_PROXIES = ("front-proxy-client",)
-# As whom API servers come to agents. Here it is nobody: a Node's address, which nodes write themselves, could lead an API
+# As whom API servers come to agents. Here it is nobody: the addresses that nodes write of themselves could lead an API
 # server to itself, and whoever may use nodes/proxy would be all that the server is.
 FOR_AGENTS = "kube-apiserver-kubelet-client"
 WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."

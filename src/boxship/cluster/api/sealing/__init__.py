@@ -1,6 +1,6 @@
 """Objects that are secret at rest: which resources are sealed, by which keys, and how keys change.
 
-    settings.py  the file that says so: the original's EncryptionConfiguration (aesgcm, secretbox, identity)
+    settings.py  the file that says so: the original's EncryptionConfiguration (aesgcm, aescbc, secretbox, identity)
     sealer.py    values in and out of the store
     rotation.py  what older keys have sealed is sealed again
 

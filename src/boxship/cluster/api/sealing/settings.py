@@ -7,18 +7,18 @@ import base64
 import binascii
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from boxship.cluster.api.sealing.sealer import IDENTITY, ConfiguredSealer, Provider
 from boxship.errors import Denied, Invalid, Unsupported
-from boxship.pki.cluster_sealing import AesBox, Box, SecretBox
+from boxship.pki.cluster_sealing import AesBox, Box, CbcBox, SecretBox
 from boxship.pki.files import is_private, read_file, write_file
 
 API_VERSIONS = ("apiserver.config.k8s.io/v1",)
-BOXES: dict[str, type[AesBox] | type[SecretBox]] = {"aesgcm": AesBox, "secretbox": SecretBox}
-UNSUPPORTED = ("aescbc", "kms")
+BOXES: dict[str, Callable[[bytes], Box]] = {"aesgcm": AesBox, "aescbc": CbcBox, "secretbox": SecretBox}
+UNSUPPORTED = ("kms",)  # a value is opened where it is read, which must not wait for another program
 KEY_BYTES = 32
 OWN_MARK = b"k8s:enc:aesgcm:v1:boxship:"
 _RESOURCE = re.compile(r"\*\.\*?|(\*|[a-z0-9-]+)(\.[a-z0-9.*-]+)?")
@@ -56,11 +56,15 @@ def sealer_of(document: Any, also: Sequence[Provider] = ()) -> ConfiguredSealer:
     if not isinstance(entries, list) or not entries:
         raise Invalid("cannot read the encryption configuration: resources: Required value")
     providers: dict[str, list[Provider]] = {}
+    keys: dict[str, Any] = {}  # by kind and name: a stored value says no more
     for index, entry in enumerate(entries):
         place = f"resources[{index}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("providers"), list) or not entry["providers"]:
             raise Invalid(f"cannot read the encryption configuration: {place}.providers: Required value")
         made = [one for part in entry["providers"] for one in _providers(part, place)]
+        for mark, settings in _keys(entry["providers"]):
+            if keys.setdefault(mark, settings) != settings:
+                raise Invalid(f"cannot read the encryption configuration: {place}: two keys are named {mark}")
         for resource in _resources(entry, place):
             providers.setdefault(resource, made)  # the first that names a resource counts
     return ConfiguredSealer({resource: (*known, *also) for resource, known in providers.items()})
@@ -89,6 +93,14 @@ def _providers(part: Any, place: str) -> list[Provider]:
     if kind not in BOXES or not isinstance(keys, list) or not keys:
         raise Invalid(f"cannot read the encryption configuration: {place}.providers: {kind!r} has no keys")
     return [_provider(kind, key, place) for key in keys]
+
+
+def _keys(parts: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Kind and name of each key, and what it is."""
+    for part in parts:
+        for kind, settings in part.items():
+            for key in (settings or {}).get("keys") or ():
+                yield f"{kind} {key['name']}", key
 
 
 def _provider(kind: str, key: Any, place: str) -> Provider:
