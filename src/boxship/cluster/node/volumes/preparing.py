@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -36,7 +37,10 @@ UID = re.compile("[0-9a-f-]{32,36}")
 
 
 class Trees(Protocol):
-    """The files of images, a part of `Runtime`."""
+    """What of the machine that runs containers volumes need."""
+
+    async def reserve_users(self, uid: str) -> int:
+        """The machine's id of root in a pod that has users of its own, from its first asking until it is removed."""
 
     async def mount_image(self, uid: str, reference: str) -> str: ...
 
@@ -49,6 +53,7 @@ class Prepared(msgspec.Struct, frozen=True):
     pod: Object
     volumes: Mapping[str, Mounted]
     files: Mapping[str, Files]  # by volume
+    first: int = 0  # the machine's id of the pod's root, where it has users of its own
 
 
 class NodeVolumes:
@@ -61,12 +66,12 @@ class NodeVolumes:
         self._tokens = Tokens(client)
         self._sources = Sources(client, held, self._tokens, facts)
         self._prepared: dict[str, Prepared] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._due: Queue[str] = Queue()
 
     async def prepare(self, pod: Object) -> Mapping[str, Mounted]:
         uid = pod["metadata"]["uid"]
-        async with self._locks.setdefault(uid, asyncio.Lock()):
+        async with self._lock(uid):
             known = self._prepared.get(uid)
             if known is None or _shown(known.pod) != _shown(pod):
                 self._held.hold(uid, set(sources.places_of(pod)))
@@ -76,13 +81,16 @@ class NodeVolumes:
             return known.volumes
 
     async def release(self, uid: str) -> None:
-        async with self._locks.setdefault(uid, asyncio.Lock()):
+        async with self._lock(uid):
             self._held.drop(uid)
             self._tokens.forget(uid)
             await self._trees.unmount_images(uid)
             await asyncio.to_thread(self._remove, uid)
             self._prepared.pop(uid, None)
-        self._locks.pop(uid, None)
+
+    def _lock(self, uid: str) -> asyncio.Lock:
+        """The one that all have who use it or wait for it."""
+        return self._locks.setdefault(uid, asyncio.Lock())
 
     async def usage(self, uid: str) -> Sequence[VolumeUse]:
         known = self._prepared.get(uid)
@@ -127,12 +135,12 @@ class NodeVolumes:
         """Write what has changed."""
         if uid not in self._prepared:
             return
-        async with self._locks.setdefault(uid, asyncio.Lock()):
+        async with self._lock(uid):
             known = self._prepared.get(uid)
             if known is not None:
                 files = await self._files(known.pod, known.files)
                 if files != known.files:
-                    await asyncio.to_thread(self._write, known.pod, files)
+                    await asyncio.to_thread(self._write, known.pod, files, known.first)
                     self._prepared[uid] = msgspec.structs.replace(known, files=files)
                 self._plan_renewal(uid)
 
@@ -145,6 +153,7 @@ class NodeVolumes:
         """Raises NotPossible."""
         volumes = pod["spec"].get("volumes") or ()
         files = await self._files(pod, before.files if before is not None else {})
+        first = await self._first_user(pod)
         behind = {
             volume["name"]: await claims.volume_of(self._client, pod, volume)
             for volume in volumes
@@ -155,14 +164,23 @@ class NodeVolumes:
 
         def work() -> dict[str, Mounted]:
             (self._facts.root / pod["metadata"]["uid"] / "volumes").mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._write(pod, files)
+            self._write(pod, files, first)
             rest = [volume for volume in volumes if volume["name"] not in images]
-            return images | {one["name"]: self._mounted(pod, one, behind, fresh=before is None) for one in rest}
+            return images | {one["name"]: self._mounted(pod, one, behind, first, fresh=before is None) for one in rest}
 
         try:
-            return Prepared(pod, await asyncio.to_thread(work), files)
+            return Prepared(pod, await asyncio.to_thread(work), files, first)
         except (BoxshipError, OSError) as error:
             raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
+
+    async def _first_user(self, pod: Object) -> int:
+        """Raises NotPossible."""
+        if pod["spec"].get("hostUsers") is not False:
+            return 0
+        try:
+            return await self._trees.reserve_users(pod["metadata"]["uid"])
+        except BoxshipError as error:
+            raise NotPossible("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}") from error
 
     async def _image(self, pod: Object, volume: Mapping[str, Any]) -> Mounted:
         """The agent has pulled it before. Raises NotPossible."""
@@ -188,7 +206,7 @@ class NodeVolumes:
                 found[name] = before[name]
         return found
 
-    def _write(self, pod: Object, files: Mapping[str, Files]) -> None:
+    def _write(self, pod: Object, files: Mapping[str, Files], first: int) -> None:
         """Blocking."""
         if not files:
             return
@@ -196,15 +214,17 @@ class NodeVolumes:
         self._mounts.memory(root / "memory", mode=0o711)
         (root / "memory" / uid).mkdir(mode=0o711, exist_ok=True)
         for name, wanted in files.items():
-            writing.write(memory_folder(root, uid, name), wanted, group=_group(pod))
+            writing.write(memory_folder(root, uid, name), wanted, group=_group(pod), first=first)
 
-    def _mounted(self, pod: Object, volume: Mapping[str, Any], behind: Mapping[str, Object], *, fresh: bool) -> Mounted:
+    def _mounted(
+        self, pod: Object, volume: Mapping[str, Any], behind: Mapping[str, Object], first: int, *, fresh: bool
+    ) -> Mounted:
         """Blocking. Raises NotPossible."""
         name, kind, uid = volume["name"], kind_of(volume), pod["metadata"]["uid"]
         if kind in WRITTEN:
-            return Mounted("folder", str(memory_folder(self._facts.root, uid, name)), read_only=True)
+            return Mounted("folder", str(memory_folder(self._facts.root, uid, name)), read_only=True, owner=first)
         if kind == "emptyDir":
-            return self._empty(pod, volume, fresh=fresh)
+            return self._empty(pod, volume, first, fresh=fresh)
         if kind == "hostPath":
             return hostpaths.check_host_path(name, hostpaths.with_our_logs(volume["hostPath"], self._facts.root))
         if name in behind:
@@ -214,25 +234,27 @@ class NodeVolumes:
             return Mounted(found.kind, found.path, found.read_only)
         raise refused(name, f"unsupported: volumes of kind {kind}")
 
-    def _empty(self, pod: Object, volume: Mapping[str, Any], *, fresh: bool) -> Mounted:
+    def _empty(self, pod: Object, volume: Mapping[str, Any], first: int, *, fresh: bool) -> Mounted:
         source: Mapping[str, Any] = volume.get("emptyDir") or {}
         medium = source.get("medium") or ""
         path = empty_folder(self._facts.root, pod["metadata"]["uid"], volume["name"])
         if medium == "Memory":
-            self._mounts.memory(path, size=memory_size(pod, source, self._facts.memory_bytes), mode=0o777)
+            size = memory_size(pod, source, self._facts.memory_bytes)
+            self._mounts.memory(path, size=size, mode=0o777, owner=first)
         elif medium:
             raise refused(volume["name"], f"unsupported: emptyDir.medium {medium}")
         elif not path.is_dir():
             path.mkdir(mode=0o777)
             path.chmod(0o777)
+        first = first if medium else 0  # on the disk are the ids as the pod knows them
         if fresh:
-            self._own(pod, path)
-        return Mounted("memory" if medium else "folder", str(path))
+            self._own(pod, path, first)
+        return Mounted("memory" if medium else "folder", str(path), owner=first)
 
-    def _own(self, pod: Object, path: Path) -> None:
+    def _own(self, pod: Object, path: Path, first: int = 0) -> None:
         if _group(pod) >= 0:
             context = pod["spec"].get("securityContext") or {}
-            ownership.own(path, _group(pod), policy=context.get("fsGroupChangePolicy") or "")
+            ownership.own(path, first + _group(pod), policy=context.get("fsGroupChangePolicy") or "")
 
     def _remove(self, uid: str) -> None:
         """Blocking. First what is mounted, then what lies there: nothing is removed through a mount."""
