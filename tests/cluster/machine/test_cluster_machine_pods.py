@@ -65,7 +65,8 @@ async def test_containers_share_what_their_pod_has(machine: Machine) -> None:
     whole = {"hostname": "share.share.svc", "domainname": "share.svc"}
     await runtime.create_sandbox(machine.sandbox("whole", **whole))
     assert "\tshare.share.svc share\n" in Path(machine.engine.pods.get("whole").hosts_path).read_text()
-    made = await runtime.create_sandbox(machine.sandbox("share", domainname="share.svc", extra_hosts=("db:10.1.2.3",)))
+    aliases = ("db:10.1.2.3", "store:10.1.2.3", "far:10.4.5.6")
+    made = await runtime.create_sandbox(machine.sandbox("share", domainname="share.svc", extra_hosts=aliases))
     assert made.ready and len(made.addresses) == 1
     assert await runtime.create_sandbox(machine.sandbox("share")) == made  # asked twice, done once
     first = await launched(machine, request("share", "echo one; echo two >&2; ipcmk -Q 2>/dev/null; exec sleep 1000"))
@@ -82,7 +83,9 @@ async def test_containers_share_what_their_pod_has(machine: Machine) -> None:
         text = await out(machine, box.id, "cat /etc/resolv.conf")
         assert text == "search default.svc.cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n"
         hosts = await out(machine, box.id, "cat /etc/hosts")
-        assert f"{made.addresses[0]}\tshare.share.svc share\n" in hosts and "10.1.2.3\tdb\n" in hosts
+        assert f"{made.addresses[0]}\tshare.share.svc share\n" in hosts
+        assert hosts.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
+        assert hosts.endswith("\n\n# Entries added by HostAliases.\n10.1.2.3\tdb\tstore\n10.4.5.6\tfar\n")
         assert await out(machine, box.id, "ip -4 -o addr show eth0 | grep -c " + made.addresses[0]) == "1\n"
     lines = Path(first.log_path).read_text().splitlines()
     assert sorted(line.split(" ", 1)[1] for line in lines) == ["stderr F two", "stdout F one"]
