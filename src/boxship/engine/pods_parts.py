@@ -16,6 +16,7 @@ import msgspec
 from boxship.engine.hooks.sharedmemory import DEFAULT_SHM_SIZE
 from boxship.engine.model import ProcessHandle
 from boxship.engine.places import Places
+from boxship.engine.pods_files import pod_hosts
 from boxship.engine.pods_records import Pod
 from boxship.network.networks import Networks
 from boxship.runtime import sharing
@@ -92,7 +93,6 @@ class PodParts:
             dns=spec.dns,
             dns_search=spec.dns_search,
             dns_options=spec.dns_options,
-            extra_hosts=spec.extra_hosts,
             resolver=False,
             namespace=str(self._places.pod_namespace(pod.id, "net")) if pod.users else "",
         )
@@ -125,7 +125,7 @@ class PodParts:
         spec = pod.spec
         folder = self._places.pod(spec.uid)
         (folder / "hostname").write_text(self.hostname(spec) + "\n")
-        (folder / "hosts").write_text(attached.hosts)
+        (folder / "hosts").write_text(pod_hosts(spec, attached.hosts))
         (folder / "resolv.conf").write_text(resolv_conf(spec) or attached.resolv_conf)
         if attached.namespace:
             settings = {name: value for name, value in spec.sysctls.items() if sharing.is_network_setting(name)}
