@@ -71,7 +71,7 @@ def test_up_down_and_up_again(machine: Machine) -> None:
     assert machine.boxship("node", "status").returncode == 0
     machine.boxship("base", "busybox")
     machine.kubectl("create", "deployment", "web", "--image=busybox", "--", "sleep", "600")
-    machine.kubectl("wait", "--for=condition=available", "--timeout=20s", "deployment/web")
+    machine.kubectl("wait", "--for=condition=available", "--timeout=60s", "deployment/web")
     # Pods reach the API, which listens for them on the node's gateway.
     opened = machine.kubectl("exec", "deploy/web", "--", "sh", "-c", "nc -w 5 10.96.0.1 443 </dev/null && echo open")
     assert opened == "open\n"

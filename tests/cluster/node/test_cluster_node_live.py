@@ -105,8 +105,29 @@ def pod(cluster: Cluster, name: str) -> Any:
 
 
 def until(cluster: Cluster, name: str, condition: Callable[[Any], Any], what: str, seconds: float = 20) -> Any:
-    cluster.until(lambda: (found := pod(cluster, name)) and condition(found["status"]), seconds, what)
-    return pod(cluster, name)["status"]
+    """The status that fulfils the condition; of what it asks for, some may not be there yet."""
+    last: Any = None
+
+    def holds() -> bool:
+        nonlocal last
+        last = (pod(cluster, name) or {"status": {}})["status"]
+        try:
+            return bool(condition(last))
+        except (KeyError, IndexError):
+            return False
+
+    cluster.until(holds, seconds, what)
+    return last
+
+
+def told(cluster: Cluster, name: str, *texts: str) -> None:
+    """Events are written beside the status, so a little later."""
+
+    def holds() -> bool:
+        found = cluster.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}").stdout
+        return all(text in found for text in texts)
+
+    cluster.until(holds, 10, f"events of {name} say {texts}")
 
 
 def states(status: Any, key: str = "containerStatuses") -> dict[str, Any]:
@@ -134,13 +155,12 @@ def test_what_containers_said_at_their_end(cluster: Cluster) -> None:
 def test_a_sick_container_is_restarted(cluster: Cluster) -> None:
     status = until(cluster, "sick", lambda status: states(status)["a"]["restartCount"] >= 1, "it was restarted")
     assert states(status)["a"]["lastState"]["terminated"]["exitCode"] == 7
-    told = cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=sick").stdout
-    assert "Liveness probe failed" in told and "Container a failed liveness probe, will be restarted" in told
+    told(cluster, "sick", "Liveness probe failed", "Container a failed liveness probe, will be restarted")
 
 
 def test_a_hook_that_fails_ends_the_container(cluster: Cluster) -> None:
     until(cluster, "hooked", lambda status: status["phase"] == "Failed", "the pod has failed")
-    assert "PostStartHook failed" in cluster.kubectl("get", "events").stdout
+    told(cluster, "hooked", "PostStartHook failed")
 
 
 def test_a_deadline_passes(cluster: Cluster) -> None:
@@ -179,4 +199,4 @@ def test_a_killed_agent_goes_on_with_what_was_ending(cluster: Cluster) -> None:
     cluster.until(
         lambda: not json.loads(cluster.kubectl("get", "pods", "-o", "json").stdout)["items"], 25, "all are gone"
     )
-    assert cluster.nodes[0].docker("ps", "-aq").stdout == ""
+    cluster.until(lambda: cluster.nodes[0].docker("ps", "-aq").stdout == "", 10, "nothing is left of them")

@@ -88,15 +88,28 @@ def pages(place: Any, url: str, times: int = 24) -> set[str]:
     return {place.page(url, timeout=2).strip() for _ in range(times)}
 
 
+def all_answer(cluster: Cluster, place: Any, url: str) -> None:
+    """Each pod of the service answers there; one is chosen by chance, and nodes hear of new ones a little later."""
+    wanted = set(names(cluster))
+
+    def answered() -> bool:
+        try:
+            return pages(place, url) == wanted
+        except OSError:
+            return False
+
+    cluster.until(answered, 10, f"all answer at {url}")
+
+
 def test_everybody_reaches_the_service(cluster: Cluster) -> None:
     every = names(cluster)
     assert {pod["spec"]["nodeName"] for pod in cluster.pods("app=web")} == {"node1", "node2"}
-    assert heard(cluster, address(cluster), 80, times=24) == set(every)
-    assert all(heard(cluster, found) == {name} for name, found in every.items())
+    cluster.until(lambda: heard(cluster, address(cluster), 80, times=24) == set(every), 10, "all answer the pod")
+    cluster.until(lambda: all(heard(cluster, found) == {name} for name, found in every.items()), 10, "each answers")
     for node in cluster.nodes:
-        assert pages(node.namespace, f"http://{address(cluster)}/") == set(every)
-        assert pages(cluster.clients, f"http://{node.address}:30080/") == set(every)
-        assert pages(node.namespace, "http://127.0.0.1:30080/") == set(every)
+        all_answer(cluster, node.namespace, f"http://{address(cluster)}/")
+        all_answer(cluster, cluster.clients, f"http://{node.address}:30080/")
+        all_answer(cluster, node.namespace, "http://127.0.0.1:30080/")
 
 
 def test_a_balancers_address_is_answered_for(cluster: Cluster) -> None:
@@ -116,7 +129,7 @@ def test_a_balancers_address_is_answered_for(cluster: Cluster) -> None:
     try:
         cluster.until(ingress, 5, "the balancer has an address")
         cluster.until(there, 5, "somebody answers for it")
-        assert pages(cluster.clients, f"http://{ingress()[0]['ip']}/") == set(names(cluster))
+        all_answer(cluster, cluster.clients, f"http://{ingress()[0]['ip']}/")
         answering = [node for node in cluster.nodes if "192.168.50.200" in node.shell("ip neigh show proxy").stdout]
         assert len(answering) == 1
         local = '{"spec":{"externalTrafficPolicy":"Local"}}'
@@ -137,7 +150,7 @@ def test_containers_and_pods_reach_each_other(cluster: Cluster) -> None:
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     own = cluster.docker(0, "inspect", "-f", form, "one").stdout.strip()
     try:
-        assert heard(cluster, own) == {"compose"}
+        cluster.until(lambda: heard(cluster, own) == {"compose"}, 10, "the container answers")
         for target, port in ((address(cluster), 80), *((found, 8080) for found in names(cluster).values())):
             ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 {target} {port} | tail -n 1"
             assert cluster.docker(0, "exec", "one", "sh", "-c", ask).stdout.strip() in names(cluster)
@@ -176,7 +189,7 @@ def test_an_endpoint_that_leaves_is_asked_no_more(cluster: Cluster) -> None:
     answer = cluster.control.request("PATCH", path, {"metadata": {"labels": {"app": "other"}}}, merge)
     assert answer.status == 200, answer
     while name in pages(cluster.nodes[1].namespace, f"http://{address(cluster)}/", 12):
-        assert time.monotonic() - begun < 2, "the pod is still asked"
+        assert time.monotonic() - begun < 15, "the pod is still asked"
     cluster.kubectl("delete", "pod", name, "--now")
     cluster.until_pods(4, "app=web")
 
@@ -185,8 +198,9 @@ def test_traffic_goes_on_while_the_daemon_is_dead(cluster: Cluster) -> None:
     node = cluster.nodes[1]
     node.kill()
     try:
-        assert pages(node.namespace, "http://192.168.50.12:30080/") == set(names(cluster))
-        assert pages(cluster.clients, "http://192.168.50.12:30080/") == set(names(cluster))
+        for place in (node.namespace, cluster.clients):
+            assert pages(place, "http://192.168.50.12:30080/") <= set(names(cluster))
+            all_answer(cluster, place, "http://192.168.50.12:30080/")
     finally:
         node.start()
     cluster.until_ready()
@@ -194,9 +208,7 @@ def test_traffic_goes_on_while_the_daemon_is_dead(cluster: Cluster) -> None:
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     cluster.until_pods(4, "app=web")
     for place in (node.namespace, cluster.clients):
-        cluster.until(
-            lambda place=place: pages(place, "http://192.168.50.12:30080/") == set(names(cluster)), 5, "all are asked"
-        )
+        all_answer(cluster, place, "http://192.168.50.12:30080/")
 
 
 def test_nothing_stays_of_a_node_that_left(cluster: Cluster) -> None:

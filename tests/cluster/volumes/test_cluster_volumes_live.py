@@ -11,7 +11,7 @@ from nodes_kit import Cluster, running_cluster
 
 from daemons import until
 
-SECONDS = 30.0
+SECONDS = 90.0
 
 OBJECTS = """
 apiVersion: v1
@@ -282,7 +282,7 @@ def test_claims_are_served_and_taken_back(cluster: Cluster) -> None:
         if name == "first":
             assert cluster.get("pvc", "first-scratch")[0]["status"]["phase"] == "Bound"
             cluster.kubectl("delete", "pod", name)
-    assert run(cluster, "second", "cat /data/log").split() == ["first", "second"]
+    until(lambda: run(cluster, "second", "cat /data/log").split() == ["first", "second"], 10, "both wrote into it")
     until(lambda: len(cluster.get("pv")) == 2, 10, lambda: "the first pod's own claim has gone with it")
     volume = cluster.get("pvc", "data")[0]["spec"]["volumeName"]
     folder = Path(cluster.nodes[0].data) / "local-volumes" / volume

@@ -79,7 +79,7 @@ def test_taints_and_labels_decide_where_pods_go(cluster: Cluster) -> None:
     pinned = {"apiVersion": "v1", "spec": {"nodeSelector": {"disk": "fast"}, "terminationGracePeriodSeconds": 1}}
     run = ("run", "--image=busybox", "--image-pull-policy=IfNotPresent", "--restart=Never")
     cluster.kubectl(*run, "pinned", f"--overrides={json.dumps(pinned)}", "--", "sleep", "600")
-    cluster.kubectl("wait", "pod/pinned", "--for=condition=Ready", "--timeout=30s")
+    cluster.kubectl("wait", "pod/pinned", "--for=condition=Ready", "--timeout=90s")
     assert cluster.get("pod", "pinned")[0]["spec"]["nodeName"] == "node2"
     cluster.kubectl("taint", "node", "node2", "kept=free:NoExecute")
     cluster.kubectl("wait", "pod/pinned", "--for=delete", "--timeout=60s")
@@ -88,11 +88,11 @@ def test_taints_and_labels_decide_where_pods_go(cluster: Cluster) -> None:
     cluster.kubectl(*run, "homeless", f"--overrides={json.dumps(pinned)}", "--", "sleep", "600")
 
     def told() -> bool:
-        return "FailedScheduling" in cluster.kubectl("describe", "pod", "homeless").stdout
+        said = cluster.kubectl("describe", "pod", "homeless").stdout
+        return "FailedScheduling" in said and "untolerated taint" in said
 
     cluster.until(told, 20, "the scheduler says why")
-    assert "untolerated taint" in cluster.kubectl("describe", "pod", "homeless").stdout
     cluster.kubectl("taint", "node", "node2", "kept-")
-    cluster.kubectl("wait", "pod/homeless", "--for=condition=Ready", "--timeout=30s")
+    cluster.kubectl("wait", "pod/homeless", "--for=condition=Ready", "--timeout=90s")
     cluster.kubectl("delete", "pod", "homeless")
     cluster.kubectl("label", "node", "node2", "disk-")

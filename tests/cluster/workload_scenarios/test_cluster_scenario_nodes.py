@@ -20,6 +20,9 @@ SOON = """
   value:
   - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 2}
   - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 2}
+- op: add
+  path: /spec/template/spec/containers/0/readinessProbe
+  value: {tcpSocket: {port: 8080}, periodSeconds: 1}
 """
 MOVE_SECONDS = 120.0  # a node counts as gone after 40
 
@@ -70,6 +73,7 @@ def test_every_pod_reaches_every_other_under_its_own_address(cluster: Cluster) -
 def test_a_service_leads_to_all_of_them_from_everywhere(cluster: Cluster) -> None:
     page = f"http://{address(cluster)}/"
     for node in cluster.nodes:
+        until(lambda node=node: node.namespace.answers(page), 10, f"it answers on {node.name}")  # type: ignore[misc]
         seen: set[str] = set()
         until(lambda node=node, seen=seen: seen.add(node.namespace.page(page).strip()) or len(seen) > 4, 20, "all")  # type: ignore[misc]
         assert seen <= names(cluster)
@@ -88,7 +92,7 @@ def test_a_drained_node_is_empty(cluster: Cluster) -> None:
     cluster.kubectl("drain", "node2", "--ignore-daemonsets", "--timeout=60s")
     cluster.until_pods(6, LABELS)
     assert homes(cluster) == {"node1", "node3"}
-    assert not cluster.docker(1, "ps", "-q").stdout
+    until(lambda: not cluster.docker(1, "ps", "-q").stdout, 10, "its pods' containers are gone")
     cluster.kubectl("uncordon", "node2")
     cluster.kubectl("rollout", "restart", "deployment/web")
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")

@@ -58,7 +58,8 @@ def test_pods_are_seen_by_kubectl_and_docker(cluster: Cluster) -> None:
     inside = cluster.docker(0, "exec", shown[0], "cat", "/www/index.html")
     assert inside.stdout == "one\n"
     images = {one["imageID"] for pod in cluster.pods(LABELS) for one in pod["status"]["containerStatuses"]}
-    assert len(images) == 1 and "already present on machine" in cluster.kubectl("get", "events").stdout
+    assert len(images) == 1
+    until(lambda: "already present on machine" in cluster.kubectl("get", "events").stdout, 10, "it is told")
 
 
 def test_a_service_is_reached_by_address_and_by_name(cluster: Cluster) -> None:
@@ -78,7 +79,9 @@ def test_a_killed_container_comes_back(cluster: Cluster) -> None:
     cluster.until(lambda: restarts(cluster) == 1, 20, "the container was started again")
     cluster.until_pods(3, LABELS)
     assert len(before & containers(cluster)) == 2
-    assert cluster.nodes[0].namespace.page(f"http://{address(cluster)}/") == "one\n"
+    page = f"http://{address(cluster)}/"
+    until(lambda: cluster.nodes[0].namespace.answers(page), 10, "the service answers")  # it runs, but may not listen
+    assert cluster.nodes[0].namespace.page(page) == "one\n"
 
 
 def test_pods_outlive_the_agent(cluster: Cluster) -> None:
@@ -124,5 +127,4 @@ def test_what_is_deleted_leaves_nothing(cluster: Cluster) -> None:
     cluster.kubectl("delete", "deployment,service", "web")
     cluster.until_pods(0, seconds=60)
     until(lambda: not cluster.docker(0, "ps", "-aq").stdout.split(), 10, "no container is left")
-    links = cluster.shell(0, "ip -br link").stdout
-    assert "veth" not in links, links
+    until(lambda: "veth" not in cluster.shell(0, "ip -br link").stdout, 10, "no interface is left")
