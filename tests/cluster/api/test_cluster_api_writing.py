@@ -11,9 +11,10 @@ from cluster_api_kit import APPLY, JSON, JSON_PATCH, STRATEGIC, Asker, config_ma
 from boxship.cluster.api.admission import Attributes
 from boxship.cluster.api.drafts import PlainChain
 from boxship.cluster.api.request import Answer, Body
+from boxship.cluster.api.storage import encode
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
-from boxship.store import Entry
+from boxship.store import Entry, Put
 from boxship.store.memory import MemoryStore
 
 PATH = "v1/configmaps"
@@ -291,3 +292,15 @@ async def test_a_copy_that_is_behind_decides_nothing() -> None:
         await asker.patch(PATH, "default", "a", {"metadata": {"finalizers": None}})
         await refused(404, "not found", asker.delete(PATH, "default", "a"))
         await refused(404, "not found", asker.patch(PATH, "default", "a", {"data": {"k": "3"}}))
+
+
+async def test_an_update_need_not_mend_what_it_does_not_touch(asker: Asker) -> None:
+    spec = {"ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}], "externalIPs": ["127.0.0.1"]}
+    spec |= {"type": "ClusterIP", "clusterIP": "None", "clusterIPs": ["None"], "sessionAffinity": "None"}
+    metadata = {"name": "old", "namespace": "default", "uid": "u", "creationTimestamp": "2020-01-01T00:00:00Z"}
+    stored = {"kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {"loadBalancer": {}}}
+    await asker.store.commit(Put("/registry/services/specs/default/old", encode(stored)))
+    labelled = await asker.patch("v1/services", "default", "old", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled["metadata"]["labels"] == {"a": "b"} and labelled["spec"]["externalIPs"] == ["127.0.0.1"]
+    with pytest.raises(Failure, match=r"spec\.externalIPs\[0\]: Invalid value"):
+        await asker.patch("v1/services", "default", "old", {"spec": {"externalIPs": ["127.0.0.2"]}})

@@ -24,6 +24,7 @@ from boxship.cluster.objects import Object, validation
 from boxship.cluster.objects.failure import Cause, bad_request, conflict, internal, invalid
 from boxship.cluster.objects.kinds.checking import Enough
 from boxship.cluster.objects.kinds.metadata import validate_metadata, validate_metadata_update
+from boxship.cluster.objects.ratcheting import touched
 from boxship.cluster.objects.schema.types import Type
 from boxship.cluster.objects.times import stamp
 from boxship.store import Entry, Operation
@@ -67,7 +68,11 @@ class Way(msgspec.Struct, frozen=True):
 
 def whole(definition: Definition) -> Way:
     rules = definition.rules
-    return Way(rules.prepare_update, lambda new, old: (*rules.validate(new), *rules.validate_update(new, old)))
+
+    def validate(new: Object, old: Object) -> Sequence[Cause]:
+        return (*touched(rules.validate, new, old), *rules.validate_update(new, old))
+
+    return Way(rules.prepare_update, validate)
 
 
 def status(definition: Definition) -> Way:

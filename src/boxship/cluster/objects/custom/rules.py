@@ -1,7 +1,6 @@
 """The Rules of a custom kind in one version, made of its schema and of what its definition says of subresources
 and selectable fields."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,10 @@ from boxship.cluster.objects.custom.defaulting import has_defaults, put_defaults
 from boxship.cluster.objects.custom.values import judge
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Found
+from boxship.cluster.objects.ratcheting import value_at
 from boxship.cluster.objects.rules import Rules, keep
 from boxship.cluster.objects.schema.types import Type
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 NOT_A_COUNT = "should be a non-negative integer"
 COUNT_LIMIT = 2**31 - 1
 # Wrong values with which rules could not be evaluated.
@@ -65,7 +64,7 @@ def rules_for(
         validate_create=lambda new: wrong(new, None),
         validate_update=wrong_change,
         validate_status=wrong_change,
-        fields=lambda object: {path.lstrip("."): _text(_at(object, path)) for path in fields},
+        fields=lambda object: {path.lstrip("."): _text(value_at(object, path)) for path in fields},
         generation=True,
         hides=default if defaults else keep,
     )
@@ -100,7 +99,7 @@ def _counts(object: Object, scale: Mapping[str, Any]) -> Sequence[Cause]:
     found = Found()
     for word in ("specReplicasPath", "statusReplicasPath"):
         path = scale.get(word) or ""
-        value = _at(object, path) if path else None
+        value = value_at(object, path) if path else None
         if value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= COUNT_LIMIT:
@@ -119,18 +118,8 @@ def _as_before(cause: Cause, new: Object, old: Object) -> bool:
         path = path.rpartition(".")[0]
     if not path or path == "<nil>":
         return False
-    value = _at(new, path)
-    return value is not None and value == _at(old, path)
-
-
-def _at(object: Any, path: str) -> Any:
-    """The value at a path ("spec.ports[0].name"), or None."""
-    for name, index in _STEP.findall(path):
-        if name:
-            object = object.get(name) if isinstance(object, dict) else None
-        else:
-            object = object[int(index)] if isinstance(object, list) and int(index) < len(object) else None
-    return object
+    value = value_at(new, path)
+    return value is not None and value == value_at(old, path)
 
 
 def _text(value: Any) -> str:
