@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from life_kit import NOW, one
 
 from boxship.cluster.node.life.values import MAIN, Part
-from boxship.cluster.node.probes.asking import Asked, Asker
+from boxship.cluster.node.probes.asking import Asked, Asker, shown
 from boxship.cluster.node.probes.grpc_health import Reply, frame, request
 from boxship.cluster.node.probes.judging import Score, early_pause, scored
 from boxship.cluster.node.probes.keeping import Probes
@@ -21,6 +21,7 @@ from boxship.cluster.node.runtime import RUNNING, ContainerStatus
 from boxship.cluster.node.simulated.loop import run
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.objects import Object
+from boxship.errors import Conflict
 
 PROBE = {"periodSeconds": 10, "failureThreshold": 3, "successThreshold": 2, "timeoutSeconds": 1}
 
@@ -200,6 +201,22 @@ async def test_grpc(asker: Asker) -> None:
         server.stop(None)
     async with listening(_page) as page:
         assert (await ask(asker, {"grpc": {"port": page}})).ok is False
+    refused = await ask(asker, {"grpc": {"port": page}})
+    assert refused.ok is False and shown({"grpc": {"port": page}}, refused, "127.0.0.1", 1.0) == (
+        f'timeout: failed to connect service "127.0.0.1:{page}" within 1s: context deadline exceeded'
+    )
+
+
+async def test_what_cannot_be_run_counts_for_nothing() -> None:
+    """As the original throws such an answer away: the container may just have ended."""
+
+    class Ended(SimulatedRuntime):
+        async def run(self, id: str, command: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
+            raise Conflict("container id is not running")
+
+    asker = Asker(Ended(lambda: NOW))
+    assert await ask(asker, {"exec": {"command": ["true"]}}) == Asked(None, "container id is not running")
+    await asker.close()
 
 
 @given(st.binary(max_size=200), st.integers(1, 20))

@@ -120,6 +120,12 @@ def test_debugging(cluster: Cluster) -> None:
     cluster.kubectl("delete", "pod", name, "--now")
 
 
+def test_logs_of_the_machine_are_refused_by_name(cluster: Cluster) -> None:
+    refused = cluster.kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/logs/", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == "Error from server (MethodNotAllowed): unsupported: logs of the machine\n"
+
+
 def test_logs_of_lives(cluster: Cluster) -> None:
     """What ended before, what init containers said, and what is still to come."""
     cluster.apply(

@@ -23,6 +23,15 @@ KNOWN_LIMIT = 4096  # of which the counts are known
 MESSAGE_LIMIT = 1024  # characters
 ALIKE, ALIKE_SECONDS = 10, 600.0
 BURST, REFILL_SECONDS = 25, 300.0  # for each object
+# Under which name the original's controllers tell events, where it is not that of their account.
+COMPONENTS = {
+    "daemon-set-controller": "daemonset-controller",
+    "endpointslice-controller": "endpoint-slice-controller",
+    "endpointslicemirroring-controller": "endpoint-slice-mirroring-controller",
+    "ephemeral-volume-controller": "ephemeral_volume",
+    "expand-controller": "volume_expand",
+    "persistent-volume-binder": "persistentvolume-controller",
+}
 COMBINED = "(combined from similar events): "
 
 
@@ -62,7 +71,7 @@ class Recorder:
 
     def events_of(self, client: Client, component: str, host: str = "") -> "Events":
         """`host`: the node whose part this is."""
-        return Events(self, client, component, host)
+        return Events(self, client, COMPONENTS.get(component, component), host)
 
     def take(self, told: _Told) -> None:
         self._waiting.append(told)

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from boxship.cluster.node.probes import grpc_health
+from boxship.cluster.node.probes.judging import NOT_LISTENING
 from boxship.cluster.node.runtime import Runtime
 from boxship.cluster.objects import Object
 from boxship.errors import BoxshipError, Timeout
@@ -67,6 +68,8 @@ class Asker:
         except PortUnknown as error:
             return Asked(None, str(error))
         except BoxshipError as error:
+            if handler.get("exec") is not None:  # nothing was run: the container has just ended, or has no such program
+                return Asked(None, str(error))
             return Asked(False, _told(handler, container, address, error))
 
     async def _exec(self, id: str, command: Sequence[str], timeout: float) -> Asked:
@@ -118,7 +121,7 @@ class Asker:
                     writer.write(answer)
                     await writer.drain()
         except OSError as error:
-            return Asked(False, f"error: failed to connect service at {address}:{port}: {error}")
+            return Asked(False, f'error: failed to connect service at "{address}:{port}": {error}')
         finally:
             writer.close()
         if reply.status == grpc_health.SERVING:
@@ -179,7 +182,19 @@ def _late(handler: Object, container: Object, address: str, timeout: float) -> s
     if handler.get("tcpSocket") is not None:
         port = port_of(handler["tcpSocket"].get("port"), container)
         return f"dial tcp {handler['tcpSocket'].get('host') or address}:{port}: i/o timeout"
-    where = f"{address}:{(handler.get('grpc') or {}).get('port')}"
+    return _no_service(handler["grpc"], address, timeout)
+
+
+def shown(handler: Object, asked: Asked, address: str, timeout: float) -> str:
+    """What people are told of an answer. A gRPC client tries again until its time is over, so nobody hears from the
+    original that the port has refused."""
+    if handler.get("grpc") is not None and NOT_LISTENING in asked.text:
+        return _no_service(handler["grpc"], address, timeout)
+    return asked.text
+
+
+def _no_service(action: Object, address: str, timeout: float) -> str:
+    where = f"{address}:{action.get('port')}"
     return f'timeout: failed to connect service "{where}" within {timeout:g}s: context deadline exceeded'
 
 

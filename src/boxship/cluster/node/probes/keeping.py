@@ -10,7 +10,7 @@ import msgspec
 
 from boxship.cluster.node.life.statuses import first_verdict, seconds
 from boxship.cluster.node.life.values import MAIN, SIDECAR, Part, Verdict
-from boxship.cluster.node.probes.asking import Asked
+from boxship.cluster.node.probes.asking import Asked, shown
 from boxship.cluster.node.probes.judging import Score, early_pause, scored
 from boxship.cluster.node.runtime import RUNNING, ContainerStatus
 from boxship.cluster.objects import Object
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 TITLES = {"startupProbe": "Startup", "livenessProbe": "Liveness", "readinessProbe": "Readiness"}
 Tell = Callable[[str, str, str, str], None]  # container's name, type, reason, message
+
+
+def timeout_of(probe: Object) -> float:
+    return float(probe.get("timeoutSeconds") or 1)
 
 
 class Asks(Protocol):
@@ -92,9 +96,10 @@ class Probes:
                 await asyncio.sleep(pause)
                 continue
             if not asked.ok:
-                what = "errored" if asked.ok is None else "failed"
+                what = "errored and resulted in unknown state" if asked.ok is None else "failed"
                 if not self.ending:
-                    self._tell(part.name, "Warning", "Unhealthy", f"{TITLES[key]} probe {what}: {asked.text}")
+                    text = shown(probe, asked, address, timeout_of(probe))
+                    self._tell(part.name, "Warning", "Unhealthy", f"{TITLES[key]} probe {what}: {text}")
             if asked.ok is not None:
                 score = scored(score, probe, asked.ok)
                 self._judge(key, probe, run.id, score)
@@ -105,9 +110,8 @@ class Probes:
             await asyncio.sleep(max(began + period - asyncio.get_running_loop().time(), 0.001))
 
     async def _ask(self, probe: Object, part: Part, run: ContainerStatus, address: str) -> Asked:
-        timeout = float(probe.get("timeoutSeconds") or 1)
         try:
-            return await self._asks.ask(probe, part.spec, run.id, address, timeout=timeout)
+            return await self._asks.ask(probe, part.spec, run.id, address, timeout=timeout_of(probe))
         except BoxshipError as error:
             return Asked(None, str(error))
 

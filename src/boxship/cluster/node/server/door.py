@@ -153,7 +153,9 @@ class NodeDoor:
         return _json({"kubeletconfig": {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}})
 
     async def _no_logs(self, request: Request, words: list[str]) -> Reply:
-        raise errors.Unsupported("unsupported: logs of the machine")
+        """With the code of a kubelet that is told to show none, and as an object, so that clients show the text."""
+        refusal = Failure(405, "MethodNotAllowed", "unsupported: logs of the machine")
+        return Reply(405, {"Content-Type": JSON}, msgspec.json.encode(refusal.status()))
 
 
 def _code(error: errors.BoxshipError) -> int:
