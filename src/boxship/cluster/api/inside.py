@@ -6,6 +6,7 @@ It is given to controllers by whoever composes the process; they know the Protoc
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import msgspec
@@ -13,12 +14,14 @@ import msgspec
 from boxship.cluster.access import Event, Listing
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs
+from boxship.cluster.api.pace import rest
 from boxship.cluster.api.request import Answer, Body, Options, Request, Stream, User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import no_such_path, of_status
 from boxship.transport.exchange import close_stream
 
-PAGE = 100  # objects: what is read and decoded before others have their turn
+PAGE = 25  # objects: what is read and decoded before others have their turn
+EVENTS = 64  # that are remembered as they were decoded
 JSON = "application/json"
 MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -27,15 +30,34 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class Inside:
-    """Implements access.Client. `agent` names the field manager, as a User-Agent would."""
+class Shared:
+    """What clients in one process have in common: whose list has its turn, and the events that were decoded for one of
+    them, as others are about to be told the same."""
 
-    def __init__(self, api: Performs, catalog: Catalog, user: User, agent: str) -> None:
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self._events: OrderedDict[bytes, Event] = OrderedDict()
+
+    def event(self, line: bytes) -> Event:
+        """Raises Failure for an ERROR."""
+        event = self._events.get(line)
+        if event is None:
+            event = self._events[line] = _event(_decode(line))
+            if len(self._events) > EVENTS:
+                self._events.popitem(last=False)
+        return event
+
+
+class Inside:
+    """Implements access.Client. `agent` names the field manager, as a User-Agent would. What it gives may be given to
+    others, too: nobody changes it. `shared` is for all clients that read much."""
+
+    def __init__(self, api: Performs, catalog: Catalog, user: User, agent: str, shared: Shared | None = None) -> None:
         self._api = api
         self._catalog = catalog
         self._user = user
         self._agent = agent
-        self._turn = asyncio.Lock()  # of lists
+        self._shared = shared or Shared()
 
     async def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
         return await self._answer("get", resource, namespace, name, subresource)
@@ -55,7 +77,7 @@ class Inside:
         """A long list keeps no request waiting while it is decoded. One list after the other: at a start many are asked
         for, and each turn of the loop would have to wait for a piece of every one of them."""
         token = ""
-        async with self._turn:
+        async with self._shared.turn:
             while True:
                 options = Options(label_selector=labels, field_selector=fields, limit=PAGE, token=token)
                 found = await self._answer("list", resource, namespace, options=options)
@@ -68,7 +90,7 @@ class Inside:
                 token = found["metadata"].get("continue", "")
                 if not token:
                     return
-                await asyncio.sleep(0)
+                await rest()
 
     async def watch(
         self, resource: str, namespace: str = "", *, version: str, labels: str = "", fields: str = ""
@@ -79,7 +101,7 @@ class Inside:
         try:
             async for lines in reply.events:
                 for line in lines.splitlines():
-                    yield _event(_decode(line))
+                    yield self._shared.event(line)
         finally:
             await close_stream(reply.events)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from boxship.cluster.access import Event, Listing
 from boxship.cluster.objects import Object
-from boxship.cluster.reconcile.following import Source, follow
+from boxship.cluster.reconcile.following import Source, follow, others_first
 
 Key = tuple[str, str]  # namespace ("" for a cluster's resource) and name
 Told = Callable[[Key, Any, Any], None]  # key, what was kept before, what is kept now; None: it is not there
-SLICE_SECONDS = 0.001  # of reading objects before others have their turn
+SLICE_SECONDS = 0.0005  # of reading objects before others have their turn
 
 
 def whole(object: Object) -> Object:
@@ -86,7 +86,7 @@ class Cache:
                 if known is None or known[0] != item["metadata"].get("resourceVersion"):
                     self._put(key, item)
                 if self._pace() > until:
-                    await asyncio.sleep(0)
+                    await others_first()
                     until = self._pace() + SLICE_SECONDS
         for key in gone:
             self._remove(key)

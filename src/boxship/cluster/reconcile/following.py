@@ -16,7 +16,8 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
-SLICE, SLICE_SECONDS = 50, 0.001  # changes told, and how long that took, before others have their turn
+SLICE_SECONDS = 0.0005  # of telling changes, before others have their turn
+TURNS = 4  # of the loop that others have then: a request needs several, and would wait for one of our slices in each
 TOO_OLD = 410
 
 
@@ -58,7 +59,7 @@ async def follow(
                 version = event.object["metadata"]["resourceVersion"]
                 pause = FIRST_PAUSE
                 if pace() > until:  # many may have come at once
-                    await asyncio.sleep(0)
+                    await others_first()
                     until = pace() + SLICE_SECONDS
             await asyncio.sleep(pause)  # a watch that ends at once must not spin
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -69,6 +70,12 @@ async def follow(
             log.warning("cannot follow %s: %s", resource, error)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def others_first() -> None:
+    """Whoever works through thousands of objects lets everybody else on the loop go on in between."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 async def _list(source: Source, resource: str, listener: Listener, labels: str, fields: str) -> str:

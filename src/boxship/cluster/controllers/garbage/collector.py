@@ -28,12 +28,12 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, internal
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.reconcile.cache import Cache
-from boxship.cluster.reconcile.following import Source, follow
+from boxship.cluster.reconcile.following import Source, follow, others_first
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.runner import Again
 
 IGNORED = ("events",)  # by storage: they own nothing and are owned by nothing
-SLICE = 100  # objects before others have their turn
+SLICE = 20  # objects before others have their turn
 GONE = ("NotFound",)
 Key = tuple[str, Place]  # OBJECT or OWNER, and which
 OBJECT, OWNER = "object", "owner"
@@ -210,7 +210,7 @@ class GarbageCollector:
                 self.seen(place, item)
                 count += 1
                 if count % SLICE == 0:
-                    await asyncio.sleep(0)
+                    await others_first()
         for place in known:
             self._forget(place)
         for uid in [uid for uid, resource in self._exists.items() if resource == path]:
