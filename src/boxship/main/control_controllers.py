@@ -7,7 +7,7 @@ from boxship.cluster.api.authentication.tokens import TokenIssuer
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs, asked
-from boxship.cluster.api.inside import Inside
+from boxship.cluster.api.inside import Inside, Shared
 from boxship.cluster.api.request import Reply, Request, User
 from boxship.cluster.controllers.autoscaling.controller import Settings as ScalerSettings
 from boxship.cluster.controllers.autoscaling.measuring import Elsewhere, Nowhere
@@ -65,14 +65,15 @@ def controllers(
     pool: Pool | None = None,
     elsewhere: Elsewhere | None = None,
     scalers: ScalerSettings | None = None,
+    shared: Shared | None = None,
 ) -> Runner:
-    """All of them, ready to run."""
+    """All of them, ready to run. `shared`: with the others in this process that follow much."""
     guarded = Guarded(api, authorizer)
 
     def client_of(name: str) -> Inside:
         return Inside(guarded, catalog, account_of(name), AGENT)
 
-    own = Inside(guarded, catalog, MANAGER, AGENT)
+    own = Inside(guarded, catalog, MANAGER, AGENT, shared)
     return make_runner(
         Means(
             client_of,

@@ -30,7 +30,7 @@ from boxship.cluster.api.custom.customs import Customs
 from boxship.cluster.api.fairness.fairness import Fairness
 from boxship.cluster.api.gate import Gate
 from boxship.cluster.api.history import History
-from boxship.cluster.api.inside import Inside
+from boxship.cluster.api.inside import Inside, Shared
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.sealing.sealer import ConfiguredSealer
@@ -103,6 +103,7 @@ class Plane(msgspec.Struct, frozen=True):
     others: Aggregation
     collecting: Collector
     scheduling: Scheduling
+    shared: Shared
     door: Door
     authority: ClusterAuthority
     tokens: TokenIssuer
@@ -181,7 +182,8 @@ def build(
     fairness = Fairness(storage)
     audit = auditor(options, clock, schemas)
     gate = Gate(api, authenticator, authorizer, fairness, audit)
-    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config))
+    shared = Shared()
+    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config), shared)
     metrics = Metrics(gauges(store, scheduling.gauges))
     documents = Documents(data / "cache", usage_kinds())
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
@@ -218,6 +220,7 @@ def build(
         others,
         collecting,
         scheduling,
+        shared,
         door,
         authority,
         tokens,
@@ -257,7 +260,15 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
     async def work() -> None:
         status = PolicyStatus(Inside(fenced, plane.catalog, SERVER, "boxship-control"), plane.catalog)
         runner = controllers(
-            fenced, plane.catalog, plane.authorizer, plane.authority, plane.tokens, nodes, pool, elsewhere
+            fenced,
+            plane.catalog,
+            plane.authorizer,
+            plane.authority,
+            plane.tokens,
+            nodes,
+            pool,
+            elsewhere,
+            shared=plane.shared,
         )
         await together(status.follow, runner.run)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.catalog import Catalog
 from boxship.cluster.api.gate import Performs
-from boxship.cluster.api.inside import Inside
+from boxship.cluster.api.inside import Inside, Shared
 from boxship.cluster.api.request import User
 from boxship.cluster.scheduler.explaining import Explanation
 from boxship.cluster.scheduler.profiles import DEFAULT, Settings, read_settings
@@ -35,11 +35,14 @@ def settings_of(config: str) -> Settings:
 class Scheduling:
     """The scheduler of this control plane, whether it works here or only looks."""
 
-    def __init__(self, api: Performs, catalog: Catalog, authorizer: Authorizer, settings: Settings) -> None:
+    def __init__(
+        self, api: Performs, catalog: Catalog, authorizer: Authorizer, settings: Settings, shared: Shared | None = None
+    ) -> None:
         self._api = api
         self._catalog = catalog
         self._authorizer = authorizer
         self._settings = settings
+        self._shared = shared
         self._working: Scheduler | None = None
 
     async def run(self, api: Performs) -> None:
@@ -80,5 +83,5 @@ class Scheduling:
         ]
 
     def _make(self, api: Performs) -> Scheduler:
-        client = Inside(Guarded(api, self._authorizer), self._catalog, SCHEDULER, AGENT)
+        client = Inside(Guarded(api, self._authorizer), self._catalog, SCHEDULER, AGENT, self._shared)
         return Scheduler(client, self._settings, instance=platform.node())
