@@ -48,6 +48,8 @@ def test_defaults_follow_from_each_other(tmp_path: Path) -> None:
         (["--store-ca", "x"], "store-ca"),
         (["--history", "5s"], "history"),
         (["--history", "soon"], "history"),
+        (["--cluster-signing-duration", "9s"], "cluster-signing-duration"),
+        (["--cluster-signing-duration", "long"], "cluster-signing-duration"),
         (["--role", "king"], "role"),
         (["--log-level", "loud"], "log-level"),
         (["--audit-log", "/x"], "audit-log"),

@@ -1,6 +1,7 @@
 """The controllers of the control plane, each with a client of its own: it acts as its service account of kube-system,
 and may do no more than that account's role allows, although it runs in the API's own process."""
 
+import datetime
 from collections.abc import Sequence
 
 from boxship.cluster.api.authentication.tokens import TokenIssuer
@@ -11,6 +12,7 @@ from boxship.cluster.api.inside import Inside, Shared
 from boxship.cluster.api.request import Reply, Request, User
 from boxship.cluster.controllers.autoscaling.controller import Settings as ScalerSettings
 from boxship.cluster.controllers.autoscaling.measuring import Elsewhere, Nowhere
+from boxship.cluster.controllers.certificates import LIFE
 from boxship.cluster.controllers.nodes.starting import NodeOptions
 from boxship.cluster.controllers.services.balancing import Pool
 from boxship.cluster.controllers.starting import Means, make_runner
@@ -65,6 +67,7 @@ def controllers(
     pool: Pool | None = None,
     elsewhere: Elsewhere | None = None,
     scalers: ScalerSettings | None = None,
+    signing: datetime.timedelta = LIFE,
     shared: Shared | None = None,
 ) -> Runner:
     """All of them, ready to run. `shared`: with the others in this process that follow much."""
@@ -86,5 +89,6 @@ def controllers(
             pool,
             elsewhere or Nowhere(),
             scalers or ScalerSettings(),
+            signing,
         )
     )

@@ -22,6 +22,7 @@ NOWHERE = "none"
 ROLES = ("api", "controllers", "scheduler")
 SERVICE_PREFIX_BITS = (12, 30)  # how large the services' network may be: its addresses are counted one by one
 
+LEAST_SIGNING_SECONDS = 10
 SMALLEST_BLOCK_BITS = 29  # of a node: a gateway and five pods
 
 
@@ -48,6 +49,7 @@ class ControlOptions(
     load_balancer_pool: str = ""
     cluster_domain: str = "cluster.local"
     issuer: str = ""
+    cluster_signing_duration: str = "8760h"
     encryption: str = "auto"
     enable_admission_plugins: str = ""
     audit_policy: str = ""
@@ -87,6 +89,7 @@ SINGLE: dict[str, tuple[str, str]] = {
     "load-balancer-pool": ("POOL", "addresses of load balancers: CIDR or FIRST-LAST (default: the nodes' own)"),
     "cluster-domain": ("DOMAIN", "of the names of services (default cluster.local)"),
     "issuer": ("URL", "who the tokens of service accounts come from (default https://kubernetes.default.svc.DOMAIN)"),
+    "cluster-signing-duration": ("DURATION", "how long the certificates of nodes and others hold (default 8760h)"),
     "encryption": ("FILE", "how secrets are encrypted at rest: an EncryptionConfiguration, auto or none"),
     "enable-admission-plugins": ("NAMES", f"those that are not on by themselves: {', '.join(CHOSEN)} (default: none)"),
     "audit-policy": ("FILE", "which requests are written down: an audit Policy (default: none)"),
@@ -124,6 +127,7 @@ def check(options: ControlOptions) -> ControlOptions:
         if match is None or int(match[1]) > 65535:
             raise Invalid(f"cannot use {name} {place}: write HOST:PORT")
     history_seconds(options)
+    signing_seconds(options)
     _check_network(options)
     also = options.also_listen or default_place_for_pods(options)
     if also != NOWHERE and re.fullmatch(r"[0-9.]+:\d{1,5}", also) is None:
@@ -178,6 +182,18 @@ def history_seconds(options: ControlOptions) -> float:
         raise Invalid(f"cannot use history {options.history}: {error}") from error
     if seconds < 60:
         raise Invalid(f"cannot use history {options.history}: write at least 1m")
+    return seconds
+
+
+def signing_seconds(options: ControlOptions) -> float:
+    """How long a certificate holds that is signed on request. Raises Invalid."""
+    text = options.cluster_signing_duration
+    try:
+        seconds = parse_duration(text) / SECOND
+    except Invalid as error:
+        raise Invalid(f"cannot use cluster-signing-duration {text}: {error}") from error
+    if seconds < LEAST_SIGNING_SECONDS:
+        raise Invalid(f"cannot use cluster-signing-duration {text}: write at least {LEAST_SIGNING_SECONDS}s")
     return seconds
 
 

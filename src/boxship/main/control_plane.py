@@ -5,6 +5,7 @@ Every part gets what it needs by its constructor. The listener comes last: who c
 
 import asyncio
 import contextlib
+import datetime
 import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import partial
@@ -62,7 +63,7 @@ from boxship.main.control_controllers import SCALER, account_of, controllers
 from boxship.main.control_facts import checks, gauges, version_document
 from boxship.main.control_history import history_handlers
 from boxship.main.control_leading import CONTROLLERS, SCHEDULER, Fenced, leading, together
-from boxship.main.control_options import ControlOptions, chosen_plugins, history_seconds
+from boxship.main.control_options import ControlOptions, chosen_plugins, history_seconds, signing_seconds
 from boxship.main.control_scheduler import Scheduling, settings_of
 from boxship.main.control_sealing import seal_again, sealer_by
 from boxship.main.control_store import files_of, handlers
@@ -255,6 +256,7 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
     fenced = Fenced(plane.api, lead)
     nodes = NodeOptions(options.cluster_cidr, int(options.node_cidr_mask_size))
     pool = parse_pool(options.load_balancer_pool)
+    signing = datetime.timedelta(seconds=signing_seconds(options))
     elsewhere = OtherMetrics(plane.others.services, plane.others.forwarding, account_of(SCALER))
 
     async def work() -> None:
@@ -268,6 +270,7 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
             nodes,
             pool,
             elsewhere,
+            signing=signing,
             shared=plane.shared,
         )
         await together(status.follow, runner.run)

@@ -33,16 +33,25 @@ SERVER_USAGES = ({"digital signature", "key encipherment", "server auth"}, {"dig
 
 
 class CertificateRequests:
-    """`issuer` is the cluster's authority, `now` the time."""
+    """`issuer` is the cluster's authority, `now` the time, `longest` how long certificates hold where nobody asks for
+    less."""
 
     name = "certificate-controller"
     workers = 2
 
-    def __init__(self, client: Client, requests: Cache, issuer: Issuer, now: Callable[[], datetime.datetime]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        requests: Cache,
+        issuer: Issuer,
+        now: Callable[[], datetime.datetime],
+        longest: datetime.timedelta = LIFE,
+    ) -> None:
         self._client = client
         self._requests = requests
         self._issuer = issuer
         self._now = now
+        self._longest = longest
         self.caches = (requests,)
         self.queue: Queue[str] = Queue()
         requests.subscribe(self._changed)
@@ -110,7 +119,7 @@ class CertificateRequests:
             why = refusal(signer, asked, usages)
             if why:
                 raise Invalid(why)
-            made = issue(asked, usages, self._issuer, self._now(), life_of(spec))
+            made = issue(asked, usages, self._issuer, self._now(), life_of(spec, self._longest))
         except (Invalid, ValueError) as error:
             condition = self._condition("Failed", "SignerValidationFailure", str(error))
             await self._client.update(RESOURCE, with_condition(request, condition), subresource="status")
@@ -168,10 +177,10 @@ def is_own_server(spec: Object, asked: SigningRequest) -> bool:
     return asked.hosts == (node,) and not asked.addresses and node.partition(".")[0] not in ("kubernetes", "localhost")
 
 
-def life_of(spec: Object) -> datetime.timedelta:
+def life_of(spec: Object, longest: datetime.timedelta = LIFE) -> datetime.timedelta:
     """How long the certificate holds: what was asked, within our bounds."""
     asked = spec.get("expirationSeconds")
-    return LIFE if not asked else min(max(datetime.timedelta(seconds=int(asked)), LEAST_LIFE), LIFE)
+    return longest if not asked else min(max(datetime.timedelta(seconds=int(asked)), LEAST_LIFE), longest)
 
 
 def states(request: Object) -> set[str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -14,6 +14,7 @@ from boxship.cluster.controllers.autoscaling.controller import RESOURCE as SCALE
 from boxship.cluster.controllers.autoscaling.controller import HorizontalPodAutoscalers
 from boxship.cluster.controllers.autoscaling.controller import Settings as ScalerSettings
 from boxship.cluster.controllers.autoscaling.measuring import Elsewhere, Measuring, Nowhere
+from boxship.cluster.controllers.certificates import LIFE as SIGNING
 from boxship.cluster.controllers.certificates import RESOURCE as REQUESTS
 from boxship.cluster.controllers.certificates import CertificateRequests
 from boxship.cluster.controllers.clusterroles import RESOURCE as CLUSTER_ROLES
@@ -59,6 +60,7 @@ class Means(msgspec.Struct, frozen=True):
     pool: Pool | None = None  # of load balancers; None: the nodes' own addresses
     elsewhere: Elsewhere = Nowhere()  # metrics that other servers serve
     scalers: ScalerSettings = ScalerSettings()
+    signing: timedelta = SIGNING  # how long what is signed holds, at the longest
 
 
 def make_runner(means: Means) -> Runner:
@@ -80,7 +82,9 @@ def make_runner(means: Means) -> Runner:
         ClusterRoleAggregation(client_of(ClusterRoleAggregation.name), Cache(own, CLUSTER_ROLES)),
         Namespaces(client_of(Namespaces.name), namespaces, discovery, stamp_now),
         TokenSecrets(own, accounts, Cache(own, "v1/secrets", fields=f"type={TYPE}"), means.sign, means.authority),
-        CertificateRequests(client_of(CertificateRequests.name), Cache(own, REQUESTS), means.issuer, now),
+        CertificateRequests(
+            client_of(CertificateRequests.name), Cache(own, REQUESTS), means.issuer, now, means.signing
+        ),
         TokenAges(client_of(TokenAges.name), Cache(own, "v1/secrets", fields=f"type={TOKEN_TYPE}"), now),
         ClusterInfoSigner(
             client_of(ClusterInfoSigner.name),
