@@ -250,6 +250,24 @@ def test_nodes_see_the_secrets_of_the_ingresses_that_they_serve_alone() -> None:
 
 
 @together
+async def test_a_removed_node_may_do_nothing(world: World) -> None:
+    services = Ask(NODE, "list", resource="services")
+    other = Ask(User("system:node:two", NODE.groups), "list", resource="services")
+    assert (await world.authorizer.authorize(services)).allowed
+    removed = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "boxship-removed-nodes"}}
+    await world.client.create("v1/configmaps", "kube-system", {**removed, "data": {"one": "stolen"}})
+    await world.client.create("v1/configmaps", "default", {**removed, "data": {"two": "not the place for it"}})
+    await world.authorizer._mirror.refresh()
+    for verb, resource in (("list", "services"), ("get", "nodes"), ("create", "certificatesigningrequests")):
+        group = "certificates.k8s.io" if verb == "create" else ""
+        with pytest.raises(Failure, match='node "one" was removed from the cluster'):
+            await world.authorizer.check(Ask(NODE, verb, group, resource=resource, name="one"))
+    assert (await world.authorizer.authorize(other)).allowed
+    await world.client.delete("v1/configmaps", "kube-system", "boxship-removed-nodes")
+    assert (await world.authorizer.authorize(services)).allowed
+
+
+@together
 async def test_a_nodes_first_question_is_answered_from_the_store(world: World) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}}
     await world.client.create("v1/secrets", "default", secret)

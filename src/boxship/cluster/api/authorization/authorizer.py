@@ -1,4 +1,5 @@
-"""May this user do this? First `system:masters`, then the node authoriser, then the roles; all from memory.
+"""May this user do this? First `system:masters`, then the node authoriser, then the roles; all from memory. A node that
+an administrator has removed may do nothing, whatever certificate it shows: it is named in a ConfigMap of kube-system.
 
 `decide` answers from what is known; `authorize` looks at the store's newest state before it says no. A refusal names
 the roles that would have allowed the request, which the original leaves to be guessed.
@@ -25,6 +26,7 @@ NAMED_BY_FIELD = ("list", "watch", "deletecollection")
 SUGGESTED = 2  # roles
 ANONYMOUS, UNAUTHENTICATED = "system:anonymous", "system:unauthenticated"
 CLUSTER_INFO = ("get", "", "configmaps", "", "kube-public", "cluster-info")
+REMOVED = ("kube-system", "boxship-removed-nodes")  # the ConfigMap; each key is the name of a node
 PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 
 
@@ -34,9 +36,11 @@ class Authorizer:
     def __init__(self, storage: Storage) -> None:
         self.roles = Roles()
         self.nodes = Nodes(storage)
-        self._mirror = Mirror(
-            storage, _resources("roles", "clusterroles", "rolebindings", "clusterrolebindings"), self._told
-        )
+        self._removed: frozenset[str] = frozenset()
+        config = built_in("", "v1", "configmaps")
+        assert config is not None
+        roles = _resources("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+        self._mirror = Mirror(storage, [*roles, config], self._told, {config.plural: REMOVED[0]})
 
     async def prepare(self) -> None:
         """Know all roles that there are."""
@@ -57,6 +61,8 @@ class Authorizer:
         ask = named(ask)
         node = node_of(ask.user)
         reason = ""
+        if node in self._removed:
+            return Decision(False, f'node "{node}" was removed from the cluster')
         if node:
             decision = self.nodes.decide(node, ask)
             if decision.allowed:
@@ -110,7 +116,10 @@ class Authorizer:
         return f"{' or '.join(names)} would allow it" if names else ""
 
     def _told(self, resource: Resource, namespace: str, name: str, object: Object | None) -> None:
-        self.roles.tell(resource.kind, namespace, name, object)
+        if resource.plural != "configmaps":
+            self.roles.tell(resource.kind, namespace, name, object)
+        elif (namespace, name) == REMOVED:
+            self._removed = frozenset((object or {}).get("data") or ())
 
 
 def is_anonymous(user: User) -> bool:

@@ -7,7 +7,7 @@ has not told yet. So a right that was granted holds at once, on whichever server
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -27,11 +27,14 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0  # seconds, while the store cannot be rea
 
 class Mirror:
     """Tells `told` of each object of the resources, first of all that there are (`load`), then of each change. The
-    order of changes to one key is kept, and none is told twice."""
+    order of changes to one key is kept, and none is told twice. `within` holds a resource (by its plural) to one
+    namespace."""
 
-    def __init__(self, storage: Storage, resources: Sequence[Resource], told: Told) -> None:
+    def __init__(
+        self, storage: Storage, resources: Sequence[Resource], told: Told, within: Mapping[str, str] | None = None
+    ) -> None:
         self._storage = storage
-        self._resources = {prefix_of(resource): resource for resource in resources}
+        self._resources = {prefix_of(each, (within or {}).get(each.plural, "")): each for each in resources}
         self._told = told
         self._read = dict.fromkeys(self._resources, 0)  # prefix → revision up to which all is told
         self._known: dict[str, int] = {}  # key → revision of what was told of it
