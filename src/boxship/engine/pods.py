@@ -30,7 +30,7 @@ from boxship.runtime.driver import Driver
 from boxship.spec.container import ContainerSpec, Resources
 from boxship.spec.pod import PodSpec
 from boxship.spec.users import UserMap
-from boxship.waiting import to_the_end
+from boxship.waiting import in_thread, to_the_end
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,13 @@ class Pods:
     def containers(self, uid: str) -> Sequence[Container]:
         """Those that joined the pod, ended ones too; oldest first."""
         return sorted(self._records.sharing(POD + uid), key=lambda box: box.created_at)
+
+    async def check_mounts(self, uid: str, spec: ContainerSpec) -> None:
+        """Unsupported where the pod has users of its own, and one of these mounts cannot be shown to them."""
+        pod = self._pods.find(uid)
+        if pod is not None and pod.users:
+            sources = [mount.source for mount in spec.mounts if mount.kind == "bind" and not mount.owned]
+            await in_thread(self._parts.check_sources, pod, sources)
 
     async def create_container(self, uid: str, spec: ContainerSpec, name: str) -> Container:
         """A container of the pod; `spec` names the pod in its modes. Raises NotFound where the pod is gone by then, and

@@ -22,7 +22,7 @@ from boxship.network.networks import Networks
 from boxship.runtime import sharing
 from boxship.runtime.driver import Driver
 from boxship.runtime.handle import Process
-from boxship.runtime.mapping import check_reachable
+from boxship.runtime.mapping import check_reachable, check_source
 from boxship.runtime.sharedmemory import mount_shared_memory, unmount_shared_memory
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.attachment import Attachment
@@ -116,7 +116,7 @@ class PodParts:
         settings = {name: value for name, value in spec.sysctls.items() if not sharing.is_network_setting(name)}
         if pod.ipc_namespace:
             path = self._places.pod_namespace(pod.id, "ipc")
-            sharing.set_up_ipc(path, settings) if pod.users else sharing.keep_ipc(path, settings)
+            sharing.set_up_ipc(path, settings, pod.users) if pod.users else sharing.keep_ipc(path, settings)
             size = spec.shm_size or DEFAULT_SHM_SIZE
             mount_shared_memory(self._places.shared_memory(pod.id), size, owner=pod.users.first)
 
@@ -131,6 +131,11 @@ class PodParts:
             settings = {name: value for name, value in spec.sysctls.items() if sharing.is_network_setting(name)}
             sharing.set_up_network(Path(attached.namespace), settings)
         return sharing.hold_processes(pod.id, pod.users) if spec.share_processes and not spec.host_pid else Process()
+
+    def check_sources(self, pod: Pod, sources: Iterable[str]) -> None:
+        """Unsupported where one cannot be shown to the pod's users. Blocks."""
+        for source in sources:
+            check_source(source, pod.users)
 
     async def update(self, pod: Pod, resources: Resources) -> None:
         """Other limits than those of the record."""

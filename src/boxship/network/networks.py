@@ -204,8 +204,9 @@ class Networks:
         """Give a starting container its place: the network "host" leaves it in the host's namespace, "none" (or no
         request) gives it one of its own with only a loopback. Conflict where it has a place already. A `group` shares
         host ports and names among its members, and with `virtual_name` one address; nothing comes to a member that way
-        before `stand` says how it stands. Without `resolver` none runs for it, also where the network has names. `namespace` is a
-        new one of the caller's making, by the path where it is kept, to be used instead of one of ours."""
+        before `stand` says how it stands. Without `resolver` none runs for it, also where the network has names.
+        `namespace` is a new one of the caller's making, by the path where it is kept, to be used instead of one of
+        ours."""
         record = AttachmentRecord(
             container_id=container_id,
             name=name,

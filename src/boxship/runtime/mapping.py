@@ -15,11 +15,11 @@ import msgspec
 
 from boxship.errors import Unsupported
 from boxship.spec.mount import Mount
-from boxship.spec.users import UserMap
+from boxship.spec.users import AS_IS, UserMap
 from boxship.sys.mount import bind, can_map_users, unmount
 
 ROOT = "root"
-AS_IS = "noidmap"  # an option word: what lies there has its owners already
+KEPT_FLAGS = {os.ST_NOSUID: "nosuid", os.ST_NODEV: "nodev", os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime"}
 
 
 def check_reachable(folder: Path) -> None:
@@ -56,8 +56,16 @@ def show_mapped(folder: Path, mounts: Sequence[Mount], users: UserMap) -> tuple[
             place = folder / str(index)
             _show(mount, place, users)
             mount = msgspec.structs.replace(mount, source=str(place))
-        found.append(plain(mount))
+        found.append(_with_kept_flags(plain(mount)) if mount.kind == "bind" else mount)
     return tuple(found)
+
+
+def _with_kept_flags(mount: Mount) -> Mount:
+    """With the flags of what is bound: in a user namespace they cannot be taken off, and without the words the runtime
+    would try to."""
+    flags = os.statvfs(mount.source).f_flag
+    words = tuple(word for flag, word in KEPT_FLAGS.items() if flags & flag and word not in mount.options)
+    return msgspec.structs.replace(mount, options=(*mount.options, *words)) if words else mount
 
 
 def _show(mount: Mount, place: Path, users: UserMap) -> None:

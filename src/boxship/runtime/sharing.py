@@ -21,6 +21,7 @@ from boxship.spec.container import Resources
 from boxship.spec.users import UserMap
 from boxship.sys import cgroup, namespace, usernamespace
 from boxship.sys.cgroup import Layout
+from boxship.sys.identity import become_user
 from boxship.sys.pidfd import is_alive, send_signal, start_time
 from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
 
@@ -58,10 +59,19 @@ def make_namespaces(places: Mapping[str, Path], users: UserMap) -> None:
     usernamespace.create(places, users.first, users.count)
 
 
-def set_up_ipc(path: Path, settings: Mapping[str, str]) -> None:
-    """The kernel settings of an IPC namespace that is there."""
+def set_up_ipc(path: Path, settings: Mapping[str, str], users: UserMap) -> None:
+    """The kernel settings of an IPC namespace that belongs to these users. Older kernels let the machine's root alone
+    change them, newer ones theirs alone."""
+
+    def work() -> None:
+        try:
+            _write_all(settings)
+        except Invalid:
+            become_user(users.first)
+            _write_all(settings)
+
     if settings:
-        namespace.run_inside(path, lambda: _write_all(settings), namespace.CLONE_NEWIPC)
+        namespace.run_inside(path, work, namespace.CLONE_NEWIPC)
 
 
 def set_up_network(path: Path, settings: Mapping[str, str]) -> None:

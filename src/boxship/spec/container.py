@@ -73,6 +73,7 @@ class MountRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     read_only_non_recursive: bool = False
     read_only_force_recursive: bool = False
     subpath: str = ""
+    owned: bool = False  # bind: for a pod with users of its own, whose files these are already
     driver: str = ""
     driver_options: dict[str, str] = {}
     labels: dict[str, str] = {}

@@ -2,6 +2,8 @@
 
 import msgspec
 
+AS_IS = "noidmap"  # an option of a bind mount: what lies there has its owners already
+
 
 class UserMap(msgspec.Struct, frozen=True, omit_defaults=True):
     """The ids 0 to `count` of the user namespace kept at `path` are the machine's from `first` on. `first` 0: there is

@@ -1,6 +1,6 @@
-"""As whom the kernel sees a thread at files: another owner's ids, with all of our rights still.
+"""As whom the kernel sees a thread: at files as another owner with all of our rights still, or as another user.
 
-The ids of filesystem access belong to a thread alone; nothing here may be called in a thread that others use again. It
+The kernel's ids belong to a thread alone; nothing here may be called in a thread that others use again. It
 imports the standard library alone, because child programs use it without site-packages.
 """
 
@@ -10,6 +10,7 @@ import os
 from boxship.sys.path import call, libc
 
 _CAPGET, _CAPSET = {"x86_64": (125, 126)}.get(os.uname().machine, (90, 91))  # 90, 91: all newer processors
+_SETRESUID, _SETRESGID = {"x86_64": (117, 119)}.get(os.uname().machine, (147, 149))
 _VERSION = 0x20080522  # of the structures below: two words of 32 capabilities
 
 
@@ -33,3 +34,10 @@ def become_owner(identity: int) -> None:
     for word in rights:
         word.effective = word.permitted
     call(_CAPSET, ctypes.byref(header), rights)
+
+
+def become_user(identity: int) -> None:
+    """This thread is that user and group from now on, and has none of our rights. OSError where the kernel refuses."""
+    same = ctypes.c_uint(0xFFFFFFFF)
+    for number in (_SETRESGID, _SETRESUID):  # the C library's own would change all threads
+        call(number, same, ctypes.c_uint(identity), same)

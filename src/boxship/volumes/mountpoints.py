@@ -21,17 +21,20 @@ HIDDEN = 0o700
 class MountPoints:
     """Implements cluster.node's Mounts."""
 
-    def memory(self, path: Path, *, size: int = 0, mode: int = 0o755) -> None:
+    def memory(self, path: Path, *, size: int = 0, mode: int = 0o755, owner: int = 0) -> None:
         path.mkdir(mode=HIDDEN, parents=True, exist_ok=True)
         if os.path.ismount(path):
+            if owner:
+                os.chown(path, owner, -1)
             return
-        words = ["nosuid", "nodev", f"mode={mode:o}", *([f"size={size}"] if size else [])]
+        words = ["nosuid", "nodev", f"mode={mode:o}", f"uid={owner}", f"gid={owner}"]
+        words += [f"size={size}"] if size else []
         mount(Mount("tmpfs", "tmpfs", str(path), tuple(words)))
 
-    def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False) -> None:
+    def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False, owner: int = 0) -> None:
         folder = _open_root(root)
         try:
-            found = _open_part(folder, root, part, make=not read_only)
+            found = _open_part(folder, root, part, make=not read_only, owner=owner)
             try:
                 self.unmount(place)
                 _make_place(place, folder=stat.S_ISDIR(os.fstat(found).st_mode))
@@ -64,7 +67,7 @@ def _open_root(root: Path) -> int:
         raise NotFound(f"cannot access {root}: {(error.strerror or '').lower()}") from error
 
 
-def _open_part(folder: int, root: Path, part: str, *, make: bool) -> int:
+def _open_part(folder: int, root: Path, part: str, *, make: bool, owner: int) -> int:
     try:
         return open_in_root(folder, part, os.O_PATH)
     except OSError as error:
@@ -84,6 +87,8 @@ def _open_part(folder: int, root: Path, part: str, *, make: bool) -> int:
             done = opened
             if made:
                 os.fchmod(done, mode)
+                if owner:
+                    os.fchown(done, owner, -1 if mode & stat.S_ISGID else owner)
         return done
     except OSError as error:
         os.close(done)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from boxship.errors import Invalid
 from boxship.spec.container import MountRequest
+from boxship.spec.users import AS_IS
 
 _ACCESS = frozenset({"rw", "ro"})
 _LABELS = frozenset({"z", "Z"})
@@ -190,6 +191,8 @@ def bind_options(request: MountRequest) -> tuple[str, ...]:
         options.append("ro")
         if not (request.non_recursive or request.read_only_non_recursive):
             options.append("rro")
+    if request.owned:
+        options.append(AS_IS)
     return tuple(options)
 
 

@@ -273,9 +273,9 @@ class Pinned:
     def __init__(self) -> None:
         self.pins: list[tuple[str, str, str]] = []
 
-    def memory(self, path: Path, *, size: int = 0, mode: int = 0o755) -> None: ...
+    def memory(self, path: Path, *, size: int = 0, mode: int = 0o755, owner: int = 0) -> None: ...
 
-    def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False) -> None:
+    def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False, owner: int = 0) -> None:
         self.pins.append((str(root), part, str(place)))
 
     def read(self, root: Path, part: str, limit: int) -> bytes | None:

@@ -25,6 +25,7 @@ from boxship.cluster.node.engine_status import (
 )
 from boxship.cluster.node.engine_usage import used
 from boxship.cluster.node.peers import Peers
+from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.pulled import PullRecords
 from boxship.cluster.node.runtime import (
     EXITED,
@@ -39,7 +40,7 @@ from boxship.cluster.node.runtime import (
 from boxship.engine import Engine
 from boxship.engine.attachments import Streams
 from boxship.engine.model import ALIVE, Container, Event, ExecSpec
-from boxship.errors import Conflict, Exhausted, NotFound, Timeout, Unchanged
+from boxship.errors import Conflict, Exhausted, NotFound, Timeout, Unchanged, Unsupported
 from boxship.spec.container import ContainerSpec, Resources
 from boxship.spec.pod import PodSpec
 
@@ -120,6 +121,10 @@ class EngineRuntime(EngineRuntimeImages):
             raise NotFound(f"cannot create container {request.name}: its pod {request.uid} is stopped")
         spec = msgspec.structs.replace(request.spec, image=await self._image_for(request))
         spec = self._with_target(request.uid, spec)
+        try:
+            await self._engine.pods.check_mounts(request.uid, spec)
+        except Unsupported as error:
+            raise NotPossible("FailedMount", str(error)) from error
         made = spec_of(pod, request, spec, where, self._logs)
         return container_status(await self._engine.pods.create_container(request.uid, made, where.container_name))
 
@@ -195,6 +200,9 @@ class EngineRuntime(EngineRuntimeImages):
     async def connect(self, uid: str, port: int) -> tuple[AsyncIterator[bytes], Sink]:
         connection = await self._engine.pods.connect(uid, port)
         return connection.output(), connection
+
+    async def reserve_users(self, uid: str) -> int:
+        return (await self._engine.pods.reserve_users(uid)).first
 
     async def mount_image(self, uid: str, reference: str) -> str:
         return await self._engine.pod_images.mount(uid, reference)

@@ -34,6 +34,7 @@ class Mounted(msgspec.Struct, frozen=True):
     kind: str
     path: str
     read_only: bool = False
+    owner: int = 0  # whose files these are already, where the pod has users of its own; 0: they are shown so
 
 
 class VolumeUse(msgspec.Struct, frozen=True):

@@ -50,7 +50,9 @@ async def mounts_of(
                 / str(index)
             )
             try:
-                await asyncio.to_thread(mounts.pin, Path(source), part, place, read_only=volume.kind == "image")
+                await asyncio.to_thread(
+                    mounts.pin, Path(source), part, place, read_only=volume.kind == "image", owner=volume.owner
+                )
             except (BoxshipError, OSError) as error:
                 why = f'failed to prepare subPath for volumeMount "{wanted["name"]}" of container "{container["name"]}"'
                 raise NotPossible(NOT_NOW, f"{why}: {error}") from error
@@ -88,6 +90,7 @@ def _request(wanted: Mapping[str, Any], volume: Mounted, source: str) -> MountRe
         propagation=PROPAGATION[propagation],
         read_only_non_recursive=read_only and recursive == "Disabled",
         read_only_force_recursive=read_only and recursive == "Enabled",
+        owned=volume.owner > 0,
     )
 
 

@@ -28,17 +28,31 @@ class File(msgspec.Struct, frozen=True):
     owner: int = -1
 
 
-def write(folder: Path, files: Mapping[str, File], *, group: int = -1) -> bool:
-    """Make the folder hold exactly these files (by their paths in it); True where something changed. `group` is the
-    pod's fsGroup, -1 for none."""
+class Owners(msgspec.Struct, frozen=True):
+    """`group` is the pod's fsGroup, -1 for none; `first` the machine's id of root in a pod with users of its own."""
+
+    group: int = -1
+    first: int = 0
+
+    def user_of(self, file: File) -> int:
+        return self.first + max(file.owner, 0)
+
+    @property
+    def group_id(self) -> int:
+        return self.first + max(self.group, 0)
+
+
+def write(folder: Path, files: Mapping[str, File], *, group: int = -1, first: int = 0) -> bool:
+    """Make the folder hold exactly these files (by their paths in it); True where something changed. `group` and
+    `first` are as in `Owners`."""
+    owners = Owners(group, first)
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     folder.chmod(0o755)
-    if group >= 0:
-        _give(folder, group, folder=True)
+    _give(folder, owners)
     current = _current(folder)
-    changed = current is None or not _holds(folder / current, files, group)
+    changed = current is None or not _holds(folder / current, files, owners)
     if changed:
-        current = _write_all(folder, files, group)
+        current = _write_all(folder, files, owners)
         with contextlib.suppress(FileNotFoundError):
             (folder / NEXT).unlink()
         os.symlink(current, folder / NEXT)
@@ -59,7 +73,7 @@ def _current(folder: Path) -> str | None:
     return name if (folder / name).is_dir() else None
 
 
-def _holds(folder: Path, files: Mapping[str, File], group: int) -> bool:
+def _holds(folder: Path, files: Mapping[str, File], owners: Owners) -> bool:
     found = {
         os.path.relpath(os.path.join(place, name), folder) for place, _, names in os.walk(folder) for name in names
     }
@@ -67,8 +81,7 @@ def _holds(folder: Path, files: Mapping[str, File], group: int) -> bool:
         return False
     for path, file in files.items():
         status = (folder / path).stat()
-        owner = file.owner if file.owner >= 0 else 0
-        if stat.S_IMODE(status.st_mode) != _mode(file, group) or status.st_uid != owner:
+        if stat.S_IMODE(status.st_mode) != _mode(file, owners.group) or status.st_uid != owners.user_of(file):
             return False
         if status.st_size != len(file.data) or (folder / path).read_bytes() != file.data:
             return False
@@ -79,7 +92,7 @@ def _mode(file: File, group: int) -> int:
     return file.mode & 0o777 | (0o440 if group >= 0 else 0)
 
 
-def _write_all(folder: Path, files: Mapping[str, File], group: int) -> str:
+def _write_all(folder: Path, files: Mapping[str, File], owners: Owners) -> str:
     now = time.time_ns()
     stamp = time.strftime("..%Y_%m_%d_%H_%M_%S", time.gmtime(now // 10**9))
     name = f"{stamp}.{now % 10**9:09d}"
@@ -95,18 +108,17 @@ def _write_all(folder: Path, files: Mapping[str, File], group: int) -> str:
                 (place / parent).chmod(0o755)
                 made.add(place / parent)
         target.write_bytes(file.data)
-        if file.owner >= 0 or group >= 0:
-            os.chown(target, file.owner, group)
-        target.chmod(_mode(file, group))
-    if group >= 0:
-        for parent in made:
-            _give(parent, group, folder=True)
+        os.chown(target, owners.user_of(file), owners.group_id)
+        target.chmod(_mode(file, owners.group))
+    for parent in made:
+        _give(parent, owners)
     return name
 
 
-def _give(path: Path, group: int, *, folder: bool) -> None:
-    os.chown(path, -1, group)
-    path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o440 | (0o2110 if folder else 0))
+def _give(folder: Path, owners: Owners) -> None:
+    os.chown(folder, owners.first, owners.group_id)
+    if owners.group >= 0:
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o2550)
 
 
 def _show(folder: Path, files: Mapping[str, File]) -> None:
