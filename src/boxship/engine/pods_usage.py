@@ -26,12 +26,13 @@ DISK_AGE = 30 * SECOND  # how old a count of written bytes may be
 
 
 class ContainerUse(msgspec.Struct, frozen=True):
-    """`written` are the bytes of the writable layer, `logs` those of the log's files."""
+    """`written` are the bytes of the writable layer, `logs` those of the log's files; `inodes` of both."""
 
     id: str
     group: GroupSample
     written: int
     logs: int
+    inodes: int = 0
 
 
 class PodUse(msgspec.Struct, frozen=True):
@@ -64,21 +65,21 @@ class PodUsage:
         self._snapshots = snapshots
         self._places = places
         self._clock = clock
-        self._written: dict[str, int] = {}
+        self._written: dict[str, tuple[int, int]] = {}
         self._counted_at = 0
 
     async def machine(self) -> MachineSample:
         return await asyncio.to_thread(machine, self._places.data)
 
-    async def pods(self) -> tuple[PodUse, ...]:
-        """One for each pod that is ready."""
+    async def pods(self, *, fresh: bool = False) -> tuple[PodUse, ...]:
+        """One for each pod that is ready. `fresh`: what was written is counted now."""
         ready = {POD + pod.spec.uid: pod for pod in self._pods if pod.ready}
         members: dict[str, list[tuple[str, str, str]]] = {mode: [] for mode in ready}
         for box in self._records:
             mode, handle = box.spec.network_mode, self._lives.of(box.id).handle
             if mode in members and box.state.phase in ALIVE and handle is not None:
                 members[mode].append((box.id, handle.cgroup, box.log_path))
-        await self._count([identifier for boxes in members.values() for identifier, _, _ in boxes])
+        await self._count([identifier for boxes in members.values() for identifier, _, _ in boxes], fresh)
         traffic = await self._networks.traffic([pod.id for pod in ready.values()])
         return await asyncio.to_thread(
             lambda: tuple(
@@ -93,25 +94,30 @@ class PodUsage:
         )
 
     def _container(self, identifier: str, path: str, log_path: str) -> ContainerUse:
-        return ContainerUse(
-            identifier, group(self._driver.layout, path), self._written.get(identifier, 0), log_size(log_path)
-        )
+        written, inodes = self._written.get(identifier, (0, 0))
+        logs, files = log_use(log_path)
+        return ContainerUse(identifier, group(self._driver.layout, path), written, logs, inodes + files)
 
-    async def _count(self, identifiers: list[str]) -> None:
+    async def _count(self, identifiers: list[str], fresh: bool) -> None:
         """Walk the writable layers, where the last walk is too long ago or was without one of them."""
         now = self._clock.monotonic()
-        if now - self._counted_at < DISK_AGE and all(identifier in self._written for identifier in identifiers):
+        if (
+            not fresh
+            and now - self._counted_at < DISK_AGE
+            and all(identifier in self._written for identifier in identifiers)
+        ):
             return
         self._counted_at = now
-        self._written = await self._snapshots.usages(identifiers)
+        self._written = await self._snapshots.measures(identifiers)
 
 
-def log_size(path: str) -> int:
-    """Bytes of all files of a log."""
-    total = 0
+def log_use(path: str) -> tuple[int, int]:
+    """Bytes and number of all files of a log."""
+    total = files = 0
     for each in generations(path) if path else ():
         try:
             total += os.stat(each.path).st_size
         except FileNotFoundError:
             continue
-    return total
+        files += 1
+    return total, files

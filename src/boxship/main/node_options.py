@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from boxship.cluster.node.eviction.collecting import Limits
-from boxship.cluster.node.eviction.pressure import CONDITIONS, THRESHOLDS, Threshold
+from boxship.cluster.node.eviction.pressure import CONDITIONS, HELD_SECONDS, THRESHOLDS, Threshold
 from boxship.cluster.node.pulled import LISTED, POLICIES, Verification, parse_listed
 from boxship.cluster.objects import quantity
 from boxship.errors import Invalid
+from boxship.spec.duration import SECOND, parse_duration
 
 if TYPE_CHECKING:
     from boxship.cluster.node.agent import Options
@@ -29,6 +30,7 @@ class NodeOptions(msgspec.Struct, frozen=True):
     images: Limits = Limits()
     images_from_nodes: bool = True
     verification: Verification = Verification()
+    held: float = HELD_SECONDS
 
     def agent(self, data: Path) -> "Options":
         from boxship.cluster.node.agent import Options
@@ -38,6 +40,7 @@ class NodeOptions(msgspec.Struct, frozen=True):
             thresholds=self.thresholds,
             images=self.images,
             verification=self.verification,
+            held=self.held,
         )
 
 
@@ -50,6 +53,8 @@ class NodeWords(Protocol):
     def system_reserved(self) -> str: ...
     @property
     def eviction(self) -> tuple[str, ...]: ...
+    @property
+    def eviction_transition(self) -> str: ...
     @property
     def image_garbage(self) -> str: ...
     @property
@@ -77,6 +82,7 @@ def parse_node(words: NodeWords) -> NodeOptions:
         parse_garbage(words.image_garbage),
         SWITCH[words.images_from_nodes],
         parse_verification(words.image_credentials, words.preloaded_image),
+        _seconds("eviction-transition", words.eviction_transition),
     )
 
 
@@ -89,16 +95,28 @@ def parse_verification(policy: str, preloaded: Sequence[str]) -> Verification:
 
 
 def parse_garbage(text: str) -> Limits:
-    """Of "85%,80%,10Gi": from which share on images go, until which one, and how many free bytes keep them."""
+    """Of "85%,80%,10Gi,2m": from which share on images go, until which one, how many free bytes keep them, and how long
+    they must have been unused."""
     parts = text.split(",")
     try:
         high, low = (float(part.removesuffix("%")) for part in parts[:2])
         free = quantity.parse(parts[2]).value if len(parts) > 2 else Limits().free
+        age = parse_duration(parts[3]) / SECOND if len(parts) > 3 else Limits().age
     except (Invalid, ValueError) as error:
-        raise Invalid(f"cannot use image-garbage {text}: write HIGH%,LOW%[,FREE], as 85%,80%,10Gi") from error
-    if len(parts) > 3 or not 0 <= low < high <= 100 or free < 0:
+        raise Invalid(f"cannot use image-garbage {text}: write HIGH%,LOW%[,FREE[,AGE]], as 85%,80%,10Gi,2m") from error
+    if len(parts) > 4 or not 0 <= low < high <= 100 or free < 0 or age < 0:
         raise Invalid(f"cannot use image-garbage {text}: LOW lies below HIGH, both between 0% and 100%")
-    return Limits(high, low, free)
+    return Limits(high, low, free, age)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        found = parse_duration(text) / SECOND
+    except Invalid as error:
+        raise Invalid(f"cannot use {name} {text}: {error}") from error
+    if found < 0:
+        raise Invalid(f"cannot use {name} {text}: it lies in the past")
+    return found
 
 
 def parse_reserved(text: str) -> dict[str, str]:

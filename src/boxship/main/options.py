@@ -58,7 +58,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     static_pods: str = ""
     system_reserved: str = ""
     eviction: tuple[str, ...] = ()
-    image_garbage: str = "85%,80%,10Gi"
+    eviction_transition: str = "5m"
+    image_garbage: str = "85%,80%,10Gi,2m"
     images_from_nodes: str = "on"
     image_credentials: str = "NeverVerifyPreloadedImages"
     preloaded_image: tuple[str, ...] = ()
@@ -250,7 +251,8 @@ SINGLE: dict[str, tuple[str, str]] = {
         "RESOURCE=AMOUNT,…",
         "what a node of a cluster keeps from pods: cpu, memory, ephemeral-storage",
     ),
-    "image-garbage": ("HIGH%,LOW%[,FREE]", "when a node of a cluster removes unused images (default 85%,80%,10Gi)"),
+    "eviction-transition": ("DURATION", "how long a node of a cluster shows a shortage that is over (default 5m)"),
+    "image-garbage": ("HIGH%,LOW%[,FREE[,AGE]]", "when a node removes unused images (default 85%,80%,10Gi,2m)"),
     "images-from-nodes": ("on|off", "a node of a cluster gives and takes what was built on nodes (default on)"),
     "image-credentials": ("POLICY", "which images pods need pull secrets for (default NeverVerifyPreloadedImages)"),
     "bridge-subnet": ("CIDR", "subnet of the default bridge (default: the first free pool entry)"),

@@ -233,16 +233,17 @@ class Snapshots(LayerMaking):
     async def usage(self, key: str) -> int:
         """Bytes on the device of what the snapshot changed."""
         self._layout.parent_of(key)
-        (size,) = await run_job(
-            {"kind": "usage", "what": f"measure {key}", "paths": [f"{self._layout.snapshot(key)}/upper"]}
-        )
-        return int(size)
+        return (await self.measures([key]))[key][0]
 
     async def usages(self, keys: Collection[str]) -> dict[str, int]:
         """`usage` of many snapshots by one run; missing ones have 0."""
+        return {key: size for key, (size, _) in (await self.measures(keys)).items()}
+
+    async def measures(self, keys: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Bytes and inodes of what many snapshots changed; 0 for missing ones."""
         paths = [f"{self._layout.snapshot(key)}/upper" for key in keys]
         sizes = await run_job({"kind": "usage", "what": "measure snapshots", "paths": paths})
-        return dict(zip(keys, sizes, strict=True))
+        return {key: (int(size), int(inodes)) for key, (size, inodes) in zip(keys, sizes, strict=True)}
 
 
 def add_places(

@@ -7,7 +7,8 @@ from agent_kit import Node, is_in, is_ready, running_node
 from msgspec.structs import replace
 from world_kit import eventually
 
-from boxship.cluster.node.eviction.collecting import Limits, images_to_go
+from boxship.cluster.node.eviction.collecting import Limits, ended_to_go, images_to_go
+from boxship.cluster.node.eviction.keeping import with_volumes
 from boxship.cluster.node.eviction.pressure import (
     DISK,
     GIB,
@@ -20,7 +21,8 @@ from boxship.cluster.node.eviction.pressure import (
     look,
 )
 from boxship.cluster.node.eviction.ranking import first_to_go, over_limits
-from boxship.cluster.node.runtime import ImageStatus, MachineUsage, PodUsage, Usage
+from boxship.cluster.node.planning import VolumeUse
+from boxship.cluster.node.runtime import EXITED, RUNNING, ContainerStatus, ImageStatus, MachineUsage, PodUsage, Usage
 from boxship.cluster.objects import Object
 
 CALM = MachineUsage(Usage(0, processes=100), 8 * GIB, 6 * GIB, 100 * GIB, 60 * GIB, 1_000_000, 900_000, 32_768)
@@ -108,6 +110,47 @@ def test_images_that_can_be_had_again_go_the_longest_unused_first() -> None:
     assert not images_to_go(images, {"used"}, CALM, Limits(), 1000.0, urgent=False)
 
 
+def test_a_short_disk_takes_all_images_that_are_unused() -> None:
+    small = replace(CALM, disk_capacity=300 * MIB, disk_available=100 * MIB)
+    images = [ImageStatus("a", size=MIB), ImageStatus("b", size=MIB, used_at=int(990e9)), ImageStatus("c", size=MIB)]
+    assert [image.id for image in images_to_go(images, {"c"}, small, Limits(), 1000.0, urgent=True)] == ["a"]
+    assert [image.id for image in images_to_go(images, (), small, Limits(age=0), 1000.0, urgent=True)] == [
+        "a",
+        "c",
+        "b",
+    ]
+
+
+def test_a_copy_of_another_nodes_image_may_go_and_one_of_our_own_may_not() -> None:
+    full = replace(CALM, disk_available=5 * GIB)
+    name = "docker.io/library/web:1"
+    copy = ImageStatus("copy", ("web:1",), size=GIB, local=True, nodes={name: "n2"})
+    both = replace(copy, id="both", tags=("web:1", "mine:1"))
+    own = replace(copy, id="own", nodes={})
+    assert [one.id for one in images_to_go([copy, both, own], (), full, Limits(), 1000.0, urgent=False)] == ["copy"]
+
+
+def test_which_ended_containers_go() -> None:
+    def run(uid: str, attempt: int, phase: str = EXITED) -> ContainerStatus:
+        return ContainerStatus(f"{uid}{attempt}", uid, "a", attempt, phase, 0)
+
+    runs = [run("over", 0), run("over", 1), run("alive", 0), run("alive", 1, RUNNING), run("ended", 3), run("no", 0)]
+    assert [one.id for one in ended_to_go(runs, {"over"}, {"over", "alive", "ended"})] == ["over0", "over1", "alive0"]
+
+
+def test_who_fills_volumes_goes_before_others() -> None:
+    (shortage,), _ = look(replace(CALM, disk_available=GIB), THRESHOLDS, Watched(), 0.0)
+    volumes = {"filler": (VolumeUse("v", GIB, 5),)}
+    usages = [using("filler", disk=MIB), using("other", disk=50 * MIB)]
+    shown = [with_volumes(usage, volumes.get(usage.uid, ())) for usage in usages]
+    victim = first_to_go(shortage, [pod("other"), pod("filler")], shown)
+    assert victim is not None and victim.uid == "filler"
+    assert shown[0].pod.inodes == 5 and shown[1] == usages[1]
+    (inodes,), _ = look(replace(CALM, inodes_free=1000), THRESHOLDS, Watched(), 0.0)
+    victim = first_to_go(inodes, [pod("a"), pod("b", 5)], [using("a", inodes=10), using("b", inodes=10_000)])
+    assert victim is not None and victim.uid == "a", "the least important of those that use more than they asked for"
+
+
 async def test_a_pod_is_evicted(tmp_path: Any, monkeypatch: Any) -> None:
     async with running_node(tmp_path) as node:
         monkeypatch.setattr("boxship.cluster.node.eviction.keeping.LOOK_SECONDS", 0.05)
@@ -130,7 +173,7 @@ async def test_a_pod_is_evicted(tmp_path: Any, monkeypatch: Any) -> None:
 async def _make_short(node: Node) -> None:
     await node.kill()
 
-    async def usage() -> Any:
+    async def usage(*, fresh: bool = False) -> Any:
         await asyncio.sleep(0)
         return replace(CALM, memory_available=MIB), [using(uid, working_set=MIB) for uid in node.runtime.pods]
 

@@ -57,13 +57,15 @@ def test_a_folder_that_is_not_absolute() -> None:
 def test_what_is_said_of_images() -> None:
     options = parse_node(
         Options(
-            image_garbage="70%,50.5%,1Gi",
+            eviction_transition="20s",
+            image_garbage="70%,50.5%,1Gi,30s",
             images_from_nodes="off",
             image_credentials=LISTED,
             preloaded_image=("web", "shop.example/team/*"),
         )
     )
-    assert options.images == Limits(70, 50.5, 1 << 30) and not options.images_from_nodes
+    assert options.images == Limits(70, 50.5, 1 << 30, 30.0) and not options.images_from_nodes
+    assert options.held == 20.0 and parse_node(Options()).held == 300.0
     assert options.verification == Verification(LISTED, ("docker.io/library/web", "shop.example/team/*"))
     assert options.agent(Path("/data")).verification == options.verification
     assert parse_node(Options()).images == Limits() and parse_node(Options()).images_from_nodes
@@ -75,6 +77,8 @@ def test_what_is_said_of_images() -> None:
         ({"image_garbage": "80%,85%"}, "image-garbage"),
         ({"image_garbage": "80%"}, "image-garbage"),
         ({"image_garbage": "80%,x"}, "image-garbage"),
+        ({"image_garbage": "80%,70%,1Gi,soon"}, "image-garbage"),
+        ({"eviction_transition": "-1s"}, "eviction-transition"),
         ({"images_from_nodes": "maybe"}, "images-from-nodes"),
         ({"image_credentials": "Sometimes"}, "image-credentials"),
         ({"preloaded_image": ("web",)}, "preloaded-image"),

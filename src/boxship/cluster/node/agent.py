@@ -14,11 +14,11 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.node.eviction.collecting import Limits
 from boxship.cluster.node.eviction.keeping import Evictor
-from boxship.cluster.node.eviction.pressure import THRESHOLDS, Threshold
+from boxship.cluster.node.eviction.pressure import HELD_SECONDS, THRESHOLDS, Threshold
 from boxship.cluster.node.images import Images
 from boxship.cluster.node.life import admitting
 from boxship.cluster.node.life.admitting import Taken
-from boxship.cluster.node.life.starting import Asks, NoTraffic, Tools, Traffic, settle
+from boxship.cluster.node.life.starting import Asks, Gate, NoGate, NoTraffic, Tools, Traffic, settle
 from boxship.cluster.node.life.values import Ending, Room
 from boxship.cluster.node.life.worker import PodWorker
 from boxship.cluster.node.planning import Planner, PodVolumes
@@ -49,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: tuple[Threshold, ...] = THRESHOLDS
     images: Limits = Limits()
     verification: Verification = Verification()
+    held: float = HELD_SECONDS
 
 
 class NodeAgent:
@@ -67,6 +68,7 @@ class NodeAgent:
         options: Options | None = None,
         pace: Callable[[], float] = time.perf_counter,
         traffic: Traffic | None = None,
+        gate: Gate | None = None,
         pulled: PullRecords | None = None,
     ) -> None:
         self._runtime = runtime
@@ -88,6 +90,7 @@ class NodeAgent:
             clock,
             self._room,
             traffic or NoTraffic(),
+            gate or NoGate(),
         )
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}", pace=pace)
         self._reporter = Reporter(client, runtime, facts, clock, self._pressures, events)
@@ -99,6 +102,7 @@ class NodeAgent:
             self._options.images,
             self._reporter.look,
             lambda: self.node,
+            self._options.held,
         )
         folder = self._options.static_folder
         manifests = Manifests(folder, facts.name) if folder else None

@@ -184,7 +184,10 @@ class EngineRuntimeImages:
         known = _status(image, self._records)
         config = image.config.config
         user = (config.User or "") if config else ""
-        return msgspec.structs.replace(known, user=user, used_at=self._engine_images.used_at(image.id))
+        used_at = max(
+            self._engine_images.used_at(image.id), image.tagged_at
+        )  # what has just come is not unused for long
+        return msgspec.structs.replace(known, user=user, used_at=used_at)
 
 
 def _status(image: Image, records: PullRecords) -> ImageStatus:

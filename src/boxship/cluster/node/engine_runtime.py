@@ -210,8 +210,9 @@ class EngineRuntime(EngineRuntimeImages):
     async def unmount_images(self, uid: str) -> None:
         await self._engine.pod_images.release(uid)
 
-    async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]:
-        machine, pods = await asyncio.gather(self._engine.pod_usage.machine(), self._engine.pod_usage.pods())
+    async def usage(self, *, fresh: bool = False) -> tuple[MachineUsage, Sequence[PodUsage]]:
+        usage = self._engine.pod_usage
+        machine, pods = await asyncio.gather(usage.machine(), usage.pods(fresh=fresh))
         names = {box.id: container_status(box).name for box in self._engine.containers.list() if POD_UID in box.labels}
         return used(machine, pods, names)
 

@@ -37,18 +37,19 @@ def used(
 def _pod(time: int, pod: PodUse, names: Mapping[str, str]) -> PodUsage:
     containers = {names.get(use.id, use.id): _container(time, use) for use in pod.containers}
     disk = sum(usage.disk for usage in containers.values())
+    inodes = sum(usage.inodes for usage in containers.values())
     return PodUsage(
         uid=pod.uid,
-        pod=_usage(time, pod.group, disk=disk, received=pod.received, sent=pod.sent),
+        pod=_usage(time, pod.group, disk=disk, inodes=inodes, received=pod.received, sent=pod.sent),
         containers=containers,
     )
 
 
 def _container(time: int, use: ContainerUse) -> Usage:
-    return _usage(time, use.group, disk=use.written + use.logs, received=0, sent=0)
+    return _usage(time, use.group, disk=use.written + use.logs, inodes=use.inodes, received=0, sent=0)
 
 
-def _usage(time: int, group: GroupSample, *, disk: int, received: int, sent: int) -> Usage:
+def _usage(time: int, group: GroupSample, *, disk: int, inodes: int, received: int, sent: int) -> Usage:
     return Usage(
         time=time,
         cpu=group.cpu,
@@ -57,6 +58,7 @@ def _usage(time: int, group: GroupSample, *, disk: int, received: int, sent: int
         rss=group.rss,
         processes=group.processes,
         disk=disk,
+        inodes=inodes,
         received=received,
         sent=sent,
     )

@@ -248,7 +248,8 @@ class Runtime(Protocol):
     async def unmount_images(self, uid: str) -> None:
         """The pod is shown no image any longer. None there is fine."""
 
-    async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]: ...
+    async def usage(self, *, fresh: bool = False) -> tuple[MachineUsage, Sequence[PodUsage]]:
+        """What was written to disks may have been counted half a minute ago; `fresh`: now."""
 
 
 class Sink(Protocol):

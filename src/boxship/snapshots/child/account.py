@@ -77,8 +77,3 @@ def _enter(
         owner = account if not deeper else f"{path}/{name}" if path else name
         blocks[owner] = blocks.get(owner, 0) + info.st_blocks
     return level
-
-
-def disk_usage(descriptor: int) -> int:
-    """Bytes on the device of an open folder with all that is in it."""
-    return sum(accounts(descriptor, {}).values())

@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 
 from boxship.errors import Conflict, Invalid
-from boxship.snapshots.child.account import accounts, disk_usage
+from boxship.snapshots.child.account import accounts
 from boxship.snapshots.child.compare import Comparison
 from boxship.snapshots.child.layer import LayerUnpacker
+from boxship.snapshots.child.measure import measure
 from boxship.snapshots.child.pack import Packer
 from boxship.snapshots.child.source import open_source
 from boxship.snapshots.child.tarwrite import Writer
@@ -54,7 +55,7 @@ def unpack_layer(job: dict[str, Any]) -> dict[str, Any]:
     if digest is not None and f"sha256:{digest.hexdigest()}" != job["digest"]:
         raise Invalid(f"cannot unpack the layer: its content is sha256:{digest.hexdigest()}, not {job['digest']}")
     root = os.open("/", _LOOK)
-    return {"size": disk_usage(root)}
+    return {"size": measure(root)[0]}
 
 
 def _open_first(paths: Sequence[str]) -> int:
@@ -101,16 +102,16 @@ def compare(job: dict[str, Any]) -> list[tuple[int, str]]:
     return sorted(comparison.changes, key=lambda change: change[1])
 
 
-def usage(job: dict[str, Any]) -> list[int]:
-    """Bytes on the device of each folder; 0 for one that is not there."""
+def usage(job: dict[str, Any]) -> list[tuple[int, int]]:
+    """Bytes on the device and inodes of each folder; 0 for one that is not there."""
     sizes = []
     for path in job["paths"]:
         try:
             descriptor = os.open(path, _LOOK | os.O_NOFOLLOW)
         except FileNotFoundError:
-            sizes.append(0)
+            sizes.append((0, 0))
             continue
-        sizes.append(disk_usage(descriptor))
+        sizes.append(measure(descriptor))
         os.close(descriptor)
     return sizes
 

@@ -1,29 +1,47 @@
-"""Looks how the machine is, and helps it: the node's conditions, images that go, one pod after the other that goes."""
+"""Looks how the machine is, and helps it: the node's conditions, images and ended containers that go, one pod after the
+other that goes. Beside that, pods that use more of the disk than they may: their files are counted apart from the
+looks, for however many files a pod makes, nobody else may wait for the count."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from boxship.cluster.node.eviction.collecting import Limits, images_to_go
-from boxship.cluster.node.eviction.pressure import DISK, INODES, Shortage, Threshold, Watched, conditions, look
+import msgspec
+
+from boxship.cluster.node.eviction.collecting import Limits, ended_to_go, images_to_go
+from boxship.cluster.node.eviction.pressure import (
+    DISK,
+    HELD_SECONDS,
+    INODES,
+    Shortage,
+    Threshold,
+    Watched,
+    conditions,
+    look,
+)
 from boxship.cluster.node.eviction.ranking import REASON, first_to_go, has_limits, over_limits
 from boxship.cluster.node.life.starting import Tools
 from boxship.cluster.node.life.values import Ending
 from boxship.cluster.node.life.worker import PodWorker
+from boxship.cluster.node.planning import VolumeUse
 from boxship.cluster.node.runtime import MachineUsage, PodUsage
 from boxship.cluster.objects import Object
 from boxship.errors import BoxshipError
+from boxship.waiting.together import together
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
-LIMITS_EVERY, IMAGES_EVERY = 3, 30  # looks between two counts of volumes, and of images
+COUNT_SECONDS = 30.0  # between two counts of what pods have on the disk
+FRESH_SECONDS = 5.0  # that a look waits for a count, where the disk is short
+IMAGES_EVERY = 30  # looks
 OVER = ("Succeeded", "Failed")
 
 
 class Evictor:
-    """One for a node. `changed` is set when the conditions have."""
+    """One for a node. `changed` is set when the conditions have; they hold for `held` seconds after a shortage."""
 
     def __init__(
         self,
@@ -33,6 +51,7 @@ class Evictor:
         limits: Limits,
         changed: asyncio.Event,
         node: Callable[[], Object],
+        held: float = HELD_SECONDS,
     ) -> None:
         self._tools = tools
         self._workers = workers
@@ -40,41 +59,66 @@ class Evictor:
         self._limits = limits
         self._changed = changed
         self._node = node
+        self._held = held
         self._watched = Watched()
         self._told: Mapping[str, bool] = {}
         self._going = ""  # the uid of the pod that was sent away last
+        self._volumes: dict[str, Sequence[VolumeUse]] = {}
+        self._count_now, self._counted = asyncio.Event(), asyncio.Event()
 
     def pressures(self) -> Mapping[str, bool]:
-        return conditions(self._watched, self._tools.now())
+        return conditions(self._watched, self._tools.now(), self._held)
 
     async def run(self) -> None:
         """Without end."""
+        await together((self._keep_looking(), self._keep_counting()))
+
+    async def _keep_looking(self) -> None:
         count = 0
         while True:
-            try:
-                await self._look(count)
-            except (BoxshipError, OSError) as error:
-                log.warning("cannot see how the node is: %s", error)
+            await self._attempt("see how the node is", self._look(count))
             count += 1
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _keep_counting(self) -> None:
+        while True:
+            await self._attempt("count what pods have on the disk", self._count())
+            self._counted.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._count_now.wait(), COUNT_SECONDS)
+            self._count_now.clear()
+
+    async def _attempt(self, what: str, work: Awaitable[None]) -> None:
+        """Whatever goes wrong, the next look is not far."""
+        try:
+            await work
+        except (BoxshipError, OSError) as error:
+            log.warning("cannot %s: %s", what, error)
+        except Exception:
+            log.exception("cannot %s", what)
 
     async def _look(self, count: int) -> None:
         machine, usages = await self._tools.runtime.usage()
         shortages, self._watched = look(machine, self._thresholds, self._watched, self._tools.now())
+        self._tell()
+        short_of_disk = any(one.threshold.signal in (DISK, INODES) for one in shortages)
+        if short_of_disk:
+            await self._attempt("remove ended containers", self._remove_ended())
+        if short_of_disk or count % IMAGES_EVERY == 0:
+            await self._attempt("remove images", self._collect_images(machine, urgent=short_of_disk))
+        if short_of_disk:
+            machine, usages = await self._tools.runtime.usage(fresh=True)
+            shortages, self._watched = look(machine, self._thresholds, self._watched, self._tools.now())
+            if shortages:
+                usages = await self._with_volumes(usages)
+        if shortages:
+            self._relieve(shortages[0], usages)
+
+    def _tell(self) -> None:
         found = self.pressures()
         if found != self._told:
             self._told = found
             self._changed.set()
-        short_of_disk = any(one.threshold.signal in (DISK, INODES) for one in shortages)
-        if short_of_disk or count % IMAGES_EVERY == 0:
-            await self._collect_images(machine, urgent=short_of_disk)
-        if short_of_disk:
-            machine, usages = await self._tools.runtime.usage()
-            shortages, self._watched = look(machine, self._thresholds, self._watched, self._tools.now())
-        if shortages:
-            self._relieve(shortages[0], usages)
-        if count % LIMITS_EVERY == 0:
-            await self._enforce_limits(usages)
 
     def _relieve(self, shortage: Shortage, usages: Sequence[PodUsage]) -> None:
         """One pod goes; the next when it has gone and that was not enough."""
@@ -96,15 +140,36 @@ class Evictor:
         self._tools.tell(worker.pod, "Warning", REASON, message)
         worker.end(Ending(self._tools.now(), grace, REASON, message, "Failed", disrupts=True))
 
-    async def _enforce_limits(self, usages: Sequence[PodUsage]) -> None:
+    async def _with_volumes(self, usages: Sequence[PodUsage]) -> Sequence[PodUsage]:
+        """What the pods' own volumes take is theirs, too: as it is now, or as it was counted last where there are too
+        many files to wait for."""
+        self._counted.clear()
+        self._count_now.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._counted.wait(), FRESH_SECONDS)
+        return [with_volumes(usage, self._volumes.get(usage.uid, ())) for usage in usages]
+
+    async def _count(self) -> None:
+        _, usages = await self._tools.runtime.usage()
+        for uid in self._volumes.keys() - self._workers.keys():
+            del self._volumes[uid]
         for usage in usages:
             worker = self._workers.get(usage.uid)
-            if worker is None or worker.taken is None or not has_limits(worker.pod):
+            if worker is None or worker.taken is None:
                 continue
-            volumes = {one.name: (one.used, one.limit) for one in await self._tools.volumes.usage(usage.uid)}
-            message = over_limits(worker.pod, usage, volumes)
-            if message:
+            self._volumes[usage.uid] = found = await self._tools.volumes.usage(usage.uid)
+            if not has_limits(worker.pod) or worker.taken is None:
+                continue
+            message = over_limits(worker.pod, usage, {one.name: (one.used, one.limit) for one in found})
+            if message and usage.uid in self._workers:
                 self._evict(usage.uid, message, 0.0)
+
+    async def _remove_ended(self) -> None:
+        """What has ended takes room for its logs and files alone."""
+        runtime = self._tools.runtime
+        over = {uid for uid, worker in self._workers.items() if worker.is_over}
+        for run in ended_to_go(await runtime.containers(), over, self._workers.keys()):
+            await self._attempt(f"remove container {run.id}", runtime.remove(run.id))
 
     async def _collect_images(self, machine: MachineUsage, *, urgent: bool) -> None:
         runtime, records = self._tools.runtime, self._tools.images.records
@@ -120,3 +185,9 @@ class Evictor:
                 await runtime.remove_image(image.id)
             except BoxshipError as error:  # a container that is no pod's may use it
                 log.info("cannot remove image %s: %s", image.id, error)
+
+
+def with_volumes(usage: PodUsage, volumes: Sequence[VolumeUse]) -> PodUsage:
+    disk = usage.pod.disk + sum(one.used for one in volumes)
+    inodes = usage.pod.inodes + sum(one.inodes for one in volumes)
+    return msgspec.structs.replace(usage, pod=msgspec.structs.replace(usage.pod, disk=disk, inodes=inodes))

@@ -14,7 +14,7 @@ from boxship.cluster.node.runtime import MachineUsage
 MEMORY, DISK, INODES, PROCESSES = "memory.available", "nodefs.available", "nodefs.inodesFree", "pid.available"
 CONDITIONS = {MEMORY: "MemoryPressure", DISK: "DiskPressure", INODES: "DiskPressure", PROCESSES: "PIDPressure"}
 RESOURCES = {MEMORY: "memory", DISK: "ephemeral-storage", INODES: "inodes", PROCESSES: "pids"}
-HELD_SECONDS = 300.0  # a condition stays for so long after it held
+HELD_SECONDS = 300.0  # a condition stays for so long after it held, where nobody says otherwise
 MIB, GIB = 1 << 20, 1 << 30
 
 
@@ -92,6 +92,6 @@ def look(
     return found, Watched(since, held)
 
 
-def conditions(watched: Watched, now: float) -> Mapping[str, bool]:
+def conditions(watched: Watched, now: float, seconds: float = HELD_SECONDS) -> Mapping[str, bool]:
     """By the condition's type."""
-    return {kind: now - watched.held.get(kind, -HELD_SECONDS) < HELD_SECONDS for kind in set(CONDITIONS.values())}
+    return {kind: now - watched.held.get(kind, -seconds) < seconds for kind in set(CONDITIONS.values())}

@@ -61,13 +61,19 @@ class PodWorker:
         self._running: dict[str, list[asyncio.Task[None]]] = {}
         self._prepared: Object = {}  # the fields that volumes may show, as they were last prepared
         self._acts = Acts(tools, self.uid, Memory(ending=refusal), gone=gone)
-        self._teller = Teller(tools.client, None if static or gone else pod, self._news)
+        self._teller = Teller(tools.client, None if static or gone else pod, self._news, tools.gate)
         self._probes = Probes(tools.asks, tools.now, self._news, self._tell_of)
 
     @property
     def pod(self) -> Object:
         """With its status as it is known here."""
         return {**self._pod, "status": self._status}
+
+    @property
+    def is_over(self) -> bool:
+        """It has ended, and who asks after it will find that in the API."""
+        told = self._status if self.static else self._pod.get("status") or {}
+        return told.get("phase") in OVER and not self._acts.gone
 
     @property
     def taken(self) -> Taken | None:

@@ -250,7 +250,7 @@ class SimulatedRuntime(SimulatedImages):
             raise Conflict(f"cannot remove image {id}: it is in use")
         self.here = {name: image for name, image in self.here.items() if image.id != id}
 
-    async def usage(self) -> tuple[MachineUsage, Sequence[PodUsage]]:
+    async def usage(self, *, fresh: bool = False) -> tuple[MachineUsage, Sequence[PodUsage]]:
         machine = Usage(self._nanoseconds())
         return MachineUsage(machine, 8 * GIB, 6 * GIB, 100 * GIB, 60 * GIB, 1_000_000, 900_000, 32_768), ()
 
