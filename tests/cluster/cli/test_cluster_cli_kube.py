@@ -190,6 +190,13 @@ def test_history_diff_and_undo(control: Control) -> None:
         ("deleted", "lost"),
         ("created", "extra"),
     ]
+    here = boxship(control, "cluster", "history", "cm/kept", "-n", "past", "--data-root", str(control.home))
+    assert here.stdout.splitlines() == told
+    for verb in ("history", "diff", "undo"):
+        words = ("cluster", verb, "--data-root", "/nowhere", "-n", "past")
+        assert "cannot read /nowhere/control/admin.kubeconfig" in boxship(control, *words, check=False).stderr
+        both = boxship(control, *words, "--kubeconfig", str(control.kubeconfig), check=False)
+        assert both.returncode and "say two clusters: choose one" in both.stderr
     different = boxship(control, "cluster", "diff", *since()).stdout
     assert sorted(line for line in different.splitlines() if not line.startswith("    ")) == [
         "+ configmaps/extra in past",

@@ -12,8 +12,11 @@ DATA_ROOT = "/var/lib/boxship"
 RUN_ROOT = "/run/boxship"
 PORT = 6443
 LOOPBACK = "127.0.0.1"
+DATA_ROOT_FLAG = Flag(
+    "--data-root string", "Where the cluster keeps what it must not forget", DATA_ROOT, completes="files"
+)
 ROOT_FLAGS = (
-    Flag("--data-root string", "Where the cluster keeps what it must not forget", DATA_ROOT, completes="files"),
+    DATA_ROOT_FLAG,
     Flag("--run-root string", "Where sockets, process ids and logs lie", RUN_ROOT, completes="files"),
 )
 

@@ -46,13 +46,17 @@ class Access:
 
 
 def find_access(call: Call) -> Access:
-    """By --kubeconfig, KUBECONFIG, ~/.kube/config, or the administrator's file of the default cluster."""
+    """By --kubeconfig or --data-root, KUBECONFIG, ~/.kube/config, or the administrator of the default cluster."""
     from boxship.cli.cluster.places import DATA_ROOT, RUN_ROOT, Places
 
     named = call.options.text("kubeconfig")
-    own = str(Places(Path(DATA_ROOT), Path(RUN_ROOT)).kubeconfig)
-    if named:
-        paths = [named]
+    here = call.options.given("data-root")
+    root = os.path.abspath(call.options.text("data-root")) if here else DATA_ROOT
+    own = str(Places(Path(root), Path(RUN_ROOT)).kubeconfig)
+    if named and here:
+        raise Failure("--kubeconfig and --data-root say two clusters: choose one")
+    if named or here:
+        paths = [named or own]
     elif call.environment.get("KUBECONFIG"):
         paths = [path for path in call.environment["KUBECONFIG"].split(":") if path and os.path.exists(path)]
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from boxship.cli.call import Call, Failure
+from boxship.cli.cluster.places import DATA_ROOT_FLAG
 from boxship.cli.flags import Flag
 from boxship.cli.kube.config import CONFIG_FLAGS
 from boxship.cli.kube.naming import named
@@ -19,6 +20,7 @@ else:
 VALUE_WIDTH = 70  # characters of a value that a line shows
 FLAGS = (
     *CONFIG_FLAGS,
+    DATA_ROOT_FLAG,
     Flag("--format string", "Format output: text or json", "text"),
     Flag("--since string", "How far to look back (10m, 2h)", "1h"),
 )
