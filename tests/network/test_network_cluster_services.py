@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from network_traffic import ask, inside, serve
+from policies_kit import State, lead
 
 from boxship.network.cluster import ClusterNetwork, Site
 from boxship.network.networks import Networks
-from boxship.network.policies_rules import State, Wall
+from boxship.network.policies_rules import Wall
 from boxship.network.services_rules import Frontend
 from boxship.spec.container import EndpointRequest
 from boxship.sys import netlink
@@ -260,7 +261,7 @@ async def test_rules_that_somebody_flushed_come_back_at_once(pods: Pods, cluster
 
     wall = {pods.addresses["b"]: (Wall("none", ()),)}
     await cluster.services.replace([Frontend(SERVICE, "tcp", 80, pods.targets("ab"))])
-    await cluster.policies.lead(State(wall))
+    await lead(cluster, State(wall))
     assert await whole("boxship_test_services")
     keeping = asyncio.create_task(cluster.keep_rules())
     for _ in range(2):

@@ -21,6 +21,7 @@ from boxship.cluster.objects import Object
 from boxship.errors import Internal
 from boxship.main.node_addresses import NETWORK, is_local
 from boxship.main.node_means import Means
+from boxship.main.node_policies import Policies
 from boxship.main.node_record import taint_of
 from boxship.main.node_shelf import StoreShelf
 from boxship.main.node_traffic import NodeTraffic
@@ -37,9 +38,10 @@ LOCAL_VOLUMES = "boxship.io/local-volumes"  # where the node keeps what it provi
 class Pods:
     """Makes the agent, anew after each failure. Implements the server's PodsHere by the one that runs."""
 
-    def __init__(self, means: Means, traffic: NodeTraffic) -> None:
+    def __init__(self, means: Means, traffic: NodeTraffic, gate: Policies) -> None:
         self._means = means
         self._traffic = traffic
+        self._gate = gate
         self._pulled = PullRecords(StoreShelf(means.rooms.store, "node-images/"))
         shared = means.rooms.node.images_from_nodes
         self._images = EngineSharedImages(means.engine, self._pulled, shared=shared)
@@ -83,6 +85,7 @@ class Pods:
             options=rooms.node.agent(rooms.data),
             pulled=self._pulled,
             traffic=self._traffic,
+            gate=self._gate,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

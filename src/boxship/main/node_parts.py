@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from boxship.cluster.dns.server import ClusterDns
 from boxship.cluster.proxy.announcing import Announcer
 from boxship.cluster.proxy.led import Led
-from boxship.cluster.proxy.policies import PolicyEnforcer
 from boxship.cluster.proxy.ranges import ServiceRanges
 from boxship.cluster.proxy.routes import PodRoutes
 from boxship.cluster.proxy.services import ServiceProxy
@@ -15,6 +14,7 @@ from boxship.main.node_agent import Pods
 from boxship.main.node_ingress import ingress_server
 from boxship.main.node_means import Means
 from boxship.main.node_names import cluster_dns, serve_names
+from boxship.main.node_policies import Policies
 from boxship.main.node_supervising import Part
 from boxship.main.node_traffic import NodeTraffic
 
@@ -22,19 +22,17 @@ from boxship.main.node_traffic import NodeTraffic
 async def make_parts(means: Means, stack: contextlib.AsyncExitStack) -> Sequence[Part]:
     """All of them, ready to run. What has to be closed is put on the stack."""
     led = Led()
-    pods = Pods(means, NodeTraffic(led, means.rooms.networks))
+    policies = Policies(means)
+    pods = Pods(means, NodeTraffic(led, means.rooms.networks), policies)
     await pods.listen(stack)
     rules = Part("rules", means.network.keep_rules)
-    network = [rules, _routes(means), _policies(means), _ranges(means), _services(means, led), _announcer(means)]
+    judging = Part("policies", policies.run)
+    network = [rules, _routes(means), judging, _ranges(means), _services(means, led), _announcer(means)]
     return [Part("pods", pods.run), *network, _dns(means), _ingress(means)]
 
 
 def _routes(means: Means) -> Part:
     return Part("routes", lambda: PodRoutes(means.client, means.network, means.record.node).run())
-
-
-def _policies(means: Means) -> Part:
-    return Part("policies", lambda: PolicyEnforcer(means.client, means.network, means.record.node).run())
 
 
 def _ranges(means: Means) -> Part:

@@ -51,26 +51,22 @@ class Wall(msgspec.Struct, frozen=True):
     matches: tuple[Match, ...]
 
 
-class State(msgspec.Struct, frozen=True):
-    """Everything: for each direction, pod addresses with their walls; groups of addresses and of sockets ("address .
-    protocol . port") by name. What a name stands for changes in groups only; they are compared by identity first."""
+Walls = tuple[Wall, ...]
 
-    incoming: Mapping[str, tuple[Wall, ...]] = {}
-    outgoing: Mapping[str, tuple[Wall, ...]] = {}
-    groups: Mapping[str, frozenset[str]] = {}
-    sockets: Mapping[str, frozenset[str]] = {}
+
+class Change(msgspec.Struct, frozen=True):
+    """What is otherwise than before: for each direction, pod addresses with their walls (None: no policy is about it);
+    and which addresses come to a group and which leave it, the same of sockets ("address . protocol . port"; None: it
+    is forgotten). To say again what is so already does no harm."""
+
+    incoming: Mapping[str, Walls | None] = {}
+    outgoing: Mapping[str, Walls | None] = {}
+    groups: Mapping[str, Mapping[str, bool] | None] = {}
+    sockets: Mapping[str, Mapping[str, bool] | None] = {}
 
     @property
     def is_empty(self) -> bool:
-        return not self.incoming and not self.outgoing
-
-
-class Shape(msgspec.Struct, frozen=True):
-    """A state in the kernel's words: chains with their rules, sets with their elements, and the two maps."""
-
-    chains: Mapping[str, tuple[str, ...]]
-    sets: Mapping[str, tuple[str, frozenset[str]]]  # type, elements
-    maps: Mapping[str, Mapping[str, str]]
+        return not (self.incoming or self.outgoing or self.groups or self.sockets)
 
 
 SETS = {
@@ -85,23 +81,29 @@ CHAINS = {
     "leaving": f"type filter hook forward priority -2; policy accept;\n{PASSING}\nip saddr vmap @{OUTGOING}",
     "coming": f"type filter hook forward priority -1; policy accept;\n{PASSING}\nip daddr vmap @{INCOMING}",
 }
-ADDRESSES, SOCKETS = "ipv4_addr", "ipv4_addr . inet_proto . inet_service"
+GROUPS, SOCKETS = "group_", "sockets_"  # how the names of sets begin
+ADDRESS, SOCKET = "ipv4_addr", "ipv4_addr . inet_proto . inet_service"  # what they hold
 
 
 def policies_table(instance: str) -> str:
     return f"{table_name(instance)}_policies"
 
 
-def _digest(*words: str) -> str:
+def digest(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def group_name(name: str) -> str:
-    return f"group_{_digest(name)}"
+    return GROUPS + digest(name)
 
 
 def socket_name(name: str) -> str:
-    return f"sockets_{_digest(name)}"
+    return SOCKETS + digest(name)
+
+
+def type_of(name: str) -> str:
+    """What a set holds."""
+    return ADDRESS if name.startswith(GROUPS) else SOCKET
 
 
 def _peers(match: Match, side: str) -> list[str]:
@@ -155,87 +157,27 @@ def wall_rules(wall: Wall, direction: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rules))
 
 
-def shape(state: State, own: Iterable[str]) -> Shape:
-    """What has to stand in the kernel; `own` are all addresses that pods of this machine may have."""
-    chains: dict[str, tuple[str, ...]] = {}
-    maps: dict[str, dict[str, str]] = {}
-    used: set[str] = set()
-    names: dict[tuple[str, tuple[Wall, ...]], str] = {}
-    for direction, pods in ((INCOMING, state.incoming), (OUTGOING, state.outgoing)):
-        elements = maps.setdefault(direction, {})
-        for address, walls in pods.items():
-            name = names.get((direction, walls))
-            if name is None:
-                name = names[direction, walls] = _add_walls(direction, walls, chains, used)
-            elements[address] = f"goto {name}"
-    maps["itself"] = {f"{address} . {address}": "" for address in own}
-    groups = {group_name(name): (ADDRESSES, items) for name, items in state.groups.items()}
-    sockets = {socket_name(name): (SOCKETS, items) for name, items in state.sockets.items()}
-    sets = {name: found for name, found in {**groups, **sockets}.items() if name in used}
-    return Shape(chains, sets, maps)
+def wall_name(wall: Wall, direction: str) -> str:
+    return f"wall_{digest(direction, wall.name, *wall_rules(wall, direction))}"
 
 
-def _add_walls(direction: str, walls: tuple[Wall, ...], chains: dict[str, tuple[str, ...]], used: set[str]) -> str:
-    """The chain of a combination of walls, with the chains and sets that it needs."""
-    inner = []
-    for wall in walls:
-        rules = wall_rules(wall, direction)
-        name = f"wall_{_digest(direction, wall.name, *rules)}"
-        chains[name] = rules
-        inner.append(name)
-        for match in wall.matches:
-            used.update(group_name(group) for group in match.groups if not match.anybody)
-            used.update(socket_name(sockets) for sockets in match.sockets if not match.anything)
-    name = f"walls_{_digest(direction, *inner)}"
-    chains[name] = (*(f"jump {wall}" for wall in inner), "drop")
-    return name
+def sets_of(wall: Wall) -> set[str]:
+    """The sets that a wall's rules speak of."""
+    found = {group_name(group) for match in wall.matches if not match.anybody for group in match.groups}
+    return found | {socket_name(name) for match in wall.matches if not match.anything for name in match.sockets}
 
 
-def replace(table: str, wanted: Shape) -> str:
-    """Everything anew, as one transaction."""
+def elements(table: str, verb: str, name: str, found: Iterable[str]) -> list[str]:
+    text = ", ".join(found)
+    return [f"{verb} element ip {table} {name} {{ {text} }}"] if text else []
+
+
+def frame(table: str) -> list[str]:
+    """A table without any policy, in place of what is there."""
     lines = [f"add table ip {table}", f"delete table ip {table}", f"add table ip {table}"]
     lines += [f"add {text.format(name=f'ip {table} {name}')}" for name, text in SETS.items()]
-    lines += [f"add set ip {table} {name} {{ type {kind}; }}" for name, (kind, _) in wanted.sets.items()]
-    lines += [f"add chain ip {table} {name}" for name in wanted.chains]
     for name, text in CHAINS.items():
         first, *rules = (line.strip() for line in text.splitlines())
         lines.append(f"add chain ip {table} {name} {{ {first} }}")
         lines += [f"add rule ip {table} {name} {rule}" for rule in rules]
-    for name, (_, elements) in wanted.sets.items():
-        lines += _elements(table, "add", name, sorted(elements))
-    lines += [f"add rule ip {table} {name} {rule}" for name, found in wanted.chains.items() for rule in found]
-    for name, pairs in wanted.maps.items():
-        lines += _elements(table, "add", name, [f"{key} : {value}" if value else key for key, value in pairs.items()])
-    return "\n".join(lines) + "\n"
-
-
-def change(table: str, present: Shape, wanted: Shape) -> str:
-    """The commands that lead from one shape to another; "" where they are the same. A chain's name says what is in it,
-    so chains come and go but never change."""
-    lines = []
-    for name, (kind, elements) in wanted.sets.items():
-        old = present.sets[name][1] if name in present.sets else frozenset()
-        if name not in present.sets:
-            lines.append(f"add set ip {table} {name} {{ type {kind}; }}")
-        if old is not elements:
-            lines += _elements(table, "delete", name, sorted(old - elements))
-            lines += _elements(table, "add", name, sorted(elements - old))
-    fresh = [name for name in wanted.chains if name not in present.chains]
-    lines += [f"add chain ip {table} {name}" for name in fresh]
-    lines += [f"add rule ip {table} {name} {rule}" for name in fresh for rule in wanted.chains[name]]
-    for name, pairs in wanted.maps.items():
-        before = present.maps.get(name, {})
-        gone = [key for key, value in before.items() if pairs.get(key) != value]
-        lines += _elements(table, "delete", name, gone)
-        added = [f"{key} : {value}" if value else key for key, value in pairs.items() if before.get(key) != value]
-        lines += _elements(table, "add", name, added)
-    dead = [name for name in present.chains if name not in wanted.chains]
-    lines += [f"flush chain ip {table} {name}" for name in dead]
-    lines += [f"delete chain ip {table} {name}" for name in dead]
-    lines += [f"delete set ip {table} {name}" for name in present.sets if name not in wanted.sets]
-    return "\n".join(lines) + "\n" if lines else ""
-
-
-def _elements(table: str, verb: str, name: str, elements: Iterable[str]) -> list[str]:
-    text = ", ".join(elements)
-    return [f"{verb} element ip {table} {name} {{ {text} }}"] if text else []
+    return lines

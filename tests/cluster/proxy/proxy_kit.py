@@ -7,6 +7,8 @@ from typing import Any
 
 from boxship.cluster.access import Event, Listing
 from boxship.cluster.reconcile.cache import key_of
+from boxship.network.policies_rules import Change
+from boxship.network.policies_standing import Standing
 from boxship.network.services_rules import Frontend, Key
 
 
@@ -71,19 +73,94 @@ class Table:
             raise self.failures.pop()
 
 
+class Rules:
+    """Reads the commands that lead the policies' table, and refuses what the kernel would."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, set[str]] = {}
+        self.chains: dict[str, list[str]] = {}
+
+    def run(self, text: str) -> None:
+        for line in text.splitlines():
+            verb, what, _, _, name, *rest = line.split(" ", 5)
+            words = rest[0] if rest else ""
+            if what == "element":
+                self._elements(verb, self.sets[name], words.strip("{} ").split(", "))
+            elif (verb, what) == ("add", "set"):
+                assert name not in self.sets
+                self.sets[name] = set()
+            elif (verb, what) == ("add", "chain"):
+                assert name not in self.chains
+                self.chains[name] = []
+            elif (verb, what) == ("add", "rule"):
+                self._check(words)
+                self.chains[name].append(words)
+            elif (verb, what) == ("flush", "chain"):
+                self.chains[name] = []
+            elif (verb, what) == ("delete", "chain"):
+                del self.chains[name]
+                assert not any(name in text.split() for found in self._texts() for text in found), "it is in use"
+            else:
+                assert (verb, what) == ("delete", "set"), line
+                del self.sets[name]
+                assert not any(f"@{name}" in text for found in self.chains.values() for text in found), "it is in use"
+
+    def _texts(self) -> list[list[str]]:
+        return [*self.chains.values(), *(sorted(self.sets.get(name, ())) for name in ("incoming", "outgoing"))]
+
+    def _check(self, rule: str) -> None:
+        assert all(word[1:] in self.sets for word in rule.split() if word.startswith("@")), rule
+        assert not rule.startswith("jump ") or rule.split()[1] in self.chains, rule
+
+    def _elements(self, verb: str, present: set[str], found: list[str]) -> None:
+        if verb == "add":
+            present.update(found)
+            return
+        keys = {item.split(" : ")[0]: item for item in present}
+        for item in found:
+            present.remove(keys[item])
+
+
+class Policies:
+    """The policies' table, without a kernel."""
+
+    def __init__(self) -> None:
+        self.standing = Standing(())
+        self.rules = Rules()
+        self.changes: list[Change] = []
+        self.failures: list[Exception] = []
+
+    async def replace(self, change: Change) -> None:
+        self.standing, self.rules = Standing(()), Rules()
+        self.rules.sets |= {"incoming": set(), "outgoing": set()}
+        await self.change(change)
+
+    async def change(self, change: Change) -> None:
+        await asyncio.sleep(0)
+        self.changes.append(change)
+        self.rules.run(self.standing.take("t", change))
+        if self.failures:
+            raise self.failures.pop()
+
+    @property
+    def groups(self) -> list[frozenset[str]]:
+        return list(self.standing.sets.values())
+
+    def walled(self, direction: str) -> list[str]:
+        """The addresses that a policy is about."""
+        return sorted(self.standing.maps[direction])
+
+
 class RememberingNetwork:
     """Looks like network.cluster.ClusterNetwork to those who lead it."""
 
     def __init__(self) -> None:
         self.services = Table()
         self.states: list[Any] = []
-        self.policies = self
+        self.policies = Policies()
 
     async def reserve(self, subnets: Iterable[str]) -> None:
         self.states.append(sorted(subnets))
-
-    async def lead(self, state: Any) -> None:
-        self.states.append(state)
 
 
 def service(objects: Objects, name: str, address: str, **spec: Any) -> None:

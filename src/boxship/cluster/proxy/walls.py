@@ -8,15 +8,17 @@ import msgspec
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.selectors import EVERYTHING, LabelSelector, of_object
 from boxship.cluster.proxy.facts import is_ipv4, subnets
-from boxship.network.policies_rules import Block, Match, Ports, Wall
+from boxship.network.policies_rules import Block, Match, Ports, Wall, Walls
 
 Key = tuple[str, str]
 Labels = Mapping[str, str]
 
 
 class PodFacts(msgspec.Struct, frozen=True, gc=False):
-    """A pod that has an address of its own. `named` are its container ports: (name, protocol) → port."""
+    """A pod with an address of its own, "" while it has none (not yet, or it has ended). `named` are its container
+    ports: (name, protocol) → port."""
 
+    uid: str
     address: str
     node: str
     labels: dict[str, str]
@@ -52,16 +54,18 @@ class PolicyFacts(msgspec.Struct, frozen=True):
 
 
 def pod_facts(pod: Object) -> PodFacts | None:
-    """None: no policy is for it, and it is nobody's peer (host network, ended, no address yet)."""
-    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    """None: no policy is for it, and it is nobody's peer (host network)."""
+    metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     address = status.get("podIP", "")
-    if spec.get("hostNetwork") or status.get("phase") in ("Succeeded", "Failed") or not is_ipv4(address):
+    if spec.get("hostNetwork"):
         return None
+    ended = status.get("phase") in ("Succeeded", "Failed")
     sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
     return PodFacts(
-        address=address,
+        uid=metadata.get("uid", ""),
+        address=address if is_ipv4(address) and not ended else "",
         node=spec.get("nodeName", ""),
-        labels=pod["metadata"].get("labels") or {},
+        labels=metadata.get("labels") or {},
         named={
             (port["name"], (port.get("protocol") or "TCP").lower()): port["containerPort"]
             for container in (*(spec.get("containers") or ()), *sidecars)
@@ -131,12 +135,12 @@ def _block(block: Object) -> list[Block]:
     return [Block(subnet, without) for subnet in subnets([block["cidr"]])]
 
 
-Walls = tuple[Wall, ...] | None  # None: no policy is about the direction
+Sides = tuple[Walls | None, Walls | None]  # for what comes in and for what goes out; None: no policy is about it
 
 
-def walls_of(namespace: str, pod: PodFacts, policies: Iterable[tuple[Key, PolicyFacts]]) -> tuple[Walls, Walls]:
-    """The walls of a pod for what comes in and for what goes out."""
-    selected = [policy for (where, _), policy in policies if where == namespace and policy.pods.matches(pod.labels)]
-    incoming = sorted((policy.incoming for policy in selected if policy.incoming), key=lambda wall: wall.name)
-    outgoing = sorted((policy.outgoing for policy in selected if policy.outgoing), key=lambda wall: wall.name)
+def walls_of(selected: Iterable[PolicyFacts]) -> Sides:
+    """The walls of a pod that these policies select."""
+    found = list(selected)
+    incoming = sorted((policy.incoming for policy in found if policy.incoming), key=lambda wall: wall.name)
+    outgoing = sorted((policy.outgoing for policy in found if policy.outgoing), key=lambda wall: wall.name)
     return tuple(incoming) or None, tuple(outgoing) or None

@@ -22,6 +22,7 @@ from boxship.errors import BoxshipError, NotFound, Unsupported
 from boxship.waiting import to_the_end
 
 HOOK_SECONDS = 600.0  # of a postStart hook, at most
+GATE_SECONDS = 10.0  # that a start waits for the network, before it is told that it does
 
 
 class Asks(Protocol):
@@ -50,6 +51,26 @@ class NoTraffic:
         return
 
 
+class Gate(Protocol):
+    """What a pod has to pass before anything of it runs."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody anywhere is kept from pods: then nobody waits to hear of a new one's address."""
+
+    async def admit(self, pod: Object, address: str) -> None:
+        """Return when the network does with a pod of that address as it has to. Raises Unavailable."""
+
+
+class NoGate:
+    """The network does nothing with pods."""
+
+    is_open = True
+
+    async def admit(self, pod: Object, address: str) -> None:
+        return
+
+
 class Tools(msgspec.Struct, frozen=True):
     """What the workers of all pods share."""
 
@@ -64,6 +85,7 @@ class Tools(msgspec.Struct, frozen=True):
     now: Callable[[], float]
     room: Callable[[str], Room]  # for the pod with that uid
     traffic: Traffic
+    gate: Gate
 
     def tell(self, pod: Object, type: str, reason: str, message: str, name: str = "") -> None:
         """`name`: the container that is meant."""
@@ -117,10 +139,11 @@ async def start(tools: Tools, pod: Object, name: str, attempt: int, sandbox: San
     try:
         image = await tools.images.ensure(pod, container, tell)
         volumes = await prepare(tools, pod)
+        await _pass(tools, pod, sandbox)
         id = await to_the_end(_create_and_start(tools, pod, container, attempt, sandbox, volumes, image.id))
     except NotPossible as error:
         shown = error.message if error.reason not in ("ErrImagePull", "ErrImageNeverPull") else error.reason
-        tell("Warning", "Failed", f"Error: {shown}")
+        tell("Warning", "FailedMount" if error.reason == "FailedMount" else "Failed", f"Error: {shown}")
         raise
     hook = (container.get("lifecycle") or {}).get("postStart")
     if hook:
@@ -132,6 +155,19 @@ async def start(tools: Tools, pod: Object, name: str, attempt: int, sandbox: San
             grace = float(pod["spec"].get("terminationGracePeriodSeconds") or 0)
             await stop(tools, pod, name, id, max(grace, 2.0), "")
             raise NotPossible("PostStartHookError", f"PostStartHook failed: {asked.text}"[:1024])
+
+
+async def _pass(tools: Tools, pod: Object, sandbox: Sandbox) -> None:
+    """No process before the network knows what it may."""
+    if pod["spec"].get("hostNetwork") or not sandbox.addresses:
+        return
+    try:
+        async with asyncio.timeout(GATE_SECONDS):
+            await tools.gate.admit(pod, sandbox.addresses[0])
+    except TimeoutError:
+        raise NotPossible("NetworkNotReady", "network policies are not in force yet") from None
+    except BoxshipError as error:
+        raise NotPossible("NetworkNotReady", str(error)) from error
 
 
 async def _create_and_start(

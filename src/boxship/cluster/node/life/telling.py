@@ -6,6 +6,7 @@ import logging
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.life import writing
+from boxship.cluster.node.life.starting import Gate
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
@@ -20,8 +21,9 @@ class Teller:
     """Of one pod. `pod`: what the API has, as it was last read (of a static pod its mirror); None: nothing. `news` is
     set where that has changed."""
 
-    def __init__(self, client: Client, pod: Object | None, news: asyncio.Event) -> None:
+    def __init__(self, client: Client, pod: Object | None, news: asyncio.Event, gate: Gate) -> None:
         self._client = client
+        self._gate = gate
         self._news = news
         self._wanted: Object = {}
         self._read: Object | None = None  # the pod that `_wanted` was decided for
@@ -44,7 +46,7 @@ class Teller:
             return
         self._wanted, self._read = status, self.pod
         self._pause = writing.LAST_SECONDS if goes else writing.LAZY_SECONDS
-        if self.pod is not None and not goes and writing.is_urgent(self.pod, status):
+        if self.pod is not None and not goes and writing.is_urgent(self.pod, status, addressed=not self._gate.is_open):
             self._hurry.set()
         self._due.set()
 

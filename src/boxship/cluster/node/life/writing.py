@@ -28,9 +28,12 @@ def patch_for(pod: Object, status: Object) -> Object | None:
     return {"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}, "status": changed}
 
 
-def is_urgent(pod: Object, status: Object) -> bool:
-    """Whether somebody may wait for it: phase, readiness, and what a container waits for or ended with."""
+def is_urgent(pod: Object, status: Object, *, addressed: bool = False) -> bool:
+    """Whether somebody may wait for it: phase, readiness, what a container waits for or ended with; and where others
+    let only those in whose address they know (`addressed`), that too."""
     had = pod.get("status") or {}
+    if addressed and status.get("podIP") and had.get("podIP") != status["podIP"]:
+        return True
     return bool(_news_of(had) != _news_of(status))
 
 
