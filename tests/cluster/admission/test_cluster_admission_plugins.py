@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from cluster_admission_kit import Known, named, pod, resource_at, write
 
@@ -74,6 +75,14 @@ async def test_mirror_pods_and_enforced_secrets() -> None:
     volumes = [{"name": "v", "secret": {"secretName": "two"}}]
     with pytest.raises(Failure, match='secretName="two" is not allowed because service account strict'):
         await plugin.validate(write("v1/pods", pod(serviceAccountName="strict", volumes=volumes)))
+    running = pod(serviceAccountName="strict")
+    running["spec"]["ephemeralContainers"] = [{"name": "e", "envFrom": [{"secretRef": {"name": "two"}}]}]
+    debug = write("v1/pods", running, old=pod(serviceAccountName="strict"), operation="UPDATE")
+    debug.request = msgspec.structs.replace(debug.request, subresource="ephemeralcontainers")
+    with pytest.raises(Failure, match='secretName="two" is not allowed'):
+        await plugin.validate(debug)
+    running["spec"]["serviceAccountName"] = "gone"  # whose account has gone meanwhile can be looked into all the same
+    await plugin.validate(debug)
     mirror = pod(volumes=volumes)
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     with pytest.raises(Failure, match="a mirror pod may not reference secrets"):

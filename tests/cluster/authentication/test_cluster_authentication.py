@@ -207,6 +207,18 @@ def certificate(world: World, name: str) -> bytes:
 
 
 @together
+async def test_a_token_that_lies_in_a_secret_is_for_the_api_alone(world: World) -> None:
+    uid = (await account(world, "old"))["metadata"]["uid"]
+    text = world.tokens.legacy_token("default", "old", uid, "old-token")
+    made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "old-token"}, "stringData": {"token": text}}
+    await world.client.create("v1/secrets", "default", made)
+    assert (await world.authenticator.review(text))[1] == (ISSUER,)
+    assert (await world.authenticator.review(text, ["vault", ISSUER]))[1] == (ISSUER,)
+    with pytest.raises(Failure, match="is invalid for the target audiences"):
+        await world.authenticator.review(text, ["vault"])
+
+
+@together
 async def test_certificates_and_the_front_proxy(world: World) -> None:
     user = await world.authenticator.authenticate({}, certificate(world, "admin"))
     assert (user.name, user.groups) == ("kubernetes-admin", ("system:masters", "system:authenticated"))

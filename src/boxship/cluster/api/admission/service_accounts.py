@@ -42,24 +42,21 @@ class ServiceAccount:
             spec["imagePullSecrets"] = [dict(entry) for entry in account["imagePullSecrets"]]
 
     async def validate(self, attributes: Attributes) -> None:
+        request = attributes.request
+        if request.resource.path == "v1/pods" and request.subresource == "ephemeralcontainers" and attributes.object:
+            name = attributes.object["spec"].get("serviceAccountName") or "default"
+            account = await self._lookup.get("v1/serviceaccounts", request.namespace, name)
+            if account is not None:
+                _check_secrets(attributes, attributes.object, account)
         if not _concerns(attributes):
             return
         pod = attributes.object
         assert pod is not None
-        resource = attributes.request.resource
         if MIRROR in pod["metadata"].get("annotations", {}):
             _check_mirror(attributes, pod)
             return
         account = await self._account(attributes, pod["spec"].get("serviceAccountName") or "default")
-        if account["metadata"].get("annotations", {}).get(ENFORCE) == "true":
-            allowed = {entry.get("name") for entry in account.get("secrets") or ()}
-            for used in sorted(_secrets_of(pod["spec"])):
-                if used not in allowed:
-                    why = (
-                        f'volume with secret.secretName="{used}" is not allowed because service account '
-                        f"{account['metadata']['name']} does not reference that secret"
-                    )
-                    raise forbidden(resource, attributes.name, why)
+        _check_secrets(attributes, pod, account)
 
     async def _account(self, attributes: Attributes, name: str) -> Object:
         namespace = attributes.request.namespace
@@ -75,6 +72,20 @@ def _concerns(attributes: Attributes) -> bool:
     return request.resource.path == "v1/pods" and attributes.operation == "CREATE" and not request.subresource
 
 
+def _check_secrets(attributes: Attributes, pod: Object, account: Object) -> None:
+    """An account may hold its pods to the secrets that it names itself."""
+    if account["metadata"].get("annotations", {}).get(ENFORCE) != "true":
+        return
+    allowed = {entry.get("name") for entry in account.get("secrets") or ()}
+    for used in sorted(_secrets_of(pod["spec"])):
+        if used not in allowed:
+            why = (
+                f'volume with secret.secretName="{used}" is not allowed because service account '
+                f"{account['metadata']['name']} does not reference that secret"
+            )
+            raise forbidden(attributes.request.resource, attributes.name, why)
+
+
 def _check_mirror(attributes: Attributes, pod: Object) -> None:
     """A mirror pod is a kubelet's picture of a file: it cannot have what the API would give it."""
     spec = pod["spec"]
@@ -85,9 +96,14 @@ def _check_mirror(attributes: Attributes, pod: Object) -> None:
         raise forbidden(resource, attributes.name, "a mirror pod may not reference secrets")
 
 
+def _all_containers(spec: Object) -> list[Object]:
+    kinds = ("initContainers", "containers", "ephemeralContainers")
+    return [container for kind in kinds for container in spec.get(kind) or ()]
+
+
 def _secrets_of(spec: Object) -> set[str]:
     found = {volume["secret"].get("secretName", "") for volume in spec.get("volumes") or () if volume.get("secret")}
-    for container in (*(spec.get("initContainers") or ()), *spec.get("containers", ())):
+    for container in _all_containers(spec):
         for entry in container.get("env") or ():
             reference = (entry.get("valueFrom") or {}).get("secretKeyRef")
             if reference:

@@ -70,7 +70,7 @@ class TokenIssuer:
                 return None
             wanted = tuple(audiences) or self.audiences
             if claims.get("iss") == LEGACY_ISSUER:
-                return await self._legacy_user(claims, token), _shared(self.audiences, wanted)
+                return await self._legacy_user(claims, token), _audiences(self.audiences, wanted)
             return await self._user(claims, wanted)
         except Unauthenticated as error:
             raise unauthorized(str(error)) from error
@@ -191,11 +191,7 @@ class TokenIssuer:
         now = self._clock.now()
         _check_time(claims, now)
         audience = claims.get("aud") or ()
-        shared = _shared([audience] if isinstance(audience, str) else audience, wanted)
-        if not shared:
-            raise Unauthenticated(
-                f"token audiences {list(audience)!r} is invalid for the target audiences {list(wanted)!r}"
-            )
+        shared = _audiences([audience] if isinstance(audience, str) else audience, wanted)
         private = claims["kubernetes.io"]
         namespace, account = private["namespace"], private["serviceaccount"]
         await self._check_exists("v1/serviceaccounts", namespace, account, now)
@@ -274,6 +270,10 @@ def _named(kind: str, named: dict[str, str]) -> dict[str, tuple[str, ...]]:
     return {key: (value,) for key, value in found.items() if value}
 
 
-def _shared(own: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    held = set(own)
-    return tuple(one for one in wanted if one in held)
+def _audiences(own: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of `wanted` that a token is for. Raises Unauthenticated where there is none."""
+    held = list(own)
+    shared = tuple(one for one in wanted if one in held)
+    if not shared:
+        raise Unauthenticated(f"token audiences {held!r} is invalid for the target audiences {list(wanted)!r}")
+    return shared
