@@ -88,7 +88,7 @@ class Asker:
         """The answered document."""
         answer = await self.api.perform(self.request(verb, path, namespace, name, **more))
         assert isinstance(answer, Answer)
-        return msgspec.json.decode(answer.document())
+        return msgspec.json.decode(await answer.whole())
 
     async def get(self, path: str, namespace: str, name: str, **more: Any) -> Any:
         return await self.ask("get", path, namespace, name, **more)

@@ -1,14 +1,16 @@
 """Lists: pieces of one snapshot, selectors, versions, views."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cluster_api_kit import Asker, config_map, running
 
-from boxship.cluster.api.listing import read_token, token_of
-from boxship.cluster.api.request import View
+from boxship.cluster.api.listing import PIECE_BYTES, READY_BYTES, read_token, token_of
+from boxship.cluster.api.request import Answer, View
 from boxship.cluster.objects.failure import Failure
 from boxship.store.memory import MemoryStore
 from boxship.store.sqlite import SqliteStore
@@ -142,3 +144,41 @@ def test_tokens_say_what_is_wrong_with_them() -> None:
     for start in ("../a", "/a", ""):
         with pytest.raises(Failure, match="continue key is not valid: "):
             read_token(token_of(5, "/registry/pods/", "/registry/pods/" + start))
+
+
+@pytest.mark.parametrize("form", ["whole", "metadata", "table"])
+async def test_a_long_answer_is_made_as_it_is_taken_and_is_of_one_moment(asker: Asker, form: str) -> None:
+    """Many who ask for much at once, and take it slowly, must not need all the memory."""
+    # 2.4 MB in each of the forms
+    noted = {"annotations": {"note": "x" * 100_000}}
+    made = [f"c{number:02}" for number in range(24)]
+    for name in made:
+        await asker.create(PATH, "default", {"metadata": {"name": name, **noted}})
+    request = asker.request("list", PATH, view=View(form))
+    answers = [await asker.api.perform(request) for _ in range(10)]
+    for name in made:
+        await asker.delete(PATH, "default", name)
+    for answer in answers:
+        assert isinstance(answer, Answer) and answer.rest is not None
+        assert len(answer.body) + sum(map(len, answer.more)) < READY_BYTES + 2 * PIECE_BYTES
+    taken = await asyncio.gather(*(answer.whole() for answer in answers if isinstance(answer, Answer)))
+    assert len(set(taken)) == 1
+    listed = msgspec.json.decode(taken[0])
+    rows = [row["object"] for row in listed["rows"]] if form == "table" else listed["items"]
+    assert [row["metadata"]["name"] for row in rows] == made
+
+
+async def test_who_leaves_a_long_answer_keeps_nobody_from_theirs(asker: Asker) -> None:
+    for number in range(24):
+        await asker.create(PATH, "default", config_map(f"c{number:02}", {"k": "x" * 100_000}))
+    request = asker.request("list", PATH)
+    left, stays = await asker.api.perform(request), await asker.api.perform(request)
+    assert isinstance(left, Answer) and isinstance(stays, Answer)
+    pieces = left.pieces()
+    for _ in range(len(left.more) + 2):
+        await anext(pieces)
+    taking = asyncio.ensure_future(anext(pieces))
+    await asyncio.sleep(0)
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert len(msgspec.json.decode(await asyncio.wait_for(stays.whole(), 10))["items"]) == 24

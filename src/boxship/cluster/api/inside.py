@@ -155,7 +155,7 @@ class Inside:
     ) -> Object:
         reply = await self._api.perform(self._request(verb, resource, namespace, name, subresource, body, options))
         assert isinstance(reply, Answer)
-        answered: Object = _decode(reply.document())
+        answered: Object = _decode(await reply.whole())
         return answered
 
     def _request(

@@ -5,15 +5,17 @@ pieces together are exactly one snapshot, whatever was written meanwhile. When t
 410 with a token that goes on at the newest one. Semantics: kubernetes.io, "API Concepts", resource versions and chunks.
 """
 
+import asyncio
 import base64
 import binascii
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
 from boxship.cluster.api import versions
 from boxship.cluster.api.catalog import Catalog, Definition
 from boxship.cluster.api.indexing import Indexes, place_in
-from boxship.cluster.api.pace import Pace
+from boxship.cluster.api.pace import Pace, rest
 from boxship.cluster.api.request import Answer, Options, Request
 from boxship.cluster.api.selection import Facts, Selection
 from boxship.cluster.api.storage import Storage, key_of, prefix_of
@@ -25,6 +27,7 @@ from boxship.store import Compacted, Entry, Snapshot
 
 TOKEN_LIMIT = 4096  # characters
 PIECE_BYTES = 256 << 10  # of an answer that is written in several pieces
+READY_BYTES = 1 << 20  # of an answer that are made before it begins; what is behind them is made as it is taken
 TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -88,6 +91,7 @@ class Lister:
         self._catalog = catalog
         self._views = views
         self._facts = facts
+        self._turn = asyncio.Lock()  # of those whose answers are under way
 
     async def list(self, request: Request) -> Answer:
         definition = self._catalog.definition(request.resource)
@@ -185,7 +189,8 @@ class Lister:
         return expired(TOO_OLD, token_of(-1, prefix, after))
 
     async def _answer(self, definition: Definition, request: Request, page: Page) -> Answer:
-        """The document, in several pieces where it is large: no piece is copied twice."""
+        """The document, in several pieces where it is large: no piece is copied twice. What an answer holds of its end
+        are the stored values, which it has in common with everybody else."""
         metadata = list_metadata(page)
         view = request.view
         if view.form == "table":
@@ -201,19 +206,43 @@ class Lister:
                 version.encode(),
                 metadata,
             )
-        pieces: list[bytes] = []
+        pieces = self._pieces(head, self._views.items(definition, view, page.entries))
+        ready: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            ready.append(piece)
+            size += len(piece)
+            if size > READY_BYTES and not _may_be_refused(definition):
+                return Answer(200, ready[0], tuple(ready[1:]), self._later(pieces))
+        return Answer(200, ready[0], tuple(ready[1:]))
+
+    async def _pieces(self, head: bytes, slices: AsyncIterator[Sequence[bytes]]) -> AsyncIterator[bytes]:
         parts, size = [head], 0
         first = True
-        async for items in self._views.items(definition, view, page.entries):
+        async for items in slices:
             joined = b",".join(items)
             parts.append(joined if first else b"," + joined)
             first = False
             size += len(joined)
             if size > PIECE_BYTES:
-                pieces.append(b"".join(parts))
+                yield b"".join(parts)
                 parts, size = [], 0
-        pieces.append(b"".join((*parts, b"]}")))
-        return Answer(200, pieces[0], tuple(pieces[1:]))
+        yield b"".join((*parts, b"]}"))
+
+    async def _later(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """One piece of one list after the other, and others on the loop in between."""
+        while True:
+            async with self._turn:
+                piece = await anext(pieces, None)
+                await rest()
+            if piece is None:
+                return
+            yield piece
+
+
+def _may_be_refused(definition: Definition) -> bool:
+    """Whether a server elsewhere takes part, whose refusal has to be told before the answer begins."""
+    return definition.resource.custom and definition.convert is not None
 
 
 def list_metadata(page: Page) -> bytes:

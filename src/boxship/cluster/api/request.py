@@ -1,6 +1,6 @@
 """One request to the API and its answer, as the door and controllers in this process make and read them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 import msgspec
 
@@ -81,15 +81,35 @@ class Request(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True):
     """One JSON document. `code` is the HTTP status. A large document goes on in the pieces of `more`, so that nobody
-    joins megabytes."""
+    joins megabytes, and a very large one in those of `rest`, which are made as they are taken: many who ask for much at
+    once would need all the memory there is."""
 
     code: int
     body: bytes
     more: tuple[bytes, ...] = ()
+    rest: AsyncIterator[bytes] | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it comes in several pieces."""
+        return bool(self.more) or self.rest is not None
 
     def document(self) -> bytes:
-        """The whole of it."""
+        """The whole of it, where it has no `rest`."""
+        assert self.rest is None
         return b"".join((self.body, *self.more)) if self.more else self.body
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """All of it, once."""
+        for piece in (self.body, *self.more):
+            yield piece
+        if self.rest is not None:
+            async for piece in self.rest:
+                yield piece
+
+    async def whole(self) -> bytes:
+        """The whole of it, once."""
+        return b"".join([piece async for piece in self.pieces()]) if self.is_long else self.body
 
 
 class Stream(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ Whole objects and metadata are cut out of the stored bytes; only tables, and ver
 A large list is rendered in slices between which the loop goes on.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from boxship.store import Entry
 
 CUT_SLICE = 50  # objects between two looks at the clock
 DECODED_SLICE = 8
+SLICE_BYTES = 256 << 10  # of objects between two looks at the clock, if there are more than one
 SORTED_LIMIT = 500  # rows that are sorted together; such kinds have few objects
 META_VERSION = "meta.k8s.io/v1"
 PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": META_VERSION}
@@ -54,6 +55,18 @@ def _own(definition: Definition, entry: Entry) -> Entry:
     if definition.cut is None:
         return entry
     return Entry(entry.key, definition.cut(entry.value), entry.created, entry.modified)
+
+
+def _slices(entries: Sequence[Entry], count: int, limit: int) -> Iterator[Sequence[Entry]]:
+    """At most so many at once, and so many bytes (0: any)."""
+    start = size = 0
+    for end, entry in enumerate(entries, 1):
+        size += len(entry.value)
+        if end - start == count or (limit and size > limit):
+            yield entries[start:end]
+            start, size = end, 0
+    if start < len(entries):
+        yield entries[start:]
 
 
 class Views:
@@ -94,13 +107,14 @@ class Views:
         head = self._head(definition)
         cut = view.form == "metadata" or (view.form == "whole" and definition.rules.hides is keep)
         size = CUT_SLICE if cut else DECODED_SLICE
+        limit = SLICE_BYTES
         if view.form == "table" and is_sorted(definition.resource):
-            size = SORTED_LIMIT
+            size, limit = SORTED_LIMIT, 0
         pace = Pace()
-        for start in range(0, len(entries), size):
+        for sealed in _slices(entries, size, limit):
             if pace.due:
                 await pace.rest()
-            part = self._storage.opened_all(entries[start : start + size])
+            part = self._storage.opened_all(sealed)
             if definition.cut is not None:
                 part = tuple(_own(definition, entry) for entry in part)
             if view.form == "table":

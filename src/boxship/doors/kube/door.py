@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import msgspec
@@ -319,20 +318,15 @@ def _only(options: Options, name: str) -> Options:
 async def answered(answer: Answer, wanted: Wanted) -> Reply:
     """The API's document in the form that the client wants."""
     headers = {"Content-Type": wanted.content_type}
-    if answer.more:
-        pieces = (answer.body, *answer.more)
-        shaped = yaml_pieces(pieces) if wanted.yaml else pretty_pieces(pieces) if wanted.pretty else _sent(pieces)
+    if answer.is_long:
+        pieces = answer.pieces()
+        shaped = yaml_pieces(pieces) if wanted.yaml else pretty_pieces(pieces) if wanted.pretty else pieces
         return Reply(answer.code, headers, shaped, STALL_SECONDS)
     if wanted.yaml:
         return Reply(answer.code, headers, await yaml_of(answer.body))
     if wanted.pretty:
         return Reply(answer.code, headers, msgspec.json.format(answer.body, indent=2) + b"\n")
     return Reply(answer.code, headers, answer.body)
-
-
-async def _sent(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
 
 
 def status_reply(refusal: Failure, request: Request) -> Reply:

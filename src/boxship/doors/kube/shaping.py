@@ -5,7 +5,7 @@ everybody else waiting, however long a list is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -28,9 +28,11 @@ async def yaml_of(data: bytes) -> bytes:
         return await asyncio.to_thread(write_quickly, msgspec.json.decode(data))
 
 
-async def yaml_pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+async def yaml_pieces(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A list that comes in pieces, as one YAML document."""
-    for index, whole in enumerate(_wholes(pieces)):
+    index = -1
+    async for whole in _wholes(pieces):
+        index += 1
         value = msgspec.json.decode(whole)
         field = next(name for name in ITEMS if name in value)
         items = value.pop(field)
@@ -43,10 +45,12 @@ async def yaml_pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(parts)
 
 
-async def pretty_pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+async def pretty_pieces(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A list that comes in pieces, as one JSON text with line breaks."""
     end = b"\n  ]\n}"
-    for index, whole in enumerate(_wholes(pieces)):
+    index = -1
+    async for whole in _wholes(pieces):
+        index += 1
         text = msgspec.json.format(whole, indent=INDENT)
         if not text.endswith(end):
             continue  # the last piece has no items
@@ -56,11 +60,15 @@ async def pretty_pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
     yield end + b"\n"
 
 
-def _wholes(pieces: Sequence[bytes]) -> Iterator[bytes]:
+async def _wholes(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Each piece as a document of its own: the first with all fields, the others with the items alone. An answer is cut
     between its items (api/listing.py)."""
-    last = len(pieces) - 1
-    for index, piece in enumerate(pieces):
-        head = b"" if index == 0 else b'{"items":['
-        body = piece if index == 0 else piece.removeprefix(b",")
-        yield head + body + (b"" if index == last else b"]}")
+    held: bytes | None = None  # only the last one is whole at its end
+    async for piece in pieces:
+        if held is None:
+            held = piece
+        else:
+            yield held + b"]}"
+            held = b'{"items":[' + piece.removeprefix(b",")
+    if held is not None:
+        yield held

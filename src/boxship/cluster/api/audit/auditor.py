@@ -166,7 +166,8 @@ class Trail:
         facts.refusal = refusal
         if facts.verb == "create" and not facts.ask.name and not facts.ask.path:
             facts.ask = msgspec.structs.replace(facts.ask, name=_name_in(answer, self._request))
-        if answer is not None and facts.decided.level is Level.REQUEST_RESPONSE:
+        # What goes on in a rest is longer than anything that is told.
+        if answer is not None and answer.rest is None and facts.decided.level is Level.REQUEST_RESPONSE:
             facts.answer = answer.document()
         self._auditor.put(facts, COMPLETE)
 
