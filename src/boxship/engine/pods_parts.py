@@ -22,7 +22,7 @@ from boxship.network.networks import Networks
 from boxship.runtime import sharing
 from boxship.runtime.driver import Driver
 from boxship.runtime.handle import Process
-from boxship.runtime.mapping import check_reachable, check_source
+from boxship.runtime.mapping import check_kernel, check_reachable, check_source
 from boxship.runtime.sharedmemory import mount_shared_memory, unmount_shared_memory
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.attachment import Attachment
@@ -99,6 +99,7 @@ class PodParts:
 
     def _make_users(self, pod: Pod) -> None:
         """The user namespace first: the others belong to it."""
+        check_kernel(platform.release())
         check_reachable(self._places.mapped(pod.id))
         kinds = ("user", "net", "ipc")
         sharing.make_namespaces({kind: self._places.pod_namespace(pod.id, kind) for kind in kinds}, pod.users)

@@ -14,12 +14,21 @@ from pathlib import Path
 import msgspec
 
 from boxship.errors import Unsupported
+from boxship.runtime.host import kernel_version
 from boxship.spec.mount import Mount
 from boxship.spec.users import AS_IS, UserMap
 from boxship.sys.mount import bind, can_map_users, unmount
 
 ROOT = "root"
+LEAST_KERNEL = (5, 19)
 KEPT_FLAGS = {os.ST_NOSUID: "nosuid", os.ST_NODEV: "nodev", os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime"}
+
+
+def check_kernel(release: str) -> None:
+    """Raises Unsupported where overlayfs does not take mapped layers."""
+    if kernel_version(release) < LEAST_KERNEL:
+        least = ".".join(str(number) for number in LEAST_KERNEL)
+        raise Unsupported(f"unsupported: user namespaces: they need Linux {least}, this is {release}")
 
 
 def check_reachable(folder: Path) -> None:

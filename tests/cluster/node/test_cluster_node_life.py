@@ -350,3 +350,15 @@ def test_ephemeral_containers_run_once() -> None:
     assert play.done.count("start look") == 1
     assert play.state("look")["state"]["terminated"]["exitCode"] == 1
     assert play.pod["status"]["phase"] == "Running"
+
+
+def test_what_a_node_lacks_is_named_while_the_pod_waits() -> None:
+    play = Play(pod_of(one()))
+    play.fail("", "FailedCreatePodSandBox")
+    play.step()
+    assert play.state()["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    why = "unsupported: user namespaces: user.max_user_namespaces is 0"
+    problem = msgspec.structs.replace(play.memory.problems[""], message=why)
+    play.memory = msgspec.structs.replace(play.memory, problems={"": problem})
+    play.step()
+    assert play.state()["state"] == {"waiting": {"reason": "FailedCreatePodSandBox", "message": why}}

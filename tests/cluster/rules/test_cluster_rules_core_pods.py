@@ -785,9 +785,17 @@ def test_stop_signals_need_a_system() -> None:
 def test_host_users_and_host_namespaces() -> None:
     object = changed(changed(pod("spec.hostUsers", False), "spec.hostPID", True), "spec.hostNetwork", True)
     assert refused("", "Pod", object) == [
-        "spec.hostNetwork: Forbidden: when `pod.Spec.HostUsers` is false",
-        "spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false",
+        "spec.hostNetwork: Forbidden: when `hostUsers` is false",
+        "spec.HostPID: Forbidden: when `hostUsers` is false",
     ]
+
+
+def test_host_users_and_block_devices() -> None:
+    claim = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
+    object = changed(pod("spec.hostUsers", False), "spec.volumes", [claim])
+    object = changed(object, "spec.containers.0.volumeDevices", [{"name": "d", "devicePath": "/d"}])
+    assert refused("", "Pod", object) == [f"{P}.volumeDevices: Forbidden: when `hostUsers` is false"]
+    assert refused("", "Pod", changed(object, "spec.hostUsers", True)) == []
 
 
 @pytest.mark.parametrize(

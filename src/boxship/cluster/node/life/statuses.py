@@ -17,6 +17,7 @@ CREATING, INITIALIZING, CRASHING = "ContainerCreating", "PodInitializing", "Cras
 SHOWN_SECONDS = 2.0  # a failed pull is told as itself for so long, then as a pause between tries
 LOST = "The container could not be located when the pod was {}.  The container used to be Running"
 SIGNALLED = 128
+UNSUPPORTED = "unsupported: "  # begins what no waiting will bring about
 
 
 def stamp(seconds: float) -> str:
@@ -151,8 +152,9 @@ def _last_known(part: Part) -> Object:
 
 def _why_waiting(pod: Object, part: Part, seen: Seen, memory: Memory) -> tuple[str, str] | None:
     run, problem = part.current, memory.problems.get(part.name)
-    if problem is None and "" in memory.problems and memory.problems[""].image:
-        problem = memory.problems[""]
+    of_all = memory.problems.get("")
+    if problem is None and of_all is not None and (of_all.image or UNSUPPORTED in of_all.message):
+        problem = of_all
     if problem is not None:
         if problem.image and problem.reason == "ErrImagePull" and seen.now >= problem.since + SHOWN_SECONDS:
             return "ImagePullBackOff", f'Back-off pulling image "{problem.image}": ErrImagePull: {problem.message}'

@@ -146,7 +146,8 @@ def node_status(
         status["images"] = [_image(image) for image in sorted(images, key=lambda one: (-one.size, one.id))][
             :IMAGES_LIMIT
         ]
-    status["runtimeHandlers"] = [{"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": False}}]
+    features = {"recursiveReadOnlyMounts": True, "userNamespaces": machine.user_namespaces}
+    status["runtimeHandlers"] = [{"name": "", "features": features}]
     status["features"] = {"supplementalGroupsPolicy": True}
     return status
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 VERSION = "v1.36.2"  # of Kubernetes, whose words we speak
+USER_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 INTERNAL, HOSTNAME = "InternalIP", "Hostname"
 
 
@@ -27,6 +28,7 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
     system_uuid: str = ""
     boot_id: str = ""
     swap: int = 0
+    user_namespaces: bool = True
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ def machine_facts() -> MachineFacts:
         machine_id=_text("/etc/machine-id").strip(),
         system_uuid=_text("/sys/class/dmi/id/product_uuid").strip(),
         boot_id=_text("/proc/sys/kernel/random/boot_id").strip(),
+        user_namespaces=Path("/proc/self/ns/user").exists() and _text(USER_NAMESPACES).strip() != "0",
     )
 
 

@@ -147,6 +147,8 @@ def _validate_shared(found: Found, container: Object, path: str, context: Contex
         _validate_mounts(found, container, path, context.volumes)
     if container.get("volumeDevices"):
         _validate_devices(found, container, path, context.volumes)
+        if not context.host_users:
+            found.forbidden(f"{path}.volumeDevices", "when `hostUsers` is false")
     _one_of(found, container.get("imagePullPolicy"), PULL_POLICIES, f"{path}.imagePullPolicy")
     validate_requirements(found, container.get("resources"), f"{path}.resources", claims=context.claims)
     if container.get("resizePolicy"):

@@ -127,7 +127,7 @@ def _validate_access(found: Found, spec: Mapping[str, Any], path: str) -> None:
     if spec.get("hostUsers") is False:
         for key, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if spec.get(key):
-                found.forbidden(f"{path}.{shown}", "when `pod.Spec.HostUsers` is false")
+                found.forbidden(f"{path}.{shown}", "when `hostUsers` is false")
     if spec.get("os") is not None:
         validate_system(found, spec, path)
 
