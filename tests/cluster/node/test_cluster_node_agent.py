@@ -34,6 +34,33 @@ async def test_a_node_registers_and_keeps_its_lease(node: Node) -> None:
     await eventually(has_lease, "the node has a lease")
 
 
+async def test_a_cordon_is_told_at_once_and_a_deleted_node_stays_away(node: Node) -> None:
+    client = node.world.client
+
+    async def is_node_ready() -> bool:
+        found = await node.world.found("v1/nodes", "", "n1")
+        return found is not None and is_ready(found["status"])
+
+    await eventually(is_node_ready, "the node is ready")
+    for closed in (True, False, True, False):  # each before the agent would have looked
+        await client.patch("v1/nodes", "", "n1", {"spec": {"unschedulable": closed}})
+
+    async def told() -> bool:
+        events = (await client.list("v1/events", "default")).items
+        found = {one["reason"]: one.get("count") for one in events if one["involvedObject"]["name"] == "n1"}
+        return found.get("NodeNotSchedulable") == found.get("NodeSchedulable") == 2
+
+    await eventually(told, "both ways were told twice")
+    await client.delete("v1/nodes", "", "n1")
+
+    async def seen() -> bool:
+        return node.agent._reporter._gone
+
+    await eventually(seen, "the agent has seen it")
+    assert await node.agent._reporter._tell(at_all=True) is False
+    assert await node.world.found("v1/nodes", "", "n1") is None
+
+
 async def test_a_pod_runs_and_goes(node: Node) -> None:
     await node.pod("web", container("a"), container("b"))
     status = await node.until("web", is_ready, "the pod is ready")

@@ -49,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: tuple[Threshold, ...] = THRESHOLDS
     images: Limits = Limits()
     verification: Verification = Verification()
+    watches_node: bool = True  # else its own Node is only looked at from time to time
     held: float = HELD_SECONDS
 
 
@@ -93,7 +94,8 @@ class NodeAgent:
             gate or NoGate(),
         )
         self._pods = Cache(client, "v1/pods", fields=f"spec.nodeName={facts.name}", pace=pace)
-        self._reporter = Reporter(client, runtime, facts, clock, self._pressures, events)
+        watching = pace if self._options.watches_node else None
+        self._reporter = Reporter(client, runtime, facts, clock, self._pressures, events, watching)
         self._workers: dict[str, PodWorker] = {}
         self._evictor = Evictor(
             self._tools,

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from boxship.cluster.access import Client, Event, Listing
-from boxship.cluster.node.agent import NodeAgent
+from boxship.cluster.node.agent import NodeAgent, Options
 from boxship.cluster.node.simulated.planning import SimulatedPlanner, SimulatedVolumes
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.objects import Object
@@ -102,7 +102,8 @@ async def running_agents(client: Client, count: int) -> AsyncIterator[None]:
             block = f"10.{128 + number // 256}.{number % 256}"
             runtime = SimulatedRuntime(time.time, network=block)
             own = NodeClient(client, shared)
-            agent = NodeAgent(own, runtime, SimulatedPlanner(), SimulatedVolumes(), facts_of(number))
+            options = Options(watches_node=False)  # thousands of watches would be another cluster's weight
+            agent = NodeAgent(own, runtime, SimulatedPlanner(), SimulatedVolumes(), facts_of(number), options=options)
             running.append(tasks.create_task(agent.run()))
         try:
             yield

@@ -16,12 +16,11 @@ REASONS = {  # of a condition that holds, and of one that does not
 }
 
 
-def node_events(known: Object, before: Object, after: Object) -> list[Told]:
-    """`known`: the node as it was read last; `before` and `after`: now, and as it was written then. Of a new node its
-    readiness alone is told: thousands that join at once shall not have to tell that they lack nothing."""
+def node_events(before: Object, after: Object) -> list[Told]:
+    """`before` and `after`: as it was read, and as it was written then. Of a new node its readiness alone is told:
+    thousands that join at once shall not have to tell that they lack nothing."""
     name = after["metadata"]["name"]
-    reasons = [*_schedulable(known, after), *_conditions(before, after)]
-    found: list[Told] = [("Normal", reason, f"Node {name} status is now: {reason}") for reason in reasons]
+    found = [_now(name, reason) for reason in _conditions(before, after)]
     old, new = _boot(before), _boot(after)
     if old and new and old != new:
         found.append(("Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {new}"))
@@ -37,13 +36,15 @@ def _conditions(before: Object, after: Object) -> list[str]:
     return found
 
 
-def _schedulable(known: Object, after: Object) -> list[str]:
-    if not known:
-        return []
-    was, is_now = (bool((node.get("spec") or {}).get("unschedulable")) for node in (known, after))
-    if was == is_now:
-        return []
-    return ["NodeNotSchedulable" if is_now else "NodeSchedulable"]
+def schedulable_events(before: Object, after: Object) -> list[Told]:
+    """Of two versions of a node, one after the other."""
+    was, is_now = (bool((node.get("spec") or {}).get("unschedulable")) for node in (before, after))
+    reason = "NodeNotSchedulable" if is_now else "NodeSchedulable"
+    return [_now(after["metadata"]["name"], reason)] if was != is_now else []
+
+
+def _now(name: str, reason: str) -> Told:
+    return "Normal", reason, f"Node {name} status is now: {reason}"
 
 
 def _statuses(node: Object) -> Mapping[str, str]:

@@ -1,18 +1,21 @@
 """The node towards the API: it registers itself, renews its lease, and tells how it is: when that changes, and every
-five minutes. Whoever only simulates a node does the same."""
+five minutes. Whoever only simulates a node does the same. A Node that somebody has deleted stays away until the agent
+begins anew, as the original's does: who takes a machine out of service must not find it back, and open for pods.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.runtime import Runtime
 from boxship.cluster.node.status import describing
 from boxship.cluster.node.status.facts import NodeFacts
-from boxship.cluster.node.status.noticing import node_events
+from boxship.cluster.node.status.noticing import Told, node_events, schedulable_events
 from boxship.cluster.objects import Object, times
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.recording import Events
 from boxship.errors import BoxshipError
 
@@ -38,7 +41,8 @@ async def register(client: Client, facts: NodeFacts, now: float) -> Object:
 
 
 class Reporter:
-    """One for a node. `pressures` says which conditions hold; `look` is set where they have changed."""
+    """One for a node. `pressures` says which conditions hold; `look` is set where they have changed. `pace`: the clock
+    by which others have their turn while the Node is watched; None: it is only looked at from time to time."""
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Reporter:
         now: Callable[[], float],
         pressures: Callable[[], Mapping[str, bool]],
         events: Events | None = None,
+        pace: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._runtime = runtime
@@ -57,6 +62,9 @@ class Reporter:
         self._events = events
         self.look = asyncio.Event()
         self.node: Object = {}
+        self._gone = False  # somebody has deleted the Node
+        fields = f"metadata.name={facts.name}"
+        self._watched = Cache(client, NODES, fields=fields, pace=pace) if pace is not None else None
 
     async def read(self) -> None:
         """The node as the API has it now. Raises Failure."""
@@ -64,7 +72,11 @@ class Reporter:
 
     async def run(self) -> None:
         """Without end, after `register`."""
-        await asyncio.gather(self._keep_lease(), self._keep_status())
+        parts = [self._keep_lease(), self._keep_status()]
+        if self._watched is not None:
+            self._watched.subscribe(self._told)
+            parts.append(self._watched.run())
+        await asyncio.gather(*parts)
 
     async def register(self) -> None:
         """Until the API has the node."""
@@ -82,6 +94,10 @@ class Reporter:
         lease: Object | None = None
         while True:
             pause, failed = RENEW_SECONDS, lease is None
+            if self._gone:
+                lease = None
+                await asyncio.sleep(pause)
+                continue
             try:
                 lease = await self._renew(lease)
                 if failed:
@@ -139,8 +155,10 @@ class Reporter:
         except Failure as failure:
             if failure.reason != "NotFound":
                 raise
-            node = await register(self._client, self._facts, self._now())
-        known, self.node = self.node, node
+            self._leave()
+            return False
+        self._gone = False
+        self.node = node
         had = node.get("status") or {}
         usage, _ = await self._runtime.usage()
         status = describing.node_status(
@@ -153,7 +171,6 @@ class Reporter:
             problem=self._facts.network_ready,
         )
         if not at_all and not describing.differs(had, status):
-            self._notice(known, node)
             return False
         changed = {key: value for key, value in status.items() if had.get(key) != value}
         patch = {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}, "status": changed}
@@ -164,10 +181,24 @@ class Reporter:
                 raise
             self.look.set()
             return False
-        self._notice(known, node)
+        self._notice(node_events(node, self.node))
         return True
 
-    def _notice(self, known: Object, before: Object) -> None:
+    def _leave(self) -> None:
+        if not self._gone:
+            log.warning("node %s was deleted: it comes back when boxshipd starts anew", self._facts.name)
+        self._gone = True
+
+    def _told(self, key: Key, old: Object | None, new: Object | None) -> None:
+        """By the cache. Changes that come at once, one undoing the other, are told each by itself."""
+        if new is None:
+            self._leave()
+        elif old is not None:
+            self._notice(schedulable_events(old, new))
+        if (old is None) is not (new is None):
+            self.look.set()
+
+    def _notice(self, told: Iterable[Told]) -> None:
         if self._events is not None:
-            for kind, reason, message in node_events(known, before, self.node):
+            for kind, reason, message in told:
                 self._events.tell(self.node, kind, reason, message)
