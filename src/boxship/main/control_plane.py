@@ -31,7 +31,7 @@ from boxship.cluster.api.custom.customs import Customs
 from boxship.cluster.api.fairness.fairness import Fairness
 from boxship.cluster.api.gate import Gate
 from boxship.cluster.api.history import History
-from boxship.cluster.api.inside import Inside, Shared
+from boxship.cluster.api.inside import Inside
 from boxship.cluster.api.lookup import StoredObjects
 from boxship.cluster.api.request import SYSTEM_MASTERS, User
 from boxship.cluster.api.sealing.sealer import ConfiguredSealer
@@ -104,7 +104,6 @@ class Plane(msgspec.Struct, frozen=True):
     others: Aggregation
     collecting: Collector
     scheduling: Scheduling
-    shared: Shared
     door: Door
     authority: ClusterAuthority
     tokens: TokenIssuer
@@ -183,8 +182,7 @@ def build(
     fairness = Fairness(storage)
     audit = auditor(options, clock, schemas)
     gate = Gate(api, authenticator, authorizer, fairness, audit)
-    shared = Shared()
-    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config), shared)
+    scheduling = Scheduling(api, catalog, authorizer, settings_of(options.scheduler_config))
     metrics = Metrics(gauges(store, scheduling.gauges))
     documents = Documents(data / "cache", usage_kinds())
     customs = Customs(storage, catalog, documents, itself, client, lookup, clock)
@@ -221,7 +219,6 @@ def build(
         others,
         collecting,
         scheduling,
-        shared,
         door,
         authority,
         tokens,
@@ -271,7 +268,7 @@ async def lead_controllers(options: ControlOptions, plane: Plane, lead: Leading)
             pool,
             elsewhere,
             signing=signing,
-            shared=plane.shared,
+            shared=plane.scheduling.shared,
         )
         await together(status.follow, runner.run)
 

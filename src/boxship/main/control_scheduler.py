@@ -35,14 +35,12 @@ def settings_of(config: str) -> Settings:
 class Scheduling:
     """The scheduler of this control plane, whether it works here or only looks."""
 
-    def __init__(
-        self, api: Performs, catalog: Catalog, authorizer: Authorizer, settings: Settings, shared: Shared | None = None
-    ) -> None:
+    def __init__(self, api: Performs, catalog: Catalog, authorizer: Authorizer, settings: Settings) -> None:
         self._api = api
         self._catalog = catalog
         self._authorizer = authorizer
         self._settings = settings
-        self._shared = shared
+        self.shared = Shared()  # with whoever follows much in this process
         self._working: Scheduler | None = None
 
     async def run(self, api: Performs) -> None:
@@ -83,5 +81,5 @@ class Scheduling:
         ]
 
     def _make(self, api: Performs) -> Scheduler:
-        client = Inside(Guarded(api, self._authorizer), self._catalog, SCHEDULER, AGENT, self._shared)
+        client = Inside(Guarded(api, self._authorizer), self._catalog, SCHEDULER, AGENT, self.shared)
         return Scheduler(client, self._settings, instance=platform.node())
