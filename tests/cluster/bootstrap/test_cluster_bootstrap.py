@@ -8,8 +8,10 @@ import msgspec
 from world_kit import running_world
 
 from boxship.cluster.api.bootstrap import flows, presence, roles
+from boxship.cluster.api.bootstrap.joining import TAKEN_BACK
 from boxship.cluster.api.bootstrap.objects import addresses_of
 from boxship.cluster.api.bootstrap.start import announce, begin, complete_binding, complete_flow, complete_role, holds
+from boxship.cluster.api.request import Ask, User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.kinds.flowcontrol import MANDATORY_LEVELS, MANDATORY_SCHEMAS
 
@@ -55,6 +57,30 @@ async def test_what_was_taken_away_is_back_and_what_was_added_stays(tmp_path: Pa
         assert (await client.get(f"{RBAC}/clusterroles", "", "system:monitoring"))["rules"] == [extra]
         system = await client.get(level, "", "system")
         assert system["spec"]["limited"]["nominalConcurrencyShares"] == 30
+
+
+async def test_what_nodes_could_read_in_earlier_versions_is_taken_back(tmp_path: Path) -> None:
+    """Their own pods by the node authorizer, of all others what neighbours may know."""
+    node = User("system:node:one", ("system:nodes", "system:authenticated"))
+    path, name = f"{RBAC}/clusterroles", "system:boxship:node-network"
+    async with running_world(tmp_path, with_controllers=False) as world:
+
+        async def may(resource: str, group: str = "", fields: str = "") -> bool:
+            ask = Ask(node, "list", group, resource=resource, field_selector=fields)
+            return (await world.authorizer.authorize(ask)).allowed
+
+        made = await world.client.get(path, "", name)
+        (former,) = TAKEN_BACK[name]
+        mine = {"verbs": ["get"], "apiGroups": ["example.test"], "resources": ["widgets"]}
+        await world.client.patch(path, "", name, {"rules": [made["rules"][0], former, mine]})
+        assert await may("pods")
+        await begin(world.itself, world.site)
+        rules = (await world.client.get(path, "", name))["rules"]
+        assert former not in rules and mine in rules
+        await world.authorizer._mirror.refresh()
+        assert not await may("pods") and not await may("pods", fields="spec.nodeName=two")
+        assert await may("pods", fields="spec.nodeName=one") and await may("podaddresses", "node.boxship.io")
+        assert await may("services") and await may("namespaces") and await may("widgets", "example.test") is False
 
 
 async def test_servers_add_and_take_their_addresses(tmp_path: Path) -> None:

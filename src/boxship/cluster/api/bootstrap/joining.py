@@ -2,12 +2,24 @@
 (kubernetes.io, "TLS bootstrapping"; the names are kubeadm's), and the Service of the cluster's DNS. Pure.
 
 Nodes may read more than the original's: proxy, policies, DNS and ingress are the node's own parts here, with its name.
+Of pods that are not theirs they see what `objects/pod_addresses` leaves of them.
 """
 
 import ipaddress
+from collections.abc import Mapping
 
 from boxship.cluster.api.bootstrap.objects import Site, dns_of
-from boxship.cluster.api.bootstrap.writing import account, bound, bound_in, cluster_role, group, may, role, user
+from boxship.cluster.api.bootstrap.writing import (
+    RuleObject,
+    account,
+    bound,
+    bound_in,
+    cluster_role,
+    group,
+    may,
+    role,
+    user,
+)
 from boxship.cluster.objects import Object
 
 TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
@@ -21,12 +33,17 @@ ROLES: tuple[Object, ...] = (
     cluster_role(
         "system:boxship:node-network",
         may("get", "", "nodes/images"),  # of other nodes, what was built there
-        may("list watch", "", "services endpoints nodes namespaces pods"),
+        may("list watch", "", "services endpoints nodes namespaces"),
         may("get list watch", "node.boxship.io", "podaddresses"),
         may("list watch", "discovery.k8s.io", "endpointslices"),
         may("list watch", "networking.k8s.io", "networkpolicies servicecidrs ingresses ingressclasses"),
     ),
 )
+
+# Rules that earlier versions gave and that are taken back where they stand.
+TAKEN_BACK: Mapping[str, tuple[RuleObject, ...]] = {
+    "system:boxship:node-network": (may("list watch", "", "services endpoints nodes namespaces pods"),),
+}
 
 IN_NAMESPACES: tuple[Object, ...] = (
     role("kube-public", "kubeadm:bootstrap-signer-clusterinfo", may("get", "", "configmaps", "cluster-info")),

@@ -1,7 +1,8 @@
 """Makes what a cluster begins with, and completes at each start what an older version left or somebody took away.
 
 Every object is compared with what is there, so this can be repeated, and several servers may do it at once. What people
-added stays: a role only gains rules, a binding only subjects, unless its annotation says that it is not to be touched.
+added stays: a role only gains rules (but for those that `joining` takes back), a binding only subjects, unless its
+annotation says that it is not to be touched.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Any
 from boxship.cluster.access import Client
 from boxship.cluster.api.authorization.rules import missing, rules_of
 from boxship.cluster.api.bootstrap import controllers, flows, joining, objects, roles
+from boxship.cluster.api.bootstrap.joining import TAKEN_BACK
 from boxship.cluster.api.bootstrap.objects import Site
 from boxship.cluster.api.bootstrap.writing import AUTOUPDATE
 from boxship.cluster.objects import Object
@@ -96,13 +98,15 @@ def complete_role(current: Object, wanted: Object) -> Object | None:
     """The role with the rules that it lacks; None: it lacks none."""
     if not is_ours(current, AUTOUPDATE):
         return None
-    lacking = missing(rules_of(current), rules_of(wanted))
+    known = [rule for rule in current.get("rules") or () if rule not in TAKEN_BACK.get(wanted["metadata"]["name"], ())]
+    lacking = missing(rules_of({**current, "rules": known}), rules_of(wanted))
+    taken = len(known) < len(current.get("rules") or ())
     aggregation = wanted.get("aggregationRule")
     unlabelled = _without(current, wanted)
-    if not lacking and not unlabelled and (not aggregation or current.get("aggregationRule")):
+    if not lacking and not taken and not unlabelled and (not aggregation or current.get("aggregationRule")):
         return None
     made = {**current, "metadata": _metadata(current, wanted)}
-    made["rules"] = [*(current.get("rules") or ()), *([rule.object() for rule in lacking])]
+    made["rules"] = [*known, *([rule.object() for rule in lacking])]
     if aggregation and not current.get("aggregationRule"):
         made["aggregationRule"] = aggregation
     return made
