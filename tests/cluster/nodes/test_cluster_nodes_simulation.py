@@ -15,6 +15,7 @@ from workloads_simulation import Api, run
 from boxship.cluster.controllers.nodes.starting import NodeOptions, make_nodes
 from boxship.cluster.controllers.workloads.pods import facts_of
 from boxship.cluster.controllers.workloads.times import stamp
+from boxship.cluster.node.simulated.loop import VirtualLoop
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.reconcile.cache import Cache
@@ -243,10 +244,10 @@ def test_a_sleep_of_our_own_makes_nobody_silent() -> None:
             await world.add(f"n{number}")
         await world.settle(lambda: not any(world.taints(f"n{n}") for n in range(3)), seconds=60)
         loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
         task = asyncio.create_task(world._controllers())
         await asyncio.sleep(12)
-        slept = loop.time() + 100
-        loop.still.now = slept  # type: ignore[attr-defined]
+        loop.sleep(100)
         for _ in range(200):
             await asyncio.sleep(0.1)
             assert all(world.ready(world.node(f"n{n}")) == "True" for n in range(3))

@@ -1,5 +1,7 @@
-"""An API of a page for a simulated node: it lags, it refuses, and sometimes it does what it was asked and does not say
-so. What it is told of pods it checks by the rules of the real one. Everything follows from one source of chance."""
+"""An API of a page for simulations: it lags, it refuses, and sometimes it does what it was asked and does not say so.
+What its objects have to obey, `Rules` say: `PodRules` those of the real one about what a node tells of pods. Everything
+follows from one source of chance.
+"""
 
 import asyncio
 import bisect
@@ -7,7 +9,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from boxship.cluster.access import Event, Listing
 from boxship.cluster.objects import Object, times
@@ -19,17 +21,37 @@ from boxship.cluster.objects.patch import json_patch, merge
 EPOCH = 1_800_000_000.0
 PODS = "v1/pods"
 Key = tuple[str, str]
-Told = Callable[[str, Object], None]  # ADDED, MODIFIED or DELETED
+Told = Callable[[str, str, Object], None]  # resource; ADDED, MODIFIED or DELETED; the object
+
+
+class Rules(Protocol):
+    """What the API makes of what it is told. Each is given objects of its own."""
+
+    def begin(self, resource: str, made: Object) -> None:
+        """Complete a new object."""
+
+    def settle(self, resource: str, known: Object, made: Object, subresource: str) -> Object:
+        """What is to be kept of a changed object. Raises Failure."""
+
+    def is_over(self, resource: str, known: Object, made: Object) -> bool:
+        """Whether it is gone with this change."""
+
+    def ending(self, resource: str, made: Object, grace: int | None, now: float) -> bool:
+        """Mark an object that is deleted, and say whether it stays for a while."""
 
 
 class SimulatedApi:
-    """Implements access.Client. `trouble`: how likely a call fails; `wrong` collects what must not happen; `told`
-    hears of each version of a pod."""
+    """Implements access.Client. `trouble`: how likely a call fails; `told` hears of each version; changes come up to
+    `lag` seconds late to those who watch."""
 
-    def __init__(self, chance: random.Random, trouble: float, wrong: list[str], told: Told) -> None:
+    def __init__(
+        self, chance: random.Random, trouble: float, rules: Rules, told: Told, *, lag: float = 0.05, cuts: float = 0.2
+    ) -> None:
         self.chance = chance
         self.trouble = trouble
-        self.wrong = wrong
+        self.lag = lag
+        self._cuts = cuts  # how likely a watch is cut, against how likely a call fails
+        self._rules = rules
         self._told = told
         self.objects: dict[str, dict[Key, Object]] = {}
         self._log: dict[str, list[tuple[int, str, Object]]] = {}  # by resource: version, type, object
@@ -62,10 +84,9 @@ class SimulatedApi:
         else:
             self.objects.setdefault(resource, {})[key] = object
         self._log.setdefault(resource, []).append((self._version, kind, copied(object)))
-        if resource == PODS:
-            self._told(kind, copied(object))
         self._news.set()
         self._news = asyncio.Event()
+        self._told(resource, kind, object)
 
     def _find(self, resource: str, key: Key) -> Object:
         found = self.objects.get(resource, {}).get(key)
@@ -89,8 +110,8 @@ class SimulatedApi:
         while True:
             news = self._news
             while place < len(log):
-                await asyncio.sleep(self.chance.random() * 0.05)
-                if self.chance.random() < self.trouble / 5:
+                await asyncio.sleep(self.chance.random() * self.lag)
+                if self.chance.random() < self.trouble * self._cuts:
                     raise Failure(410, "Expired", "the simulation cuts this watch")
                 _, kind, object = log[place]
                 place += 1
@@ -102,23 +123,21 @@ class SimulatedApi:
         await self._pass()
         made: Object = copied(object)
         metadata = made["metadata"]
+        if not metadata.get("name"):
+            metadata["name"] = f"{metadata['generateName']}{self.chance.getrandbits(40):010x}"
         key = (namespace, metadata["name"])
         if key in self.objects.get(resource, {}):
             raise Failure(409, "AlreadyExists", f"{resource} {metadata['name']} exists")
         metadata["namespace"] = namespace
         metadata["uid"] = f"uid-{self.chance.getrandbits(60):x}"
-        metadata["creationTimestamp"] = self._stamp(0.0)
-        if resource == PODS:
-            made["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+        metadata["creationTimestamp"] = stamp(self.now())
+        self._rules.begin(resource, made)
         self._put(resource, "ADDED", made)
         return self._answer(made)
 
-    def _stamp(self, later: float) -> str:
-        return times.stamp(datetime.fromtimestamp(self.now() + later, UTC))
-
     async def update(self, resource: str, object: Object, *, subresource: str = "") -> Object:
         await self._pass()
-        return self._answer(self._change(resource, object, subresource))
+        return self._answer(self.change(resource, object, subresource))
 
     async def patch(
         self, resource: str, namespace: str, name: str, patch: Object | Sequence[Object], *, subresource: str = ""
@@ -128,30 +147,22 @@ class SimulatedApi:
         made = merge(known, patch) if isinstance(patch, dict) else json_patch(known, list(patch))
         if made["metadata"]["uid"] != known["metadata"]["uid"]:
             raise Failure(409, "Conflict", "another uid")
-        return self._answer(self._change(resource, made, subresource))
+        return self._answer(self.change(resource, made, subresource))
 
-    def _change(self, resource: str, object: Object, subresource: str) -> Object:
+    def change(self, resource: str, object: Object, subresource: str = "") -> Object:
+        """What is kept of a change that comes through. Raises Failure."""
         known = self._find(resource, key_of(object))
         if object["metadata"].get("resourceVersion") not in (None, known["metadata"]["resourceVersion"]):
             raise Failure(409, "Conflict", "the object has been modified")
-        made: Object = copied(object)
-        if subresource == "status" and resource == PODS:
-            prepare_status(made, copied(known))
-            causes = validate_status(made, known)
-            if causes:
-                self.wrong.append(f"the API refuses the status of {key_of(made)}: {causes}")
-                raise Failure(422, "Invalid", str(causes))
+        made = self._rules.settle(resource, copied(known), copied(object), subresource)
         if made == known:
             return known
-        if known["metadata"].get("deletionGracePeriodSeconds") == 0 and not made["metadata"].get("finalizers"):
-            self._put(resource, "DELETED", made)
-        else:
-            self._put(resource, "MODIFIED", made)
+        self._put(resource, "DELETED" if self._rules.is_over(resource, known, made) else "MODIFIED", made)
         return made
 
     def edit(self, resource: str, key: Key, object: Object) -> None:
         """As a user who always succeeds."""
-        self._change(resource, {**object, "metadata": {**object["metadata"], "resourceVersion": None}}, "")
+        self.change(resource, {**object, "metadata": {**object["metadata"], "resourceVersion": None}}, "")
 
     async def apply(self, *_: Any, **__: Any) -> Object:
         raise Failure(405, "MethodNotAllowed", "the simulation has no server-side apply")
@@ -174,20 +185,52 @@ class SimulatedApi:
         self.end(resource, known, grace)
         self._answer({})
 
-    def end(self, resource: str, known: Object, grace: int | None) -> None:
+    def end(self, resource: str, known: Object, grace: int | None = None) -> None:
+        """As a user who always succeeds."""
         made: Object = copied(known)
-        metadata = made["metadata"]
+        if not self._rules.ending(resource, made, grace, self.now()):
+            self._put(resource, "DELETED", made)
+        elif made != known:
+            self._put(resource, "MODIFIED", made)
+
+
+class PodRules:
+    """Of pods as their node sees them. `wrong` collects what must not happen."""
+
+    def __init__(self, wrong: list[str]) -> None:
+        self._wrong = wrong
+
+    def begin(self, resource: str, made: Object) -> None:
         if resource == PODS:
-            seconds = made["spec"].get("terminationGracePeriodSeconds", 30) if grace is None else grace
-            before = metadata.get("deletionGracePeriodSeconds")
-            if before is None or seconds < before:
-                metadata["deletionTimestamp"] = self._stamp(seconds)
-                metadata["deletionGracePeriodSeconds"] = seconds
-            if metadata["deletionGracePeriodSeconds"] or metadata.get("finalizers"):
-                if made != known:
-                    self._put(resource, "MODIFIED", made)
-                return
-        self._put(resource, "DELETED", made)
+            made["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+
+    def settle(self, resource: str, known: Object, made: Object, subresource: str) -> Object:
+        if subresource == "status" and resource == PODS:
+            prepare_status(made, copied(known))
+            causes = validate_status(made, known)
+            if causes:
+                self._wrong.append(f"the API refuses the status of {key_of(made)}: {causes}")
+                raise Failure(422, "Invalid", str(causes))
+        return made
+
+    def is_over(self, resource: str, known: Object, made: Object) -> bool:
+        return known["metadata"].get("deletionGracePeriodSeconds") == 0 and not made["metadata"].get("finalizers")
+
+    def ending(self, resource: str, made: Object, grace: int | None, now: float) -> bool:
+        if resource != PODS:
+            return False
+        metadata = made["metadata"]
+        seconds = made["spec"].get("terminationGracePeriodSeconds", 30) if grace is None else grace
+        before = metadata.get("deletionGracePeriodSeconds")
+        if before is None or seconds < before:
+            metadata["deletionTimestamp"] = stamp(now + seconds)
+            metadata["deletionGracePeriodSeconds"] = seconds
+        return bool(metadata["deletionGracePeriodSeconds"] or metadata.get("finalizers"))
+
+
+def stamp(seconds: float) -> str:
+    """As objects have times."""
+    return times.stamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def key_of(object: Object) -> Key:

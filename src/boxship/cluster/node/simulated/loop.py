@@ -27,6 +27,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._still.now
 
+    def sleep(self, seconds: float) -> None:
+        """As when the machine sleeps: time goes on, and nobody does anything meanwhile."""
+        self._still.now += seconds
+
 
 def run(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """What the scenario returns; whatever it left running is ended."""

@@ -17,7 +17,7 @@ import msgspec
 from boxship.cluster.node.agent import NodeAgent
 from boxship.cluster.node.probes.asking import Asked
 from boxship.cluster.node.runtime import RUNNING
-from boxship.cluster.node.simulated.api import PODS, SimulatedApi
+from boxship.cluster.node.simulated.api import PODS, PodRules, SimulatedApi
 from boxship.cluster.node.simulated.checks import Checks, true_status
 from boxship.cluster.node.simulated.loop import run
 from boxship.cluster.node.simulated.planning import SimulatedPlanner, SimulatedVolumes
@@ -77,15 +77,16 @@ class _Scenario:
         random.seed(seed)  # pauses of those who follow the API
         self._deaths = deaths
         self._wrong: list[str] = []
-        self._api = SimulatedApi(self._chance, trouble, self._wrong, self._see)
+        self._api = SimulatedApi(self._chance, trouble, PodRules(self._wrong), self._see)
         self._runtime = SimulatedRuntime(self._api.now, pause=self._pause)
         self._volumes = SimulatedVolumes(self._pause)
         self._checks = Checks(self._runtime, self._volumes, self._wrong)
         self._agent: asyncio.Task[None] | None = None
         self._killed = 0
 
-    def _see(self, kind: str, pod: Object) -> None:
-        self._checks.see(kind, pod)
+    def _see(self, resource: str, kind: str, object: Object) -> None:
+        if resource == PODS:
+            self._checks.see(kind, copied(object))
 
     def _pause(self) -> float:
         if self._chance.random() < self._api.trouble / 2:
