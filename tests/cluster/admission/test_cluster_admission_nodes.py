@@ -114,6 +114,15 @@ async def test_a_node_stays_what_administrators_made_of_it(known: Known, subreso
         await refused(known, bare, "is not allowed to modify taints")
 
 
+async def test_what_all_nodes_send_to_it_is_not_its_choice(known: Known) -> None:
+    await NodeRestriction(known).validate(by_node("v1/nodes", named("one", spec={})))
+    taken = named("one", spec={"podCIDR": "10.244.9.0/24", "podCIDRs": ["10.244.9.0/24"]})
+    await refused(known, by_node("v1/nodes", taken), "is not allowed to modify podCIDRs")
+    later = update("v1/nodes", named("one", spec={}), lambda made: made["spec"].update(podCIDRs=["8.8.8.0/24"]))
+    await refused(known, later, "is not allowed to modify podCIDRs")
+    await NodeRestriction(known).validate(update("v1/nodes", taken, lambda made: made["metadata"].update(labels={})))
+
+
 async def test_other_nodes_are_not_its_own(known: Known) -> None:
     await refused(known, update("v1/nodes", named("two"), lambda _: None), 'not allowed to modify node "two"')
     await refused(known, by_node("v1/nodes", None, old=named("one"), operation="DELETE"), "not allowed to delete nodes")

@@ -138,6 +138,8 @@ class NodeRestriction:
             raise self._refusal(attributes, f"is not allowed to modify labels: {', '.join(wrong)}")
         if _owners(attributes.object) != _owners(attributes.old):  # its end would be another object's
             raise self._refusal(attributes, f'node "{node}" is not allowed to modify ownerReferences')
+        if not attributes.request.subresource and _blocks(attributes.object) != _blocks(attributes.old):
+            raise self._refusal(attributes, f'node "{node}" is not allowed to modify podCIDRs')
         if attributes.operation == "UPDATE":
             spec, old = (attributes.object or {}).get("spec", {}), (attributes.old or {}).get("spec", {})
             if spec.get("taints") != old.get("taints") and not attributes.request.subresource:
@@ -205,6 +207,12 @@ def _is_foreign(key: str) -> bool:
         or domain.endswith((".kubelet.kubernetes.io", ".node.kubernetes.io"))
     )
     return ours and not own
+
+
+def _blocks(node: Object | None) -> tuple[object, ...]:
+    """The addresses that all nodes send to this one: not for a node to choose, as the original lets it at first."""
+    spec = (node or {}).get("spec") or {}
+    return spec.get("podCIDR") or "", list(spec.get("podCIDRs") or ())
 
 
 def _owners(object: Object | None) -> list[Object]:
