@@ -13,6 +13,7 @@ from boxship.store.feed import Feed
 from boxship.store.tree import Tree
 
 KEPT_LIMIT = 8  # revisions whose undone keys are kept
+PREFIXES_LIMIT = 8  # of lists at one revision
 KEYS_LIMIT = 20_000  # undone keys that are kept over all of them, but for the newest's
 
 
@@ -22,6 +23,26 @@ class _Undone:
     def __init__(self, revision: int) -> None:
         self.until = revision
         self.entries: dict[str, Entry | None] = {}
+        self._below: dict[str, dict[str, Entry | None]] = {}  # those below prefixes that were asked for
+
+    def add(self, key: str, entry: Entry | None) -> None:
+        """What was there before the next change of this key; the first one counts."""
+        if key in self.entries:
+            return
+        self.entries[key] = entry
+        for prefix, entries in self._below.items():
+            if key.startswith(prefix):
+                entries[key] = entry
+
+    def below(self, prefix: str) -> dict[str, Entry | None]:
+        """The next page asks the same, and most of what changes is none of its business."""
+        found = self._below.get(prefix)
+        if found is None:
+            if len(self._below) >= PREFIXES_LIMIT:
+                self._below.clear()
+            found = {key: entry for key, entry in self.entries.items() if key.startswith(prefix)}
+            self._below[prefix] = found
+        return found
 
 
 class Past:
@@ -43,7 +64,7 @@ class Past:
         while undone.until < tree.revision:
             await self._undo(undone)
         self._keep(at, undone)
-        return tree.list_before(at, undone.entries, prefix, after, limit)
+        return tree.list_before(at, undone.below(prefix), prefix, after, limit)
 
     async def changes(self, prefix: str, after: int, until: int) -> AsyncIterator[Change]:
         """Every change under `prefix` above `after`, up to `until`. Raises Compacted, Invalid."""
@@ -60,7 +81,7 @@ class Past:
                 raise Compacted(f"cannot list what was at a revision below {commit.revision}: {why}", commit.revision)
             if commit.revision == undone.until + 1:  # two who list at the same revision carry on the same
                 for change in commit.changes:
-                    undone.entries.setdefault(change.key, change.previous)
+                    undone.add(change.key, change.previous)
                 undone.until = commit.revision
 
     def _keep(self, at: int, undone: _Undone) -> None:
