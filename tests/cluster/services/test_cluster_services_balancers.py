@@ -1,5 +1,6 @@
 """Addresses of load balancers, and ranges of services."""
 
+import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from boxship.cluster.controllers.services.balancing import (
     node_of,
     parse_pool,
 )
+from boxship.cluster.controllers.services.external import claims_of, left_out, owners_of
 from boxship.cluster.controllers.services.ranges import is_needed
 from boxship.cluster.objects import Object
 
@@ -51,6 +53,36 @@ def test_each_gets_its_own_of_the_pool_and_keeps_it() -> None:
     assert "not in the pool" in from_pool(balancer(1, asked="10.9.0.2"), [], POOL).why
     full = [balancer(number, address) for number, address in enumerate(POOL.addresses, 2)]
     assert from_pool(balancer(1), full, POOL).why == "the pool has no free address"
+
+
+def outside(name: str, *addresses: str) -> Object:
+    return {"metadata": {"name": name}, "spec": {"externalIPs": list(addresses), "ports": [{"port": 80}]}}
+
+
+def test_external_addresses_that_nobody_serves_are_told() -> None:
+    first, second = outside("a", "192.0.2.1"), outside("b", "192.0.2.1", "10.96.0.10", "192.0.2.2", "fd00::1")
+    owners = owners_of({("x", "b"): claims_of(second), ("x", "a"): claims_of(first)})
+    inside = [ipaddress.IPv4Network("10.96.0.0/16")]
+    assert left_out(("x", "a"), first, owners, inside) == ()
+    assert left_out(("x", "b"), second, owners, inside) == (
+        "External address 10.96.0.10 is not served: it lies among the cluster's own",
+        "unsupported: external address fd00::1: it is not IPv4",
+        "TCP port 80 of 192.0.2.1 is not served: it belongs to x/a",
+    )
+
+
+async def test_a_service_hears_that_its_address_is_anothers(tmp_path: Path) -> None:
+    async with running_world(tmp_path) as world:
+        spec = {"externalIPs": ["198.51.100.7"], "ports": [{"port": 80}]}
+        for name in ("a", "b"):
+            made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+            await world.client.create("v1/services", "default", made)
+
+        async def told() -> list[str]:
+            events = (await world.client.list("v1/events", "default")).items
+            return [one["message"] for one in events if one["reason"] == "ExternalAddressNotServed"]
+
+        assert await eventually(told) == ["TCP port 80 of 198.51.100.7 is not served: it belongs to default/a"]
 
 
 @given(st.lists(st.sampled_from(["", "10.0.0.1", "10.0.0.2", "192.0.2.1"]), max_size=6))

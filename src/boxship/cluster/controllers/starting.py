@@ -107,7 +107,9 @@ def make_runner(means: Means) -> Runner:
     controllers.append(_make_scaler(means, workloads))
     endpoints = make_endpoints(client_of, own)
     controllers += endpoints.controllers
-    controllers += make_services(client_of, own, endpoints.services, endpoints.recorder, means.pool, means.issuer)
+    controllers += make_services(
+        client_of, own, endpoints.services, endpoints.recorder, means.pool, means.issuer, means.nodes.range
+    )
     return Runner(controllers, [collector.run, events.run, *workloads.parts, *nodes.parts, *endpoints.parts])
 
 
