@@ -34,6 +34,7 @@ VALUES: dict[str, Any] = {
     "add-runtime": {"mine": "/bin/mine"},
     "mtu": 1300,
     "ingress-ports": "8080,8443",
+    "pod-users": "655360:131072",
     "static-pods": "/pods",
     "system-reserved": "cpu=200m,memory=1Gi",
     "eviction": ["memory.available<1Gi", "nodefs.available<5%:60"],

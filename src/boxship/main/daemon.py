@@ -29,6 +29,7 @@ from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.holding import alone
 from boxship.main.node import Node
 from boxship.main.options import Options, parse_arguments, parse_pool, size_of
+from boxship.main.pod_users import pool_of
 from boxship.main.rooms import Rooms, make_rooms
 from boxship.runtime.driver import Driver
 from boxship.spec.container import LogPolicy
@@ -199,6 +200,7 @@ def _engine_on(rooms: Rooms, options: Options, tasks: asyncio.TaskGroup) -> Engi
         tasks=tasks,
         image_budget=BudgetSettings(limit=size_of(options, "unused_image_limit")),
         witness=rooms.registry.users_of if rooms.registry is not None else None,
+        pod_users=pool_of(options.pod_users),
     )
 
 

@@ -16,6 +16,7 @@ from boxship import __version__
 from boxship.errors import Invalid, Unsupported
 from boxship.logs.options import parse_options
 from boxship.main.node_options import parse_node
+from boxship.main.pod_users import pool_of
 from boxship.spec.duration import SECOND, parse_duration
 from boxship.spec.quantity import parse_bytes
 
@@ -58,6 +59,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     static_pods: str = ""
     system_reserved: str = ""
     eviction: tuple[str, ...] = ()
+    pod_users: str = ""
     eviction_transition: str = "5m"
     image_garbage: str = "85%,80%,10Gi,2m"
     images_from_nodes: str = "on"
@@ -165,6 +167,7 @@ def check(options: Options) -> Options:
         except ValueError as error:
             raise Invalid(f"cannot use bridge-subnet {options.bridge_subnet}: {error}") from error
     parse_ports(options.ingress_ports)
+    pool_of(options.pod_users)
     parse_node(options)
     for server in options.dns:
         try:
@@ -246,6 +249,7 @@ SINGLE: dict[str, tuple[str, str]] = {
     "trust-policy": ("FILE", "which images may be pulled and run, by whose signature (TOML)"),
     "log-level": ("LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
     "ingress-ports": ("PLAIN,TLS", "where a node of a cluster serves Ingress (default 80,443; 0 is none)"),
+    "pod-users": ("FIRST:NUMBER|USER", "ids behind the users of pods with users of their own (default: high ones)"),
     "static-pods": ("DIR", "manifests of pods that a node of a cluster runs by itself (default: DATA/static-pods)"),
     "system-reserved": (
         "RESOURCE=AMOUNT,…",

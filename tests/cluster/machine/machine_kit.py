@@ -27,7 +27,9 @@ from boxship.cluster.node.engine_runtime import EngineRuntime
 from boxship.cluster.node.runtime import ContainerRequest, SandboxSpec
 from boxship.engine import Engine, pods_parts
 from boxship.engine.clock import SystemClock
+from boxship.engine.hooks import users as users_hook
 from boxship.engine.places import Places
+from boxship.engine.pods_users import PREFIX, PodUsers
 from boxship.engine.system import Facts
 from boxship.main.certificates import Certificates, tls_hosts
 from boxship.main.daemon import instance_name
@@ -36,6 +38,7 @@ from boxship.main.rooms import make_rooms
 from boxship.network.networks import Networks
 from boxship.runtime import sharing
 from boxship.runtime.driver import Driver
+from boxship.snapshots import mapped
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import ContainerSpec, LogPolicy, NetworkSpec, Resources, Subnet
 from boxship.store.sqlite import SqliteStore
@@ -160,6 +163,7 @@ class Remote:
         self.cgroup = ""
 
     def start(self) -> None:
+        self.home.chmod(0o711)  # pods with users of their own walk to their files
         with (self.home / "machine.log").open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, __file__, str(self.home)],
@@ -191,12 +195,12 @@ class Remote:
         assert line, (self.home / "machine.log").read_text()[-3000:]
         return json.loads(line)
 
-    def lives_through(self, step: int, uid: str) -> bool:
+    def lives_through(self, step: int, uid: str, own_users: bool) -> bool:
         """Run a whole life of a pod, killed at a step; False where the process was."""
         armed = self.home / "armed"
         armed.write_text(str(step))
         assert self.process is not None and self.process.stdout is not None
-        self.send("life", uid)
+        self.send("life", uid, own_users)
         line = self.process.stdout.readline()
         armed.unlink()
         if line:
@@ -271,17 +275,21 @@ STEPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (Driver, ("create", "start", "delete")),
     (Snapshots, ("prepare", "mount", "unmount", "remove")),
     (Networks, ("attach", "detach")),
-    (sharing, ("keep_ipc", "make_cgroup", "set_up_network", "hold_processes")),
+    (sharing, ("keep_ipc", "make_cgroup", "set_up_network", "hold_processes", "make_namespaces", "set_up_ipc")),
     (sharing, ("end_processes", "let_go", "remove_cgroup", "remove_empty_above")),
     (pods_parts, ("mount_shared_memory", "unmount_shared_memory")),
+    (users_hook, ("show_root", "show_mapped", "clear_mapped")),
+    (mapped, ("mount_mapped",)),
+    (PodUsers, ("take", "free")),
 )
 
 
-async def life(machine: Machine, uid: str) -> None:
+async def life(machine: Machine, uid: str, own_users: bool = False) -> None:
     """A pod from its beginning to its end, with a second attempt."""
     runtime = machine.runtime
     for attempt in (0, 1):
-        await runtime.create_sandbox(machine.sandbox(uid, attempt=attempt, share_processes=attempt == 0))
+        shared = {"share_processes": attempt == 0, "own_users": own_users}
+        await runtime.create_sandbox(machine.sandbox(uid, attempt=attempt, **shared))
         made = await runtime.create(request(uid, "exec sleep 1000", attempt=attempt))
         await runtime.start(made.id)
         if attempt == 0:
@@ -318,6 +326,8 @@ async def _answer(machine: Machine, line: str) -> dict[str, Any]:
             return {"result": None}
         if method == "life":
             return {"result": await life(machine, *arguments)}
+        if method == "ranges":
+            return {"result": {entry.key: None for entry in (await machine.engine.events._store.list(PREFIX)).entries}}
         if method == "audit":
             return {"result": await machine.engine.networks._networks.audit()}
         function = getattr(machine.runtime, method)

@@ -153,20 +153,21 @@ def test_killed_in_the_middle(remote: Remote, method: str) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_every_step(remote: Remote) -> None:
+@pytest.mark.parametrize("own_users", [False, True])
+def test_killed_at_every_step(remote: Remote, own_users: bool) -> None:
     keeper = launched(remote, "keeper")
     step, lived = -1, False
     while not lived:
         step += 2  # as steps lie within steps, beginnings and ends alike
         uid = f"s{step}"
-        lived = remote.lives_through(step, uid)
+        lived = remote.lives_through(step, uid, own_users)
         if not lived:
             remote.kill()
             remote.start()
         for pod in sandboxes(remote, uid):
             assert pod.ready or not pod.addresses
         if step % 4 == 1:
-            remote.call("create_sandbox", sandbox(remote.cgroup, uid, attempt=2))
+            remote.call("create_sandbox", sandbox(remote.cgroup, uid, attempt=2, own_users=own_users))
         clean(remote, uid, f"step {step}")
     assert step > 60
     assert containers(remote, "keeper") == [keeper]
@@ -181,9 +182,17 @@ def clean(remote: Remote, uid: str, when: str) -> None:
     assert not list((remote.data / "pods").glob(f"*/*{uid}")), when
     assert remote.call("audit") == [], when
     assert not holders(remote), when
+    assert remote.call("ranges") == {}, when
+    assert not list((remote.run / "mapped").glob("*")) and not mapped_views(remote), when
     pins = [path.name for path in (*(remote.run / "pods").iterdir(), *(remote.run / "shm").iterdir())]
     (keeper,) = sandboxes(remote, "keeper")
     assert all(name.startswith(keeper.id) for name in pins), when
+
+
+def mapped_views(remote: Remote) -> list[str]:
+    """What is shown to users of pods' own, as the machine's daemon sees it."""
+    mounts = Path(f"/proc/{Driver.living_monitors(remote.run)[0]}/mountinfo").read_text().splitlines()
+    return [line for line in mounts if f"{remote.home}/" in line and "/mapped/" in line.split(" - ")[0]]
 
 
 def holders(remote: Remote) -> list[str]:

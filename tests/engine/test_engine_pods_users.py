@@ -1,0 +1,125 @@
+"""Ranges of ids for pods' users: never two pods with one id, the lowest first, found again, and given back."""
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boxship.engine.pods_users import COUNT, PREFIX, PodUsers, Pool, lowest_free, parse_pool, subordinate_pool
+from boxship.errors import Exhausted, Internal, Invalid
+from boxship.spec.users import UserMap
+from boxship.store import Put
+from boxship.store.memory import MemoryStore
+
+SMALL = Pool(10 * COUNT, 4)
+
+
+def test_ranges_by_default_are_nobodys() -> None:
+    """Above what systemd gives to containers, below its last ranges; each fits."""
+    pool = Pool()
+    assert (pool.first, pool.first + pool.ranges * COUNT) == (0x70000000, 0x7FFE0000)
+
+
+@given(st.sets(st.integers(0, 40), max_size=12), st.integers(1, 30), st.integers(1, 8))
+def test_the_lowest_range_that_nobody_touches(taken: set[int], first: int, ranges: int) -> None:
+    pool = Pool(first * COUNT, ranges)
+    free = [number for number in range(first, first + ranges) if number not in taken]
+    held = [number * COUNT for number in taken]
+    if free:
+        assert lowest_free(pool, held) == free[0] * COUNT
+    else:
+        with pytest.raises(Exhausted, match=f"all {ranges} ranges of 65536 ids are taken"):
+            lowest_free(pool, held)
+
+
+@given(st.integers(10 * COUNT, 11 * COUNT - 1))
+def test_a_range_of_another_pool_that_lies_across_counts(first: int) -> None:
+    """After the option was changed, pods of before keep theirs."""
+    assert lowest_free(SMALL, [first]) == 11 * COUNT
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "free", "restart"]), st.sampled_from("abcdef")), max_size=30))
+def test_no_two_pods_have_one_and_nothing_is_forgotten(steps: list[tuple[str, str]]) -> None:
+    async def run() -> None:
+        store = MemoryStore()
+        users = PodUsers(store, SMALL)
+        held: dict[str, int] = {}
+        for step, uid in steps:
+            if step == "restart":
+                users = PodUsers(store, SMALL)
+                await users.load()
+            elif step == "free":
+                await users.free(uid)
+                held.pop(uid, None)
+            elif uid not in held and len(held) == SMALL.ranges:
+                with pytest.raises(Exhausted):
+                    await users.take(uid)
+            else:
+                given = await users.take(uid)
+                assert given.first == held.setdefault(uid, given.first) and given.count == COUNT
+                assert SMALL.first <= given.first < SMALL.first + SMALL.ranges * COUNT and given.first % COUNT == 0
+            assert len(set(held.values())) == len(held)
+        stored = {entry.key.removeprefix(PREFIX) for entry in (await store.list(PREFIX)).entries}
+        assert stored == set(held)
+
+    asyncio.run(run())
+
+
+async def test_many_at_once_get_different_ones() -> None:
+    users = PodUsers(MemoryStore(), Pool())
+    given = await asyncio.gather(*(users.take(f"p{number % 50}") for number in range(100)))
+    assert len({each.first for each in given}) == 50
+
+
+async def test_what_a_crash_left_without_a_pod_is_taken_back() -> None:
+    store = MemoryStore()
+    users = PodUsers(store, SMALL)
+    first, second = await users.take("a"), await users.take("b")
+    await users.keep_only(["b"])
+    assert await users.take("b") == second and await users.take("c") == first
+    await store.commit(Put(PREFIX + "x", b"{"))
+    with pytest.raises(Internal, match="cannot read pod-users/x"):
+        await PodUsers(store, SMALL).load()
+
+
+async def test_a_range_that_could_not_be_noted_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    users = PodUsers(store, SMALL)
+
+    async def full(*changes: object) -> None:
+        raise Exhausted("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(Exhausted, match="no space"):
+        patch.setattr(store, "commit", full)
+        await users.take("a")
+    assert (await users.take("b")).first == SMALL.first
+
+
+@pytest.mark.parametrize("text", ["", "1", "x:65536", "65536:x", "0:65536", "65536:0", "65537:65536", "65536:65537"])
+def test_a_wrong_range_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="cannot use ids"):
+        parse_pool(text)
+
+
+def test_ranges_end_below_the_highest_id() -> None:
+    assert parse_pool("65536:4294901760") == Pool(COUNT, 65535)
+    with pytest.raises(Invalid):
+        parse_pool("131072:4294901760")
+
+
+def test_the_subordinate_ids_of_a_user() -> None:
+    line = "kubelet:65536:7208960\n"
+    assert subordinate_pool("kubelet", f"me:100000:65536\n{line}", line) == Pool(65536, 110)
+    assert subordinate_pool("kubelet", "me:100000:65536\n", "") is None
+    for users, groups in ((line, ""), (line * 2, line * 2), (line, "kubelet:131072:7208960\n")):
+        with pytest.raises(Invalid, match="the same single range"):
+            subordinate_pool("kubelet", users, groups)
+    with pytest.raises(Invalid, match="multiples of 65536"):
+        subordinate_pool("kubelet", "kubelet:100000:65536\n", "kubelet:100000:65536\n")
+
+
+def test_no_users_are_none() -> None:
+    assert not UserMap() and UserMap(first=COUNT, count=COUNT)
+    assert msgspec.json.decode(msgspec.json.encode(UserMap()), type=UserMap) == UserMap()
