@@ -1,4 +1,5 @@
-"""Network namespaces that last as long as their test process, and a switch that joins them: machines for a cluster."""
+"""Network namespaces that last as long as their test process, and a switch that joins them: machines for a cluster.
+Each /24 is a segment of its own, and the switch the router between them."""
 
 import concurrent.futures
 import contextlib
@@ -12,7 +13,6 @@ from typing import TypeVar
 from daemons import surroundings
 
 CLONE_NEWNET = 0x40000000
-GATEWAY = "192.168.50.1"  # the switch
 Result = TypeVar("Result")
 
 
@@ -94,21 +94,30 @@ class Namespace:
 
 
 class Switch(Namespace):
-    """Joins the others."""
+    """Joins the others: those of one /24 directly, which has its .1 for a router."""
 
     def __init__(self) -> None:
         super().__init__()
         self._count = 0
-        self.shell(f"ip link add switch type bridge && ip addr add {GATEWAY}/24 dev switch && ip link set switch up")
+        self._bridges: dict[str, str] = {}
+        self.shell("sysctl -qw net.ipv4.ip_forward=1", check=False)
+
+    def _bridge(self, segment: str) -> str:
+        if segment not in self._bridges:
+            name = self._bridges[segment] = f"switch{len(self._bridges)}"
+            self.shell(
+                f"ip link add {name} type bridge && ip addr add {segment}.1/24 dev {name} && ip link set {name} up"
+            )
+        return self._bridges[segment]
 
     def join(self, other: Namespace, address: str) -> None:
         self._count += 1
-        port = f"port{self._count}"
+        port, segment = f"port{self._count}", address.rpartition(".")[0]
         self.shell(
             f"ip link add {port} type veth peer name eth0 netns {other.pid}"
-            f" && ip link set {port} master switch && ip link set {port} up"
+            f" && ip link set {port} master {self._bridge(segment)} && ip link set {port} up"
         )
         other.shell(
-            f"ip addr add {address}/24 dev eth0 && ip link set eth0 up && ip route add default via {GATEWAY}"
+            f"ip addr add {address}/24 dev eth0 && ip link set eth0 up && ip route add default via {segment}.1"
             " && (sysctl -qw net.ipv4.ip_forward=1 || true)"
         )

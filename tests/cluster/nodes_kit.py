@@ -152,8 +152,16 @@ class NodesControl(Control):
 class Cluster:
     """`nodes[0]` is the machine that the control plane stands on, too; `clients` a machine that is no node."""
 
-    def __init__(self, home: Path, nodes: int, control_options: tuple[str, ...], node_options: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        nodes: int,
+        control_options: tuple[str, ...],
+        node_options: tuple[str, ...],
+        segments: int = 1,
+    ) -> None:
         self.home = home
+        self._segments = segments
         self.switch = Switch()
         self.clients = Namespace()
         self.switch.join(self.clients, CLIENTS)
@@ -163,7 +171,7 @@ class Cluster:
 
     def _node(self, number: int, options: tuple[str, ...]) -> NodeDaemon:
         namespace = Namespace()
-        address = f"192.168.50.{10 + number}"
+        address = f"192.168.{50 + (number - 1) % self._segments}.{10 + number}"
         self.switch.join(namespace, address)
         return NodeDaemon(self.home / f"n{number}", f"node{number}", address, namespace, *options)
 
@@ -345,11 +353,13 @@ def running_cluster(
     image: bool = True,
     control_options: tuple[str, ...] = (),
     node_options: tuple[str, ...] = (),
+    segments: int = 1,
 ) -> Iterator[Cluster]:
     """A cluster whose nodes are all Ready and have the image busybox:latest. `home` should be a short path: sockets lie
-    below it. Without `join` the machines are there and no nodes yet (`cluster.join(node)`)."""
+    below it. Without `join` the machines are there and no nodes yet (`cluster.join(node)`). The nodes are dealt out to
+    `segments` with a router between them: 192.168.50.0/24, 192.168.51.0/24 and so on."""
     home.chmod(0o711)  # pods with users of their own walk to their files
-    cluster = Cluster(home, nodes, control_options, node_options)
+    cluster = Cluster(home, nodes, control_options, node_options, segments)
     try:
         cluster.start(join=join, image=image)
         yield cluster
