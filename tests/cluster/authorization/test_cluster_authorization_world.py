@@ -146,6 +146,27 @@ async def test_bind_and_escalate_are_rights_of_their_own(world: World) -> None:
 
 
 @together
+async def test_who_may_only_change_makes_nothing(world: World) -> None:
+    maps, leases = "v1/configmaps", "coordination.k8s.io/v1/leases"
+    rules = (("get update patch", "", "configmaps"), ("get update patch", "coordination.k8s.io", "leases"))
+    await world.client.create(ROLES, "default", role("changing", *rules))
+    await world.client.create(BINDINGS, "default", binding("carl", "Role", "changing", "carl"))
+    carl = world.client_of(user("carl"))
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"a": "b"}}
+    with pytest.raises(Failure, match='User "carl" cannot create resource "configmaps"') as refused:
+        await carl.apply(maps, "default", "mine", made, manager="carl")
+    assert refused.value.code == 403
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l", "namespace": "default"}}
+    with pytest.raises(Failure, match='User "carl" cannot create resource "leases"'):
+        await carl.update(leases, lease)
+    await world.client.create(maps, "default", made)
+    assert (await carl.apply(maps, "default", "mine", {**made, "data": {"a": "c"}}, manager="carl"))["data"]
+    await world.client.create(ROLES, "default", role("making", ("create", "", "configmaps")))
+    await world.client.create(BINDINGS, "default", binding("carl2", "Role", "making", "carl"))
+    assert await carl.apply(maps, "default", "other", {**made, "metadata": {"name": "other"}}, manager="carl")
+
+
+@together
 async def test_only_masters_gather_cluster_roles(world: World) -> None:
     made = {
         "apiVersion": f"{RBAC}/v1",

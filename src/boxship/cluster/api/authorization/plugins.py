@@ -1,4 +1,5 @@
-"""What rights decide at admission: who may grant roles, and who may ask for, approve and sign certificates.
+"""What rights decide at admission: who may make what he only said he would change, who may grant roles, and who may ask
+for, approve and sign certificates.
 
 These need the authoriser, so they stand here and not beside the other plugins; the names are the original's where it
 has one. Texts are the original's.
@@ -6,10 +7,12 @@ has one. Texts are the original's.
 
 import base64
 
+import msgspec
+
 from boxship.cluster.api.admission import Attributes, Plugin
 from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.authorization.escalation import check_escalation
-from boxship.cluster.api.request import SYSTEM_MASTERS, Ask
+from boxship.cluster.api.request import SYSTEM_MASTERS, Ask, of_request
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import forbidden
 from boxship.errors import Invalid
@@ -22,11 +25,30 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 def guards(authorizer: Authorizer) -> tuple[Plugin, ...]:
     """All of them in their order."""
     return (
+        CreateByUpdate(authorizer),
         RoleEscalation(authorizer),
         CertificateApproval(authorizer),
         CertificateSigning(authorizer),
         CertificateSubjectRestriction(),
     )
+
+
+class CreateByUpdate:
+    """A server-side apply, or an update, of what is not there is a create, and takes the right to one. The original
+    asks for it in its handlers."""
+
+    name = "CreateByUpdate"
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    async def admit(self, attributes: Attributes) -> None:
+        return None
+
+    async def validate(self, attributes: Attributes) -> None:
+        request = attributes.request
+        if attributes.operation == "CREATE" and request.verb in ("update", "patch") and not request.subresource:
+            await self._authorizer.check(msgspec.structs.replace(of_request(request), verb="create"))
 
 
 class RoleEscalation:
