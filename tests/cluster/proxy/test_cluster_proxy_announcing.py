@@ -1,6 +1,7 @@
 """Which node answers for a load balancer's address: one, the same for all, and another when it is gone."""
 
 import asyncio
+from collections import Counter
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from proxy_kit import Objects, endpoints, service
 
-from boxship.cluster.proxy.announcing import Announcer, Candidate, balanced, candidate, elected
+from boxship.cluster.proxy.announcing import Announcer, balanced, candidate
+from boxship.cluster.proxy.electing import Balanced, Candidate, Elections, elected
 
 SEGMENT = IPv4Network("192.168.50.0/24")
 ADDRESS = "192.168.50.200"
@@ -109,3 +111,68 @@ async def test_the_announcer_follows_services_and_endpoints() -> None:
     await until(set())
     announcer.cancel()
     await asyncio.gather(announcer, return_exceptions=True)
+
+
+NAMES = st.sampled_from(["n1", "n2", "n3", "here"])
+NODES = st.none() | st.builds(
+    Candidate, st.sampled_from(["192.168.50.1", "192.168.50.2", "10.9.9.9", ADDRESS, ""]), st.booleans()
+)
+CHANGES = st.one_of(
+    st.tuples(st.just("node"), NAMES, NODES),
+    st.tuples(
+        st.just("service"),
+        st.sampled_from("ab"),
+        st.none() | st.builds(Balanced, st.sampled_from([(ADDRESS,), ("192.168.50.9", "10.0.0.1")]), st.booleans()),
+    ),
+    st.tuples(st.just("slice"), st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), st.lists(NAMES, max_size=2)),
+    st.tuples(st.just("steps"), st.integers(0, 9), st.none()),
+)
+
+
+@given(st.lists(CHANGES, max_size=30))
+def test_any_changes_elect_whom_a_fresh_look_elects(changes: list[Any]) -> None:
+    elections = Elections("here")
+    elections.put_segments([SEGMENT])
+    nodes: dict[str, Candidate | None] = {}
+    services: dict[str, Balanced | None] = {}
+    running = elections.steps()
+    slices: dict[Any, list[str]] = {}
+    for kind, key, value in changes:
+        if kind == "node":
+            elections.put_node(key, value)
+            nodes[key] = value
+        elif kind == "service":
+            elections.put_service(("", key), value)
+            services = {
+                **{name: one for name, one in services.items() if name != key},
+                **({key: value} if value else {}),
+            }
+        elif kind == "slice":
+            elections.put_endpoints(("", key[0]), Counter(slices.get(key, [])), Counter(value))
+            slices[key] = value
+        else:
+            for _ in range(key):  # the others have their turn in between
+                if next(running, "ended"):
+                    running = elections.steps()
+    for _ in (*running, *elections.steps()):
+        pass
+    wanted = set()
+    there = {name: node for name, node in nodes.items() if node is not None}
+    for name, one in services.items():
+        ends = {node for (of, _), found in slices.items() if of == name for node in found}
+        local = ends if one is not None and one.local else None
+        addresses = one.addresses if one is not None else ()
+        wanted |= {each for each in addresses if elected(each, [SEGMENT], there, local) == "here"}
+    assert elections.own == wanted
+
+
+def test_a_slice_looks_at_its_service_alone() -> None:
+    elections = Elections("here")
+    elections.put_segments([SEGMENT])
+    for number in range(5_000):
+        elections.put_node(f"n{number}", Candidate("10.0.0.1", True))
+        elections.put_service(("", f"s{number}"), Balanced((ADDRESS,), number == 7))
+    elections._dirty.clear()  # what comes next is what counts
+    assert not elections.put_endpoints(("", "s1"), Counter(), Counter(["n1"])) and not list(elections.steps())
+    assert elections.put_endpoints(("", "s7"), Counter(), Counter(["n1"]))
+    assert 5_000 <= len(list(elections.steps())) < 5_010

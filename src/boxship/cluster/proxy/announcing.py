@@ -2,15 +2,12 @@
 by all of them alike, and the next one when it is gone. Without such addresses nothing but services is followed."""
 
 import asyncio
-import hashlib
-import ipaddress
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
 from typing import Any
 
-import msgspec
-
 from boxship.cluster.objects import Object
+from boxship.cluster.proxy.electing import Balanced, Candidate, Elections
 from boxship.cluster.proxy.facts import Key, is_ipv4, service_facts, slice_facts
 from boxship.cluster.reconcile.cache import Cache
 from boxship.cluster.reconcile.following import Source
@@ -22,20 +19,7 @@ log = logging.getLogger(__name__)
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 OUR_CLASSES = ("", "boxship.io/pool")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A node's own address, and whether it may answer for others."""
-
-    address: str
-    ready: bool
-
-
-class Balanced(msgspec.Struct, frozen=True):
-    """A load balancer's addresses; `local`: only a node with endpoints of its own is of use."""
-
-    addresses: tuple[str, ...]
-    local: bool
+SLICE = 100  # looks at a node before others have their turn
 
 
 def candidate(node: Object) -> Candidate:
@@ -53,26 +37,12 @@ def balanced(service: Object) -> Balanced | None:
     return Balanced(facts.balanced, facts.external_local) if facts and facts.balanced else None
 
 
-def elected(
-    address: str,
-    segments: Sequence[ipaddress.IPv4Network],
-    nodes: Mapping[str, Candidate],
-    local: Iterable[str] | None = None,
-) -> str:
-    """The node that answers for an address, among those that are ready, share a segment of ours with it and, with
-    `local`, are named there; "" where it is nobody's, or some node's own."""
-    segment = next((found for found in segments if ipaddress.IPv4Address(address) in found), None)
-    if segment is None or any(node.address == address for node in nodes.values()):
-        return ""
-    names = [
-        name
-        for name, node in nodes.items()
-        if node.ready
-        and node.address
-        and ipaddress.IPv4Address(node.address) in segment
-        and (local is None or name in set(local))
-    ]
-    return max(names, key=lambda name: hashlib.sha256(f"{address}\0{name}".encode()).digest(), default="")
+def ready_on(item: Object) -> tuple[Key, Counter[str]] | None:
+    """What is kept of an EndpointSlice: its service, and how many of its ready endpoints each node has."""
+    found = slice_facts(item)
+    if found is None:
+        return None
+    return found.service, Counter(endpoint.node for endpoint in found.endpoints if endpoint.ready)
 
 
 class Announcer:
@@ -83,14 +53,15 @@ class Announcer:
         self._node = node
         self._services = Cache(client, "v1/services", keep=balanced)
         self._nodes = Cache(client, "v1/nodes", keep=candidate)
-        self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=slice_facts)
+        self._slices = Cache(client, "discovery.k8s.io/v1/endpointslices", keep=ready_on)
+        self._elections = Elections(node)
         self._news = asyncio.Event()
         self._first = asyncio.Event()
 
     async def run(self) -> None:
         """Without end."""
         self._services.subscribe(self._service_told)
-        self._nodes.subscribe(self._told)
+        self._nodes.subscribe(self._node_told)
         self._slices.subscribe(self._slice_told)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._services.run())
@@ -114,7 +85,11 @@ class Announcer:
             self._news.clear()
             try:
                 segments = await self._network.announcements.segments() if self._first.is_set() else []
-                await self._network.announcements.lead(self._own(segments))
+                self._elections.put_segments(segments)
+                for count, _ in enumerate(self._elections.steps(), 1):
+                    if count % SLICE == 0:
+                        await asyncio.sleep(0)
+                await self._network.announcements.lead(self._elections.own)
             except BoxshipError as error:
                 log.error("cannot answer for load balancers' addresses: %s", error)
                 await asyncio.sleep(pause)
@@ -122,39 +97,26 @@ class Announcer:
             else:
                 return
 
-    def _own(self, segments: Sequence[ipaddress.IPv4Network]) -> set[str]:
-        nodes = {name: found for (_, name), found in self._nodes.items()}
-        own = set()
-        for key, service in self._services.items():
-            if service is None:
-                continue
-            local = self._with_endpoints(key) if service.local else None
-            own |= {item for item in service.addresses if elected(item, segments, nodes, local) == self._node}
-        return own
-
-    def _with_endpoints(self, key: Key) -> set[str]:
-        return {
-            endpoint.node
-            for _, found in self._slices.items()
-            if found is not None and found.service == key
-            for endpoint in found.endpoints
-            if endpoint.ready
-        }
-
     async def _follow_machine(self) -> None:
         async for _ in self._network.changes():
             self._news.set()
 
-    def _service_told(self, key: Key, old: Any, new: Any) -> None:
+    def _service_told(self, key: Key, old: Balanced | None, new: Balanced | None) -> None:
         if old != new:
+            self._elections.put_service(key, new)
             self._first.set()
             self._news.set()
 
     def _slice_told(self, key: Key, old: Any, new: Any) -> None:
-        found = new or old
-        if old != new and found is not None and (service := self._services.get(found.service)) and service.local:
-            self._news.set()
+        for found, before in ((old, True), (new, False)) if old != new else ():
+            if found is None:
+                continue
+            service, ready = found
+            nobody: Counter[str] = Counter()
+            if self._elections.put_endpoints(service, *((ready, nobody) if before else (nobody, ready))):
+                self._news.set()
 
-    def _told(self, key: Key, old: Any, new: Any) -> None:
+    def _node_told(self, key: Key, old: Candidate | None, new: Candidate | None) -> None:
         if old != new:
+            self._elections.put_node(key[1], new)
             self._news.set()

@@ -167,7 +167,7 @@ class Members:
                 self._sort(uid, pod, name)
                 yield
             self._sort_sockets(uid, pod.facts)
-            if pod.facts is None and self._pods[uid] is pod:
+            if pod.facts is None and uid not in self._unsorted:
                 del self._pods[uid]
             yield
 
