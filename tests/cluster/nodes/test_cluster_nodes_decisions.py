@@ -11,7 +11,7 @@ from boxship.cluster.controllers.nodes.evicting import tolerated_for
 from boxship.cluster.controllers.nodes.facts import Node, facts_of
 from boxship.cluster.controllers.nodes.health import same_taints, taints_of, unknown_conditions
 from boxship.cluster.controllers.nodes.zones import Rates, State, Zones, rate_of, state_of
-from boxship.cluster.controllers.workloads.pods import Toleration
+from boxship.cluster.controllers.workloads.pods import TimedToleration
 from boxship.errors import Invalid
 
 PREFIX = "node.kubernetes.io/"
@@ -157,8 +157,8 @@ def test_zones_count_right_whatever_happens(steps: list[tuple[int, str, str | No
             assert zones._zones[name].state is state_of(sum(here), len(here) - sum(here))
 
 
-def toleration(key: str = "", seconds: int | None = None, operator: str = "Exists", value: str = "") -> Toleration:
-    return Toleration(key, operator, value, seconds)
+def toleration(key: str = "", seconds: int | None = None, operator: str = "Exists", value: str = "") -> TimedToleration:
+    return TimedToleration(key, operator, value, "", seconds)
 
 
 TAINT = {"key": "a", "effect": "NoExecute"}
@@ -184,7 +184,7 @@ OTHER = {"key": "b", "value": "5", "effect": "NoExecute"}
     ],
 )
 def test_how_long_a_pod_stays(
-    tolerations: list[Toleration], taints: list[dict[str, str]], seconds: float | None
+    tolerations: list[TimedToleration], taints: list[dict[str, str]], seconds: float | None
 ) -> None:
     assert tolerated_for(tolerations, taints) == seconds
 

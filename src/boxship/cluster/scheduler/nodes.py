@@ -5,17 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from boxship.cluster.objects import Object
-from boxship.cluster.scheduler.shapes import Amounts, NodeTerm, Toleration, amounts_of
+from boxship.cluster.objects.tolerations import Taint, Toleration, covers, taint_of
+from boxship.cluster.scheduler.shapes import Amounts, NodeTerm, amounts_of
 
 HOSTNAME = "kubernetes.io/hostname"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 NO_SCHEDULE, NO_EXECUTE, PREFER_NO_SCHEDULE = "NoSchedule", "NoExecute", "PreferNoSchedule"
-
-
-class Taint(msgspec.Struct, frozen=True, gc=False):
-    key: str
-    value: str
-    effect: str
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
@@ -35,10 +30,7 @@ def node_of(object: Object) -> Node:
     return Node(
         name=metadata["name"],
         labels=metadata.get("labels") or {},
-        taints=tuple(
-            Taint(each.get("key", ""), each.get("value") or "", each.get("effect", ""))
-            for each in spec.get("taints") or ()
-        ),
+        taints=tuple(taint_of(each) for each in spec.get("taints") or ()),
         unschedulable=bool(spec.get("unschedulable")),
         allocatable=amounts_of(status.get("allocatable")),
         images={
@@ -54,31 +46,10 @@ def full_name(image: str) -> str:
     return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
 
 
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Source: kubernetes.io, "Taints and Tolerations"."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    if toleration.operator in ("Gt", "Lt"):
-        return _compares(toleration, taint)
-    return toleration.value == taint.value
-
-
-def _compares(toleration: Toleration, taint: Taint) -> bool:
-    try:
-        bound, value = int(toleration.value), int(taint.value)
-    except ValueError:
-        return False
-    return value > bound if toleration.operator == "Gt" else value < bound
-
-
 def untolerated(node: Node, tolerations: Sequence[Toleration], effects: Sequence[str]) -> Taint | None:
     """The node's first taint with one of these effects that is not tolerated."""
     for taint in node.taints:
-        if taint.effect in effects and not any(tolerates(each, taint) for each in tolerations):
+        if taint.effect in effects and not any(covers(each, taint) for each in tolerations):
             return taint
     return None
 

@@ -7,13 +7,14 @@ import msgspec
 
 from boxship.cluster.objects.quantity import Quantity, of, of_milli
 from boxship.cluster.objects.selectors import EXISTS, IN, MISSING, NOT_IN, Requirement
+from boxship.cluster.objects.tolerations import Toleration
 from boxship.cluster.scheduler.nodes import Node, term_matches, untolerated
 from boxship.cluster.scheduler.plugins.neighbours import InterPodAffinity
 from boxship.cluster.scheduler.plugins.nodes import HARD, NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from boxship.cluster.scheduler.plugins.ports import NodePorts, taken
 from boxship.cluster.scheduler.plugins.resources import NodeResourcesFit
 from boxship.cluster.scheduler.plugins.spreading import PodTopologySpread
-from boxship.cluster.scheduler.shapes import NodeTerm, Pod, PodTerm, Shape, Toleration
+from boxship.cluster.scheduler.shapes import NodeTerm, Pod, PodTerm, Shape
 from boxship.cluster.scheduler.stages import Task
 from boxship.cluster.scheduler.world import PODS
 

@@ -15,6 +15,7 @@ from boxship.cluster.objects import Object, selectors
 from boxship.cluster.objects.pod_resources import pod_amounts
 from boxship.cluster.objects.quantity import Quantity, parse
 from boxship.cluster.objects.selectors import LabelSelector, Requirement
+from boxship.cluster.objects.tolerations import Toleration, toleration_of
 
 REQUIRED, PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
@@ -64,13 +65,6 @@ class Spread(msgspec.Struct, frozen=True, gc=False):
     min_domains: int = 1
     honor_affinity: bool = True
     honor_taints: bool = False
-
-
-class Toleration(msgspec.Struct, frozen=True, gc=False):
-    key: str
-    operator: str
-    value: str
-    effect: str
 
 
 class Shape(msgspec.Struct, frozen=True, eq=False, weakref=True):
@@ -280,12 +274,7 @@ def _compiled(relevant: Object) -> Shape:
 
 
 def tolerations_of(listed: Sequence[Object] | None) -> tuple[Toleration, ...]:
-    return tuple(
-        Toleration(
-            each.get("key") or "", each.get("operator") or "Equal", each.get("value") or "", each.get("effect") or ""
-        )
-        for each in listed or ()
-    )
+    return tuple(toleration_of(each) for each in listed or ())
 
 
 def amount_of(name: str, quantity: Quantity) -> int:

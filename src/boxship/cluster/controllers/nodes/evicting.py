@@ -10,10 +10,11 @@ from boxship.cluster.controllers.conditions import DISRUPTION, condition, has, w
 from boxship.cluster.controllers.nodes.facts import Node
 from boxship.cluster.controllers.nodes.lifecycle import about
 from boxship.cluster.controllers.nodes.residents import Residents
-from boxship.cluster.controllers.workloads.pods import RESOURCE, Pod, Toleration
+from boxship.cluster.controllers.workloads.pods import RESOURCE, Pod, TimedToleration
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.objects.tolerations import covers, taint_of
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
 from boxship.cluster.reconcile.recording import Events
@@ -31,35 +32,17 @@ def driving(node: Node | None) -> tuple[Object, ...]:
     return tuple(taint for taint in node.taints if taint.get("effect") == "NoExecute") if node is not None else ()
 
 
-def tolerated_for(tolerations: Sequence[Toleration], taints: Sequence[Object]) -> float | None:
+def tolerated_for(tolerations: Sequence[TimedToleration], taints: Sequence[Object]) -> float | None:
     """Seconds for which a pod stays on a node with these taints; None: for ever. One toleration of a taint is enough;
     of all tolerations that any of them needs, the shortest counts."""
-    used: list[Toleration] = []
+    used: list[TimedToleration] = []
     for taint in taints:
-        found = [one for one in tolerations if _tolerates(one, taint)]
+        found = [one for one in tolerations if covers(one, taint_of(taint))]
         if not found:
             return 0.0
         used += found
     seconds = [max(one.seconds, 0) for one in used if one.seconds is not None]
     return float(min(seconds)) if seconds else None
-
-
-def _tolerates(toleration: Toleration, taint: Object) -> bool:
-    if toleration.key and toleration.key != taint.get("key"):
-        return False
-    has_value = str(taint.get("value") or "")
-    match toleration.operator:
-        case "Exists":
-            return True
-        case "Equal":
-            return bool(toleration.key) and toleration.value == has_value
-        case "Lt" | "Gt":
-            try:
-                has, wanted = int(has_value), int(toleration.value)
-            except ValueError:
-                return False
-            return has < wanted if toleration.operator == "Lt" else has > wanted
-    return False
 
 
 class TaintEviction:

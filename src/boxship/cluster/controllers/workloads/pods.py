@@ -11,6 +11,7 @@ import msgspec
 
 from boxship.cluster.controllers.workloads.times import seconds_of
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.tolerations import Toleration, toleration_of
 
 RESOURCE = "v1/pods"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -36,12 +37,9 @@ class Condition(msgspec.Struct, frozen=True, gc=False):
     status: str
 
 
-class Toleration(msgspec.Struct, frozen=True, gc=False):
+class TimedToleration(Toleration, frozen=True, gc=False):
     """Of taints that drive pods out. `seconds`: None for ever."""
 
-    key: str
-    operator: str
-    value: str
     seconds: int | None
 
 
@@ -72,7 +70,7 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
     hostname: str = ""
     subdomain: str = ""
     claims: Mapping[str, str] = {}  # volume → claim
-    tolerations: tuple[Toleration, ...] = ()
+    tolerations: tuple[TimedToleration, ...] = ()
     generic: tuple[str, ...] = ()  # generic ephemeral volumes
 
     @property
@@ -159,23 +157,18 @@ def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in annotations.items() if key.startswith(OURS)}
 
 
-def _tolerations(entries: Sequence[Object]) -> tuple[Toleration, ...]:
+def _tolerations(entries: Sequence[Object]) -> tuple[TimedToleration, ...]:
     return _interned(
         tuple(
-            Toleration(
-                one.get("key") or "",
-                one.get("operator") or "Equal",
-                one.get("value") or "",
-                one.get("tolerationSeconds"),
-            )
-            for one in entries
-            if one.get("effect") in ("NoExecute", "", None)
+            TimedToleration(found.key, found.operator, found.value, found.effect, one.get("tolerationSeconds"))
+            for one, found in ((one, toleration_of(one)) for one in entries)
+            if found.effect in ("NoExecute", "")
         )
     )
 
 
 @functools.lru_cache(4096)
-def _interned(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
+def _interned(tolerations: tuple[TimedToleration, ...]) -> tuple[TimedToleration, ...]:
     """One and the same for all pods that have these: most have the same two."""
     return tolerations
 

@@ -8,15 +8,14 @@ from collections.abc import Hashable
 import msgspec
 
 from boxship.cluster.objects.selectors import IN
+from boxship.cluster.objects.tolerations import Taint, covers
 from boxship.cluster.scheduler.nodes import (
     NO_EXECUTE,
     NO_SCHEDULE,
     PREFER_NO_SCHEDULE,
     UNSCHEDULABLE,
     Node,
-    Taint,
     term_matches,
-    tolerates,
     untolerated,
 )
 from boxship.cluster.scheduler.shapes import NodeTerm, Shape
@@ -50,7 +49,7 @@ class NodeUnschedulable(msgspec.Struct, frozen=True):
 
     def check(self, task: Task, rows: slice) -> Vector | None:
         cordoned = Taint(UNSCHEDULABLE, "", NO_SCHEDULE)
-        if any(tolerates(each, cordoned) for each in task.shape.tolerations):
+        if any(covers(each, cordoned) for each in task.shape.tolerations):
             return None
         return task.world.column(self.name, lambda node: not node.unschedulable, False)[rows]
 
@@ -80,7 +79,7 @@ class TaintToleration(msgspec.Struct, frozen=True):
 
         def disliked(node: Node) -> int:
             return sum(
-                taint.effect == PREFER_NO_SCHEDULE and not any(tolerates(each, taint) for each in tolerations)
+                taint.effect == PREFER_NO_SCHEDULE and not any(covers(each, taint) for each in tolerations)
                 for taint in node.taints
             )
 
