@@ -225,7 +225,14 @@ async def test_external_addresses_can_be_denied() -> None:
 
 @pytest.mark.parametrize(
     ("port", "protocol", "taken"),
-    [(22, "TCP", True), (10350, "TCP", True), (7443, "TCP", True), (8472, "UDP", True), (22, "UDP", False)],
+    [
+        (22, "TCP", True),
+        (10350, "TCP", True),
+        (7443, "TCP", True),
+        (8472, "UDP", True),
+        (31000, "UDP", True),
+        (22, "UDP", False),
+    ],
 )
 async def test_what_nodes_are_reached_at_is_nobodys(port: int, protocol: str, taken: bool) -> None:
     endpoints = {"kubeletEndpoint": {"Port": 10350}}

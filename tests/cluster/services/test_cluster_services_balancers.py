@@ -105,7 +105,7 @@ def test_a_port_of_the_nodes_belongs_to_one() -> None:
     for port in (22, 6443, 10250):
         assert from_nodes(balancer(1, "192.0.2.1", port=port), [], nodes).why.endswith("is the cluster's own")
     kept = kept_of([Node("192.0.2.1", 10350)], {"spec": {"ports": [{"port": 443, "targetPort": 7443}]}})
-    for port in (22, 7443, 10350):
+    for port in (22, 7443, 10350, 30080):
         assert from_nodes(balancer(1, port=port), [], nodes, kept=kept).why.endswith("is the cluster's own")
     assert "belongs to Ingress" in from_nodes(balancer(1), [], nodes, with_ingress=True).why
     assert from_nodes(balancer(1, "192.0.2.1"), [], nodes, with_ingress=True).addresses

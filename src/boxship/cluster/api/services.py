@@ -14,10 +14,11 @@ from boxship.cluster.api.service_addresses import IP_KEY, AddressPool, Opened, a
 from boxship.cluster.api.storage import ROOT
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, Failure, internal, invalid
+from boxship.cluster.objects.kept_ports import NODE_PORTS
 from boxship.store import Delete, Operation, Put, Store
 
 PORT_KEY = f"{ROOT}ranges/servicenodeports/"
-FIRST_PORT, LAST_PORT = 30000, 32767
+FIRST_PORT, LAST_PORT = NODE_PORTS[0], NODE_PORTS[-1]
 PORT_BAND = 86  # the first ports are given out on request only, as long as there are others
 GUESSES = 64  # random tries before the ports are walked
 NONE = "None"

@@ -1,5 +1,7 @@
 """Ports of the nodes' own addresses that no Service may take: whoever got one of them would have cut all others off.
 
+Node ports are each Service's own, so they count as well.
+
 Rules for Services stand before a machine's own listeners, so this has to hold for every way in which a Service can get
 such an address: as a load balancer without a pool, and by `externalIPs`. Pure.
 """
@@ -11,6 +13,7 @@ from boxship.cluster.objects import Object
 Socket = tuple[str, int]  # TCP or UDP, and the port
 
 AGENT_PORT = 10250
+NODE_PORTS = range(30000, 32768)
 # SSH, etcd, the API, agents, and the network between nodes.
 ALWAYS: frozenset[Socket] = frozenset(
     {("TCP", 22), ("TCP", 2379), ("TCP", 2380), ("TCP", 6443), ("TCP", AGENT_PORT), ("UDP", 8472)}
@@ -28,6 +31,11 @@ def kept_ports(agents: Iterable[int], kubernetes: Object | None) -> frozenset[So
     listed = ((kubernetes or {}).get("spec") or {}).get("ports") or ()
     api = (port.get("targetPort") for port in listed)
     return ALWAYS | {("TCP", port) for port in (*agents, *api) if isinstance(port, int)}
+
+
+def not_free(sockets: Iterable[Socket], kept: frozenset[Socket]) -> list[Socket]:
+    """Those of them that are not to be had."""
+    return sorted(socket for socket in sockets if socket in kept or socket[1] in NODE_PORTS)
 
 
 def sockets_of(service: Object) -> frozenset[Socket]:

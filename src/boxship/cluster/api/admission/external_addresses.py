@@ -8,7 +8,7 @@ Source: kubernetes.io, "Admission Controllers Reference", DenyServiceExternalIPs
 from boxship.cluster.api.admission import Attributes, Lookup
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import forbidden
-from boxship.cluster.objects.kept_ports import agent_port, kept_ports, sockets_of
+from boxship.cluster.objects.kept_ports import agent_port, kept_ports, not_free, sockets_of
 
 SERVICES, NODES = "v1/services", "v1/nodes"
 DENIED = "Use of external IPs is denied by admission control"
@@ -50,8 +50,8 @@ class NodesOwnPorts:
         if not taken:
             return
         kept = kept_ports(map(agent_port, nodes), await self._lookup.get(SERVICES, "default", "kubernetes"))
-        if ports & kept:
-            protocol, port = min(ports & kept)
+        if wrong := not_free(ports, kept):
+            protocol, port = wrong[0]
             why = f"spec.externalIPs: {taken[0]} is a node's address, whose {protocol} port {port} is the cluster's own"
             raise forbidden(attributes.request.resource, attributes.name, why)
 

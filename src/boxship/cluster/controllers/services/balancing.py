@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.kept_ports import AGENT_PORT, ALWAYS, Socket, agent_port, kept_ports
+from boxship.cluster.objects.kept_ports import AGENT_PORT, ALWAYS, Socket, agent_port, kept_ports, not_free
 from boxship.cluster.reconcile.cache import Key
 
 OUR_CLASSES = ("", "boxship.io/pool", "boxship.io/nodes")
@@ -139,8 +139,8 @@ def from_nodes(
     there are Ingresses, their ports are taken, too. `kept` are the cluster's own."""
     if wanted.asked:
         return Verdict(why=f"the address {wanted.asked} that it asks for is not in a pool: there is none")
-    if wanted.ports & kept:
-        protocol, port = min(wanted.ports & kept)
+    if wrong := not_free(wanted.ports, kept):
+        protocol, port = wrong[0]
         return Verdict(why=f"{protocol} port {port} of the nodes is the cluster's own")
     if with_ingress and not wanted.has and wanted.ports & INGRESS_PORTS:
         protocol, port = min(wanted.ports & INGRESS_PORTS)
