@@ -1,9 +1,11 @@
 """What pods, their containers and the machine use, all at once: files of the kernel, read in one thread.
 
-How much a container wrote is counted by walking its files, so that is remembered for a while.
+How much a container wrote is counted by walking its files, so that is remembered for a while; and nobody waits long for
+the walk, as a container may make as many files as it likes.
 """
 
 import asyncio
+import logging
 import os
 
 import msgspec
@@ -15,6 +17,7 @@ from boxship.engine.places import Places
 from boxship.engine.placing import POD
 from boxship.engine.pods_records import PodRecords
 from boxship.engine.records import Records
+from boxship.errors import BoxshipError
 from boxship.logs.generations import generations
 from boxship.network.networks import Networks
 from boxship.runtime.driver import Driver
@@ -22,7 +25,10 @@ from boxship.runtime.machine import GroupSample, MachineSample, group, machine
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.container import SECOND
 
+logger = logging.getLogger(__name__)
+
 DISK_AGE = 30 * SECOND  # how old a count of written bytes may be
+WAIT_SECONDS = 5.0  # for a count; then what was counted before counts
 
 
 class ContainerUse(msgspec.Struct, frozen=True):
@@ -67,6 +73,7 @@ class PodUsage:
         self._clock = clock
         self._written: dict[str, tuple[int, int]] = {}
         self._counted_at = 0
+        self._counting: asyncio.Task[None] | None = None
 
     async def machine(self) -> MachineSample:
         return await asyncio.to_thread(machine, self._places.data)
@@ -100,15 +107,21 @@ class PodUsage:
 
     async def _count(self, identifiers: list[str], fresh: bool) -> None:
         """Walk the writable layers, where the last walk is too long ago or was without one of them."""
-        now = self._clock.monotonic()
-        if (
-            not fresh
-            and now - self._counted_at < DISK_AGE
-            and all(identifier in self._written for identifier in identifiers)
-        ):
+        age = self._clock.monotonic() - self._counted_at
+        if not fresh and age < DISK_AGE and all(identifier in self._written for identifier in identifiers):
             return
-        self._counted_at = now
-        self._written = await self._snapshots.measures(identifiers)
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.ensure_future(self._walk(identifiers))
+        await asyncio.wait({self._counting}, timeout=WAIT_SECONDS)
+
+    async def _walk(self, identifiers: list[str]) -> None:
+        """What cannot be counted stays as it was: the rest of what is asked for must not fail with it."""
+        began = self._clock.monotonic()
+        try:
+            self._written = await self._snapshots.measures(identifiers)
+        except BoxshipError as error:
+            logger.warning("cannot count what containers have written: %s", error)
+        self._counted_at = began
 
 
 def log_use(path: str) -> tuple[int, int]:
