@@ -8,6 +8,7 @@ pieces together are exactly one snapshot, whatever was written meanwhile. When t
 import asyncio
 import base64
 import binascii
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -207,14 +208,14 @@ class Lister:
                 metadata,
             )
         pieces = self._pieces(head, self._views.items(definition, view, page.entries))
-        ready: list[bytes] = []
+        ready: deque[bytes] = deque()
         size = 0
         async for piece in pieces:
             ready.append(piece)
             size += len(piece)
             if size > READY_BYTES and not _may_be_refused(definition):
-                return Answer(200, ready[0], tuple(ready[1:]), self._later(pieces))
-        return Answer(200, ready[0], tuple(ready[1:]))
+                return Answer(200, ready.popleft(), rest=self._later(ready, pieces))
+        return Answer(200, ready.popleft(), tuple(ready))
 
     async def _pieces(self, head: bytes, slices: AsyncIterator[Sequence[bytes]]) -> AsyncIterator[bytes]:
         parts, size = [head], 0
@@ -229,8 +230,11 @@ class Lister:
                 parts, size = [], 0
         yield b"".join((*parts, b"]}"))
 
-    async def _later(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """One piece of one list after the other, and others on the loop in between."""
+    async def _later(self, ready: deque[bytes], pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """What is ready, which is let go of when it is taken; then one piece of one list after the other, and others on
+        the loop in between."""
+        while ready:
+            yield ready.popleft()
         while True:
             async with self._turn:
                 piece = await anext(pieces, None)
