@@ -46,7 +46,7 @@ class Files:
         """A tar of the container's whole tree, without its volumes."""
         container = self._records.get(ref)
         self._publish(container, "export")
-        return self._snapshots.export(container.id)
+        return self._snapshots.export(container.id, users=container.users)
 
     async def sizes(self, ref: str) -> tuple[int, int]:
         """Bytes of the writable layer, and of all layers with it."""
@@ -59,7 +59,7 @@ class Files:
         container = self._records.get(ref)
         async with self._root(container) as (root, mounts):
             with _named(container, path):
-                found = await archive.stat(root, path, mounts=mounts)
+                found = await archive.stat(root, path, mounts=mounts, users=_users(container))
         self._publish(container, "archive-path")
         return found
 
@@ -68,7 +68,7 @@ class Files:
         container = self._records.get(ref)
         async with self._root(container) as (root, mounts):
             with _named(container, path):
-                async for block in archive.get(root, path, mounts=mounts):
+                async for block in archive.get(root, path, mounts=mounts, users=_users(container)):
                     yield block
         self._publish(container, "archive-path")
 
@@ -94,7 +94,13 @@ class Files:
             owner = self._owner(container, root) if copy_uid_gid else None
             with _named(container, path):
                 await archive.put(
-                    root, path, tar, no_overwrite_dir_non_dir=no_overwrite_dir_non_dir, owner=owner, mounts=mounts
+                    root,
+                    path,
+                    tar,
+                    no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+                    owner=owner,
+                    mounts=mounts,
+                    users=_users(container),
                 )
         self._publish(container, "extract-to-dir")
 
@@ -129,6 +135,11 @@ class Files:
 
     def _publish(self, container: Container, action: str) -> None:
         self._events.publish(container_event(container, action, self._clock.now()))
+
+
+def _users(container: Container) -> str:
+    """Whose ids a container's files have as long as it runs, where it has users of its own."""
+    return container.users.path if container.state.phase in ALIVE else ""
 
 
 def _mount_at(container: Container, path: str) -> MountPoint | None:

@@ -2,7 +2,8 @@
 
 `root` is a folder or /proc/PID/root of a running container. For a stopped one `mounts` are made inside the child's own
 mount namespace first: the container's overlay (`Snapshots.view`) and its volumes as binds whose targets are names
-inside the root. A missing path raises NotFound with the path as message; a read-only place raises Denied.
+inside the root. With `users`, the path of the user namespace that a running container has, ids are as they are in
+there. A missing path raises NotFound with the path as message; a read-only place raises Denied.
 """
 
 from collections.abc import AsyncIterator
@@ -24,21 +25,17 @@ class PathStat(msgspec.Struct, frozen=True):
     link_target: str = ""
 
 
-async def stat(root: str, path: str, *, mounts: tuple[Mount, ...] = ()) -> PathStat:
+async def stat(root: str, path: str, *, mounts: tuple[Mount, ...] = (), users: str = "") -> PathStat:
     """The file at `path`; a link in its last part is not followed, unless "/" or "/." stands behind it."""
-    job = {
-        "kind": "archive-stat",
-        "what": f"look at {path}",
-        "root": root,
-        "path": path,
-        "mounts": plain_mounts(mounts),
-    }
+    job = _job("archive-stat", f"look at {path}", root, path, mounts, users)
     return msgspec.convert(await run_job(job), PathStat)
 
 
-def get(root: str, path: str, *, name: str = "", mounts: tuple[Mount, ...] = ()) -> AsyncIterator[bytes]:
+def get(
+    root: str, path: str, *, name: str = "", mounts: tuple[Mount, ...] = (), users: str = ""
+) -> AsyncIterator[bytes]:
     """A tar archive of the path; its top entry is `name`, or else the path's last part."""
-    return stream_job({**_job("archive-get", f"read {path}", root, path, mounts), "name": name})
+    return stream_job({**_job("archive-get", f"read {path}", root, path, mounts, users), "name": name})
 
 
 async def put(
@@ -51,6 +48,7 @@ async def put(
     owner: tuple[int, int] | None = None,
     mounts: tuple[Mount, ...] = (),
     limit_bytes: int = 0,
+    users: str = "",
 ) -> None:
     """Unpack an archive (also compressed) into the existing folder `path`.
 
@@ -58,12 +56,19 @@ async def put(
     names. `no_overwrite_dir_non_dir` refuses to put a file in the place of a folder and the reverse. What a failing
     archive has unpacked before stays. A decompressed archive longer than `limit_bytes` (0: any) is Invalid.
     """
-    job = _job("archive-put", f"write to {path}", root, path, mounts)
+    job = _job("archive-put", f"write to {path}", root, path, mounts, users)
     await run_job(
         {**job, "strict": no_overwrite_dir_non_dir, "owner": owner if copy_uid_gid else None, "limit": limit_bytes},
         archive,
     )
 
 
-def _job(kind: str, what: str, root: str, path: str, mounts: tuple[Mount, ...]) -> dict[str, Any]:
-    return {"kind": kind, "what": what, "root": root, "path": path, "mounts": plain_mounts(mounts)}
+def _job(kind: str, what: str, root: str, path: str, mounts: tuple[Mount, ...], users: str) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "what": what,
+        "root": root,
+        "path": path,
+        "mounts": plain_mounts(mounts),
+        "users": users,
+    }

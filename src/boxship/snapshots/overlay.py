@@ -211,8 +211,9 @@ class Snapshots(LayerMaking):
         }
         return [(kind, path) for kind, path in await run_job(job)]
 
-    def export(self, key: str) -> AsyncIterator[bytes]:
-        """A tar of the whole tree that the container sees, without its volumes."""
+    def export(self, key: str, *, users: UserMap = NOBODY) -> AsyncIterator[bytes]:
+        """A tar of the whole tree that the container sees, without its volumes; `users` are those that it is mounted
+        for."""
         root, mounts = self.view(key)
         return stream_job(
             {
@@ -221,6 +222,7 @@ class Snapshots(LayerMaking):
                 "root": root,
                 "layer": False,
                 "mounts": plain_mounts(mounts),
+                "users": "" if mounts else users.path,
             }
         )
 

@@ -28,7 +28,7 @@ _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 def _enter(job: dict[str, Any]) -> int:
     """Go into the job's root; a descriptor of it."""
     mount_view(job["mounts"])
-    confine(job["root"])
+    confine(job["root"], job["users"])
     return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def confine(root: str | int) -> None:
-    """Make a folder the root of this program; descriptors of the job that lead elsewhere are the caller's to close."""
+def confine(root: str | int, users: str = "") -> None:
+    """Make a folder the root of this program; descriptors of the job that lead elsewhere are the caller's to close.
+    With `users` it goes on as root in the user namespace at that path."""
     descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if isinstance(root, str) else root
+    if users:
+        from boxship.sys.identity import join_users
+
+        join_users(users)
     os.fchdir(descriptor)
     os.chroot(".")
     os.close(descriptor)
@@ -71,7 +76,7 @@ def _open_first(paths: Sequence[str]) -> int:
 def pack_tree(job: dict[str, Any]) -> None:
     """Write the archive of the tree at `root`; as an image layer where `layer` is set."""
     mount_view(job["mounts"])
-    confine(job["root"])
+    confine(job["root"], job.get("users", ""))
     writer = Writer(1)
     Packer(writer, layer=job["layer"]).folder(os.open("/", _LOOK), "", named=False)
     writer.close()
