@@ -1,6 +1,7 @@
 """Pods as endpoints see them, and two indexes: the pods that a selector means, and the services that mean a pod. Both
 cost as much as there is to be found, not as much as there is in the cluster."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -64,7 +65,7 @@ def backend_of(pod: Object) -> Backend:
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         uid=metadata.get("uid", ""),
-        labels=frozenset((metadata.get("labels") or {}).items()),
+        labels=_interned(frozenset((metadata.get("labels") or {}).items())),
         address=_address(status),
         node=spec.get("nodeName") or "",
         ready=any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or ()),
@@ -74,6 +75,12 @@ def backend_of(pod: Object) -> Backend:
         subdomain=spec.get("subdomain") or "",
         ports=tuple(_named_ports(spec)),
     )
+
+
+@functools.lru_cache(4096)
+def _interned(labels: Pairs) -> Pairs:
+    """One and the same for all pods that have these."""
+    return labels
 
 
 def _address(status: Object) -> str:
