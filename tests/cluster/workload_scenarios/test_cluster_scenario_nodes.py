@@ -70,6 +70,53 @@ def test_every_pod_reaches_every_other_under_its_own_address(cluster: Cluster) -
         assert found == [other["metadata"]["name"] for other in pods]
 
 
+SHUT = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shut}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: nobody, namespace: shut}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: free, namespace: shut}
+spec: {podSelector: {matchLabels: {app: free}}, policyTypes: [Egress], egress: [{}]}
+"""
+
+
+def test_new_pods_begin_behind_their_policies(cluster: Cluster) -> None:
+    """Their first words go to a pod of their own node and to one of another."""
+    cluster.apply(SHUT)
+    tables = "nft list tables"
+    cluster.kubectl("run", "first", "-n", "shut", "--image=busybox", "--image-pull-policy=Never", "--", "sleep", "100")
+    cluster.until(lambda: "policies" in "".join(cluster.shell(n, tables).stdout for n in range(3)), 10, "they count")
+    targets = {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in cluster.pods(LABELS)}
+
+    def caller(number: int, app: str) -> str:
+        called = (targets[f"node{(number + more) % 3 + 1}"] for more in range(2))
+        call = "; ".join(f"nc -w 1 {found} 8080 </dev/null && echo through" for found in called)
+        limit = "terminationGracePeriodSeconds: 0, restartPolicy: Never"
+        container = f'{{name: c, image: busybox, imagePullPolicy: Never, command: [sh, -c, "{call}; echo end"]}}'
+        place = f"nodeName: node{number % 3 + 1}"
+        name = f"{{name: {app}{number}, namespace: shut, labels: {{app: {app}}}}}"
+        return f"apiVersion: v1\nkind: Pod\nmetadata: {name}\nspec: {{{limit}, {place}, containers: [{container}]}}\n"
+
+    cluster.apply("---\n".join(caller(number, app) for app in ("caught", "free") for number in range(3)))
+    for app, said in (("caught", 0), ("free", 2)):
+        for number in range(3):
+            name = f"{app}{number}"
+
+            def words(name: str = name) -> list[str]:
+                return cluster.kubectl("logs", "-n", "shut", name, check=False).stdout.split()
+
+            cluster.until(lambda words=words: "end" in words(), 20, f"{name} has spoken")
+            assert words().count("through") == said, name
+    cluster.kubectl("delete", "namespace", "shut", "--wait=false")
+
+
 def test_a_service_leads_to_all_of_them_from_everywhere(cluster: Cluster) -> None:
     page = f"http://{address(cluster)}/"
     for node in cluster.nodes:
