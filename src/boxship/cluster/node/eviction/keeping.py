@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0
 COUNT_SECONDS = 30.0  # between two counts of what pods have on the disk
 FRESH_SECONDS = 5.0  # that a look waits for a count, where the disk is short
+FREE_SECONDS, FREE_LOOKS = 1.0, 5  # that the disk has for what was removed
+CLEAN_SECONDS = 60.0  # that a pod which was sent away has to go, and its files
 IMAGES_EVERY = 30  # looks
-OVER = ("Succeeded", "Failed")
 
 
 class Evictor:
@@ -63,6 +64,7 @@ class Evictor:
         self._watched = Watched()
         self._told: Mapping[str, bool] = {}
         self._going = ""  # the uid of the pod that was sent away last
+        self._waits_until = 0.0
         self._volumes: dict[str, Sequence[VolumeUse]] = {}
         self._count_now, self._counted = asyncio.Event(), asyncio.Event()
 
@@ -107,12 +109,23 @@ class Evictor:
         if short_of_disk or count % IMAGES_EVERY == 0:
             await self._attempt("remove images", self._collect_images(machine, urgent=short_of_disk))
         if short_of_disk:
-            machine, usages = await self._tools.runtime.usage(fresh=True)
-            shortages, self._watched = look(machine, self._thresholds, self._watched, self._tools.now())
+            shortages = await self._freed()
             if shortages:
+                _, usages = await self._tools.runtime.usage(fresh=True)
                 usages = await self._with_volumes(usages)
         if shortages:
             self._relieve(shortages[0], usages)
+
+    async def _freed(self) -> Sequence[Shortage]:
+        """What is short still when what was removed has had the time to go: the disk frees large files by and by."""
+        shortages: Sequence[Shortage] = ()
+        for _ in range(FREE_LOOKS):
+            machine, _ = await self._tools.runtime.usage()
+            shortages, self._watched = look(machine, self._thresholds, self._watched, self._tools.now())
+            if not any(one.threshold.signal in (DISK, INODES) for one in shortages):
+                break
+            await asyncio.sleep(FREE_SECONDS)
+        return shortages
 
     def _tell(self) -> None:
         found = self.pressures()
@@ -121,9 +134,9 @@ class Evictor:
             self._changed.set()
 
     def _relieve(self, shortage: Shortage, usages: Sequence[PodUsage]) -> None:
-        """One pod goes; the next when it has gone and that was not enough."""
-        before = self._workers.get(self._going)
-        if before is not None and before.pod["status"].get("phase") not in OVER:
+        """One pod goes; the next when that has gone with its files, and it was not enough."""
+        before, now = self._workers.get(self._going), self._tools.now()
+        if before is not None and not before.is_clean and now < self._waits_until:
             return
         resource = shortage.threshold.signal.partition(".")[0]
         node = self._node()
@@ -132,7 +145,7 @@ class Evictor:
         pods = [worker.pod for worker in self._workers.values() if worker.taken is not None and not worker.static]
         victim = first_to_go(shortage, pods, usages)
         if victim is not None:
-            self._going = victim.uid
+            self._going, self._waits_until = victim.uid, now + shortage.threshold.pod_grace + CLEAN_SECONDS
             self._evict(victim.uid, victim.message, shortage.threshold.pod_grace)
 
     def _evict(self, uid: str, message: str, grace: float) -> None:

@@ -76,6 +76,11 @@ class PodWorker:
         return told.get("phase") in OVER and not self._acts.gone
 
     @property
+    def is_clean(self) -> bool:
+        """It has ended, and its volumes and namespaces have gone."""
+        return self._acts.memory.clean
+
+    @property
     def taken(self) -> Taken | None:
         """What it takes of the node; None: nothing any more."""
         if self._status.get("phase") in OVER:
