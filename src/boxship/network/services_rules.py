@@ -114,7 +114,10 @@ CHAINS = {
     "received": f"""type filter hook input priority filter; policy accept;
         {CLOSED}
         ct state new fib daddr type local {PORT} vmap @closed_ports""",
+    # The nameserver's address is our own: while nobody answers there (the daemon starts anew) who asks shall wait and
+    # ask again, not be refused.
     "sending": f"""type filter hook output priority filter; policy accept;
+        ip saddr @reserved icmp type destination-unreachable drop
         {CLOSED}
         ct state new oifname != "lo" ip daddr @reserved goto refused""",
 }

@@ -2,6 +2,7 @@
 
 import collections
 import http.client
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -189,6 +190,21 @@ def test_a_load_balancer_has_the_nodes_addresses(cluster: Cluster) -> None:
         cluster.until(lambda node=node: is_served(cluster, node, "any", port=8088), 10, "the balancer is served")
 
 
+def is_refused() -> bool:
+    """Whether who asks the nameserver now is told to go away; else he waits, and asks again."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(1.0)
+        asking.connect(("10.96.0.10", 53))
+        asking.send(b"\x01\x02\x01\x00\x00\x01" + bytes(6) + b"\x03web\x00\x00\x01\x00\x01")
+        try:
+            asking.recv(512)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    raise AssertionError("nobody should answer")
+
+
 @pytest.mark.skipif(not Path("/usr/sbin/haproxy").exists(), reason="haproxy is not installed")
 def test_ingress_goes_on_while_the_daemon_is_killed(cluster: Cluster) -> None:
     cluster.until(lambda: is_served(cluster, 1, "plain.test"), 15, "the Ingress is served")
@@ -196,6 +212,7 @@ def test_ingress_goes_on_while_the_daemon_is_killed(cluster: Cluster) -> None:
     cluster.nodes[1].process.kill()
     cluster.nodes[1].process.wait()
     assert is_served(cluster, 1, "plain.test")
+    assert not cluster.nodes[1].namespace.run(is_refused)
     cluster.nodes[1].start()
     cluster.until_ready()
     assert is_served(cluster, 1, "plain.test")

@@ -17,7 +17,7 @@ from boxship.transport.nameservers import Upstream as Nameservers
 log = logging.getLogger(__name__)
 
 DOMAIN = "cluster.local"
-FIRST_ANSWER_SECONDS = 2.0  # that a question waits for the names to be known, after a start
+FIRST_ANSWER_SECONDS = 4.0  # that a question waits for the names to be known, after a start; clients wait for 5
 
 
 class ClusterDns:
