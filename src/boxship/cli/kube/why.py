@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from boxship.cli.call import Call, Failure
 from boxship.cli.kube.diagnosing import Finding, diagnose, is_ready, is_unplaced
+from boxship.cli.kube.happening import terms_of
 from boxship.cli.kube.naming import named
 from boxship.cli.kube.needing import needs
 from boxship.cli.kube.printing import aligned
@@ -177,10 +178,10 @@ def _pods(server: Server, made: Object) -> list[Object]:
 def _events(server: Server, made: Object) -> list[Object]:
     """Oldest first; none where we may not read them."""
     metadata = made["metadata"]
-    terms = [f"involvedObject.name={metadata['name']}", f"involvedObject.uid={metadata.get('uid', '')}"]
+    terms = terms_of(made)
     path = server.kind("events").path(str(metadata.get("namespace") or "default"))
     try:
-        found: list[Object] = server.ask("GET", path, {"fieldSelector": ",".join(terms)}).get("items") or []
+        found: list[Object] = server.ask("GET", path, {"fieldSelector": terms}).get("items") or []
     except Refused:
         return []
     return sorted(found, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))

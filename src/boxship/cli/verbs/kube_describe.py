@@ -44,12 +44,12 @@ def run(call: Call) -> int:
 
 
 def _events(server: object, made: dict[str, object]) -> list[dict[str, object]]:
+    from boxship.cli.kube.happening import terms_of
     from boxship.cli.kube.server import Server
 
     assert isinstance(server, Server)
     metadata = made["metadata"]
     assert isinstance(metadata, dict)
-    terms = [f"involvedObject.name={metadata['name']}", f"involvedObject.uid={metadata.get('uid', '')}"]
     path = server.kind("events").path(str(metadata.get("namespace") or "default"))
-    found: list[dict[str, object]] = server.ask("GET", path, {"fieldSelector": ",".join(terms)}).get("items") or []
+    found: list[dict[str, object]] = server.ask("GET", path, {"fieldSelector": terms_of(made)}).get("items") or []
     return found

@@ -199,6 +199,8 @@ class Reporter:
             self.look.set()
 
     def _notice(self, told: Iterable[Told]) -> None:
+        """Agents name the Node by its name in place of its uid, and old clients ask for that alone."""
         if self._events is not None:
+            about = {**self.node, "metadata": {**self.node["metadata"], "uid": self._facts.name}}
             for kind, reason, message in told:
-                self._events.tell(self.node, kind, reason, message)
+                self._events.tell(about, kind, reason, message)
