@@ -9,7 +9,10 @@ from boxship.cluster.proxy.led import Led
 from boxship.errors import BoxshipError
 from boxship.network.networks import Networks
 
-LONGEST = (2.0, 1.0)  # seconds: that services may lead on to a pod that ends, and for connections that are open then
+LONGEST_LEAD = (
+    20.0  # seconds that services may lead on to a pod that ends, within its grace: another control plane leads
+)
+LONGEST_ANSWER = 1.0  # seconds for the connections that are open then
 LEAST_MARGIN, LONGEST_MARGIN = 0.02, 0.25  # seconds for other nodes and proxies
 LOOKS = (0.005, 0.05)  # seconds between looks at these: the first and the longest pause
 
@@ -17,23 +20,22 @@ LOOKS = (0.005, 0.05)  # seconds between looks at these: the first and the longe
 class NodeTraffic:
     """Of this node's pods. Implements the agent's Traffic."""
 
-    def __init__(self, led: Led, networks: Networks, longest: tuple[float, float] = LONGEST) -> None:
+    def __init__(self, led: Led, networks: Networks) -> None:
         self._led = led
         self._networks = networks
-        self._longest_lead, self._longest_answer = longest
 
-    async def left(self, uid: str, pids: Sequence[int]) -> None:
+    async def left(self, uid: str, pids: Sequence[int], grace: float) -> None:
         if not self._led.leads_to(uid):
             return
         clock = asyncio.get_running_loop().time
         begun = clock()
         try:
-            async with asyncio.timeout(self._longest_lead):
+            async with asyncio.timeout(min(LONGEST_LEAD, grace / 2)):
                 await self._led.left(uid)
         except TimeoutError:
             return
         await asyncio.sleep(min(max(clock() - begun, LEAST_MARGIN), LONGEST_MARGIN))
-        await self._answered(pids[:1], clock() + self._longest_answer)
+        await self._answered(pids[:1], clock() + LONGEST_ANSWER)
 
     async def _answered(self, pids: Sequence[int], until: float) -> None:
         """Until no connection is open to a port at which the pod listens; its containers share one network."""

@@ -3,14 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from boxship.cluster.proxy.facts import EndpointFacts, SliceFacts, slice_facts
 from boxship.cluster.proxy.led import Led, pods_led_to
+from boxship.main import node_traffic
 from boxship.main.node_traffic import NodeTraffic
 
 KEY, OTHER = ("default", "web"), ("default", "more")
+LABELS = {
+    "kubernetes.io/service-name": "web",
+    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+}
 
 
 def test_only_pods_of_this_node_that_stay_count() -> None:
@@ -24,7 +30,7 @@ def test_only_pods_of_this_node_that_stay_count() -> None:
 
     found = slice_facts(
         {
-            "metadata": {"namespace": "default", "labels": {"kubernetes.io/service-name": "web"}},
+            "metadata": {"namespace": "default", "labels": LABELS},
             "addressType": "IPv4",
             "ports": [{"port": 80}],
             "endpoints": [
@@ -73,10 +79,10 @@ class Connections:
 async def test_a_pod_ends_when_nobody_is_led_to_it_and_all_have_their_answers() -> None:
     led, connections = Led(), Connections(2, 1)
     traffic = NodeTraffic(led, connections)  # type: ignore[arg-type]
-    await traffic.left("a", [1])
+    await traffic.left("a", [1], 30.0)
     assert connections.counts, "nobody was ever led to it"
     led.told({KEY: frozenset("ab"), OTHER: frozenset("a")})
-    waiting = asyncio.create_task(traffic.left("a", [1]))
+    waiting = asyncio.create_task(traffic.left("a", [1], 30.0))
     await asyncio.sleep(0)
     led.told({KEY: frozenset("b")})
     await asyncio.sleep(0)
@@ -86,13 +92,14 @@ async def test_a_pod_ends_when_nobody_is_led_to_it_and_all_have_their_answers() 
     assert not connections.counts
 
 
-async def test_it_is_not_waited_for_ever() -> None:
+async def test_it_is_not_waited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_traffic, "LONGEST_ANSWER", 0.02)
     led, connections = Led(), Connections(*[1] * 1000)
-    traffic = NodeTraffic(led, connections, longest=(0.01, 0.02))  # type: ignore[arg-type]
+    traffic = NodeTraffic(led, connections)  # type: ignore[arg-type]
     led.told({KEY: frozenset("ab")})
-    await traffic.left("a", [1])
+    await traffic.left("a", [1], 0.02)
     assert led.leads_to("a") and len(connections.counts) == 1000, "the first wait was given up, and what follows it"
-    waiting = asyncio.create_task(traffic.left("b", [1]))
+    waiting = asyncio.create_task(traffic.left("b", [1], 30.0))
     await asyncio.sleep(0)
     led.told_all({})
     await waiting

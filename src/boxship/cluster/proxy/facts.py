@@ -11,6 +11,7 @@ import msgspec
 from boxship.cluster.objects import Object
 
 SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY, OURS = "endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io"
 ON_EVERY_NODE = "boxship.io/served-on-node"  # annotation: each node answers at the service's address itself
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
@@ -48,7 +49,7 @@ class EndpointFacts(msgspec.Struct, frozen=True, gc=False):
     terminating: bool = False
     zones: tuple[str, ...] = ()  # hints: for whom it is meant
     nodes: tuple[str, ...] = ()
-    pod: str = ""  # the uid of one on this node
+    pod: str = ""  # the uid of one on this node, where a controller follows it
 
 
 class SliceFacts(msgspec.Struct, frozen=True, gc=False):
@@ -124,6 +125,7 @@ def slice_facts(item: Object, node: str = "") -> SliceFacts | None:
     name = labels.get(SERVICE_NAME)
     if not name or HEADLESS in labels or OTHER_PROXY in labels or item.get("addressType") != "IPv4":
         return None
+    follows = node if labels.get(MANAGED_BY) == OURS else ""
     return SliceFacts(
         service=(item["metadata"].get("namespace", ""), name),
         ports={
@@ -132,7 +134,7 @@ def slice_facts(item: Object, node: str = "") -> SliceFacts | None:
             if port.get("port")
         },
         endpoints=tuple(
-            _endpoint(found, node)
+            _endpoint(found, follows)
             for found in item.get("endpoints") or ()
             if is_ipv4(next(iter(found["addresses"]), None))
         ),

@@ -125,7 +125,8 @@ class Acts:
 
     async def _leave(self, pod: Object, action: Action) -> None:
         try:
-            await self._tools.traffic.left(self._uid, [run.pid for run in self.containers if run.phase == RUNNING])
+            pids = [run.pid for run in self.containers if run.phase == RUNNING]
+            await self._tools.traffic.left(self._uid, pids, action.grace)
         finally:
             self.memory = msgspec.structs.replace(self.memory, left=True)
 

@@ -39,15 +39,15 @@ class Asks(Protocol):
 
 
 class Traffic(Protocol):
-    async def left(self, uid: str, pids: Sequence[int]) -> None:
+    async def left(self, uid: str, pids: Sequence[int], grace: float) -> None:
         """Return when nobody new is led to that pod and those who are there have got their answers, or when that takes
-        too long. `pids`: its containers' processes."""
+        too long. `pids`: its containers' processes; `grace`: the seconds that it has for all of its end."""
 
 
 class NoTraffic:
     """Nobody leads anybody to pods."""
 
-    async def left(self, uid: str, pids: Sequence[int]) -> None:
+    async def left(self, uid: str, pids: Sequence[int], grace: float) -> None:
         return
 
 
