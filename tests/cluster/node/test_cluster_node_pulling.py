@@ -1,18 +1,16 @@
 """Images on real nodes: pull secrets against a registry with users, and what nodes give each other."""
 
-import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import pytest
-from nodes_kit import CLIENTS, Cluster, NodeDaemon, condition, running_cluster
+from nodes_kit import Cluster, condition, running_cluster
+from registry_node_kit import PASSWORD, REGISTRY, TRUSTED, log_in, registry
 
 pytestmark = pytest.mark.slow
-REGISTRY = f"{CLIENTS}:5000"
-PRIVATE, PASSWORD = f"{REGISTRY}/team/private:1", "correct horse"
+PRIVATE = f"{REGISTRY}/team/private:1"
 POD = """
 apiVersion: v1
 kind: Pod
@@ -30,34 +28,14 @@ spec:
 def cluster() -> Iterator[Cluster]:
     with (
         tempfile.TemporaryDirectory(prefix="bx") as home,
-        running_cluster(Path(home), nodes=3, node_options=("--insecure-registry", REGISTRY)) as cluster,
-        registry(cluster),
+        running_cluster(Path(home), nodes=3, node_options=TRUSTED) as cluster,
+        registry(cluster, PRIVATE, users=True),
     ):
         cluster.kubectl(
             *("create", "secret", "docker-registry", "alice", f"--docker-server={REGISTRY}"),
             *("--docker-username=alice", f"--docker-password={PASSWORD}"),
         )
         yield cluster
-
-
-@contextlib.contextmanager
-def registry(cluster: Cluster) -> Iterator[None]:
-    """On a machine that is no node, with one user and one image."""
-    users = cluster.home / "users"
-    users.write_text("alice:" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode() + "\n")
-    words = ("--registry", REGISTRY, "--registry-plain-http", "--registry-auth", str(users))
-    daemon = NodeDaemon(
-        cluster.home / "registry", "registry", CLIENTS, cluster.clients, *words, "--insecure-registry", REGISTRY
-    )
-    daemon.start()
-    try:
-        daemon.load_busybox(PRIVATE)
-        daemon.docker("login", "-u", "alice", "--password-stdin", REGISTRY, data=PASSWORD.encode())
-        daemon.docker("push", PRIVATE)
-        yield
-    finally:
-        daemon.remove_all()
-        daemon.stop()
 
 
 def start(cluster: Cluster, name: str, image: str, policy: str = "IfNotPresent", *secrets: str, node: int = 0) -> None:
@@ -134,7 +112,7 @@ def test_no_node_gives_it_to_another(cluster: Cluster) -> None:
 
 def test_what_was_pulled_by_hand_is_open(cluster: Cluster) -> None:
     node = cluster.nodes[2]
-    node.docker("login", "-u", "alice", "--password-stdin", REGISTRY, data=PASSWORD.encode())
+    log_in(node)
     node.docker("pull", PRIVATE)
     start(cluster, "by-hand", PRIVATE, "Never", node=2)
     runs(cluster, "by-hand")

@@ -105,12 +105,10 @@ class Peers:
     async def _answers(self, reference: str, only: str = "") -> list[Answer]:
         """No failure of another node is ours."""
         try:
-            nodes = [*(await self._client.list("v1/nodes")).items]
+            nodes = (await self._client.list("v1/nodes", fields=f"metadata.name={only}" if only else "")).items
         except Failure as failure:
             log.debug("cannot ask other nodes for %s: %s", reference, failure)
             return []
-        if only:
-            nodes = [node for node in nodes if node["metadata"]["name"] == only]
         peers = peers_of(nodes, self._node, set(self._names_of(reference)))
         found = await asyncio.gather(*(self._find(peer, reference) for peer in peers))
         return [(peer, image) for image, peer in zip(found, peers, strict=True) if image is not None]
