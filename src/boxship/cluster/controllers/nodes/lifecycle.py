@@ -5,7 +5,7 @@ by our own clock, so that neither a node's clock nor a sleep of ours makes anybo
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -23,7 +23,8 @@ from boxship.cluster.controllers.nodes.health import (
 )
 from boxship.cluster.controllers.nodes.residents import Residents
 from boxship.cluster.controllers.nodes.zones import Rates, Zones
-from boxship.cluster.controllers.workloads.pods import Pod
+from boxship.cluster.controllers.workloads.pods import RESOURCE as PODS
+from boxship.cluster.controllers.workloads.pods import Pod, facts_of
 from boxship.cluster.controllers.workloads.times import Now
 from boxship.cluster.controllers.workloads.writing import together
 from boxship.cluster.objects.failure import Failure
@@ -104,9 +105,11 @@ class NodeLifecycle:
             await self._write_unknown(node)
             return None  # what was written comes back as news
         wait = await self._write_taints(node, left)
-        if key in self._fallen or node.ready == "Unknown":
-            await self._write_pods(node)
+        if key in self._fallen:
+            await self._write_pods(node, await self._read_pods(node))
             self._fallen.discard(key)
+        elif node.ready == "Unknown":
+            await self._write_pods(node, self._residents.of(node.name))
         waits = [seconds for seconds in (wait, left if node.ready != "Unknown" else 0.0) if seconds]
         return Again(min(waits) + MARGIN_SECONDS) if waits else None
 
@@ -137,7 +140,13 @@ class NodeLifecycle:
             await self._client.patch(RESOURCE, "", node.name, {"metadata": metadata, "spec": {"taints": [*taints]}})
         return wait
 
-    async def _write_pods(self, node: Node) -> None:
+    async def _read_pods(self, node: Node) -> list[Pod]:
+        """Its pods as they are: that one is ready may not have come to our cache yet, and nobody would ask again."""
+        found = await self._client.list(PODS, fields=f"spec.nodeName={node.name}")
+        pods = [facts_of(item) for item in found.items]
+        return [pod for pod in pods if pod.node == node.name]
+
+    async def _write_pods(self, node: Node, pods: Iterable[Pod]) -> None:
         """Its pods are not ready: whoever sends them something must know."""
         not_ready = condition("Ready", "False", self._now())
 
@@ -149,8 +158,7 @@ class NodeLifecycle:
                 if failure.reason != "NotFound":
                     raise
 
-        pods = [pod for pod in self._residents.of(node.name) if pod.ready]
-        failures: list[BoxshipError] = await together([functools.partial(write, pod) for pod in pods])
+        failures: list[BoxshipError] = await together([functools.partial(write, pod) for pod in pods if pod.ready])
         if failures:
             raise failures[0]
 
