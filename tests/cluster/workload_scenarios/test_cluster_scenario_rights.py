@@ -2,6 +2,7 @@
 namespaces, kernel settings, cgroups and their change in place, runtime classes, a container to look into another."""
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,61 @@ spec:
   containers: [{name: main, image: busybox, command: [sleep, "1000"]}]
 ---
 apiVersion: v1
+kind: Secret
+metadata: {name: hush}
+stringData: {word: hush}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: own, labels: {app: rights}}
+spec:
+  hostUsers: false
+  securityContext: {fsGroup: 2000, sysctls: [{name: kernel.shm_rmid_forced, value: "1"}]}
+  volumes:
+    - {name: disk, emptyDir: {}}
+    - {name: memory, emptyDir: {medium: Memory}}
+    - {name: secret, secret: {secretName: hush, defaultMode: 0400}}
+    - {name: host, hostPath: {path: "HOME/host", type: DirectoryOrCreate}}
+  containers:
+    - name: main
+      image: busybox
+      command: [sh, -c, "echo said > /dev/stdout; echo left > /dev/termination-log; exec sleep 4444"]
+      securityContext: {procMount: Unmasked, capabilities: {add: [NET_ADMIN, SYS_ADMIN]}}
+      volumeMounts:
+        - {name: disk, mountPath: /disk}
+        - {name: memory, mountPath: /memory}
+        - {name: memory, mountPath: /part, subPath: a/b}
+        - {name: secret, mountPath: /secret}
+        - {name: host, mountPath: /host}
+    - name: user
+      image: busybox
+      command: [sleep, "1000"]
+      securityContext: {runAsUser: 1000, runAsGroup: 1001, capabilities: {drop: [ALL]}}
+      volumeMounts:
+        - {name: disk, mountPath: /disk}
+        - {name: memory, mountPath: /memory}
+        - {name: secret, mountPath: /secret}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: own-other, labels: {app: rights}}
+spec:
+  hostUsers: false
+  runtimeClassName: other
+  shareProcessNamespace: true
+  containers:
+    - {name: main, image: busybox, command: [sh, -c, "echo said > /dev/stdout; exec sleep 5555"]}
+    - {name: all, image: busybox, command: [sleep, "1000"], securityContext: {privileged: true}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: own-wrong}
+spec:
+  hostUsers: false
+  volumes: [{name: kernel, hostPath: {path: /proc/sys}}]
+  containers: [{name: main, image: busybox, volumeMounts: [{name: kernel, mountPath: /kernel}]}]
+---
+apiVersion: v1
 kind: Pod
 metadata: {name: wrong-runtime}
 spec:
@@ -129,8 +185,8 @@ spec:
 @pytest.fixture(scope="module")
 def cluster(private_mounts: None) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="bx") as folder, running_cluster(Path(folder)) as made:
-        made.apply(MANIFEST)
-        made.until_pods(8, "app=rights", seconds=60)
+        made.apply(MANIFEST.replace("HOME", folder))
+        made.until_pods(10, "app=rights", seconds=60)
         yield made
 
 
@@ -207,6 +263,59 @@ def test_namespaces(cluster: Cluster) -> None:
     assert settings.split() == ["4000", "5000", "1"]
 
 
+def test_users_of_a_pods_own(cluster: Cluster) -> None:
+    """Root inside is nobody outside, and files have the owners that the pod knows."""
+    ranges = {name: inside(cluster, name, "cat /proc/self/uid_map", "main").split() for name in ("own", "own-other")}
+    assert [(where[0], where[2]) for where in ranges.values()] == [("0", "65536")] * 2
+    first = {name: int(where[1]) for name, where in ranges.items()}
+    assert len(set(first.values())) == 2 and all(each >= 65536 for each in first.values())
+    identifier = pod_of(cluster, "own")["status"]["containerStatuses"][0]["containerID"].removeprefix("boxship://")
+    pid = int(cluster.docker(0, "inspect", "-f", "{{.State.Pid}}", identifier).stdout)
+    assert Path(f"/proc/{pid}").stat().st_uid == first["own"] and os.stat("/dev/null").st_uid == 0
+    shown = "stat -c '%u:%g' / /bin/sh /etc/hosts /secret/word /dev/shm /disk /memory /part /host"
+    owners = inside(cluster, "own", shown, "main").split()
+    assert owners == [*["0:0"] * 3, "0:2000", "0:0", *["0:2000"] * 3, "0:0"], owners
+    inside(cluster, "own", "echo x > /new && cp /new /host/file && chown 7:8 /host/file", "main")
+    status = (cluster.home / "host/file").stat()
+    assert (status.st_uid, status.st_gid) == (7, 8)
+    script = "cd /disk && touch file /memory/file && stat -c '%u:%g' file /memory/file && cat /secret/word"
+    assert inside(cluster, "own", script, "user").split() == ["1000:2000", "1000:2000", "hush"]
+
+
+def test_what_root_may_in_namespaces_of_its_own(cluster: Cluster) -> None:
+    script = "ip link set lo mtu 1400 && ip addr add 10.9.9.9/32 dev lo && mkdir /p && mount -t proc p /p && ls -d /p/1"
+    assert inside(cluster, "own", script, "main") == "/p/1\n"  # only what is shown whole may be mounted once more
+    script = "cat /proc/sys/kernel/shm_rmid_forced && echo 0 > /proc/sys/net/ipv4/ip_forward"
+    assert inside(cluster, "own", script, "main") == "1\n"
+    assert "/proc/" not in inside(cluster, "own", "cut -d' ' -f2 /proc/mounts", "main")
+    assert "10.9.9.9" not in cluster.nodes[0].shell("ip addr").stdout
+    refused = cluster.kubectl("exec", "own-other", "-c", "all", "--", "mknod", "/disk", "b", "254", "0", check=False)
+    assert "Operation not permitted" in refused.stderr
+    assert "sleep 5555" in inside(cluster, "own-other", "ps", "all")
+    for name in ("own", "own-other"):
+        cluster.until(lambda n=name: cluster.kubectl("logs", n, "-c", "main").stdout == "said\n", 20, "the log")
+    assert inside(cluster, "own", "echo again > /dev/stdout", "main") == "again\n"
+
+    def names_it() -> bool:
+        state = (pod_of(cluster, "own-wrong")["status"].get("containerStatuses") or [{}])[0].get("state", {})
+        return "owners of files on proc" in str(state) and waiting(cluster, "own-wrong") == "FailedMount"
+
+    cluster.until(names_it, 20, "the waiting reason names what cannot be mapped")
+
+
+def test_files_of_pods_with_users_of_their_own(cluster: Cluster) -> None:
+    """Copied, exported and committed with the ids that the pod knows."""
+    (cluster.home / "here").write_text("here")
+    cluster.kubectl("cp", str(cluster.home / "here"), "own:/copied", "-c", "main")
+    assert inside(cluster, "own", "stat -c '%u:%g' /copied", "main") == "0:0\n"
+    name = f"k8s_main_own_default_{uid(pod_of(cluster, 'own'))}_0"
+    cluster.docker(0, "cp", str(cluster.home / "here"), f"{name}:/brought")
+    assert inside(cluster, "own", "stat -c '%u:%g' /brought", "main") == "0:0\n"
+    cluster.docker(0, "cp", f"{name}:/new", str(cluster.home / "out"))
+    assert (cluster.home / "out").read_text() == "x\n"
+    assert "A /brought" in cluster.docker(0, "diff", name).stdout.splitlines()
+
+
 def test_a_container_to_look_into_another(cluster: Cluster) -> None:
     cluster.kubectl("debug", "sure", "--image=busybox", "--target=main", "-c", "look", "--", "sleep", "1000")
 
@@ -261,7 +370,7 @@ def test_dockers_prunes_leave_pods_alone(cluster: Cluster) -> None:
 
 
 def test_all_of_it_outlives_the_agent(cluster: Cluster) -> None:
-    names = ("user", "locked", "loose", "host", "shared", "some", "other")
+    names = ("user", "locked", "loose", "host", "shared", "some", "other", "own", "own-other")
     before = {name: pod_of(cluster, name)["status"]["containerStatuses"][0]["containerID"] for name in names}
     cluster.nodes[0].kill()
     cluster.nodes[0].start()

@@ -55,9 +55,9 @@ def write(folder: Path, files: Mapping[str, File], *, group: int = -1, first: in
         current = _write_all(folder, files, owners)
         with contextlib.suppress(FileNotFoundError):
             (folder / NEXT).unlink()
-        os.symlink(current, folder / NEXT)
+        _link(current, folder / NEXT, owners)
         os.rename(folder / NEXT, folder / LINK)
-    _show(folder, files)
+    _show(folder, files, owners)
     for entry in list(os.scandir(folder)):
         if entry.name.startswith("..") and entry.name not in (current, LINK):
             _remove(Path(entry.path))
@@ -121,14 +121,19 @@ def _give(folder: Path, owners: Owners) -> None:
         folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o2550)
 
 
-def _show(folder: Path, files: Mapping[str, File]) -> None:
+def _show(folder: Path, files: Mapping[str, File], owners: Owners) -> None:
     """The links that users see: one for the first part of each path, none for what is gone."""
     wanted = {path.partition("/")[0] for path in files}
     there = {entry.name for entry in os.scandir(folder) if not entry.name.startswith("..")}
     for name in wanted - there:
-        os.symlink(f"{LINK}/{name}", folder / name)
+        _link(f"{LINK}/{name}", folder / name, owners)
     for name in there - wanted:
         _remove(folder / name)
+
+
+def _link(target: str, place: Path, owners: Owners) -> None:
+    os.symlink(target, place)
+    os.chown(place, owners.first, owners.group_id, follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:
