@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from boxship.cluster.api import versions
 from boxship.cluster.api.request import View
 from boxship.cluster.objects.failure import Failure
 from boxship.doors.kube.discovery import version_rank
@@ -180,8 +181,9 @@ def test_options() -> None:
     ],
 )
 def test_wrong_options(verb: str, query: dict[str, str], code: int, text: str) -> None:
+    check = {"list": versions.check_list, "watch": versions.check_watch}.get(verb, id)
     with pytest.raises(Failure) as caught:
-        options(verb, **query)
+        check(options(verb, **query))
     assert (caught.value.code, str(caught.value)) == (code, text)
 
 

@@ -66,7 +66,9 @@ async def test_a_watch_goes_on_where_it_was(asker: Asker) -> None:
     watch = await asker.watch(PATH, version="2")
     assert await watch.take(3) == [("ADDED", "c"), ("ADDED", "d"), ("DELETED", "c")]
     await watch.close()
-    unwanted = await asker.watch(PATH, bookmarks=True, parameters={"sendInitialEvents": ("false",)})
+    unwanted = await asker.watch(
+        PATH, bookmarks=True, match="NotOlderThan", parameters={"sendInitialEvents": ("false",)}
+    )
     pending = asyncio.ensure_future(unwanted.next())
     await asyncio.sleep(0)
     await asker.create(PATH, "default", config_map("e"))

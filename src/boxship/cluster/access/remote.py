@@ -15,6 +15,7 @@ import msgspec
 from boxship.cluster.access import Event, Listing
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, of_status, unavailable
+from boxship.cluster.objects.media_types import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH
 from boxship.errors import BoxshipError
 from boxship.transport.client import HttpClient, Trust, Waits
 
@@ -27,9 +28,6 @@ DAY = 86_400.0
 SILENCE_SECONDS = 20  # a server that was cut off for so long is asked anew as soon as it is back
 # A watch is silent for as long as nothing happens.
 WAITS = Waits(connect_seconds=10.0, stall_seconds=DAY, window_seconds=DAY, slowest_bytes=0)
-PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
-APPLY = "application/apply-patch+yaml"
-JSON = "application/json"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -129,14 +127,14 @@ class Remote:
     async def patch(
         self, resource: str, namespace: str, name: str, patch: Object | Sequence[Object], *, subresource: str = ""
     ) -> Object:
-        media_type = PATCHES["merge" if isinstance(patch, dict) else "json"]
+        media_type = MERGE_PATCH if isinstance(patch, dict) else JSON_PATCH
         return await self._ask("PATCH", path_of(resource, namespace, name, subresource), body=patch, form=media_type)
 
     async def apply(
         self, resource: str, namespace: str, name: str, object: Object, *, manager: str, subresource: str = ""
     ) -> Object:
         path = path_of(resource, namespace, name, subresource)
-        return await self._ask("PATCH", path, {"fieldManager": manager, "force": "true"}, object, APPLY)
+        return await self._ask("PATCH", path, {"fieldManager": manager, "force": "true"}, object, APPLY_PATCH)
 
     async def delete(
         self,

@@ -27,7 +27,7 @@ from boxship.cluster.api.storage import Storage
 from boxship.cluster.api.views import Views
 from boxship.cluster.api.watching import Hub, Watching
 from boxship.cluster.api.writing import Writing
-from boxship.cluster.objects.failure import Failure, internal, method_not_supported, timed_out, unavailable
+from boxship.cluster.objects.failure import Failure, internal, method_not_supported, of_error
 from boxship.errors import BoxshipError, Timeout, Unavailable, Unsupported
 
 log = logging.getLogger("boxship-control")
@@ -104,13 +104,9 @@ class Api:
             return await self._handler(request)(request)
         except Failure:
             raise
-        except Unavailable as error:
-            raise unavailable(str(error)) from error
-        except Timeout as error:
-            raise timed_out(str(error)) from error
-        except Unsupported as error:
-            raise Failure(501, "NotImplemented", str(error)) from error
-        except BoxshipError as error:
+        except (Unavailable, Timeout, Unsupported) as error:
+            raise of_error(error) from error
+        except BoxshipError as error:  # of any other kind it is our mistake, whatever it says
             log.error("%s %s %s: %s", request.verb, request.resource.qualified, request.name, error)
             raise internal(str(error)) from error
 

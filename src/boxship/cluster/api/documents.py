@@ -10,21 +10,10 @@ from boxship.cluster.api.request import Body
 from boxship.cluster.objects import Object, protobuf
 from boxship.cluster.objects.failure import Failure, bad_request, unsupported_media_type
 from boxship.cluster.objects.json_text import check_size, decode_json, duplicate_fields
+from boxship.cluster.objects.media_types import APPLY_PATCH, BODIES, JSON, PATCHES, PROTOBUF, YAML
 from boxship.cluster.objects.schema.builtin import Schemas
 from boxship.errors import Invalid
 from boxship.wire import yaml_text
-
-JSON = "application/json"
-YAML = "application/yaml"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
-ACCEPTED = (JSON, YAML, PROTOBUF)
-PATCHES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/apply-patch+yaml",
-    "application/strategic-merge-patch+json",
-)
-JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH = PATCHES
 
 
 def read_object(body: Body, schemas: Schemas, expected: tuple[str, str, str]) -> tuple[Object, list[str]]:
@@ -37,7 +26,7 @@ def read_object(body: Body, schemas: Schemas, expected: tuple[str, str, str]) ->
     elif body.media_type == YAML:
         value, twice = read_yaml(body.data)
     else:
-        raise unsupported_media_type(ACCEPTED)
+        raise unsupported_media_type(BODIES)
     if not isinstance(value, dict):
         raise _not_an_object(value)
     return value, [*twice, *body.twice]

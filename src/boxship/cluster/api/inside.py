@@ -18,13 +18,11 @@ from boxship.cluster.api.pace import rest
 from boxship.cluster.api.request import Answer, Body, Options, Request, Stream, User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import no_such_path, of_status
+from boxship.cluster.objects.media_types import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH
 from boxship.transport.exchange import close_stream
 
 PAGE = 25  # objects: what is read and decoded before others have their turn
 EVENTS = 64  # that are remembered as they were decoded
-JSON = "application/json"
-MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
-APPLY = "application/apply-patch+yaml"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -126,7 +124,7 @@ class Inside:
         self, resource: str, namespace: str, name: str, object: Object, *, manager: str, subresource: str = ""
     ) -> Object:
         options = Options(field_manager=manager, force=True)
-        body = Body(APPLY, _encode(object))
+        body = Body(APPLY_PATCH, _encode(object))
         return await self._answer("patch", resource, namespace, name, subresource, body, options)
 
     async def delete(

@@ -17,6 +17,7 @@ from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import bad_request, invalid, no_such_path
 from boxship.cluster.objects.kinds.certificates import validate_approval
 from boxship.cluster.objects.kinds.core_pod_updates import SUBRESOURCES as OF_PODS
+from boxship.cluster.objects.media_types import APPLY_PATCH
 from boxship.cluster.objects.rules import accept_both
 from boxship.cluster.objects.scale import BUILT_IN, apply_scale, scale_causes, scale_of
 from boxship.cluster.objects.tables import table_of
@@ -64,7 +65,7 @@ class ObjectParts:
         if request.subresource != "scale":
             return await self._writing.patch(request, way_of(definition, request.subresource, self._steps))
         assert request.body is not None
-        if request.body.media_type == documents.APPLY_PATCH:
+        if request.body.media_type == APPLY_PATCH:
             return await self._apply_scale(request, definition)
         patch, twice = patching.read(request, self._catalog.schemas.type_of("autoscaling", "v1", "Scale"))
 

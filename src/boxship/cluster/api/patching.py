@@ -13,6 +13,7 @@ from boxship.cluster.api.views import to_json
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid, unsupported_media_type
 from boxship.cluster.objects.kinds.checking import quote
+from boxship.cluster.objects.media_types import CUSTOM_PATCHES, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from boxship.cluster.objects.patch import json_patch, merge, strategic
 from boxship.cluster.objects.patch.operations import unknown_fields
 from boxship.cluster.objects.schema.types import Type
@@ -29,15 +30,15 @@ class SentPatch:
         self._type = type_
 
     def on(self, object: Object) -> Object:
-        if self._media_type == documents.JSON_PATCH:
+        if self._media_type == JSON_PATCH:
             return json_patch(object, self._patch)
-        if self._media_type == documents.MERGE_PATCH:
+        if self._media_type == MERGE_PATCH:
             return merge(object, self._patch)
         return strategic(object, self._patch, self._type)
 
     def refusal(self, why: str) -> Failure:
         """422: what the patch makes of the object does not fit its schema."""
-        go = self._media_type == documents.STRATEGIC_PATCH
+        go = self._media_type == STRATEGIC_PATCH
         shown = _go_text(self._patch) if go else to_json(self._patch).decode()
         cut = shown if len(shown) <= SHOWN_LIMIT else f"{shown[:SHOWN_LIMIT]}…"
         return invalid("", "", "", [Cause("FieldValueInvalid", "patch", f"Invalid value: {quote(cut)}: {why}")])
@@ -59,13 +60,13 @@ def read(request: Request, type_: Type) -> tuple[SentPatch, Sequence[str]]:
     Failure."""
     assert request.body is not None
     media_type = request.body.media_type
-    if media_type == documents.STRATEGIC_PATCH and request.resource.custom:
-        raise unsupported_media_type(each for each in documents.PATCHES if each != documents.STRATEGIC_PATCH)
+    if media_type == STRATEGIC_PATCH and request.resource.custom:
+        raise unsupported_media_type(CUSTOM_PATCHES)
     patch, twice = documents.read_patch(request.body)
     if request.options.force:
         cause = Cause("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch")
         raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
-    if media_type == documents.JSON_PATCH:
+    if media_type == JSON_PATCH:
         if not isinstance(patch, list):
             raise bad_request(
                 "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"

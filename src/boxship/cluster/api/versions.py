@@ -4,6 +4,7 @@ Source: kubernetes.io, "API Concepts", "Resource versions"; k8s.io/apimachinery,
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from boxship.cluster.api.request import Options
 from boxship.cluster.objects.failure import Cause, Failure, bad_request, invalid
@@ -11,7 +12,7 @@ from boxship.store import Store
 
 WAIT = 3.0  # seconds that a read waits for a revision that has not come yet
 STEP = 0.02  # seconds between two looks
-MATCHES = ("Exact", "NotOlderThan")
+EXACT, NOT_OLDER = "Exact", "NotOlderThan"
 DIGITS_LIMIT = 19
 
 
@@ -25,22 +26,20 @@ def number(text: str) -> int:
 
 
 def check_list(options: Options) -> None:
-    """Raises Failure 422 for combinations that make no sense in a list."""
+    """Raises Failure 400 or 422 for combinations that make no sense in a list."""
     wrong: list[Cause] = []
-    if options.initial_events:
-        wrong.append(_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    if options.match:
-        why = ""
+    match, place = options.match, "resourceVersionMatch"
+    if match:
+        if not options.version:
+            wrong.append(_forbidden(place, f"{place} is forbidden unless resourceVersion is provided"))
         if options.token:
-            why = "resourceVersionMatch is forbidden when continue is provided"
-        elif not options.version:
-            why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        elif options.match == "Exact" and options.version == "0":
-            why = 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
-        if why:
-            wrong.append(_forbidden("resourceVersionMatch", why))
-        elif options.match not in MATCHES:
-            wrong.append(_not_supported(options.match))
+            wrong.append(_forbidden(place, f"{place} is forbidden when continue is provided"))
+        if match not in (EXACT, NOT_OLDER):
+            wrong.append(_not_supported(match, (EXACT, NOT_OLDER, "")))
+        if match == EXACT and options.version == "0":
+            wrong.append(_forbidden(place, f'{place} "exact" is forbidden for resourceVersion "0"'))
+    if _says_initial(options):
+        wrong.append(_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     _refuse(wrong)
     number(options.version)
     if options.token and options.version not in ("", "0"):
@@ -50,19 +49,27 @@ def check_list(options: Options) -> None:
 def check_watch(options: Options) -> None:
     """The same for a watch."""
     wrong: list[Cause] = []
-    if options.initial_events:
-        if options.match != "NotOlderThan":
-            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            wrong.append(
-                _forbidden("resourceVersionMatch", why) if not options.match else _not_supported(options.match)
-            )
-    elif options.match:
-        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        wrong.append(_forbidden("resourceVersionMatch", why))
+    match, place = options.match, "resourceVersionMatch"
+    initial = _says_initial(options)
+    if initial and match != NOT_OLDER:
+        wrong.append(_forbidden(place, f"sendInitialEvents requires setting {place} to {NOT_OLDER}"))
+    if match:
+        if not initial:
+            wrong.append(_forbidden(place, f"{place} is forbidden for watch unless sendInitialEvents is provided"))
+        if match != NOT_OLDER:
+            wrong.append(_not_supported(match, (NOT_OLDER,)))
     if options.token:
-        wrong.append(_forbidden("continue", "continue is forbidden for watch"))
+        if match:
+            wrong.append(_forbidden(place, f"{place} is forbidden when continue is provided"))
+        else:
+            wrong.append(_forbidden("continue", "continue is forbidden for watch"))
     _refuse(wrong)
     number(options.version)
+
+
+def _says_initial(options: Options) -> bool:
+    """Whether sendInitialEvents stands in the query, whatever it says."""
+    return options.initial_events or bool(options.parameters.get("sendInitialEvents"))
 
 
 async def wait_until_known(store: Store, revision: int) -> int:
@@ -88,8 +95,8 @@ def _forbidden(field: str, why: str) -> Cause:
     return Cause("FieldValueForbidden", field, f"Forbidden: {why}")
 
 
-def _not_supported(value: str) -> Cause:
-    listed = ", ".join(f'"{each}"' for each in (*MATCHES, ""))
+def _not_supported(value: str, offered: Sequence[str]) -> Cause:
+    listed = ", ".join(f'"{each}"' for each in offered)
     message = f'Unsupported value: "{value}": supported values: {listed}'
     return Cause("FieldValueNotSupported", "resourceVersionMatch", message)
 

@@ -266,7 +266,7 @@ class _Reader:
 def _plain(request: Request) -> Request:
     """The list that the first events of a watch are."""
     options = msgspec.structs.replace(
-        request.options, version="", match="", initial_events=False, limit=0, token="", bookmarks=False
+        request.options, version="", match="", initial_events=False, limit=0, token="", bookmarks=False, parameters={}
     )
     return msgspec.structs.replace(request, options=options)
 

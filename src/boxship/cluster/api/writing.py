@@ -20,6 +20,7 @@ from boxship.cluster.api.views import Views
 from boxship.cluster.objects import Object, apply
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Failure, Unreadable, already_exists, conflict, not_found
+from boxship.cluster.objects.media_types import APPLY_PATCH
 from boxship.cluster.objects.times import stamp
 from boxship.store import Entry, Operation
 
@@ -113,7 +114,7 @@ class Writing:
         assert request.body is not None
         definition = self._catalog.definition(request.resource)
         way = way or whole(definition)
-        if request.body.media_type == documents.APPLY_PATCH:
+        if request.body.media_type == APPLY_PATCH:
             return await self._apply(request, definition, way)
         patch, twice = patching.read(request, definition.request_type)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from boxship import errors
 from boxship.cluster.objects.resource import Resource
 from boxship.errors import BoxshipError
 
@@ -170,6 +171,35 @@ def internal(why: str) -> Failure:
 
 def unavailable(why: str, retry_after: int = 1) -> Failure:
     return Failure(503, "ServiceUnavailable", why, retry_after=retry_after)
+
+
+# What other rooms raise, as clients are told of it: code and reason. The first that fits counts.
+TABLE: tuple[tuple[type[errors.BoxshipError], int, str], ...] = (
+    (errors.NotFound, 404, "NotFound"),
+    (errors.Exists, 409, "AlreadyExists"),
+    (errors.Invalid, 400, "BadRequest"),
+    (errors.Conflict, 409, "Conflict"),
+    (errors.Unchanged, 409, "Conflict"),
+    (errors.Denied, 403, "Forbidden"),
+    (errors.Unauthenticated, 401, "Unauthorized"),
+    (errors.Unavailable, 503, "ServiceUnavailable"),
+    (errors.Unsupported, 501, "NotImplemented"),
+    (errors.Exhausted, 507, "InsufficientStorage"),
+    (errors.Canceled, 499, "ClientClosedRequest"),
+    (errors.Internal, 500, "InternalError"),
+)
+
+
+def of_error(error: errors.BoxshipError) -> Failure:
+    """The Failure that such an error is for a client."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, errors.Timeout):
+        return timed_out(str(error))
+    for kind, code, reason in TABLE:
+        if isinstance(error, kind):
+            return Failure(code, reason, str(error), retry_after=1 if code == 503 else 0)
+    return internal(str(error))
 
 
 def of_status(status: dict[str, Any]) -> Failure:

@@ -11,8 +11,9 @@ from boxship.cluster.api.documents import told_twice
 from boxship.cluster.api.request import Body, Options
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure, bad_request
+from boxship.cluster.objects.media_types import APPLY_PATCH, JSON, YAML
 from boxship.doors.kube.errors import BODY_BYTES
-from boxship.doors.kube.negotiation import APPLY, JSON, YAML, media_type_of
+from boxship.doors.kube.negotiation import media_type_of
 from boxship.doors.kube.query import delete_options
 from boxship.errors import Invalid
 from boxship.transport.exchange import Request
@@ -50,7 +51,7 @@ async def read_body(request: Request, *, patch: bool, custom: bool) -> Body:
     """The body of a create, update or patch. Raises Failure 415, BodyTooLarge, Timeout."""
     media_type = media_type_of(request.headers.get("Content-Type", ""), patch=patch, custom=custom)
     data = await _plain_body(request)
-    if media_type in (YAML, APPLY) and len(data) > SMALL_YAML_BYTES and not data.startswith(b"{"):
+    if media_type in (YAML, APPLY_PATCH) and len(data) > SMALL_YAML_BYTES and not data.startswith(b"{"):
         async with _one:  # several threads at it would leave the loop a small share of the interpreter
             return await asyncio.to_thread(_as_json, media_type, data)
     return Body(media_type, data)

@@ -12,12 +12,13 @@ from boxship.cluster.api.gate import Gate, Visit
 from boxship.cluster.api.request import Answer, Ask, Options, Stream, User
 from boxship.cluster.api.request import Request as ApiRequest
 from boxship.cluster.objects.failure import Failure, no_such_path, timed_out
+from boxship.cluster.objects.media_types import JSON, YAML
 from boxship.cluster.objects.resource import Resource
 from boxship.doors.kube.bodies import FromProtobuf, read_body, read_delete_options
 from boxship.doors.kube.connecting import Connecting
 from boxship.doors.kube.errors import failure_of, wrong_method
 from boxship.doors.kube.metrics import Key, Metrics
-from boxship.doors.kube.negotiation import JSON, YAML, Wanted, negotiate, parse_accept
+from boxship.doors.kube.negotiation import Wanted, negotiate, parse_accept
 from boxship.doors.kube.passing import Passing
 from boxship.doors.kube.paths import Target, read_path
 from boxship.doors.kube.query import deadline, is_true, read_options

@@ -8,19 +8,10 @@ import msgspec
 
 from boxship.cluster.api.request import View
 from boxship.cluster.objects.failure import bad_request, not_acceptable, unsupported_media_type
+from boxship.cluster.objects.media_types import BODIES, CUSTOM_PATCHES, JSON, PATCHES, YAML
 
-JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 ANSWERS = (JSON, YAML)
 STREAMS = (JSON,)
-BODIES = (JSON, YAML, PROTOBUF)
-APPLY = "application/apply-patch+yaml"
-PATCHES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    APPLY,
-)
-CUSTOM_PATCHES = tuple(name for name in PATCHES if "strategic" not in name)
 META_GROUP = "meta.k8s.io"
 FORMS = {"Table": "table", "PartialObjectMetadata": "metadata", "PartialObjectMetadataList": "metadata"}
 INCLUDES = ("", "None", "Metadata", "Object")

@@ -5,8 +5,9 @@ from typing import Protocol
 from urllib.parse import quote
 
 from boxship.cluster.objects.failure import no_such_path, not_acceptable
+from boxship.cluster.objects.media_types import JSON
 from boxship.doors.kube.errors import wrong_method
-from boxship.doors.kube.negotiation import JSON, parse_accept
+from boxship.doors.kube.negotiation import parse_accept
 from boxship.transport.exchange import Reply, Request
 
 # What clients call the binary forms, and what the answer calls them.

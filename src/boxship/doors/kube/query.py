@@ -11,12 +11,11 @@ from typing import Any
 
 from boxship.cluster.api.request import Options
 from boxship.cluster.objects.failure import Cause, bad_request, invalid
+from boxship.cluster.objects.media_types import APPLY_CBOR, APPLY_PATCH
 from boxship.errors import Invalid
 from boxship.spec.duration import SECOND, parse_duration
 
 MANAGER_BYTES = 128
-APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
-NOT_OLDER, EXACT = "NotOlderThan", "Exact"
 VALIDATIONS = ("Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
 INTEGER_LIMIT = 2**63
@@ -86,51 +85,8 @@ def _selection(query: Query) -> Options:
 
 
 def _list(query: Query, _: str) -> Options:
-    options = _selection(query)
-    _refuse("ListOptions", _list_causes(options, bool(query.get("sendInitialEvents"))))
-    return options
-
-
-def _watch(query: Query, _: str) -> Options:
-    options = _selection(query)
-    _refuse("ListOptions", _watch_causes(options, bool(query.get("sendInitialEvents"))))
-    return options
-
-
-def _list_causes(options: Options, initial: bool) -> list[Cause]:
-    causes = []
-    match = options.match
-    if match:
-        where = "resourceVersionMatch"
-        if not options.version:
-            causes.append(_forbidden(where, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-        if options.token:
-            causes.append(_forbidden(where, "resourceVersionMatch is forbidden when continue is provided"))
-        if match not in (EXACT, NOT_OLDER):
-            causes.append(_unsupported(where, f'"{match}"', (EXACT, NOT_OLDER, "")))
-        if match == EXACT and options.version == "0":
-            why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-            causes.append(_forbidden(where, why))
-    if initial:
-        causes.append(_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    return causes
-
-
-def _watch_causes(options: Options, initial: bool) -> list[Cause]:
-    causes = []
-    match = options.match
-    where = "resourceVersionMatch"
-    if initial and match != NOT_OLDER:
-        causes.append(_forbidden(where, f"sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER}"))
-    if match:
-        if not initial:
-            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            causes.append(_forbidden(where, why))
-        if match != NOT_OLDER:
-            causes.append(_unsupported(where, f'"{match}"', (NOT_OLDER,)))
-        if options.token:
-            causes.append(_forbidden(where, "resourceVersionMatch is forbidden when continue is provided"))
-    return causes
+    """Which of them go together is for the API to say (api/versions.py)."""
+    return _selection(query)
 
 
 def _get(query: Query, _: str) -> Options:
@@ -155,7 +111,7 @@ def _write(kind: str) -> Callable[[Query, str], Options]:
 def _write_causes(kind: str, query: Query, options: Options, media_type: str) -> list[Cause]:
     causes = []
     if kind == "PatchOptions":
-        if media_type in APPLY:
+        if media_type in (APPLY_PATCH, APPLY_CBOR):
             if not options.field_manager:
                 causes.append(
                     Cause("FieldValueRequired", "fieldManager", "Required value: is required for apply patch")
@@ -251,7 +207,7 @@ def _unsupported(field: str, value: str, offered: Sequence[str]) -> Cause:
 READERS: dict[str, Callable[[Query, str], Options]] = {
     "get": _get,
     "list": _list,
-    "watch": _watch,
+    "watch": _list,
     "create": _write("CreateOptions"),
     "update": _write("UpdateOptions"),
     "patch": _write("PatchOptions"),

@@ -13,12 +13,13 @@ from boxship.cluster.api.request import User
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import GROUP_VERSIONS
 from boxship.cluster.objects.failure import no_such_path, not_acceptable
+from boxship.cluster.objects.media_types import JSON
 from boxship.doors.kube import discovery
 from boxship.doors.kube.discovery import Groups, tag_of
 from boxship.doors.kube.errors import wrong_method
 from boxship.doors.kube.health import ENDPOINTS, Health
 from boxship.doors.kube.metrics import Metrics
-from boxship.doors.kube.negotiation import JSON, parse_accept
+from boxship.doors.kube.negotiation import parse_accept
 from boxship.doors.kube.openapi import Documents, OpenApi
 from boxship.transport.exchange import Reply, Request
 

@@ -10,6 +10,7 @@ from typing import Any
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import unsupported_media_type
+from boxship.cluster.objects.media_types import CUSTOM_PATCHES
 from boxship.cluster.objects.patch import lists
 from boxship.cluster.objects.patch.refusals import DEEPEST, go_kind, malformed, unusable
 from boxship.cluster.objects.schema.types import Form, Type
@@ -18,13 +19,11 @@ RETAIN = "$retainKeys"
 DELETE_PREFIX = "$deleteFromPrimitiveList/"
 ORDER_PREFIX = "$setElementOrder/"
 
-CUSTOM_FORMATS = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
-
 
 def strategic(object: Object, patch: Any, type_: Type | None) -> Object:
     """The object with the patch merged in. Without a type (a custom resource) it is refused with 415."""
     if type_ is None:
-        raise unsupported_media_type(CUSTOM_FORMATS)
+        raise unsupported_media_type(CUSTOM_PATCHES)
     if not isinstance(patch, dict):
         kind = go_kind(patch)
         raise malformed(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
