@@ -42,7 +42,7 @@ def cluster() -> Iterator[Cluster]:
 def homes(cluster: Cluster) -> set[str]:
     """The nodes that have pods which are to stay."""
     pods = cluster.pods(LABELS)
-    return {pod["spec"]["nodeName"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
+    return {pod["spec"].get("nodeName", "") for pod in pods if not pod["metadata"].get("deletionTimestamp")}
 
 
 def names(cluster: Cluster) -> set[str]:
