@@ -9,8 +9,10 @@ from typing import Any
 from network_traffic import ask, inside, serve
 
 from boxship.network import binding
-from boxship.network.cluster import ClusterNetwork
+from boxship.network.addresses import hardware_address
+from boxship.network.cluster import ClusterNetwork, Site, pods_network
 from boxship.network.networks import Networks
+from boxship.network.routes import TUNNEL_NETWORK, TUNNEL_PORT, Node
 from boxship.spec.attachment import Attachment
 from boxship.spec.container import EndpointRequest, NetworkSpec
 from boxship.store import Store
@@ -94,6 +96,7 @@ async def test_a_pod_sends_under_its_own_addresses_alone(networks: Networks, clu
         send(ARP, own.mac_address, gateway, answer(other.mac_address, own.ipv4_address) + b"false 6"),
         send(ARP, other.mac_address, gateway, answer(other.mac_address, other.ipv4_address) + b"false 7"),
         send(IPV6, own.mac_address, gateway, bytes(40) + b"false 8"),
+        send(IPV4, own.mac_address, gateway, datagram(own.ipv4_address, "255.255.255.255", b"false 9")),
     ]
     true = send(IPV4, own.mac_address, gateway, datagram(own.ipv4_address, "10.244.0.1", b"true one"))
     announced = send(ARP, own.mac_address, gateway, answer(own.mac_address, own.ipv4_address) + b"true two")
@@ -143,3 +146,96 @@ async def test_bindings_come_and_go_with_pods(
     await networks.detach(B)
     await networks.detach(A)
     assert bound() == set()
+
+
+def listen() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("0.0.0.0", PORT))
+    made.settimeout(5)
+    return made
+
+
+def texts_until(server: socket.socket, last: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    while not found or found[-1] != last:
+        found.append(server.recv(100))
+    return found
+
+
+async def test_nobody_else_is_a_pod(networks: Networks, machine: Any, cluster: ClusterNetwork) -> None:
+    """Containers of other networks and other machines, with the addresses of pods here and elsewhere."""
+    a = await pod(networks, A)
+    await networks.create(NetworkSpec(name="compose"))
+    c = await networks.attach(C, "c", requests=(EndpointRequest("compose"),))
+    own, there = a.endpoints[0].ipv4_address, c.endpoints[0]
+    links = {link.name: link.mac_address for link in netlink.RouteSocket().links()}
+    bridge, compose = networks.get("pods").bridge, networks.get("compose").bridge
+    assert bridge is not None and compose is not None
+
+    def forge(mac: str, target: str, *sources: str) -> Any:
+        works = [send(IPV4, mac, target, datagram(source, own, b"false")) for source in sources]
+        return lambda: [work() for work in works]
+
+    await cluster.routes.lead([Node("10.244.1.0/24", "198.51.100.1")], "198.51.100.2")
+    with await inside(a.namespace, listen) as server:
+        false = ("10.244.0.1", "10.244.0.9", "10.244.1.9")
+        await inside(c.namespace, forge(there.mac_address, links[compose.bridge], *false))
+        await inside(machine.outside, forge("02:00:00:00:00:02", links["uplink"], "10.244.0.1", "10.244.0.9"))
+        true = send(IPV4, there.mac_address, links[compose.bridge], datagram(there.ipv4_address, own, b"container"))
+        await inside(c.namespace, true)
+        far = send(IPV4, "02:00:00:00:00:02", links["uplink"], datagram("10.244.1.9", own, b"last"))
+        await inside(machine.outside, far)
+        assert texts_until(server, b"last") == [b"container", b"last"]
+
+
+async def test_only_nodes_use_the_tunnel(networks: Networks, machine: Any) -> None:
+    pods = await networks.create(pods_network("pods", "10.244.0.0/24", Site()))
+    cluster = ClusterNetwork("test", pods, Site(), tunnel="always")
+    await cluster.open()
+    a = await pod(networks, A)
+
+    async def comes(where: Any, target: str, answering: Any) -> bool:
+        async with serve(answering, "udp", "0.0.0.0", TUNNEL_PORT, "x"):
+            try:
+                return bool(await ask(where, "udp", target, TUNNEL_PORT, timeout=0.3))
+            except OSError:
+                return False
+
+    async def comes_at_last(where: Any) -> bool:
+        """What a busy machine was too slow for is tried again."""
+        for _ in range(30):
+            if await comes(where, "198.51.100.1", machine.outside):
+                return True
+        return False
+
+    assert await comes_at_last(a.namespace)
+    await cluster.routes.lead([Node("10.244.1.0/24", "198.51.100.1")], "198.51.100.2")
+    assert not await comes(a.namespace, "198.51.100.1", machine.outside)
+    assert await comes_at_last(None)
+    own = a.endpoints[0].ipv4_address
+
+    def wrapped(target: str, text: bytes) -> Any:
+        """Work for `inside`: a packet of another node's pod, as it comes out of the tunnel."""
+        frame = raw(hardware_address("10.244.0.0")) + bytes(6) + b"\x08\x00" + datagram("10.244.1.9", own, text)
+        packet = struct.pack("!II", 0x08 << 24, TUNNEL_NETWORK << 8) + frame
+
+        def work() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(packet, (target, TUNNEL_PORT))
+
+        return work
+
+    with await inside(a.namespace, listen) as server:
+        await inside(a.namespace, wrapped("10.244.0.1", b"false"))
+        await inside(machine.outside, wrapped("198.51.100.2", b"last"))
+        assert texts_until(server, b"last") == [b"last"]
+    kernel = cluster._kernel
+    await kernel.run(kernel.remove_table, "boxship_test_fence")
+    assert await comes_at_last(a.namespace)
+    await kernel.run(cluster._fence.restore)
+    assert not await comes(a.namespace, "198.51.100.1", machine.outside)
+    await cluster.routes.lead([], "198.51.100.2")
+    assert await comes_at_last(a.namespace)
+    await cluster.leave()
+    assert not await kernel.run(kernel.has_table, "boxship_test_fence")
+    await cluster.close()

@@ -15,6 +15,7 @@ FAMILY = "bridge"
 SET = "set {name} {{ type ifname . ether_addr . ipv4_addr; }}"
 RULES = (
     'iifname != "{beginning}*" accept',
+    "ip daddr >= 224.0.0.0 drop",  # to everybody: neighbours on the bridge, whom no rule for addresses would know
     "iifname . ether saddr . ip saddr @bound accept",
     "ether type != arp drop",
     "iifname . ether saddr . arp saddr ip != @bound drop",

@@ -13,6 +13,7 @@ import msgspec
 from boxship.errors import Unsupported
 from boxship.network.announcing import Announcements
 from boxship.network.cluster_kernel import ClusterKernel
+from boxship.network.fence import Fence
 from boxship.network.kernel import DEFAULT_MTU
 from boxship.network.model import Network
 from boxship.network.networks import veth_prefix
@@ -81,11 +82,15 @@ class ClusterNetwork:
         self.services = ServiceTable(self._kernel, instance, around)
         self.announcements = Announcements(self._kernel, self._bridge, self._gateway)
         self.policies = PolicyTable(self._kernel, instance, around.own)
-        self.routes = PodRoutes(self._kernel, f"{veth_prefix(instance)}-vx", pods.subnet, self._gateway, tunnel=tunnel)
+        self._fence = Fence(self._kernel, instance, self._bridge, pods.subnet, site.pods)
+        self.routes = PodRoutes(
+            self._kernel, f"{veth_prefix(instance)}-vx", pods.subnet, self._gateway, tunnel=tunnel, fence=self._fence
+        )
 
     async def open(self) -> None:
         """Have the ways to services, and the addresses at which this node answers itself."""
         await self._kernel.run(self._have_ways)
+        await self._kernel.run(self._fence.have)
 
     def _have_ways(self) -> None:
         route = self._kernel.route
@@ -128,6 +133,7 @@ class ClusterNetwork:
             while True:
                 await self.services.restore()
                 await self.policies.restore()
+                await self._kernel.run(self._fence.restore)
                 await news.changed()
 
     async def close(self) -> None:
@@ -139,6 +145,7 @@ class ClusterNetwork:
         await self.announcements.remove()
         await self.policies.remove()
         await self.routes.remove()
+        await self._kernel.run(self._fence.remove)
         await self._kernel.run(self._remove_ways)
 
     def _remove_ways(self) -> None:

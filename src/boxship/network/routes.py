@@ -13,6 +13,7 @@ import msgspec
 
 from boxship.network.addresses import hardware_address
 from boxship.network.cluster_kernel import ClusterKernel
+from boxship.network.fence import Fence
 from boxship.sys import namespace, netlink, tunnels
 from boxship.sys.tunnels import Neighbour
 
@@ -73,12 +74,15 @@ def plan(nodes: Sequence[Node], addresses: Sequence[netlink.Address], tunnel: st
 class PodRoutes:
     """The ways of one instance. `gateway` is its pods' gateway, which the machine's own packets to pods come from."""
 
-    def __init__(self, kernel: ClusterKernel, name: str, block: str, gateway: str, *, tunnel: str) -> None:
+    def __init__(
+        self, kernel: ClusterKernel, name: str, block: str, gateway: str, *, tunnel: str, fence: Fence | None = None
+    ) -> None:
         self._kernel = kernel
         self._name = name  # the tunnel's interface
         self._block = block
         self._gateway = gateway
         self._tunnel = tunnel
+        self._fence = fence
 
     async def lead(self, nodes: Sequence[Node], own: str) -> None:
         """Have ways to exactly these nodes; `own` is this node's address, from which its tunnel leaves."""
@@ -96,6 +100,9 @@ class PodRoutes:
         wanted = plan(nodes, here, self._tunnel)
         self._remove_routes({way.block for way in wanted.ways})
         self._set_routes([way for way in wanted.ways if way.index], 0)  # whatever becomes of the tunnel
+        if self._fence is not None:  # before anything comes by the tunnel
+            ends = {node.address for node in nodes} | {own}
+            self._fence.lead(ends - {""} if wanted.entries else (), TUNNEL_PORT)
         tunnel = self._have_tunnel(links, here, own) if wanted.entries else 0
         if tunnel:
             present = tunnels.neighbours(route, tunnel)
