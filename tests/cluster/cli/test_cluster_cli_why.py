@@ -137,6 +137,17 @@ def test_a_container_that_is_being_killed_and_a_claim_that_is_not_there() -> Non
     assert (found.about, found.text) == ("claim v", "There is no such claim.")
 
 
+def test_each_container_hears_of_its_own_probe() -> None:
+    def unhealthy(name: str, text: str) -> Any:
+        return {**event("Unhealthy", text), "involvedObject": {"fieldPath": f"spec.containers{{{name}}}"}}
+
+    statuses = [{**container({"running": {}}, started=True), "name": name} for name in ("a", "b")]
+    spec = {"containers": [{"name": name, "readinessProbe": {"exec": {}}} for name in ("a", "b")]}
+    events = [unhealthy("a", "Readiness probe failed: one"), unhealthy("b", "Readiness probe failed: two")]
+    found = diagnose(pod(*statuses, spec=spec), events, READY_NODE)
+    assert ["one" in found[0].text, "two" in found[1].text] == [True, True] and "two" not in found[0].text
+
+
 def test_what_is_well_has_no_findings() -> None:
     assert not diagnose(pod(container({"running": {}}, ready=True, started=True)), [], READY_NODE)
     assert not diagnose(pod(container({"waiting": {"reason": "ContainerCreating"}}), phase="Pending"), [], READY_NODE)

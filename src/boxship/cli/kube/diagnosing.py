@@ -224,11 +224,11 @@ def _running(
         text = f"It runs since {since}; the containers after it start when it has ended."
         yield Finding(about, text, _logs(pod, name))
     elif not one.get("started", True):
-        said = _probe(events, "Startup")
+        said = _probe(events, "Startup", name)
         text = f"Its startup probe has not passed yet{said}."
         yield Finding(about, text, f"{_logs(pod, name)}; is the probe's port or command right?")
     elif not one.get("ready"):
-        said = _probe(events, "Readiness")
+        said = _probe(events, "Readiness", name)
         text = (
             f"It runs, but its readiness probe does not pass{said}."
             if spec.get("readinessProbe")
@@ -240,7 +240,7 @@ def _running(
         yield Finding(about, str(killing["message"]).strip() + ".", _logs(pod, name))
     if restarts and last:
         times = "once" if restarts == 1 else f"{restarts} times"
-        killed = _probe(events, "Liveness")
+        killed = _probe(events, "Liveness", name)
         text = f"It was restarted {times}. The last time: {_exit(last)}"
         yield Finding(
             about,
@@ -249,8 +249,11 @@ def _running(
         )
 
 
-def _probe(events: Sequence[Object], word: str) -> str:
+def _probe(events: Sequence[Object], word: str, container: str) -> str:
+    """What was said last of that container's probe; events that name no container may be about any."""
     found = [one for one in events if one.get("reason") == "Unhealthy" and str(one.get("message", "")).startswith(word)]
+    fields = [str((one.get("involvedObject") or {}).get("fieldPath") or "") for one in found]
+    found = [one for one, field in zip(found, fields, strict=True) if not field or f"{{{container}}}" in field]
     return f": {str(found[-1].get('message')).strip()}" if found else ""
 
 

@@ -101,10 +101,11 @@ def _show_scheduling(call: Call, server: Server, pod: Object, events: Sequence[O
 def _show_other(call: Call, server: Server, made: Object) -> int:
     metadata = made["metadata"]
     call.line(f"{made['kind']} {'/'.join(filter(None, (metadata.get('namespace'), metadata['name'])))}")
-    wrong = [*needs(made, Stored(server)), *_conditions(made)]
+    lacking = needs(made, Stored(server))
+    wrong = [*lacking, *_conditions(made)]
     events = _events(server, made)
     phase = (made.get("status") or {}).get("phase")
-    if phase in UNSETTLED:
+    if phase in UNSETTLED and not lacking:
         said = f": {str(events[-1].get('message', '')).strip()}" if events else ""
         wrong.append(Finding("phase", f"It is {phase}{said}"))
     for event in _distinct([one for one in events if one.get("type") == "Warning"])[-WARNINGS:]:
