@@ -69,6 +69,9 @@ def test_a_node_has_what_it_was_told_leaves_and_comes_again(cluster: Cluster) ->
 
 @pytest.mark.slow
 def test_deleted_nodes_come_back_with_each_others_addresses(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        cluster.join(node)  # where this test runs alone
+    cluster.until_ready()
     cluster.kubectl("create", "deployment", "web", "--image=busybox", "--replicas=4", "--", "sleep", "600")
     cluster.until_pods(4, "app=web")
     names = [node.name for node in cluster.nodes]
