@@ -4,6 +4,7 @@ The composition makes the pods' network from `pods_network`, then one `ClusterNe
 cluster's objects is given its parts. All of it outlives the process; only `leave` takes it away.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -138,6 +139,7 @@ class ClusterNetwork:
 
     async def close(self) -> None:
         await self._kernel.close()
+        await asyncio.to_thread(self.services.close)
 
     async def leave(self) -> None:
         """The node leaves the cluster: nothing of it stays. The pods' network is its maker's to remove."""

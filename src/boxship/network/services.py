@@ -6,8 +6,10 @@ somebody else breaks is made whole again at the next change. It never decides wh
 
 import ipaddress
 import logging
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -20,6 +22,7 @@ from boxship.sys import conntrack
 log = logging.getLogger(__name__)
 
 TURN = 25  # frontends
+RESTS, LONGEST_REST_SECONDS = 9, 0.5  # after a look at all connections: how often its own time
 
 
 class ServiceTable:
@@ -32,6 +35,7 @@ class ServiceTable:
         self._frontends: dict[Key, Frontend] = {}
         self._shared = Shared()
         self._stands = False
+        self._left = LeftBehind()
 
     def __len__(self) -> int:
         return len(self._frontends)
@@ -106,7 +110,44 @@ class ServiceTable:
         moved = rules.moved_flows(old.values(), new)
         if moved:
             conntrack.forget_led_flows([(item.address, item.port, item.target) for item in moved])
-        conntrack.forget_unanswered(*rules.left_addresses(old.values(), new))
+        self._left.add(rules.left_addresses(old.values(), new))
+
+    def close(self) -> None:
+        """Blocks until what is under way is done."""
+        self._left.close()
+
+
+class LeftBehind:
+    """Who still waits for an answer from where nobody is led any more asks again, and is led elsewhere. To find them
+    the kernel looks at all connections of the machine: so beside the changes of rules, once for all that came
+    meanwhile, and for a small part of the time."""
+
+    def __init__(self) -> None:
+        self._addresses: set[str] = set()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._executor = ThreadPoolExecutor(1, "cluster-flows")
+
+    def add(self, addresses: Collection[str]) -> None:
+        with self._lock:
+            idle = not self._addresses
+            self._addresses.update(addresses)
+        if idle and addresses:
+            self._executor.submit(self._forget)
+
+    def _forget(self) -> None:
+        begun = time.monotonic()
+        with self._lock:
+            addresses, self._addresses = self._addresses, set()
+        try:
+            conntrack.forget_unanswered(*addresses)
+        except (OSError, Internal) as error:
+            log.warning("cannot lead waiting connections elsewhere: %s", error)
+        self._closed.wait(min(RESTS * (time.monotonic() - begun), LONGEST_REST_SECONDS))
+
+    def close(self) -> None:
+        self._closed.set()
+        self._executor.shutdown()
 
 
 def _politely(frontends: Iterable[Frontend]) -> Iterator[Frontend]:
