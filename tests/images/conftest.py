@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from images_kit import Room
 from remote_registry import FakeRegistry
+from remote_room import RemoteRoom
 
 from boxship.store.memory import MemoryStore
 
@@ -23,3 +24,10 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
 def registry() -> Iterator[FakeRegistry]:
     with FakeRegistry() as made:
         yield made
+
+
+@pytest.fixture
+async def puller(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
+    made = await RemoteRoom(tmp_path).open()
+    yield made
+    await made.close()
