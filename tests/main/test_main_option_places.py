@@ -38,6 +38,11 @@ VALUES: dict[str, Any] = {
     "static-pods": "/pods",
     "system-reserved": "cpu=200m,memory=1Gi",
     "eviction": ["memory.available<1Gi", "nodefs.available<5%:60"],
+    "eviction-transition": "20s",
+    "image-garbage": "70%,60%,1Gi,30s",
+    "images-from-nodes": "off",
+    "image-credentials": "NeverVerifyAllowlistedImages",
+    "preloaded-image": ["a.example/web", "b.example/team/*"],
     "label": ["a=b", "c=d"],
     "registry-mirror": ["https://a.example", "https://b.example"],
     "mirror": ["c.example=https://d.example", "e.example=https://f.example"],
@@ -62,6 +67,7 @@ VALUES: dict[str, Any] = {
     "unused-image-limit": "7g",
 }
 NEEDS: dict[str, dict[str, Any]] = {
+    "preloaded-image": {"image-credentials": "NeverVerifyAllowlistedImages"},
     "tls-name": {"pki": "/pki"},
     "pki-passphrase-file": {"pki": "/pki"},
     "registry-tls-clients": {"pki": "/pki"},
