@@ -1,7 +1,7 @@
 """Rights over stored roles: granted ones hold at once, nobody gives away what he has not, nodes see what is theirs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from boxship.cluster.api.authorization import mirror as mirroring
 from boxship.cluster.api.authorization.mirror import Mirror
 from boxship.cluster.api.authorization.nodes import Nodes
 from boxship.cluster.api.authorization.offers import Offers
-from boxship.cluster.api.request import Ask, User
+from boxship.cluster.api.gate import Gate, Visit
+from boxship.cluster.api.request import Ask, Request, Stream, User
 from boxship.cluster.api.storage import Storage, Unsealed, encode, key_of, prefix_of
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.catalog import built_in
@@ -270,15 +271,45 @@ def test_nodes_see_the_secrets_of_the_ingresses_that_they_serve_alone() -> None:
     assert not offers._counts and not offers._named
 
 
+class Shown:
+    """Implements gate.Authentication: whatever is shown is the node."""
+
+    async def authenticate(self, headers: Mapping[str, list[str]], certificate: bytes | None) -> User:
+        return NODE
+
+    async def impersonate(self, user: User, headers: Mapping[str, list[str]], authorizer: Any) -> User:
+        return user
+
+
+async def watching(world: World) -> AsyncIterator[bytes]:
+    """The node's watch of services, through the gate."""
+    resource = world.catalog.at("v1/services")
+    assert resource is not None
+
+    async def complete(request: Request) -> Request:
+        return request
+
+    gate = Gate(world.api, Shown(), world.authorizer)
+    asked = Request(NODE, "watch", resource, warn=[], notes={})
+    reply = await gate.perform(Visit("a", "GET", "/api/v1/services", {}), asked, "watch", complete)
+    assert isinstance(reply, Stream)
+    return reply.events
+
+
 @together
 async def test_a_removed_node_may_do_nothing(world: World) -> None:
     services = Ask(NODE, "list", resource="services")
+    watch = await watching(world)
+    assert b'"name":"kubernetes"' in await anext(watch)
     other = Ask(User("system:node:two", NODE.groups), "list", resource="services")
     assert (await world.authorizer.authorize(services)).allowed
     removed = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "boxship-removed-nodes"}}
     await world.client.create("v1/configmaps", "kube-system", {**removed, "data": {"one": "stolen"}})
     await world.client.create("v1/configmaps", "default", {**removed, "data": {"two": "not the place for it"}})
     await world.authorizer._mirror.refresh()
+    await world.client.patch("v1/services", "default", "kubernetes", {"metadata": {"labels": {"new": "one"}}})
+    with pytest.raises(StopAsyncIteration):
+        await asyncio.wait_for(anext(watch), 20)
     for verb, resource in (("list", "services"), ("get", "nodes"), ("create", "certificatesigningrequests")):
         group = "certificates.k8s.io" if verb == "create" else ""
         with pytest.raises(Failure, match='node "one" was removed from the cluster'):

@@ -31,6 +31,9 @@ class Authorization(Protocol):
 
     def refusal(self, ask: Ask, decision: Decision) -> Failure: ...
 
+    def is_removed(self, user: User) -> bool:
+        """Whether it is a node that may do nothing any more."""
+
 
 class Room(Protocol):
     """What fairness says of a request: the identities of its flow schema and priority level."""
@@ -86,6 +89,7 @@ class Performs(Protocol):
 
 
 UNKNOWN = User("")
+NODES = "system:nodes"
 LARGE_BYTES = 128 * 1024  # of a body: such are done one after the other, for each holds the loop for long
 NOT_ALL = "it takes a role for all verbs of all resources"
 Completes = Callable[[Request], Awaitable[Request]]
@@ -215,13 +219,27 @@ class Gate:
         except Exception:
             _complete(record, 500, None, None)
             raise
-        if record is None:
-            return reply
         if isinstance(reply, Answer):
-            record.completed(reply.code, reply, None)
+            if record is not None:
+                record.completed(reply.code, reply, None)
             return reply
+        events = reply.events
+        if NODES in request.user.groups:
+            events = self._until_removed(events, request.user)
+        if record is None:
+            return Stream(events)
         record.started(200)
-        return Stream(_Noted(reply.events, record))
+        return Stream(_Noted(events, record))
+
+    async def _until_removed(self, events: AsyncIterator[bytes], node: User) -> AsyncIterator[bytes]:
+        """A watch that tells nothing more as soon as the node is removed: it would go on for an hour."""
+        try:
+            async for piece in events:
+                if self._authorization.is_removed(node):
+                    return
+                yield piece
+        finally:
+            await close_stream(events)
 
     async def _perform(self, visit: Visit, ask: Ask, request: Request) -> Reply:
         if self._fair is None:

@@ -61,7 +61,7 @@ class Authorizer:
         ask = named(ask)
         node = node_of(ask.user)
         reason = ""
-        if node in self._removed:
+        if self.is_removed(ask.user):
             return Decision(False, f'node "{node}" was removed from the cluster')
         if node:
             decision = self.nodes.decide(node, ask)
@@ -70,6 +70,10 @@ class Authorizer:
             reason = decision.reason
         allowed = self.roles.allows(ask)
         return Decision(True, allowed) if allowed else Decision(False, reason)
+
+    def is_removed(self, user: User) -> bool:
+        """Whether it is a node that an administrator has removed."""
+        return bool(self._removed) and node_of(user) in self._removed
 
     def _may_discover(self, ask: Ask) -> bool:
         """What a machine has to read before it can know the server: nothing in it is secret, and tokens sign it."""
