@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 from nodes_kit import Cluster, condition
+from registry_node_kit import REGISTRY, TRUSTED, registry
 
 from daemons import until
 
 pytestmark = pytest.mark.slow
 DISK_MIB = 400
 TRANSITION = 15
+UNUSED = f"{REGISTRY}/unused:1"
 OPTIONS = (
+    *TRUSTED,
     *("--eviction", "nodefs.available<25%", "--eviction", "nodefs.inodesFree<20%"),
     *("--eviction-transition", f"{TRANSITION}s", "--image-garbage", "90%,80%,10Gi,1s"),
 )
@@ -78,6 +81,8 @@ def cluster() -> Iterator[Cluster]:
         with small_disk(cluster.nodes[1].data, home / "disk.img"):
             try:
                 cluster.start(join=True, image=True)
+                with registry(cluster, UNUSED):
+                    cluster.docker(1, "pull", UNUSED)
                 yield cluster
             finally:
                 cluster.close()
@@ -149,7 +154,7 @@ def test_logs_that_flood_are_rotated(cluster: Cluster) -> None:
         largest, seen = max((largest, seen), (total, f"after {time.monotonic() - began:.1f} s: {sizes}"))
         time.sleep(0.2)
     assert largest < 200 << 20, f"{largest >> 20} MiB of logs, {seen}"
-    assert cluster.kubectl("logs", "flood", "--tail=1").stdout.startswith("01234")
+    assert "\n0123456789012345678901234567890123456789\n" in cluster.kubectl("logs", "flood", "--tail=5").stdout
     cluster.kubectl("delete", "pod", "flood", "--now")
 
 
@@ -171,6 +176,8 @@ def test_who_fills_the_disk_goes_and_the_others_stay(cluster: Cluster) -> None:
     assert message.startswith("The node was low on resource: ephemeral-storage. Threshold quantity: "), message
     cluster.until(lambda: is_short(cluster) and is_tainted(cluster), 60, "the node says so")
     assert pod(cluster, "keeper")["metadata"]["uid"] == keeper
+    assert cluster.docker(1, "images", "-q", UNUSED).stdout == "", "it can be had again"
+    assert cluster.docker(1, "images", "-q", "busybox").stdout, "it was made here"
     calm(cluster)
     assert free(cluster) > (DISK_MIB << 20) // 4
     assert condition(pod(cluster, "keeper"), "Ready") == "True"
@@ -192,11 +199,9 @@ def test_a_pod_waits_until_there_is_room_and_comes_back(cluster: Cluster) -> Non
     start(cluster, "filler", "dd if=/dev/zero of=/data/x bs=1M count=500")
     cluster.until(lambda: is_tainted(cluster), 90, "the node is tainted")
     cluster.kubectl("delete", "pod", "-l", "app=keeper", "--now")
-    said = cluster.until_said = []  # type: ignore[attr-defined]
 
     def waits() -> bool:
         found = pod(cluster, "keeper")
-        said.append(found)
         return bool(found) and condition(found, "PodScheduled") == "False"
 
     cluster.until(waits, 30, "the new pod waits")
