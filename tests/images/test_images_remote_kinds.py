@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -24,19 +23,6 @@ from boxship.spec.platform import parse as parse_platform
 from boxship.spec.reference import parse
 
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-
-
-@pytest.fixture
-async def puller(tmp_path: Path) -> AsyncIterator[RemoteRoom]:
-    made = await RemoteRoom(tmp_path).open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as made:
-        yield made
 
 
 def put_schema_two(registry: FakeRegistry, architecture: str) -> dict[str, Any]:
