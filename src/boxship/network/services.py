@@ -48,7 +48,7 @@ class ServiceTable:
 
     async def replace(self, frontends: Iterable[Frontend]) -> None:
         """Have exactly these, whatever is there."""
-        await self._kernel.run(self._replace, {item.key: item for item in frontends})
+        await self._kernel.run(self._have, list(frontends))
 
     async def change(self, gone: Collection[Key], put: Iterable[Frontend]) -> None:
         """Take some frontends away and have some as they are given; in force on return."""
@@ -80,6 +80,9 @@ class ServiceTable:
         if self._stands and not self._kernel.has_table(self._table):
             log.warning("somebody removed the rules of services: they are put into place again")
             self._replace(self._frontends)
+
+    def _have(self, frontends: list[Frontend]) -> None:
+        self._replace({item.key: item for item in _politely(frontends)})
 
     def _replace(self, wanted: dict[Key, Frontend]) -> None:
         left = self._kernel.names(self._table)

@@ -265,18 +265,18 @@ def test_flows_to_forget() -> None:
     ]
 
 
-def test_the_first_service_has_a_frontend_that_two_claim() -> None:
+async def test_the_first_service_has_a_frontend_that_two_claim() -> None:
     claims = Claims()
     key = ("192.0.2.1", "tcp", 80)
     one, two = Frontend(*key, ("a . 1",)), Frontend(*key, ("b . 1",))
     assert claims.put(("ns", "b"), [two]) == {key} and claims.get(key) == two
     assert claims.put(("ns", "a"), [one]) == {key} and claims.get(key) == one
     assert claims.put(("ns", "a"), [one]) == set()
-    assert claims.all() == [one]
+    assert await claims.all() == [one]
     claims.put(("ns", "a"), [])
     assert claims.get(key) == two
     claims.put(("ns", "b"), [])
-    assert claims.get(key) is None and claims.all() == []
+    assert claims.get(key) is None and await claims.all() == []
 
 
 async def settled(proxy: "asyncio.Task[None]", check: Any) -> None:
@@ -310,6 +310,24 @@ async def test_the_proxy_follows_services_and_endpoints() -> None:
     await settled(proxy, lambda: not table.frontends)
     proxy.cancel()
     await asyncio.gather(proxy, return_exceptions=True)
+
+
+async def test_telling_everything_lets_others_have_their_turn() -> None:
+    claims = Claims()
+    for number in range(1_000):
+        claims.put(("default", f"s{number}"), [Frontend("10.96.0.9", "tcp", number)])
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    assert len(await claims.all()) == 1_000
+    counting.cancel()
+    assert turns >= 9
 
 
 async def test_ranges_of_services_are_followed() -> None:

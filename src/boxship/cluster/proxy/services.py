@@ -56,9 +56,15 @@ class Claims:
         claimants = self._claimants.get(key)
         return self._wanted[min(claimants)][key] if claimants else None
 
-    def all(self) -> list[Frontend]:
-        found = [self.get(key) for key in self._claimants]
-        return [item for item in found if item is not None]
+    async def all(self) -> list[Frontend]:
+        """Others have their turn meanwhile; who puts something then has to ask again."""
+        found = []
+        for count, key in enumerate(list(self._claimants), 1):
+            item = self.get(key)
+            found += [item] if item is not None else []
+            if count % (SLICE * SLICE) == 0:
+                await asyncio.sleep(0)
+        return found
 
 
 class ServiceProxy:
@@ -103,7 +109,7 @@ class ServiceProxy:
             try:
                 changed, leads = await self._decide()
                 if whole:
-                    await self._network.services.replace(self._claims.all())
+                    await self._network.services.replace(await self._claims.all())
                     self._led.told_all(self._leads)
                 else:
                     found = {key: self._claims.get(key) for key in changed}
