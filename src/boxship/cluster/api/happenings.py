@@ -78,13 +78,15 @@ def place_of(storage: str, selection: Selection, scope: str, *, whole: bool) -> 
     return place_in(storage, selection.pinned) or (None if whole else (SCOPE, scope))
 
 
-def places_of(storage: str, happening: Happening) -> Iterator[Place]:
-    """All places at which a happening is."""
+def places_of(storage: str, happening: Happening, *, fields: bool = True) -> Iterator[Place]:
+    """All places at which a happening is; without `fields` those alone that its key tells."""
     key = happening.key
     name = key.rpartition("/")[2]
     yield NAME, name
     yield KEY, key
     yield SCOPE, key[: len(key) - len(name)]
+    if not fields:
+        return
     now, before = values_of(storage, happening.now), values_of(storage, happening.before)
     for values in (now, before) if now != before else (now,):
         for number, value in enumerate(values):
@@ -232,6 +234,7 @@ class Channel:
         self._topics: dict[object, Topic] = {}
         self._everywhere: dict[Topic, None] = {}
         self._placed: dict[Place, dict[Topic, None]] = {}
+        self._fields = 0  # topics at places that a field tells
         self._news: list[Happening] = []
         self._waking: deque[asyncio.Future[None]] = deque()
         self._told = 0.0  # the loop's time
@@ -253,6 +256,7 @@ class Channel:
                 self._everywhere[topic] = None
             else:
                 self._placed.setdefault(topic.place, {})[topic] = None
+                self._fields += isinstance(topic.place[0], int)
         topic.readers += 1
         self.readers += 1
         return topic
@@ -267,6 +271,7 @@ class Channel:
                 return
             there = self._placed[topic.place]
             del there[topic]
+            self._fields -= isinstance(topic.place[0], int)
             if not there:
                 del self._placed[topic.place]
 
@@ -289,6 +294,7 @@ class Channel:
         self._topics.clear()
         self._everywhere.clear()
         self._placed.clear()
+        self._fields = 0
 
     def _turn(self) -> None:
         self._planned = False
@@ -308,9 +314,10 @@ class Channel:
 
     def _show(self, news: Sequence[Happening], shown: dict[Topic, list[Happening]]) -> None:
         """To the topics at the places where they are."""
+        fields = bool(self._fields)
         for happening in news:
             topics: dict[Topic, None] = {}
-            for place in places_of(self._storage, happening):
+            for place in places_of(self._storage, happening, fields=fields):
                 topics.update(self._placed.get(place, ()))
             for topic in topics:
                 shown.setdefault(topic, []).append(happening)

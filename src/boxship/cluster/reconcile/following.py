@@ -16,8 +16,9 @@ from boxship.errors import BoxshipError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0  # seconds
-SLICE_SECONDS = 0.0005  # of telling changes, before others have their turn
-TURNS = 4  # of the loop that others have then: a request needs several, and would wait for one of our slices in each
+SLICE_SECONDS = 0.001  # of telling changes, before others have their turn
+# Of the loop, that others have between slices of a long list: a request needs several, and would meet a slice in each.
+TURNS = 4
 TOO_OLD = 410
 
 
@@ -59,7 +60,7 @@ async def follow(
                 version = event.object["metadata"]["resourceVersion"]
                 pause = FIRST_PAUSE
                 if pace() > until:  # many may have come at once
-                    await others_first()
+                    await asyncio.sleep(0)
                     until = pace() + SLICE_SECONDS
             await asyncio.sleep(pause)  # a watch that ends at once must not spin
             pause = min(pause * 2, LONGEST_PAUSE)
