@@ -368,3 +368,32 @@ def provisioned(name: str, path: Path, claim: dict[str, Any]) -> dict[str, Any]:
             "claimRef": {"namespace": "default", "name": "p", "uid": claim["metadata"]["uid"]},
         },
     }
+
+
+async def test_nobody_works_on_a_pod_beside_another_also_after_a_release(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = await node.pod({"name": "e", "emptyDir": {}})
+    volumes, at_work, most = node.files.volumes, 0, 0
+    make = volumes._make  # type: ignore[attr-defined]
+
+    async def slow(*arguments: Any) -> Any:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        try:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return await make(*arguments)
+        finally:
+            at_work -= 1
+
+    monkeypatch.setattr(volumes, "_make", slow)
+    first = asyncio.create_task(volumes.prepare(pod))
+    await asyncio.sleep(0)
+    released = asyncio.create_task(volumes.release(pod["metadata"]["uid"]))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(volumes.prepare(pod))
+    await released
+    await asyncio.gather(first, second, volumes.prepare(pod))
+    assert most == 1
