@@ -37,7 +37,8 @@ class Registry:
         if reference != ID and reference not in self.here:
             raise NotFound(f"no such image: {reference}")
         config = SimpleNamespace(config=SimpleNamespace(User="1000"))
-        return SimpleNamespace(id=ID, references=("web:1",), digests=("web@" + ID,), size=5, config=config)
+        shown = {"id": ID, "references": ("web:1",), "digests": ("web@" + ID,), "size": 5, "tagged_at": 3}
+        return SimpleNamespace(**shown, config=config)
 
     def used_at(self, identifier: str) -> int:
         return 7
