@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from boxship.cluster.proxy.led import Led
 from boxship.errors import BoxshipError
 from boxship.network.networks import Networks
+from boxship.sys import namespace
 
 LONGEST_LEAD = (
     20.0  # seconds that services may lead on to a pod that ends, within its grace: another control plane leads
@@ -38,13 +39,22 @@ class NodeTraffic:
         await self._answered(pids[:1], clock() + LONGEST_ANSWER)
 
     async def _answered(self, pids: Sequence[int], until: float) -> None:
-        """Until no connection is open to a port at which the pod listens; its containers share one network."""
+        """Until no connection is open to a port at which the pod listens; its containers share one network. In the
+        machine's own one nobody can tell whose they are."""
         pause, longest = LOOKS
         clock = asyncio.get_running_loop().time
         for pid in pids:
+            if shares_network(pid):
+                return
             try:
                 while await self._networks.open_connections(pid, None) and clock() < until:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, longest)
             except BoxshipError:
                 return
+
+
+def shares_network(pid: int) -> bool:
+    """Whether a process has this one's network, or has ended."""
+    found = namespace.identity(f"/proc/{pid}/ns/net")
+    return found in ((0, 0), namespace.identity("/proc/self/ns/net"))

@@ -1,6 +1,7 @@
 """Whom services lead to, as it is in force."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from boxship.cluster.proxy.facts import EndpointFacts, SliceFacts, slice_facts
 from boxship.cluster.proxy.led import Led, pods_led_to
 from boxship.main import node_traffic
-from boxship.main.node_traffic import NodeTraffic
+from boxship.main.node_traffic import NodeTraffic, shares_network
 
 KEY, OTHER = ("default", "web"), ("default", "more")
 LABELS = {
@@ -74,6 +75,27 @@ class Connections:
 
     async def open_connections(self, pid: int, ports: object) -> int:
         return self.counts.pop(0) if self.counts else 0
+
+
+@pytest.fixture(autouse=True)
+def _networks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_traffic, "shares_network", lambda pid: pid == os.getpid())
+
+
+async def test_nobody_counts_the_connections_of_the_machine() -> None:
+    led, connections = Led(), Connections(1)
+    led.told({KEY: frozenset("a")})
+    waiting = asyncio.create_task(
+        NodeTraffic(led, connections).left("a", [os.getpid()], 30.0)  # type: ignore[arg-type]
+    )
+    await asyncio.sleep(0)
+    led.told_all({})
+    await waiting
+    assert connections.counts == [1]
+
+
+def test_who_shares_the_machines_network() -> None:
+    assert shares_network(os.getpid()) and shares_network(1 << 30)
 
 
 async def test_a_pod_ends_when_nobody_is_led_to_it_and_all_have_their_answers() -> None:
