@@ -211,11 +211,64 @@ def test_traffic_goes_on_while_the_daemon_is_dead(cluster: Cluster) -> None:
         all_answer(cluster, place, "http://192.168.50.12:30080/")
 
 
+SHUT = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shut}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: nobody, namespace: shut}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+"""
+CALLER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, namespace: shut}
+spec:
+  nodeName: node2
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, "while :; do nc -w 1 TARGET 8080 </dev/null && echo through; echo tried; sleep 0.1; done"]
+"""
+
+
+def test_new_pods_are_behind_walls_though_the_daemon_is_killed(cluster: Cluster) -> None:
+    """At any moment of their beginning, and of the next daemon's."""
+    node = cluster.nodes[1]
+    target = next(iter(names(cluster).values()))
+    cluster.apply(SHUT)
+    try:
+        for turn in range(4):
+            made = [f"c{turn}{letter}" for letter in "abc"]
+            texts = [CALLER.replace("NAME", name).replace("TARGET", target) for name in made]
+            cluster.apply("---\n".join(texts))
+            for _ in range(turn):  # at another step each time
+                cluster.kubectl("get", "pods", "-n", "shut")
+            node.kill()
+            node.start()
+            cluster.until_ready()
+            for name in made:
+                cluster.until(lambda name=name: "tried" in said(cluster, name), 30, f"{name} has called")
+        every = [said(cluster, pod["metadata"]["name"]) for pod in cluster.pods(namespace="shut")]
+        assert len(every) == 12 and not any("through" in words for words in every)
+    finally:
+        cluster.kubectl("delete", "namespace", "shut")
+
+
+def said(cluster: Cluster, name: str) -> list[str]:
+    return cluster.kubectl("logs", "-n", "shut", name, check=False).stdout.split()
+
+
 def test_nothing_stays_of_a_node_that_left(cluster: Cluster) -> None:
     block = cluster.get("node", "node2")[0]["spec"]["podCIDR"]
     assert block in cluster.shell(0, "ip route").stdout
     cluster.boxship(1, "node", "leave")
     left = cluster.shell(1, "nft list tables; ip route; ip link").stdout
     assert "services" not in left and "policies" not in left and "10.96." not in left and "proto 98" not in left
+    assert "_fence" not in left and "table bridge" not in left
     cluster.kubectl("delete", "node", "node2", "--ignore-not-found")
     cluster.until(lambda: block not in cluster.shell(0, "ip route").stdout, 5, "the way to its pods is gone")
