@@ -45,6 +45,25 @@ async def test_the_image_that_is_expected_and_no_name(room: Room) -> None:
     await room.assert_no_waste()
 
 
+async def test_no_more_is_read_or_unpacked_than_was_said(room: Room) -> None:
+    layers = [layer("base"), layer("top", b"x" * (8 << 20))]
+    document = config(layers)
+    identifier, packed = f"sha256:{sha(document)}", [gzip.compress(one) for one in layers]
+    data = docker_archive((document, packed, ["app:1"]))
+    for limits, kind in (({"limit": 1000}, Conflict), ({"limit": len(data), "files": 1 << 20}, Invalid)):
+        with pytest.raises(kind):
+            async for _ in room.images.load(chunks(data), only=identifier, **limits):
+                pass
+        assert await room.images.list() == []
+        await room.assert_no_waste()
+    with pytest.raises(Conflict, match="larger than 65536 bytes"):
+        bomb = gzip.compress(tar({"bomb": bytes(8 << 20)}))
+        async for _ in room.images.load(chunks(bomb), only=identifier, limit=1 << 16):
+            pass
+    steps = [step async for step in room.images.load(chunks(data), only=identifier, limit=len(data), files=9 << 20)]
+    assert steps[-1] == Loaded(identifier, ())
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 async def test_compressed_archives(room: Room, compress: Callable[[bytes], bytes]) -> None:
     data, identifier = simple()

@@ -16,6 +16,8 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.pod_resources import amounts, pod_amounts
 from boxship.cluster.objects.quantity import parse
 
+LOOKS = 3  # at a volume whose folders are moved while it is looked at
+
 
 def memory_size(pod: Object, source: Mapping[str, Any], available: int) -> int:
     """Bytes: the smallest of the volume's limit, the pod's limit of memory where all containers have one, and what the
@@ -36,16 +38,27 @@ def disk_use(root: Path, pod: Object) -> list[VolumeUse]:
     found = []
     for volume in pod["spec"].get("volumes") or ():
         if kind_of(volume) == "emptyDir" and not (volume.get("emptyDir") or {}).get("medium"):
-            used, inodes = _measure(empty_folder(root, pod["metadata"]["uid"], volume["name"]))
+            used, inodes = _measured(empty_folder(root, pod["metadata"]["uid"], volume["name"]))
             limit = (volume.get("emptyDir") or {}).get("sizeLimit")
             found.append(VolumeUse(volume["name"], used, inodes, parse(limit).value if limit is not None else None))
     return found
 
 
-def _measure(folder: Path) -> tuple[int, int]:
-    """Bytes on the disk and inodes, each file once however many names it has."""
-    used, seen = 0, set()
-    with contextlib.suppress(OSError):  # gone, or moved meanwhile: what was seen counts
+def _measured(folder: Path) -> tuple[int, int]:
+    """The most of some looks, where folders are moved meanwhile so that a look is not through."""
+    found = [(0, 0)]
+    for _ in range(LOOKS):
+        used, inodes, whole = _measure(folder)
+        found.append((used, inodes))
+        if whole:
+            return used, inodes
+    return max(found)
+
+
+def _measure(folder: Path) -> tuple[int, int, bool]:
+    """Bytes on the disk and inodes, each file once however many names it has; and whether all was seen."""
+    used, seen, whole = 0, set(), False
+    with contextlib.suppress(OSError):
         for descriptor, files, _ in folders(folder):
             status = os.fstat(descriptor)
             used += status.st_blocks * 512
@@ -58,4 +71,5 @@ def _measure(folder: Path) -> tuple[int, int]:
                 if status.st_ino not in seen:
                     seen.add(status.st_ino)
                     used += status.st_blocks * 512
-    return used, len(seen)
+        whole = True
+    return used, len(seen), whole
