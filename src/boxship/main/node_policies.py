@@ -32,11 +32,11 @@ class Policies:
     def is_open(self) -> bool:
         return self._enforcer is not None and self._enforcer.is_open
 
-    async def admit(self, pod: Object, address: str) -> None:
+    async def admit(self, pod: Object, address: str, *, static: bool = False) -> None:
         """Waits for who is to judge. Raises Unavailable where he fails meanwhile."""
         while self._enforcer is None:
             await self._begun.wait()
-        await self._enforcer.admit(pod, address)
+        await self._enforcer.admit(pod, address, static=static)
 
     def _address_of(self, uid: str) -> str:
         pod = self._means.engine.pods.find(uid)

@@ -10,6 +10,7 @@ from typing import Any
 from world_kit import World, eventually, running_world
 
 from boxship.cluster.node.agent import NodeAgent, Options
+from boxship.cluster.node.life.starting import Gate, NoGate
 from boxship.cluster.node.simulated.planning import SimulatedPlanner, SimulatedVolumes
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.node.status.facts import MachineFacts, NodeFacts
@@ -30,11 +31,18 @@ class Node:
         self.facts = facts
         self.runtime = SimulatedRuntime(time.time)
         self.planner, self.volumes = SimulatedPlanner(), SimulatedVolumes()
+        self.gate: Gate = NoGate()
         self.begin()
 
     def begin(self, **options: Any) -> None:
         self.agent = NodeAgent(
-            self.world.client, self.runtime, self.planner, self.volumes, self.facts, options=Options(**options)
+            self.world.client,
+            self.runtime,
+            self.planner,
+            self.volumes,
+            self.facts,
+            options=Options(**options),
+            gate=self.gate,
         )
         self.task = asyncio.create_task(self.agent.run())
 

@@ -9,6 +9,9 @@ import pytest
 from agent_kit import Node, container, is_in, is_ready, running_node, waits_for
 from world_kit import eventually
 
+from boxship.cluster.objects import Object
+from boxship.errors import Unavailable
+
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
@@ -198,6 +201,47 @@ async def test_a_pod_that_does_not_fit_is_refused(node: Node) -> None:
     assert (await node.until("elsewhere", is_in("Failed")))["reason"] == "NodeAffinity"
     await node.world.client.delete("v1/pods", "default", "elsewhere")
     await node.gone("elsewhere")
+
+
+class Network:
+    """A gate that opens when it is told to; the first who asks is sent away."""
+
+    is_open = False
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bool]] = []
+        self.ready = asyncio.Event()
+
+    async def admit(self, pod: Object, address: str, *, static: bool = False) -> None:
+        self.asked.append((pod["metadata"]["name"], address, static))
+        if len(self.asked) == 1:
+            raise Unavailable("nobody follows policies")
+        await self.ready.wait()
+
+
+async def test_nothing_of_a_pod_runs_before_the_network_knows_it(node: Node) -> None:
+    await node.kill()
+    network = node.gate = Network()
+    node.begin()
+    await node.pod("web")
+    status = await node.until("web", lambda status: status.get("podIP"), "others hear of its address at once")
+    address = status["podIP"]
+
+    async def asked_again() -> bool:
+        return network.asked == [("web", address, False)] * 2
+
+    await eventually(asked_again, "it is tried again")
+    assert not await node.runtime.containers()
+
+    async def told() -> bool:
+        return "Error: nobody follows policies" in await node.events("Failed")
+
+    await eventually(told, "people are told why")
+    network.ready.set()
+    await node.until("web", is_ready, "it runs")
+    await node.pod("host", hostNetwork=True)
+    await node.until("host", is_ready, "nobody is asked about the host's network")
+    assert len(network.asked) == 2
 
 
 async def test_static_pods_run_without_the_api(node: Node, tmp_path: Path) -> None:

@@ -260,6 +260,20 @@ async def test_the_next_life_knows_what_runs(cluster: Cluster) -> None:
     assert cluster.table.walled("incoming") == ["10.244.0.2"]
 
 
+async def test_a_static_pod_begins_without_the_api(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "STATIC_SECONDS", 0.01)
+    pod = cluster.pod("static", app="web")
+    cluster.policy("deny", selector({"app": "web"}))
+    away = PolicyEnforcer(cluster.objects, cluster.network, "here")  # type: ignore[arg-type]
+    await away.admit(pod, "10.244.0.2", static=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await away.admit(pod, "10.244.0.2")
+    cluster.machine["static"] = "10.244.0.2"
+    await cluster.enforcer.admit(pod, "10.244.0.2", static=True)
+    assert cluster.table.walled("incoming") == ["10.244.0.2"]
+
+
 async def test_who_waits_when_nobody_judges_any_more_is_told(cluster: Cluster) -> None:
     cluster.policy("deny", selector({"app": "web"}))
     cluster.table.failures = [Internal("no")] * 1000

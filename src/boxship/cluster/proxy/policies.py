@@ -9,6 +9,7 @@ life; until then what the last one left stays in force.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from boxship.network.cluster import ClusterNetwork
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds
+STATIC_SECONDS = 2.0  # that a static pod waits for the API to say whether there are policies
 SLICE = 200  # matches before others have their turn
 PODS = "node.boxship.io/v1/podaddresses"  # of all pods what neighbours may know
 
@@ -83,9 +85,16 @@ class PolicyEnforcer:
         """Whether there is no policy at all, as far as is known."""
         return self._policies.is_ready and not len(self._policies)
 
-    async def admit(self, pod: Object, address: str) -> None:
+    async def admit(self, pod: Object, address: str, *, static: bool = False) -> None:
         """Returns when what is known of policies is in force for a pod of this node with this address. Without any
-        policy at once. Raises Unavailable where nobody sees to it any more."""
+        policy at once; where nothing is known yet, a `static` pod waits a moment, others until it is. Raises
+        Unavailable where nobody sees to it any more."""
+        if static and not self._policies.is_ready:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATIC_SECONDS):
+                    await self._policies.ready()
+            if not self._policies.is_ready:
+                return  # it runs without the API; its walls come when that has its mirror
         await self._policies.ready()
         facts = pod_facts(pod)
         if facts is None or self.is_open or self._admitted.get(facts.uid) == address:

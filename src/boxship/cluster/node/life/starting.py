@@ -58,8 +58,9 @@ class Gate(Protocol):
     def is_open(self) -> bool:
         """Whether nobody anywhere is kept from pods: then nobody waits to hear of a new one's address."""
 
-    async def admit(self, pod: Object, address: str) -> None:
-        """Return when the network does with a pod of that address as it has to. Raises Unavailable."""
+    async def admit(self, pod: Object, address: str, *, static: bool = False) -> None:
+        """Return when the network does with a pod of that address as it has to. A `static` one, which runs without the
+        API, does not wait for what only that could say. Raises Unavailable."""
 
 
 class NoGate:
@@ -67,7 +68,7 @@ class NoGate:
 
     is_open = True
 
-    async def admit(self, pod: Object, address: str) -> None:
+    async def admit(self, pod: Object, address: str, *, static: bool = False) -> None:
         return
 
 
@@ -86,6 +87,7 @@ class Tools(msgspec.Struct, frozen=True):
     room: Callable[[str], Room]  # for the pod with that uid
     traffic: Traffic
     gate: Gate
+    static: bool = False  # as those have it whose pods are not the API's
 
     def tell(self, pod: Object, type: str, reason: str, message: str, name: str = "") -> None:
         """`name`: the container that is meant."""
@@ -163,7 +165,7 @@ async def _pass(tools: Tools, pod: Object, sandbox: Sandbox) -> None:
         return
     try:
         async with asyncio.timeout(GATE_SECONDS):
-            await tools.gate.admit(pod, sandbox.addresses[0])
+            await tools.gate.admit(pod, sandbox.addresses[0], static=tools.static)
     except TimeoutError:
         raise NotPossible("NetworkNotReady", "network policies are not in force yet") from None
     except BoxshipError as error:

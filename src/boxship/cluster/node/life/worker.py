@@ -53,7 +53,7 @@ class PodWorker:
         self.uid: str = pod["metadata"]["uid"]
         self.static = static
         self._pod = pod
-        self._tools = tools
+        self._tools = tools = msgspec.structs.replace(tools, static=static)
         self._news = asyncio.Event()
         self._status: Object = {**(pod.get("status") or {}), **({"phase": "Failed"} if refusal is not None else {})}
         self._taken: tuple[Object, Taken] | None = None
