@@ -79,7 +79,7 @@ class Clearing:
         reap_ended(monitor)
 
     async def gone(self, killed: Process) -> None:
-        """Wait for the end of a process that was killed; where the kernel holds it up, no longer than it is sensible."""
+        """Wait for the end of a killed process; where the kernel holds it up, no longer than is sensible."""
         descriptor = open_process(killed.pid, killed.started)
         if descriptor is not None:
             try:
