@@ -38,6 +38,7 @@ class StaticPods:
 
     async def run(self, now: Callable[[], float], node: Callable[[], Object]) -> None:
         """Without end where there is a folder; else mirrors that are left over are taken away, once."""
+        said = ""
         while True:
             if self._manifests is not None:
                 await self._manifests.look(now())
@@ -49,8 +50,11 @@ class StaticPods:
             if self._pods.is_ready:
                 try:
                     await self._keep_mirrors(node())
+                    said = ""
                 except BoxshipError as error:
-                    log.warning("cannot mirror the static pods: %s", error)
+                    if str(error) != said:  # such as that the Node was deleted, which may stay so
+                        said = str(error)
+                        log.warning("cannot mirror the static pods: %s", said)
             if self._manifests is None:
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -106,6 +106,8 @@ class Authorizer:
         """The Failure that a client is told. Nobody in particular is told to say who he is."""
         if is_anonymous(ask.user):
             return unauthorized()
+        if self.is_removed(ask.user):
+            return forbidden(ask, decision.reason)  # no role would help
         missing = self.roles.missing_role(ask.user, ask.namespace)
         reasons = [decision.reason] if decision.reason else []
         if missing:
