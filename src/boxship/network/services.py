@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -22,6 +22,7 @@ from boxship.sys import conntrack
 log = logging.getLogger(__name__)
 
 TURN = 25  # frontends
+BEGINNING_SECONDS = 0.4  # for the first answer of a connection; it is asked for again after a second
 RESTS, LONGEST_REST_SECONDS = 9, 0.5  # after a look at all connections: how often its own time
 
 
@@ -35,7 +36,7 @@ class ServiceTable:
         self._frontends: dict[Key, Frontend] = {}
         self._shared = Shared()
         self._stands = False
-        self._left = LeftBehind()
+        self._left = LeftBehind(self._addresses)
 
     def __len__(self) -> int:
         return len(self._frontends)
@@ -115,6 +116,11 @@ class ServiceTable:
             conntrack.forget_led_flows([(item.address, item.port, item.target) for item in moved])
         self._left.add(rules.left_addresses(old.values(), new))
 
+    def _addresses(self) -> set[str]:
+        """Where anybody is led to over TCP, as told in another thread than changes are made in."""
+        found = _politely(list(self._frontends.values()))
+        return {target.partition(" ")[0] for item in found if item.protocol == "tcp" for target in item.targets}
+
     def close(self) -> None:
         """Blocks until what is under way is done."""
         self._left.close()
@@ -123,30 +129,46 @@ class ServiceTable:
 class LeftBehind:
     """Who still waits for an answer from where nobody is led any more asks again, and is led elsewhere. To find them
     the kernel looks at all connections of the machine: so beside the changes of rules, once for all that came
-    meanwhile, and for a small part of the time."""
+    meanwhile, and for a small part of the time.
 
-    def __init__(self) -> None:
-        self._addresses: set[str] = set()
+    Never at once: a connection that just begins is unanswered too, and is on its way when its flow is forgotten. And
+    nothing is forgotten of who is led to again, which `led` tells."""
+
+    def __init__(self, led: Callable[[], set[str]]) -> None:
+        self._led = led
+        self._since: dict[str, float] = {}  # addresses, and when they were left
+        self._busy = False
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._executor = ThreadPoolExecutor(1, "cluster-flows")
 
     def add(self, addresses: Collection[str]) -> None:
         with self._lock:
-            idle = not self._addresses
-            self._addresses.update(addresses)
-        if idle and addresses:
-            self._executor.submit(self._forget)
+            self._since |= dict.fromkeys(addresses, time.monotonic())
+            if self._busy or not self._since:
+                return
+            self._busy = True
+        self._executor.submit(self._work)
 
-    def _forget(self) -> None:
-        begun = time.monotonic()
-        with self._lock:
-            addresses, self._addresses = self._addresses, set()
-        try:
-            conntrack.forget_unanswered(*addresses)
-        except (OSError, Internal) as error:
-            log.warning("cannot lead waiting connections elsewhere: %s", error)
-        self._closed.wait(min(RESTS * (time.monotonic() - begun), LONGEST_REST_SECONDS))
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._since or self._closed.is_set():
+                    self._busy = False
+                    return
+                first = min(self._since.values())
+            self._closed.wait(max(first + BEGINNING_SECONDS - time.monotonic(), 0))
+            with self._lock:
+                before = time.monotonic() - BEGINNING_SECONDS
+                due = {address for address, since in self._since.items() if since <= before}
+                for address in due:
+                    del self._since[address]
+            begun = time.monotonic()
+            try:
+                conntrack.forget_unanswered(*(due - self._led()))
+            except (OSError, Internal) as error:
+                log.warning("cannot lead waiting connections elsewhere: %s", error)
+            self._closed.wait(min(RESTS * (time.monotonic() - begun), LONGEST_REST_SECONDS))
 
     def close(self) -> None:
         self._closed.set()
