@@ -31,9 +31,10 @@ class Places(msgspec.Struct, frozen=True):
         """Where the mounts of a container with users of its own are shown to it."""
         return self.run / "mapped" / container_id
 
-    def shown_image(self, image_id: str) -> Path:
-        """Where the files of an image are shown to pods."""
-        return self.run / "images" / image_id.removeprefix("sha256:")
+    def shown_image(self, image_id: str, uid: str = "") -> Path:
+        """Where the files of an image are shown to pods, or to one with users of its own."""
+        name = image_id.removeprefix("sha256:")
+        return self.run / "images" / (f"{name}.{uid}" if uid else name)
 
     def shared_memory(self, container_id: str) -> Path:
         """Where the /dev/shm of a container is mounted that others may join."""

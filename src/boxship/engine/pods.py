@@ -108,6 +108,10 @@ class Pods:
         Exhausted."""
         return await self._users.take(uid)
 
+    def reserved_users(self, uid: str) -> UserMap:
+        """Those that `reserve_users` gave the pod; none where it did not."""
+        return self._users.find(uid)
+
     async def create(self, spec: PodSpec) -> Pod:
         """The pod; the one that is there where it is whole and of this attempt, else a new one in its place. Raises
         Invalid, NotFound (network), Conflict (a host port that is taken)."""

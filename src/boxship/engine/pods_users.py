@@ -82,6 +82,10 @@ class PodUsers:
             except msgspec.MsgspecError as error:
                 raise Internal(f"cannot read {entry.key} from the state store: {error}") from error
 
+    def find(self, uid: str) -> UserMap:
+        """The range that a pod has; none where it has none."""
+        return UserMap(first=self._first[uid], count=COUNT) if uid in self._first else UserMap()
+
     async def take(self, uid: str) -> UserMap:
         """The pod's range, the one that it has or a new one; durable on return. Raises Exhausted."""
         async with self._lock:

@@ -7,11 +7,14 @@ place of its own, which goes at once. Needs Linux 5.19. Nothing may be deleted b
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from boxship.snapshots.layout import Layout
+from boxship.snapshots.making import OPTIONS
+from boxship.snapshots.showing import hide
 from boxship.spec.mount import Mount
 from boxship.spec.users import UserMap
 from boxship.sys.mount import bind, can_map_users, unmount
@@ -27,6 +30,17 @@ def mount_mapped(layout: Layout, request: Mount, users: UserMap) -> None:
         make_mount(_moved(request, str(layout.root), str(place)), owner=users.first)
     finally:
         clear(place)
+
+
+def show_mapped(layout: Layout, folders: Sequence[str], target: Path, users: UserMap) -> None:
+    """As `showing.show`, to the users of a namespace."""
+    hide(target)
+    target.mkdir(parents=True, exist_ok=True, mode=0o755)
+    if len(folders) > 1:
+        layers = tuple(f"lowerdir+={folder}" for folder in folders)
+        mount_mapped(layout, Mount("overlay", "overlay", str(target), (*layers, *OPTIONS, "ro")), users)
+    elif folders:
+        bind(folders[0], str(target), ("bind", "ro"), users=users.path)
 
 
 def _moved(request: Mount, root: str, place: str) -> Mount:

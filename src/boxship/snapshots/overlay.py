@@ -22,6 +22,7 @@ from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
 from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
 from boxship.snapshots.program import plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
+from boxship.snapshots.showing import show
 from boxship.spec.mount import Mount
 from boxship.spec.users import UserMap
 from boxship.sys.mount import detach_held, mounted_under, unmount
@@ -137,6 +138,13 @@ class Snapshots(LayerMaking):
     def check_users(self, users: UserMap) -> None:
         """Unsupported where no snapshot can be mounted for a user namespace. Blocks."""
         mapped.check(self._layout, users)
+
+    def show(self, folders: Sequence[str], target: Path, users: UserMap) -> None:
+        """Show layers' folders, topmost first, read-only and as one tree; `showing.hide` takes it away. Blocks."""
+        if users:
+            mapped.show_mapped(self._layout, folders, target, users)
+        else:
+            show(folders, target)
 
     async def mount(self, key: str, *, volatile: bool = False, users: UserMap = NOBODY) -> Path:
         """Mount the snapshot in our namespace; idempotent. With `users`, files have the owners that they have there.

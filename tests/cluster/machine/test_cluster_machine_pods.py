@@ -313,6 +313,23 @@ async def test_images(machine: Machine) -> None:
     assert await out(machine, box.id, "cat /files/www/index.html") == "hello from boxship\n"
 
 
+async def test_images_for_users_of_a_pods_own(machine: Machine) -> None:
+    """Each such pod has a tree of its own, in which files have the owners that it knows."""
+    runtime = machine.runtime
+    shared = await runtime.mount_image("ends", IMAGE)
+    first = {uid: await runtime.reserve_users(uid) for uid in ("own1", "own2")}
+    folders = {uid: await runtime.mount_image(uid, IMAGE) for uid in first}
+    assert len({shared, *folders.values()}) == 3 and Path(shared, "bin").stat().st_uid == 0
+    for uid, folder in folders.items():
+        assert Path(folder, "bin").stat().st_uid == first[uid] == await runtime.reserve_users(uid)
+        await runtime.unmount_images(uid)
+        await runtime.remove_sandbox(uid)
+        assert not Path(folder).exists() and Path(shared, "bin").exists()
+    assert await runtime.reserve_users("own3") == first["own1"]  # it is nobody's any more
+    await runtime.remove_sandbox("own3")
+    await runtime.unmount_images("ends")
+
+
 async def test_a_container_asked_for_by_the_id_that_was_pulled(machine: Machine) -> None:
     found = await machine.runtime.image(IMAGE)
     assert found is not None

@@ -106,6 +106,34 @@ def test_files_of_a_group(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & stat.S_ISGID
 
 
+def test_files_of_a_pod_with_users_of_its_own(tmp_path: Path) -> None:
+    """All of it belongs to somebody whom the pod knows; another range than before is a change."""
+    wanted = {"d/a": File(b"1", 0o600, 1000), "b": File(b"2", 0o400)}
+    for first in (655_360, 720_896):
+        assert write(tmp_path, wanted, group=2000, first=first)
+        assert not write(tmp_path, wanted, group=2000, first=first)
+        for place in (tmp_path, *tmp_path.rglob("*")):
+            status = place.lstat()
+            user = 1000 if place.name == "a" else 0
+            assert (status.st_uid, status.st_gid) == (first + user, first + 2000), place
+    assert write(tmp_path, wanted, first=655_360)
+    assert (tmp_path / "b").stat().st_gid == 655_360
+
+
+def test_memory_of_a_pod_with_users_of_its_own(private_mounts: None, tmp_path: Path) -> None:
+    mounts, place, part = MountPoints(), tmp_path / "memory", tmp_path / "part"
+    mounts.memory(place, mode=0o777, owner=655_360)
+    try:
+        assert (place.stat().st_uid, place.stat().st_gid) == (655_360, 655_360)
+        mounts.pin(place, "x/y", part, owner=655_360)
+        assert (part.stat().st_uid, part.stat().st_gid) == (655_360, 655_360)
+        mounts.memory(place, mode=0o777, owner=720_896)  # after a crash it may have another range
+        assert place.stat().st_uid == 720_896
+    finally:
+        mounts.unmount(part)
+        mounts.unmount(place)
+
+
 @pytest.mark.parametrize("path", ["/a", "../a", "a/../b", "..a", "a//b", ""])
 def test_paths_that_lead_out_are_refused(path: str) -> None:
     with pytest.raises(MissingKey):

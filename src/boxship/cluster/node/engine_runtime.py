@@ -205,7 +205,7 @@ class EngineRuntime(EngineRuntimeImages):
         return (await self._engine.pods.reserve_users(uid)).first
 
     async def mount_image(self, uid: str, reference: str) -> str:
-        return await self._engine.pod_images.mount(uid, reference)
+        return await self._engine.pod_images.mount(uid, reference, self._engine.pods.reserved_users(uid))
 
     async def unmount_images(self, uid: str) -> None:
         await self._engine.pod_images.release(uid)

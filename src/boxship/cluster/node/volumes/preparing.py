@@ -160,7 +160,9 @@ class NodeVolumes:
             if kind_of(volume) in ("persistentVolumeClaim", "ephemeral")
         }
 
-        images = {volume["name"]: await self._image(pod, volume) for volume in volumes if kind_of(volume) == "image"}
+        images = {
+            volume["name"]: await self._image(pod, volume, first) for volume in volumes if kind_of(volume) == "image"
+        }
 
         def work() -> dict[str, Mounted]:
             (self._facts.root / pod["metadata"]["uid"] / "volumes").mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -182,11 +184,12 @@ class NodeVolumes:
         except BoxshipError as error:
             raise NotPossible("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}") from error
 
-    async def _image(self, pod: Object, volume: Mapping[str, Any]) -> Mounted:
+    async def _image(self, pod: Object, volume: Mapping[str, Any], first: int) -> Mounted:
         """The agent has pulled it before. Raises NotPossible."""
         reference = str(volume["image"].get("reference") or "")
         try:
-            return Mounted("image", await self._trees.mount_image(pod["metadata"]["uid"], reference), read_only=True)
+            tree = await self._trees.mount_image(pod["metadata"]["uid"], reference)
+            return Mounted("image", tree, read_only=True, owner=first)
         except BoxshipError as error:
             raise refused(volume["name"], f'image "{reference}": {error}') from error
 

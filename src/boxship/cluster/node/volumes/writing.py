@@ -127,6 +127,9 @@ def _show(folder: Path, files: Mapping[str, File], owners: Owners) -> None:
     there = {entry.name for entry in os.scandir(folder) if not entry.name.startswith("..")}
     for name in wanted - there:
         _link(f"{LINK}/{name}", folder / name, owners)
+    for name in wanted & there:
+        if (folder / name).lstat().st_uid != owners.first:
+            os.chown(folder / name, owners.first, owners.group_id, follow_symlinks=False)
     for name in there - wanted:
         _remove(folder / name)
 
