@@ -28,6 +28,14 @@ async def reaches(where: str | Path | None, address: str, port: int) -> bool:
     return True
 
 
+async def comes_through(where: str | Path | None, address: str, port: int) -> bool:
+    """What a busy machine was too slow for is tried again."""
+    for _ in range(30):
+        if await reaches(where, address, port):
+            return True
+    return False
+
+
 async def test_bridges_reach_each_other_only_by_published_ports(networks: Networks) -> None:
     for name in ("one", "two"):
         await networks.create(NetworkSpec(name=name))
@@ -38,8 +46,8 @@ async def test_bridges_reach_each_other_only_by_published_ports(networks: Networ
     async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"):
         for other in (b, c):
             assert not await reaches(other.namespace, address, 80)
-            assert await reaches(other.namespace, "198.51.100.2", 8080)
-        assert await reaches(None, address, 80)
+            assert await comes_through(other.namespace, "198.51.100.2", 8080)
+        assert await comes_through(None, address, 80)
 
 
 async def test_an_internal_network_has_no_way_in_or_out(networks: Networks, machine) -> None:
@@ -48,7 +56,7 @@ async def test_an_internal_network_has_no_way_in_or_out(networks: Networks, mach
     b = await join(networks, "b", "inner")
     assert a.ports == () and a.endpoints[0].gateway == ""
     async with serve(machine.outside, "tcp", "0.0.0.0", 80, "outside"), serve(a.namespace, "tcp", "0.0.0.0", 80, "a"):
-        assert await reaches(b.namespace, a.endpoints[0].ipv4_address, 80)
+        assert await comes_through(b.namespace, a.endpoints[0].ipv4_address, 80)
         assert not await reaches(a.namespace, "198.51.100.1", 80)
         assert not await reaches(machine.outside, "198.51.100.2", 8080)
 
@@ -68,11 +76,11 @@ async def test_without_icc_containers_of_a_bridge_are_apart(networks: Networks, 
     b = await join(networks, "b", "apart")
     async with serve(a.namespace, "tcp", "0.0.0.0", 80, "a"), serve(machine.outside, "tcp", "0.0.0.0", 80, "outside"):
         assert not await reaches(b.namespace, a.endpoints[0].ipv4_address, 80)
-        assert await reaches(b.namespace, "198.51.100.1", 80)
+        assert await comes_through(b.namespace, "198.51.100.1", 80)
         # With br_netfilter the kernel bridges such packets from port to port, which isolation forbids.
         bridged = namespace.read_setting("bridge/bridge-nf-call-iptables") == "1"
-        assert await reaches(b.namespace, "198.51.100.2", 8080) is not bridged
-        assert await reaches(machine.outside, "198.51.100.2", 8080)
+        assert await (reaches if bridged else comes_through)(b.namespace, "198.51.100.2", 8080) is not bridged
+        assert await comes_through(machine.outside, "198.51.100.2", 8080)
 
 
 async def test_without_masquerade_the_containers_address_goes_out(networks: Networks, machine) -> None:
@@ -153,7 +161,7 @@ async def test_a_machine_that_forwards_only_for_us_is_no_router(networks: Networ
 
         await inside(machine.outside, route_back)
         async with serve(machine.outside, "tcp", "0.0.0.0", 80, "outside"):
-            assert await reaches(other, "198.51.100.2", 80) is False  # nobody listens on the host
+            assert await comes_through(other, "198.51.100.2", 80) is False  # nobody listens on the host
             assert not await reaches(other, "198.51.100.1", 80)
         route.apply(netlink.remove_link("second"))
         route.close()
