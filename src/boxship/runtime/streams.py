@@ -3,9 +3,10 @@ are its user's, and in a user namespace no runtime can give them to him."""
 
 import contextlib
 import os
-import stat
 
 from boxship.runtime.handle import ExecPlan
+
+PIPE = "pipe:["  # how the kernel calls a pipe without a name, as no path begins
 
 
 def owner_of(plan: ExecPlan) -> tuple[int, int] | None:
@@ -21,6 +22,16 @@ def give_streams(pid: int, uid: int, gid: int, *, every: bool = False) -> None:
         names = os.listdir(f"/proc/{pid}/fd") if every else ("0", "1", "2")
         for name in names:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                path = f"/proc/{pid}/fd/{name}"
-                if stat.S_ISFIFO(os.stat(path).st_mode):
-                    os.chown(path, uid, gid)
+                _give(f"/proc/{pid}/fd/{name}", uid, gid)
+
+
+def _give(path: str, uid: int, gid: int) -> None:
+    """The process may already run, and put a file of the machine in the pipe's place at any moment: so what is looked
+    at is held, and a pipe with a name is nobody's stream."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        held = f"/proc/self/fd/{descriptor}"
+        if os.readlink(held).startswith(PIPE):
+            os.chown(held, uid, gid)
+    finally:
+        os.close(descriptor)
