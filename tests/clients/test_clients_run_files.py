@@ -209,6 +209,38 @@ def test_copies_by_tar_streams(box: Box) -> None:
     assert (box.folder / "out").read_text() == "body"
 
 
+def owned_tree(top: str) -> bytes:
+    """A tar of a folder with a file and a link, all of 7:8."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, kind in ((top, tarfile.DIRTYPE), (f"{top}/file", tarfile.REGTYPE), (f"{top}/link", tarfile.SYMTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.uid, entry.gid, entry.mode = kind, 7, 8, 0o755
+            entry.linkname = "file" if kind == tarfile.SYMTYPE else ""
+            tar.addfile(entry)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_copies_for_the_containers_user(box: Box, running: bool) -> None:
+    """A tar's owners are kept; with -a all is the user's with whom the container was made, if any: Docker's rule."""
+    found = {}
+    for user in ("web:50", "1234", ""):
+        name = (box.up if running else box.made)("-u", user, "-v", "/volume")
+        box.docker("cp", "-", f"{name}:/tmp", data=owned_tree("kept"))
+        box.docker("cp", "-a", "-", f"{name}:/tmp", data=owned_tree("given"))
+        box.docker("cp", "-a", "-", f"{name}:/volume", data=owned_tree("given"))
+        if not running:
+            box.docker("start", name)
+        owners = {
+            place: set(box.inside(name, f"stat -c %u:%g {place} {place}/file {place}/link").split())
+            for place in ("/tmp/kept", "/tmp/given", "/volume/given")
+        }
+        assert owners["/tmp/kept"] == {"7:8"} and owners["/tmp/given"] == owners["/volume/given"], owners
+        found[user] = owners["/tmp/given"]
+    assert found == {"web:50": {"1000:50"}, "1234": {"1234:0"}, "": {"7:8"}}
+
+
 def test_errors_of_copies(box: Box) -> None:
     name = box.made("--read-only", "-v", f"{box.folder}:/ro:ro")
     (box.folder / "f").write_text("x")

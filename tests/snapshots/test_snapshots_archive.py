@@ -138,7 +138,7 @@ async def test_put_can_give_files_to_the_user(root: Path) -> None:
     data = archive(
         entry("a", b"", uid=5), entry("b", type=FOLDER, uid=5), entry("c", type=SYMLINK, linkname="x", uid=5)
     )
-    await put(root, "/data", data, copy_uid_gid=True, owner=(1000, 1001))
+    await put(root, "/data", data, owner=(1000, 1001))
     for name in "abc":
         info = (root / "data" / name).lstat()
         assert (info.st_uid, info.st_gid) == (1000, 1001)

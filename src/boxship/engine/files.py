@@ -17,6 +17,7 @@ from boxship.snapshots.archive import PathStat
 from boxship.snapshots.overlay import Snapshots
 from boxship.spec.mount import Mount
 from boxship.volumes.volumes import Volumes
+from boxship.waiting import in_thread
 
 
 class Files:
@@ -81,7 +82,8 @@ class Files:
         no_overwrite_dir_non_dir: bool = False,
         copy_uid_gid: bool = False,
     ) -> None:
-        """Unpack a tar into a folder; `copy_uid_gid` gives all to the container's user.
+        """Unpack a tar into a folder. Files have the owners that the tar names; with `copy_uid_gid` they are the
+        user's with whom the container was made, where it was made with one.
 
         Raises NotFound, Invalid (not a folder, a bad tar) or Denied (a read-only place).
         """
@@ -90,8 +92,9 @@ class Files:
         if (point is not None and not point.read_write) or (point is None and container.spec.read_only_rootfs):
             what = "mounted volume" if point else "container rootfs"
             raise Denied(f"{what} is marked read-only")
-        async with self._root(container) as (root, mounts):
-            owner = self._owner(container, root) if copy_uid_gid else None
+        by_user = copy_uid_gid and bool(container.process.user)
+        async with self._root(container, mounted=by_user) as (root, mounts):
+            owner = await in_thread(_owner, container, root) if by_user else None
             with _named(container, path):
                 await archive.put(
                     root,
@@ -104,13 +107,12 @@ class Files:
                 )
         self._publish(container, "extract-to-dir")
 
-    def _owner(self, container: Container, root: str) -> tuple[int, int]:
-        identity = resolve_user(root, container.process.user, ())
-        return identity.uid, identity.gid
-
     @contextlib.asynccontextmanager
-    async def _root(self, container: Container) -> AsyncIterator[tuple[str, tuple[Mount, ...]]]:
-        """The root as the running container sees it; of a stopped one, its overlay with its volumes on top."""
+    async def _root(
+        self, container: Container, *, mounted: bool = False
+    ) -> AsyncIterator[tuple[str, tuple[Mount, ...]]]:
+        """The root as the running container sees it; of a stopped one, its overlay with its volumes on top. `mounted`:
+        this process may look into it, too."""
         if container.state.phase in ALIVE:
             yield f"/proc/{container.state.process.pid}/root", ()
             return
@@ -118,7 +120,11 @@ class Files:
         user = f"copy:{container.id}"
         async with live.lock:
             root, mounts = self._snapshots.view(container.id)
+            ours = mounted and bool(mounts)  # else it is mounted already
             try:
+                if ours:
+                    await self._snapshots.mount(container.id)
+                    mounts = (Mount("bind", root, root, ("rbind",)),)
                 for point in container.mounts:
                     if point.kind == "tmpfs":
                         continue
@@ -132,9 +138,17 @@ class Files:
                 for point in container.mounts:
                     if point.kind == "volume":
                         await self._volumes.release(point.name, user)
+                if ours:
+                    await self._snapshots.unmount(container.id)
 
     def _publish(self, container: Container, action: str) -> None:
         self._events.publish(container_event(container, action, self._clock.now()))
+
+
+def _owner(container: Container, root: str) -> tuple[int, int]:
+    """The numbers of the container's user, as its own files have them. Blocks."""
+    identity = resolve_user(root, container.process.user)
+    return identity.uid, identity.gid
 
 
 def _users(container: Container) -> str:

@@ -44,7 +44,6 @@ async def put(
     archive: AsyncIterator[bytes],
     *,
     no_overwrite_dir_non_dir: bool = False,
-    copy_uid_gid: bool = False,
     owner: tuple[int, int] | None = None,
     mounts: tuple[Mount, ...] = (),
     limit_bytes: int = 0,
@@ -52,13 +51,13 @@ async def put(
 ) -> None:
     """Unpack an archive (also compressed) into the existing folder `path`.
 
-    With `copy_uid_gid` the files belong to `owner` (the container's user) instead of the owners that the archive
-    names. `no_overwrite_dir_non_dir` refuses to put a file in the place of a folder and the reverse. What a failing
+    With `owner` (uid, gid) all files belong to it instead of the owners that the archive names.
+    `no_overwrite_dir_non_dir` refuses to put a file in the place of a folder and the reverse. What a failing
     archive has unpacked before stays. A decompressed archive longer than `limit_bytes` (0: any) is Invalid.
     """
     job = _job("archive-put", f"write to {path}", root, path, mounts, users)
     await run_job(
-        {**job, "strict": no_overwrite_dir_non_dir, "owner": owner if copy_uid_gid else None, "limit": limit_bytes},
+        {**job, "strict": no_overwrite_dir_non_dir, "owner": owner, "limit": limit_bytes},
         archive,
     )
 

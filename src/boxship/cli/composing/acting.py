@@ -185,7 +185,7 @@ def put_materials(reach: Reach, project: Project, service: Service, container: s
     data = archive(service, granted(project, service), LocalFiles())
     if data:
         path = f"/containers/{escape(container)}/archive"
-        reach.daemon.request("PUT", path, {"path": "/", "copyUIDGID": True}, stream=iter((data,))).read()
+        reach.daemon.request("PUT", path, {"path": "/"}, stream=iter((data,))).read()
 
 
 def stop_container(reach: Reach, project: Project, action: kinds.StopContainer, tell: Tell) -> str:

@@ -17,14 +17,17 @@ _CLONE_NEWNS = 0x20000
 
 
 def make(mounts: Sequence[tuple[str, str, str, Sequence[str]]]) -> None:
-    """Mounts as (kind, source, target, options). An overlay's target is a path of the machine and becomes the root of
-    what follows; the targets of binds are names inside that root."""
+    """Mounts as (kind, source, target, options). The first one's target is a path of the machine and becomes the root
+    of what follows, if it is an overlay or a bind; the targets of further binds are names inside that root."""
     unshare(_CLONE_NEWNS)
     set_propagation("/", "rprivate")
     root = -1
     for kind, source, target, options in mounts:
         if kind == "overlay":
             _make_overlay(target, options)
+            root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        elif kind == "bind" and root < 0:
+            bind(source, target, options)
             root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         elif kind == "bind":
             place = _place(root, target, is_folder=os.path.isdir(source))
