@@ -10,9 +10,8 @@ from boxship.errors import BoxshipError
 from boxship.network.networks import Networks
 from boxship.sys import namespace
 
-LONGEST_LEAD = (
-    20.0  # seconds that services may lead on to a pod that ends, within its grace: another control plane leads
-)
+# Seconds that services may lead on to a pod that ends, within its grace: another control plane may take over meanwhile.
+LONGEST_LEAD = 20.0
 LONGEST_ANSWER = 1.0  # seconds for the connections that are open then
 LEAST_MARGIN, LONGEST_MARGIN = 0.02, 0.25  # seconds for other nodes and proxies
 LOOKS = (0.005, 0.05)  # seconds between looks at these: the first and the longest pause
@@ -26,12 +25,13 @@ class NodeTraffic:
         self._networks = networks
 
     async def left(self, uid: str, pids: Sequence[int], grace: float) -> None:
-        if not self._led.leads_to(uid):
-            return
         clock = asyncio.get_running_loop().time
         begun = clock()
         try:
             async with asyncio.timeout(min(LONGEST_LEAD, grace / 2)):
+                await self._led.known()
+                if not self._led.leads_to(uid):
+                    return
                 await self._led.left(uid)
         except TimeoutError:
             return

@@ -84,7 +84,7 @@ def _networks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_nobody_counts_the_connections_of_the_machine() -> None:
     led, connections = Led(), Connections(1)
-    led.told({KEY: frozenset("a")})
+    led.told_all({KEY: frozenset("a")})
     waiting = asyncio.create_task(
         NodeTraffic(led, connections).left("a", [os.getpid()], 30.0)  # type: ignore[arg-type]
     )
@@ -100,6 +100,7 @@ def test_who_shares_the_machines_network() -> None:
 
 async def test_a_pod_ends_when_nobody_is_led_to_it_and_all_have_their_answers() -> None:
     led, connections = Led(), Connections(2, 1)
+    led.told_all({})
     traffic = NodeTraffic(led, connections)  # type: ignore[arg-type]
     await traffic.left("a", [1], 30.0)
     assert connections.counts, "nobody was ever led to it"
@@ -114,11 +115,26 @@ async def test_a_pod_ends_when_nobody_is_led_to_it_and_all_have_their_answers() 
     assert not connections.counts
 
 
+async def test_after_a_restart_it_is_first_heard_who_is_led_to() -> None:
+    led, connections = Led(), Connections(1)
+    traffic = NodeTraffic(led, connections)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(traffic.left("a", [1], 30.0))
+    await asyncio.sleep(0)
+    led.told_all({KEY: frozenset("a")})
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done() and connections.counts
+    led.told({KEY: frozenset()})
+    await waiting
+    assert not connections.counts
+    await NodeTraffic(Led(), connections).left("a", [1], 0.02)  # type: ignore[arg-type]
+
+
 async def test_it_is_not_waited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_traffic, "LONGEST_ANSWER", 0.02)
     led, connections = Led(), Connections(*[1] * 1000)
     traffic = NodeTraffic(led, connections)  # type: ignore[arg-type]
-    led.told({KEY: frozenset("ab")})
+    led.told_all({KEY: frozenset("ab")})
     await traffic.left("a", [1], 0.02)
     assert led.leads_to("a") and len(connections.counts) == 1000, "the first wait was given up, and what follows it"
     waiting = asyncio.create_task(traffic.left("b", [1], 30.0))

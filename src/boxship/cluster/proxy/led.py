@@ -26,6 +26,11 @@ class Led:
         self._pods: dict[Key, frozenset[str]] = {}  # by service
         self._services: Counter[str] = Counter()  # how many lead to a pod
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._known = asyncio.Event()
+
+    async def known(self) -> None:
+        """Wait until it was told of all services: what another life left in the kernel leads on until then."""
+        await self._known.wait()
 
     def leads_to(self, pod: str) -> bool:
         return pod in self._services
@@ -63,3 +68,4 @@ class Led:
     def told_all(self, pods: Mapping[Key, frozenset[str]]) -> None:
         """There are no other services."""
         self.told({**dict.fromkeys(self._pods, frozenset[str]()), **pods})
+        self._known.set()
