@@ -121,6 +121,15 @@ def test_mounts_and_devices_do_not_meet() -> None:
     ]
 
 
+def test_parts_of_images_may_be_mounted() -> None:
+    mounts = [{"name": "a", "mountPath": "/a", "subPath": "b"}, {"name": "a", "mountPath": "/c", "subPathExpr": "$(D)"}]
+    image = pod("spec.volumes", [{"name": "a", "image": {"reference": "busybox"}}])
+    assert refused("", "Pod", changed(image, "spec.containers.0", {**CONTAINER, "volumeMounts": mounts})) == []
+    mounts = [{"name": "a", "mountPath": "/a", "subPath": "../b"}]
+    (why,) = refused("", "Pod", changed(image, "spec.containers.0", {**CONTAINER, "volumeMounts": mounts}))
+    assert "must not contain '..'" in why
+
+
 def test_only_sidecars_have_probes() -> None:
     probe = {"tcpSocket": {"port": 1}}
     starting = {"name": "init", "image": "i:1", "readinessProbe": probe, "lifecycle": {}}

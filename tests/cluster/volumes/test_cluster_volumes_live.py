@@ -265,6 +265,9 @@ spec:
     - {name: data, mountPath: /data}
     - {name: scratch, mountPath: /scratch}
     - {name: files, mountPath: /files}
+    - {name: files, mountPath: /part, subPath: bin}
+    - {name: files, mountPath: /tool/busybox, subPathExpr: $(FOLDER)/busybox}
+    env: [{name: FOLDER, value: bin}]
   volumes:
   - {name: data, persistentVolumeClaim: {claimName: data}}
   - name: scratch
@@ -277,8 +280,11 @@ def test_claims_are_served_and_taken_back(cluster: Cluster) -> None:
     for name in ("first", "second"):
         cluster.apply(CLAIMED.replace("NAME", name))
         ready(cluster, name)
-        assert run(cluster, name, "touch /scratch/x; ls /files/bin/sh") == "/files/bin/sh"
-        assert "Read-only" in cluster.kubectl("exec", name, "--", "touch", "/files/x", check=False).stderr
+        assert run(cluster, name, "touch /scratch/x; ls /files/bin/sh /part/sh; /tool/busybox echo part").split() == [
+            *("/files/bin/sh", "/part/sh", "part")
+        ]
+        for place in ("/files/x", "/part/x"):
+            assert "Read-only" in cluster.kubectl("exec", name, "--", "touch", place, check=False).stderr
         if name == "first":
             assert cluster.get("pvc", "first-scratch")[0]["status"]["phase"] == "Bound"
             cluster.kubectl("delete", "pod", name)

@@ -218,18 +218,13 @@ def _validate_mounts(found: Found, container: Mapping[str, Any], path: str, volu
         if place in devices.values():
             found.invalid(f"{at}[{index}].mountPath", place, "must not already exist as a path in volumeDevices")
         if len(mount) > 2:
-            _validate_mount_options(found, container, mount, index, at, volumes)
+            _validate_mount_options(found, container, mount, index, at)
 
 
 def _validate_mount_options(
-    found: Found, container: Mapping[str, Any], mount: Mapping[str, Any], index: int, path: str, volumes: Volumes
+    found: Found, container: Mapping[str, Any], mount: Mapping[str, Any], index: int, path: str
 ) -> None:
-    source = volumes.get(mount.get("name") or "") or {}
     inside, expression = mount.get("subPath") or "", mount.get("subPathExpr") or ""
-    if source.get("image") is not None:
-        for key in ("subPath", "subPathExpr"):
-            if mount.get(key):
-                found.invalid(f"{path}[{index}].{key}", mount[key], "not allowed in image volume sources")
     if inside:
         validate_descending_path(found, inside, f"{path}.subPath")
     if expression:
