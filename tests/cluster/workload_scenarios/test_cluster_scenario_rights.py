@@ -311,6 +311,9 @@ def test_files_of_pods_with_users_of_their_own(cluster: Cluster) -> None:
     name = f"k8s_main_own_default_{uid(pod_of(cluster, 'own'))}_0"
     cluster.docker(0, "cp", str(cluster.home / "here"), f"{name}:/brought")
     assert inside(cluster, "own", "stat -c '%u:%g' /brought", "main") == "0:0\n"
+    other = name.replace("k8s_main", "k8s_user")
+    cluster.docker(0, "cp", "-a", str(cluster.home / "here"), f"{other}:/brought")
+    assert inside(cluster, "own", "stat -c '%u:%g' /brought", "user") == "1000:1001\n"
     cluster.docker(0, "cp", f"{name}:/new", str(cluster.home / "out"))
     assert (cluster.home / "out").read_text() == "x\n"
     assert "A /brought" in cluster.docker(0, "diff", name).stdout.splitlines()
