@@ -671,6 +671,85 @@ def pods(host: Host) -> str:
     return f"limits of the pod and its container, {used['pod']['memory']} bytes used, nothing left"
 
 
+PLACES = "/ /bin/sh /etc/hosts /dev/shm /disk /memory /part /config/colour /secret/word /image/bin/sh /programs/sh"
+OWNERS = f"stat -c %u:%g {PLACES}"
+
+
+@check
+def pods_with_users_of_their_own(host: Host) -> str:
+    """Root inside is nobody outside, the image's files are root's, volumes of all kinds have their owners; it all goes
+    with the pod. The data root is on ext4, the run root in memory, as on most machines."""
+    tests = Path(__file__).parent.parent
+    sys.path[:0] = [str(tests), str(tests / "cluster" / "machine")]
+    from machine_kit import Remote
+
+    home = Path(tempfile.mkdtemp(prefix="bx", dir="/var/lib"))
+    (home / "run").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=711", "tmpfs", home / "run"], check=True)
+    remote = Remote(home)
+    remote.start()
+    seen = [_own_users(remote, runtime) for runtime in ("crun", "runc")]
+    same(os.stat("/dev/null").st_uid, 0, "the machine's /dev/null")
+    remote.stop()
+    same([str(path) for path in CGROUPS.glob("boxship-pods*")], [])
+    return "; ".join(seen)
+
+
+def _own_users(remote: Any, runtime: str) -> str:
+    from machine_kit import request, sandbox
+
+    uid = f"own-{runtime}"
+    volumes = [
+        {"name": "disk", "emptyDir": {}},
+        {"name": "memory", "emptyDir": {"medium": "Memory"}},
+        {"name": "config", "configMap": {"name": "colours"}},
+        {"name": "secret", "secret": {"secretName": "hush", "defaultMode": 0o400}},
+        {"name": "image", "image": {"reference": "busybox:latest"}},
+    ]
+    places = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    places.append({"name": "disk", "mountPath": "/part", "subPath": "a/b"})
+    places.append({"name": "image", "mountPath": "/programs", "subPath": "bin"})
+    pod = {
+        "metadata": {"uid": uid, "name": uid, "namespace": "default"},
+        "spec": {
+            "hostUsers": False,
+            "securityContext": {"fsGroup": 2000},
+            "volumes": volumes,
+            "containers": [{"name": "main", "volumeMounts": places}],
+        },
+    }
+    objects = {
+        "v1/configmaps": {"colours": {"data": {"colour": "red"}}},
+        "v1/secrets": {"hush": {"data": {"word": "aHVzaA=="}}},
+    }
+    mounts = remote.call("pod_mounts", pod, objects)
+    remote.call("create_sandbox", sandbox(remote.cgroup, uid, own_users=True, runtime=runtime))
+    script = f"exec >/disk/said 2>&1; {OWNERS}; cat /config/colour /secret/word; echo; cat /proc/self/uid_map"
+    made = remote.call("create", request(uid, f"({script}); touch /new /disk/ended; exec sleep 1000", mounts=mounts))
+    remote.call("start", made["id"])
+    as_user = "cat /config/colour /secret/word >/disk/user 2>&1; touch /memory/mine; exec sleep 1000"
+    user = {"mounts": mounts, "user": "1000:1001", "groups": ("2000",)}
+    other = remote.call("create", request(uid, as_user, name="user", **user))
+    remote.call("start", other["id"])
+    disk = next(Path(mount["source"]) for mount in mounts if mount["target"] == "/disk")
+    until((disk / "ended").exists, "the container's words")
+    *owners, words, ids = (disk / "said").read_text().splitlines()
+    wanted = ["0:0", "0:0", "0:0", "0:0", "0:2000", "0:2000", "0:2000", "0:2000", "0:2000", "0:0", "0:0"]
+    same((owners, words), (wanted, "redhush"), OWNERS)
+    first = int(ids.split()[1])
+    same((ids.split()[::2], first >= 65536), (["0", "65536"], True), "uid_map")
+    until(lambda: (disk / "user").exists() and (disk / "user").read_text() == "redhush", "what the user reads")
+    same(((disk / "ended").stat().st_uid, (disk / "user").stat().st_uid), (0, 1000), "owners on the disk")
+    remote.call("remove_sandbox", uid, logs=True)
+    remote.call("release", uid)
+    same(remote.call("ranges"), {}, "ranges of ids")
+    left = [line for line in Path(f"/proc/{remote.process.pid}/mountinfo").read_text().splitlines() if uid in line]
+    same(
+        (left, list((remote.run / "mapped").glob("*")), disk.exists()), ([], [], False), "mounts, shown roots, volumes"
+    )
+    return f"{runtime}: {ids.split()}, {' '.join(owners)}"
+
+
 def main() -> int:
     """All checks in order, or those named; the number of failures."""
     wanted = set(sys.argv[1:])

@@ -8,6 +8,7 @@ While the file HOME/armed holds a number N, the N-th step that begins or ends ki
 import asyncio
 import contextlib
 import functools
+import importlib
 import inspect
 import json
 import os
@@ -328,6 +329,8 @@ async def _answer(machine: Machine, line: str) -> dict[str, Any]:
             return {"result": await life(machine, *arguments)}
         if method == "ranges":
             return {"result": {entry.key: None for entry in (await machine.engine.events._store.list(PREFIX)).entries}}
+        if method in ("pod_mounts", "release"):
+            return {"result": await getattr(importlib.import_module("pod_volumes_kit"), method)(machine, *arguments)}
         if method == "audit":
             return {"result": await machine.engine.networks._networks.audit()}
         function = getattr(machine.runtime, method)
