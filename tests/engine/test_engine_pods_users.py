@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxship.engine.pods_users import COUNT, PREFIX, PodUsers, Pool, lowest_free, parse_pool, subordinate_pool
+from boxship.engine.pods_users import PREFIX, PodUsers, Pool, lowest_free, parse_pool, subordinate_pool
 from boxship.errors import Exhausted, Internal, Invalid
-from boxship.spec.users import UserMap
+from boxship.spec.users import COUNT, UserMap
 from boxship.store import Put
 from boxship.store.memory import MemoryStore
 

@@ -10,11 +10,10 @@ from collections.abc import Collection
 import msgspec
 
 from boxship.errors import Exhausted, Internal, Invalid
-from boxship.spec.users import UserMap
+from boxship.spec.users import COUNT, UserMap
 from boxship.store import Delete, Put, Store
 
 PREFIX = "pod-users/"
-COUNT = 65_536  # ids of a pod
 HIGHEST = 1 << 32  # ids are below
 DEFAULT_FIRST = 0x7000_0000  # above what distributions, systemd and /etc/subuid give to anybody
 DEFAULT_ENOUGH = 4_094  # ranges, up to 0x7FFE0000

@@ -2,6 +2,7 @@
 
 import msgspec
 
+COUNT = 65_536  # ids of a pod with users of its own
 AS_IS = "noidmap"  # an option of a bind mount: what lies there has its owners already
 
 

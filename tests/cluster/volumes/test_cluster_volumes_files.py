@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -238,3 +239,14 @@ def test_memory_is_limited_and_made_once(kernel: Kernel) -> None:
     finally:
         kernel.unmount(kernel.place)
     assert not os.path.ismount(kernel.place)
+
+
+def test_a_pod_with_users_of_its_own_names_no_others() -> None:
+    """An id beyond its range would be the next pod's."""
+    fine: dict[str, Any] = {"runAsUser": 65_535, "fsGroup": 0, "supplementalGroups": [1]}
+    assert not ownership.strangers({"securityContext": fine, "containers": [{"name": "a"}]})
+    wrong: dict[str, Any] = {
+        "securityContext": {"fsGroup": 65_536, "supplementalGroups": [1, 70_000]},
+        "initContainers": [{"securityContext": {"runAsUser": 100_000}}],
+    }
+    assert ownership.strangers(wrong) == ["fsGroup 65536", "supplementalGroups 70000", "runAsUser 100000"]

@@ -397,3 +397,10 @@ async def test_nobody_works_on_a_pod_beside_another_also_after_a_release(
     await released
     await asyncio.gather(first, second, volumes.prepare(pod))
     assert most == 1
+
+
+async def test_a_pod_with_users_of_its_own_gets_no_files_of_others(node: Node) -> None:
+    pod = await node.pod({"name": "e", "emptyDir": {"medium": "Memory"}})
+    pod["spec"] |= {"hostUsers": False, "securityContext": {"fsGroup": 65_536}}
+    with pytest.raises(NotPossible, match="fsGroup 65536 is none of the users of a pod with hostUsers: false"):
+        await node.files.volumes.prepare(pod)

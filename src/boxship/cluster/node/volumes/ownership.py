@@ -7,11 +7,28 @@ tree meanwhile, so nothing is followed and every change is made through an open 
 import contextlib
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from boxship.cluster.node.volumes.trees import folders
+from boxship.spec.users import COUNT
 
 ON_MISMATCH = "OnRootMismatch"
+
+
+def strangers(spec: Mapping[str, Any]) -> list[str]:
+    """The fields of a pod with users of its own that name none of them: behind such an id are another pod's."""
+    return [f"{field} {value}" for field, value in _named(spec) if not 0 <= value < COUNT]
+
+
+def _named(spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    parts = ("initContainers", "containers", "ephemeralContainers")
+    for one in (spec, *(container for part in parts for container in spec.get(part) or ())):
+        context = one.get("securityContext") or {}
+        fields = ("runAsUser", "runAsGroup", "fsGroup")
+        yield from ((field, context[field]) for field in fields if context.get(field) is not None)
+        yield from (("supplementalGroups", group) for group in context.get("supplementalGroups") or ())
 
 
 def own(root: Path, group: int, *, policy: str = "", read_only: bool = False) -> None:

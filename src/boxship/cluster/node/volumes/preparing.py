@@ -28,6 +28,7 @@ from boxship.cluster.node.volumes.tokens import Tokens
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.queue import Queue
 from boxship.errors import BoxshipError
+from boxship.spec.users import COUNT
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,9 @@ class NodeVolumes:
         """Raises NotPossible."""
         if pod["spec"].get("hostUsers") is not False:
             return 0
+        if wrong := ownership.strangers(pod["spec"]):
+            why = f"{wrong[0]} is none of the users of a pod with hostUsers: false, who are 0 to {COUNT - 1}"
+            raise NotPossible("FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
         try:
             return await self._trees.reserve_users(pod["metadata"]["uid"])
         except BoxshipError as error:
