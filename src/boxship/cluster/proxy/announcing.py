@@ -9,7 +9,7 @@ from typing import Any
 from boxship.cluster.objects import Object
 from boxship.cluster.proxy.electing import Balanced, Candidate, Elections
 from boxship.cluster.proxy.facts import Key, is_ipv4, service_facts, slice_facts
-from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.cache import Cache, run_all
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError
 from boxship.network.cluster import ClusterNetwork
@@ -69,10 +69,7 @@ class Announcer:
             if not self._first.is_set():
                 await self._settle()
                 await self._first.wait()
-            for cache in (self._nodes, self._slices):
-                tasks.create_task(cache.run())
-            for cache in (self._nodes, self._slices):
-                await cache.ready()
+            await run_all(tasks, (self._nodes, self._slices))
             tasks.create_task(self._follow_machine())
             while True:
                 await self._settle()

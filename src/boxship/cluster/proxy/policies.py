@@ -19,7 +19,7 @@ import msgspec
 from boxship.cluster.objects import Object
 from boxship.cluster.proxy.judging import Judge
 from boxship.cluster.proxy.walls import Key, PodFacts, pod_facts, policy_facts
-from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.cache import Cache, run_all
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError, Unavailable
 from boxship.network.cluster import ClusterNetwork
@@ -68,10 +68,7 @@ class PolicyEnforcer:
                 if not len(self._policies):
                     await self._settle()
                 await self._first.wait()
-                for cache in (self._namespaces, self._pods):
-                    tasks.create_task(cache.run())
-                for cache in (self._namespaces, self._pods):
-                    await cache.ready()
+                await run_all(tasks, (self._namespaces, self._pods))
                 while True:
                     await self._settle()
                     await self._news.wait()

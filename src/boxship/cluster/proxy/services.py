@@ -16,7 +16,7 @@ from boxship.cluster.proxy.facts import Key, SliceFacts, service_facts, slice_fa
 from boxship.cluster.proxy.frontends import Decision, decide
 from boxship.cluster.proxy.health import HealthServers
 from boxship.cluster.proxy.led import Led, pods_led_to
-from boxship.cluster.reconcile.cache import Cache
+from boxship.cluster.reconcile.cache import Cache, run_all
 from boxship.cluster.reconcile.following import Source
 from boxship.errors import BoxshipError
 from boxship.network.cluster import ClusterNetwork
@@ -93,10 +93,7 @@ class ServiceProxy:
         self._self.subscribe(self._node_told)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for cache in (self._services, self._slices, self._self):
-                    tasks.create_task(cache.run())
-                for cache in (self._services, self._slices, self._self):
-                    await cache.ready()
+                await run_all(tasks, (self._services, self._slices, self._self))
                 await self._keep()
         finally:
             await self._health.close()

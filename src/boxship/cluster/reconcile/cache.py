@@ -3,7 +3,7 @@ on. Whoever wants to hear of changes subscribes; the order of changes to one obj
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Any
 
 from boxship.cluster.access import Event, Listing
@@ -113,6 +113,14 @@ class Cache:
     def _tell(self, key: Key, old: Any, new: Any) -> None:
         for told in self._told:
             told(key, old, new)
+
+
+async def run_all(tasks: asyncio.TaskGroup, caches: Collection[Cache]) -> None:
+    """Have caches run among the tasks; returns when each knows what there is."""
+    for cache in caches:
+        tasks.create_task(cache.run())
+    for cache in caches:
+        await cache.ready()
 
 
 def key_of(object: Object) -> Key:

@@ -17,6 +17,7 @@ import msgspec
 
 from boxship.cluster.access import Client
 from boxship.cluster.objects.failure import Failure
+from boxship.cluster.reconcile.cache import run_all
 from boxship.cluster.scheduler import claiming
 from boxship.cluster.scheduler.claiming import Claiming
 from boxship.cluster.scheduler.deciding import Decision, Profile, decide
@@ -75,10 +76,7 @@ class Scheduler:
     async def run(self) -> None:
         """Without end."""
         async with asyncio.TaskGroup() as tasks:
-            for cache in self._feed.caches:
-                tasks.create_task(cache.run())
-            for cache in self._feed.caches:
-                await cache.ready()
+            await run_all(tasks, self._feed.caches)
             await self._work(tasks)
 
     # Pods that come, change and go.
