@@ -1,12 +1,15 @@
 """Ranges of ids for pods' users: never two pods with one id, the lowest first, found again, and given back."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boxship.engine.pods import Pods
 from boxship.engine.pods_users import PREFIX, PodUsers, Pool, lowest_free, parse_pool, subordinate_pool
 from boxship.errors import Exhausted, Internal, Invalid
 from boxship.spec.users import COUNT, UserMap
@@ -123,3 +126,24 @@ def test_the_subordinate_ids_of_a_user() -> None:
 def test_no_users_are_none() -> None:
     assert not UserMap() and UserMap(first=COUNT, count=COUNT)
     assert msgspec.json.decode(msgspec.json.encode(UserMap()), type=UserMap) == UserMap()
+
+
+async def test_whose_container_could_not_go_keeps_its_ids_after_a_restart() -> None:
+    """Its processes may live on; nobody else may get their ids."""
+
+    class Left(list[Any]):
+        def find(self, uid: str) -> None:
+            return None
+
+    class Containers:
+        async def remove(self, identifier: str, **words: bool) -> None:
+            raise Internal("the kernel holds it")
+
+    users = PodUsers(MemoryStore(), SMALL)
+    held = await users.take("stuck")
+    await users.take("gone")
+    box: Any = SimpleNamespace(id="box", spec=SimpleNamespace(network_mode="pod:stuck"))
+    nothing: Any = None
+    pods = Pods(Left(), [box], Containers(), nothing, nothing, nothing, nothing, users)  # type: ignore[arg-type]
+    await pods.recover({})
+    assert users.find("stuck") == held and not users.find("gone")

@@ -233,7 +233,8 @@ class Pods:
                 await self._guarded(self.remove(pod.spec.uid), pod.spec.uid)
             elif pod.phase is PodPhase.STOPPED or pod.id not in living:
                 await self._guarded(self._stop(pod), pod.spec.uid)
-        await self._users.keep_only([pod.spec.uid for pod in self._pods])
+        left = [box.spec.network_mode.removeprefix(POD) for box in self._records]  # a container that could not go lives
+        await self._users.keep_only([*(pod.spec.uid for pod in self._pods), *left])
 
     async def _guarded(self, work: Awaitable[None], what: str) -> None:
         try:
