@@ -5,9 +5,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boxship.snapshots.child import measure as counting
 from boxship.snapshots.child.measure import measure
 
 
@@ -48,6 +50,25 @@ def test_folders_in_folders_need_few_descriptors(tmp_path: Path) -> None:
     assert measured(tmp_path)[1] == depth + 1
     assert len(os.listdir("/proc/self/fd")) == before
     subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+
+def test_what_is_moved_meanwhile_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container hides nothing by moving folders while they are counted."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    for name in ("a/b/one", "a/two", "three"):
+        (tmp_path / name).write_bytes(bytes(10_000))
+    enter, entered = counting._enter, []
+
+    def moving(here: int, level: counting._Level) -> int:
+        found = enter(here, level)
+        entered.append(found)
+        if len(entered) == 2:
+            (tmp_path / "a/b").rename(tmp_path / "moved")
+        return found
+
+    monkeypatch.setattr(counting, "_enter", moving)
+    assert measured(tmp_path) == (du(tmp_path, "-B1"), du(tmp_path, "--inodes"))
+    assert len(entered) == 4
 
 
 @given(st.recursive(st.integers(0, 9000), lambda inner: st.lists(inner, max_size=4), max_leaves=12))

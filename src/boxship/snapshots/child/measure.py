@@ -2,7 +2,8 @@
 folders as well.
 
 The tree may be a container's, which goes on changing it: however deep it is, few descriptors are open at any time, and
-what vanishes or is moved meanwhile ends at worst the counting of that part.
+what vanishes meanwhile is left out. Where a folder that is being looked at is moved there is no way back from it: then
+the tree is looked at again, a few times, and the most that was seen counts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import stat
 
 _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+LOOKS = 3  # at a tree that is moved about
 _DISK_BLOCK = 512  # bytes, as st_blocks counts
 
 
@@ -58,11 +60,22 @@ class _Count:
 
 def measure(root: int) -> tuple[int, int]:
     """Bytes and inodes of an open folder with all that is in it; other filesystems in it are left out."""
-    count = _Count()
+    found = [(0, 0)]
+    for _ in range(LOOKS):
+        count = _Count()
+        whole = _look(root, count)
+        found.append((count.blocks * _DISK_BLOCK, count.inodes))
+        if whole:
+            return found[-1]
+    return max(found)
+
+
+def _look(root: int, count: _Count) -> bool:
+    """Whether all was seen."""
     here = os.dup(root)
     try:
         levels = [count.enter(here)]
-        while levels:
+        while True:
             level = levels[-1]
             if level.left:
                 inner = _enter(here, level)
@@ -73,18 +86,17 @@ def measure(root: int) -> tuple[int, int]:
                 continue
             levels.pop()
             if not levels:
-                break
+                return True
             outer = os.open("..", _LOOK, dir_fd=here)
             os.close(here)
             here = outer
             own = os.fstat(here)
             if (own.st_dev, own.st_ino) != levels[-1].identity:
-                break  # it was moved: there is no way back
+                return False  # it was moved: there is no way back
     except OSError:
-        pass  # what was counted counts
+        return False
     finally:
         os.close(here)
-    return count.blocks * _DISK_BLOCK, count.inodes
 
 
 def _enter(here: int, level: _Level) -> int:
