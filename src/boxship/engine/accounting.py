@@ -127,6 +127,6 @@ def name_of(path: str, owners: Mapping[str, str]) -> tuple[str, str]:
             return "state store", "state.db"
     if path in NAMES:
         return NAMES[path], path
-    if path in DEPTHS or path.startswith("content/blobs") or path == "snapshots/empty":
+    if path in DEPTHS or path.startswith("content/blobs") or path in ("snapshots/empty", "snapshots/mapped"):
         return FOLDERS, ""
     return f"other: {path}", path
