@@ -57,8 +57,21 @@ def test_what_is_new_is_judged_and_what_stays_is_not(after: list[int], before: l
 
 def test_paths_that_lead_nowhere() -> None:
     assert value_at({"a": [{"b": 1}]}, "a[0].b") == 1
+    assert value_at({"data": {"tls.crt": "x", "1": "y"}}, "data[tls.crt]") == "x"
+    assert value_at({"data": {"tls.crt": "x", "1": "y"}}, "data[1]") == "y"
     for path in ("", "<nil>", "a[1].b", "a.b", "a[0][0]", "metadata.annotations[x.y/z]"):
         value_at({"a": [{"b": 1}]}, path)
+
+
+def test_what_cannot_be_found_is_not_known_to_be_the_same() -> None:
+    """A message may say nothing of the value, and a path may be none."""
+
+    def at(path: str) -> Sequence[str]:
+        old, new = {"data": {"a.b": "wrong", "c": 1}, "l": [1]}, {"data": {"a.b": "worse", "c": 1}, "l": [1]}
+        return [each.field for each in touched(lambda object: [Cause("FieldValueInvalid", path, "wrong")], new, old)]
+
+    assert at("data[a.b]") and at("data.a.b") and at("l.b[c]") and at("none.at.all") and at("data")
+    assert not at("data.c") and not at("data[c]") and not at("data[missing]") and not at("missing") and not at("l[0]")
 
 
 def test_a_service_that_was_stored_with_an_old_fault_can_be_labelled() -> None:

@@ -13,7 +13,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Enough
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 
 
 def touched(validate: Callable[[Object], Sequence[Cause]], new: Object, old: Object) -> Sequence[Cause]:
@@ -29,15 +29,23 @@ def touched(validate: Callable[[Object], Sequence[Cause]], new: Object, old: Obj
 
 
 def _same(path: str, new: Object, old: Object) -> bool:
-    return bool(value_at(new, path) == value_at(old, path))
+    """A path that leads nowhere tells nothing; a field that is missing has the value None where it would be."""
+    found = value_at(new, path)
+    known = found is not None or isinstance(value_at(new, path[: path.rfind(_steps(path)[-1])]), dict)
+    return known and bool(found == value_at(old, path))
+
+
+def _steps(path: str) -> list[str]:
+    return [step.group() for step in _STEP.finditer(path)] or [path]
 
 
 def value_at(object: Any, path: str) -> Any:
-    """The value at a path ("spec.ports[0].name"), or None."""
-    for name, index in _STEP.findall(path):
-        if index:
-            place = int(index)
-            object = object[place] if isinstance(object, list) and place < len(object) else None
+    """The value at a path ("spec.ports[0].name", "data[tls.crt]"), or None."""
+    for place, name in _STEP.findall(path):
+        if isinstance(object, dict):
+            object = object.get(name or place)
+        elif isinstance(object, list) and place.isascii() and place.isdigit():
+            object = object[int(place)] if int(place) < len(object) else None
         else:
-            object = object.get(name) if isinstance(object, dict) else None
+            object = None
     return object
