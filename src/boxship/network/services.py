@@ -168,6 +168,8 @@ class LeftBehind:
                 conntrack.forget_unanswered(*(due - self._led()))
             except (OSError, Internal) as error:
                 log.warning("cannot lead waiting connections elsewhere: %s", error)
+            except Exception:  # nobody looks at what becomes of this work, and the next one is not begun before its end
+                log.exception("cannot lead waiting connections elsewhere")
             self._closed.wait(min(RESTS * (time.monotonic() - begun), LONGEST_REST_SECONDS))
 
     def close(self) -> None:
