@@ -106,6 +106,24 @@ async def test_watches_that_end_at_once_come_with_growing_pauses(monkeypatch: py
     assert pauses == [following.FIRST_PAUSE, 2 * following.FIRST_PAUSE, 4 * following.FIRST_PAUSE]
 
 
+async def test_lists_that_are_too_old_before_they_end_come_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        if seconds:  # else it is others' turn
+            pauses.append(seconds)
+
+    source = Source(expired("old"), expired("old"), [], expired("old"), [])
+    task = asyncio.create_task(Cache(source, "v1/things").run())
+    with monkeypatch.context() as patched:
+        patched.setattr(following.asyncio, "sleep", pause)
+        patched.setattr(following.random, "uniform", lambda least, most: 1.0)
+        await source.done.wait()
+    task.cancel()
+    assert source.asked == ["list", "list", "list", "watch 10", "list", "watch 10"]
+    assert pauses == [following.FIRST_PAUSE, 2 * following.FIRST_PAUSE]
+
+
 async def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "FIRST_PAUSE", 0.001)
     source = Source(unavailable("no"), unavailable("no"), [], unavailable("gone"), [thing("a", 1)])

@@ -65,9 +65,9 @@ async def follow(
             await asyncio.sleep(pause)  # a watch that ends at once must not spin
             pause = min(pause * 2, LONGEST_PAUSE)
         except BoxshipError as error:
-            version = ""
-            if isinstance(error, Failure) and error.code == TOO_OLD:
-                continue
+            watched, version = bool(version), ""
+            if watched and isinstance(error, Failure) and error.code == TOO_OLD:
+                continue  # a list that says so, though, would be asked again and again without a pause
             log.warning("cannot follow %s: %s", resource, error)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, LONGEST_PAUSE)
