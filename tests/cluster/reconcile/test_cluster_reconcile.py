@@ -124,6 +124,26 @@ async def test_lists_that_are_too_old_before_they_end_come_with_pauses(monkeypat
     assert pauses == [following.FIRST_PAUSE, 2 * following.FIRST_PAUSE]
 
 
+async def test_lists_that_are_too_old_when_they_end_come_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        if seconds:  # else it is others' turn
+            pauses.append(seconds)
+
+    old, told = expired("old"), Event("ADDED", thing("a", 15))
+    source = Source([], old, [], old, [], old, [], told, old, [], old, [])
+    task = asyncio.create_task(Cache(source, "v1/things").run())
+    with monkeypatch.context() as patched:
+        patched.setattr(following.asyncio, "sleep", pause)
+        patched.setattr(following.random, "uniform", lambda least, most: 1.0)
+        await source.done.wait()
+    task.cancel()
+    assert source.asked.count("list") == 6
+    # The first gap, and the one after news, are no reason to wait.
+    assert pauses == [following.FIRST_PAUSE, 2 * following.FIRST_PAUSE, following.FIRST_PAUSE]
+
+
 async def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "FIRST_PAUSE", 0.001)
     source = Source(unavailable("no"), unavailable("no"), [], unavailable("gone"), [thing("a", 1)])

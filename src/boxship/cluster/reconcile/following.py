@@ -49,6 +49,7 @@ async def follow(
     """Without end. Raises what the listener raises. `pace`: the clock by which others have their turn."""
     pause = FIRST_PAUSE
     version = ""
+    heard = True  # anything of a watch since the last list that one asked for
     while True:
         try:
             if not version:
@@ -58,7 +59,7 @@ async def follow(
                 if event.type != "BOOKMARK":
                     listener.changed(event)
                 version = event.object["metadata"]["resourceVersion"]
-                pause = FIRST_PAUSE
+                pause, heard = FIRST_PAUSE, True
                 if pace() > until:  # many may have come at once
                     await asyncio.sleep(0)
                     until = pace() + SLICE_SECONDS
@@ -66,8 +67,9 @@ async def follow(
             pause = min(pause * 2, LONGEST_PAUSE)
         except BoxshipError as error:
             watched, version = bool(version), ""
-            if watched and isinstance(error, Failure) and error.code == TOO_OLD:
-                continue  # a list that says so, though, would be asked again and again without a pause
+            if watched and heard and isinstance(error, Failure) and error.code == TOO_OLD:
+                heard = False
+                continue  # a list that says so, though, or each watch after a list, would be asked on without a pause
             log.warning("cannot follow %s: %s", resource, error)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, LONGEST_PAUSE)
