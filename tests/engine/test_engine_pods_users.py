@@ -123,6 +123,17 @@ def test_the_subordinate_ids_of_a_user() -> None:
         subordinate_pool("kubelet", "kubelet:100000:65536\n", "kubelet:100000:65536\n")
 
 
+@given(st.integers(-1, 2 * COUNT), st.integers(-1, 2 * COUNT))
+def test_no_process_is_of_another_pods_users(uid: int, gid: int) -> None:
+    wrong = [id for id in (uid, gid) if id not in range(COUNT)]
+    UserMap().check((uid, gid))
+    if not wrong:
+        UserMap(first=COUNT, count=COUNT).check((uid, gid))
+        return
+    with pytest.raises(Invalid, match=f"cannot run as {', '.join(map(str, wrong))}: a pod with users of its own has"):
+        UserMap(first=COUNT, count=COUNT).check((uid, gid))
+
+
 def test_no_users_are_none() -> None:
     assert not UserMap() and UserMap(first=COUNT, count=COUNT)
     assert msgspec.json.decode(msgspec.json.encode(UserMap()), type=UserMap) == UserMap()

@@ -198,6 +198,7 @@ class Execs:
         else:
             wanted = container.spec
             identity = resolve_user(root, container.process.user, wanted.groups, wanted.groups_policy)
+        container.users.check((identity.uid, identity.gid, *identity.groups))
         process = msgspec.structs.replace(
             container.process,
             environment=merging.merge_environment(spec.environment, container.process.environment),

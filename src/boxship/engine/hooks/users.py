@@ -22,6 +22,8 @@ class UsersHook:
         users, mounts = self._pods.users_of(draft.container.spec.network_mode), draft.plan.mounts
         if not users:
             return planned(draft, mounts=tuple(plain(mount) for mount in mounts))
+        identity = draft.plan.identity
+        users.check((identity.uid, identity.gid, *identity.groups))
         folder = self._places.mapped(draft.container.id)
         rootfs = await in_thread(show_root, folder, draft.plan.rootfs)
         shown = await in_thread(show_mapped, folder, mounts, users)
