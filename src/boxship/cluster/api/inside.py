@@ -6,6 +6,7 @@ It is given to controllers by whoever composes the process; they know the Protoc
 
 import asyncio
 import contextlib
+import itertools
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
@@ -22,6 +23,9 @@ from boxship.cluster.objects.media_types import APPLY_PATCH, JSON, JSON_PATCH, M
 from boxship.transport.exchange import close_stream
 
 PAGE = 25  # objects: what is read and decoded before others have their turn
+# That a list may have before it waits for its turn: all the pods of a node fit in. One of a whole cluster takes long,
+# and nobody who asks for little may stand behind it.
+SHORT_PAGES = 5
 EVENTS = 64  # that are remembered as they were decoded
 
 _encode = msgspec.json.Encoder().encode
@@ -29,8 +33,8 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Shared:
-    """What clients in one process have in common: whose list has its turn, and the events that were decoded for one of
-    them, as others are about to be told the same."""
+    """What clients in one process have in common: whose long list has its turn, and the events that were decoded for
+    one of them, as others are about to be told the same."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
@@ -72,11 +76,11 @@ class Inside:
     async def pages(
         self, resource: str, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> AsyncGenerator[Listing, None]:
-        """A long list keeps no request waiting while it is decoded. One list after the other: at a start many are asked
-        for, and each turn of the loop would have to wait for a piece of every one of them."""
+        """A long list keeps no request waiting while it is decoded. One long list after the other: at a start many are
+        asked for, and each turn of the loop would have to wait for a piece of every one of them."""
         token = ""
-        async with self._shared.turn:
-            while True:
+        async with contextlib.AsyncExitStack() as turn:
+            for number in itertools.count(1):
                 options = Options(label_selector=labels, field_selector=fields, limit=PAGE, token=token)
                 found = await self._answer("list", resource, namespace, options=options)
                 api_version, kind = found["apiVersion"], found["kind"].removesuffix("List")
@@ -88,6 +92,8 @@ class Inside:
                 token = found["metadata"].get("continue", "")
                 if not token:
                     return
+                if number == SHORT_PAGES:
+                    await turn.enter_async_context(self._shared.turn)
                 await rest()
 
     async def watch(
