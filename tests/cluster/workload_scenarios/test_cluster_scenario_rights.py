@@ -3,6 +3,7 @@ namespaces, kernel settings, cgroups and their change in place, runtime classes,
 
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from nodes_kit import Cluster, running_cluster
 
 from boxship.sys import cgroup
+from daemons import docker_program, kubectl_program
+from terminals import on_terminal
 
 MANIFEST = """
 apiVersion: node.k8s.io/v1
@@ -301,6 +304,35 @@ def test_what_root_may_in_namespaces_of_its_own(cluster: Cluster) -> None:
         return "owners of files on proc" in str(state) and waiting(cluster, "own-wrong") == "FailedMount"
 
     cluster.until(names_it, 20, "the waiting reason names what cannot be mapped")
+
+
+def test_execs_of_a_pods_own_users_open_their_streams_again(cluster: Cluster) -> None:
+    """Users who are not root too, with a terminal and without; who is no user of the pod is refused before he runs."""
+    node, script = cluster.nodes[0], "id -u; echo out > /dev/stdout; echo err > /dev/stderr"
+    statuses = pod_of(cluster, "own")["status"]["containerStatuses"]
+    found = {one["name"]: one["containerID"].removeprefix("boxship://") for one in statuses}
+    main, user = found["main"], found["user"]
+    by_kubectl = [*node.namespace.enter, kubectl_program(), "exec"]
+    by_docker = [docker_program(), "-H", node.url, "exec"]
+    execs = (
+        (by_kubectl, ["own", "-c", "user", "--"], "1000"),
+        (by_docker, [user], "1000"),
+        (by_docker, ["-u", "1234:7", main], "1234"),
+    )
+    environment = cluster.kubectl_environment()
+    for program, place, who in execs:
+        words = [*program, "-i", *place, "sh", "-c", script]
+        done = subprocess.run(words, env=environment, input=b"", capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{who}\nout\n".encode(), b"err\n"), words
+        if "-u" in place:
+            continue  # crun gives a terminal to the container's own user alone, in whatever namespace
+        with on_terminal([*program, "-it", *place, "sh", "-c", script], environment) as terminal:
+            assert terminal.rest(60).split() == [who, "out", "err"], words
+    for name in ("70000", "1000:70000"):
+        refused = node.docker("exec", "-u", name, main, "true", check=False)
+        assert refused.returncode and "cannot run as 70000: a pod with users of its own has the ids" in (
+            refused.stdout + refused.stderr
+        )
 
 
 def test_files_of_pods_with_users_of_their_own(cluster: Cluster) -> None:
