@@ -81,6 +81,12 @@ def test_the_first_process_of_a_process_namespace_of_theirs(kept: dict[str, Path
         usernamespace.spawn_with_new_pids(kept["user"].parent / "none", ["/bin/true"], {})
 
 
+def test_a_kernel_that_names_no_children_says_so(kept: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usernamespace, "CHILDREN", "/proc/{pid}/task/{pid}/no-children")
+    with pytest.raises(Unsupported, match="the kernel lacks CONFIG_PROC_CHILDREN"):
+        usernamespace.spawn_with_new_pids(kept["user"], ["/bin/sleep", "1000"], {})
+
+
 def test_files_that_are_shown_to_others(kept: dict[str, Path], tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()

@@ -100,9 +100,10 @@ class ServiceTable:
         touched = {*gone, *new}
         old = {key: self._frontends[key] for key in touched if key in self._frontends}
         text = rules.change(self._table, self._shared, old.values(), new.values())
-        for key in old:
-            del self._frontends[key]
-        self._frontends |= new
+        wanted = self._frontends | new
+        for key in old.keys() - new.keys():
+            del wanted[key]
+        self._frontends = wanted  # as one step: who reads them in another thread misses none that stays
         try:
             self._kernel.nftables.run(text)
         except Internal as error:

@@ -15,6 +15,7 @@ from boxship.sys.pidfd import send_signal, start_time
 from boxship.sys.spawn import SAFE_ENVIRONMENT, reap, spawn
 
 LIMIT = Path("/proc/sys/user/max_user_namespaces")
+CHILDREN = "/proc/{pid}/task/{pid}/children"
 OPTIONS = {"user": "--user", "net": "--net", "ipc": "--ipc"}
 SIGKILL = 9
 TEXT_LIMIT = 4096
@@ -82,6 +83,8 @@ class _Inside:
 def spawn_with_new_pids(path: Path, line: Sequence[str], env: Mapping[str, str]) -> int:
     """Start a program as the first process of a new process namespace that belongs to the user namespace at `path`; it
     is nobody's child afterwards, and goes on without us."""
+    if not os.path.exists(CHILDREN.format(pid=os.getpid())):
+        raise Unsupported("unsupported: a process namespace in a user namespace: the kernel lacks CONFIG_PROC_CHILDREN")
     inside = ["nsenter", f"--user={path}", "unshare", "--pid", "--fork", *line]
     between = spawn(inside, env=env, new_session=True)
     try:
@@ -95,7 +98,7 @@ def _only_child(pid: int) -> int:
     """The process that `pid` starts; waits for it."""
     while True:
         try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            children = Path(CHILDREN.format(pid=pid)).read_text().split()
         except OSError:
             children = []
         if children:
