@@ -32,6 +32,10 @@ class PolicyTable:
         """Have this in force on return, besides what is. After a failure it is remembered, and comes with the next."""
         await self._kernel.run(self._change, change)
 
+    async def stands(self) -> bool:
+        """Whether this life or an earlier one left walls in force."""
+        return await self._kernel.run(self._kernel.has_table, self._table)
+
     async def restore(self) -> None:
         """Have what stood there again where somebody took the table away."""
         await self._kernel.run(self._restore)

@@ -83,9 +83,11 @@ class PodRoutes:
         self._gateway = gateway
         self._tunnel = tunnel
         self._fence = fence
+        self.others = 0  # nodes, as last told
 
     async def lead(self, nodes: Sequence[Node], own: str) -> None:
         """Have ways to exactly these nodes; `own` is this node's address, from which its tunnel leaves."""
+        self.others = len(nodes)
         await self._kernel.run(self._lead, nodes, own)
 
     async def remove(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Collection, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from boxship.cluster.access import Event, Listing
@@ -129,6 +130,7 @@ class Policies:
         self.rules = Rules()
         self.changes: list[Change] = []
         self.failures: list[Exception] = []
+        self.there = False
 
     async def replace(self, change: Change) -> None:
         self.standing, self.rules = Standing(()), Rules()
@@ -137,10 +139,14 @@ class Policies:
 
     async def change(self, change: Change) -> None:
         await asyncio.sleep(0)
+        self.there = True
         self.changes.append(change)
         self.rules.run(self.standing.take("t", change))
         if self.failures:
             raise self.failures.pop()
+
+    async def stands(self) -> bool:
+        return self.there
 
     @property
     def groups(self) -> list[frozenset[str]]:
@@ -158,6 +164,7 @@ class RememberingNetwork:
         self.services = Table()
         self.states: list[Any] = []
         self.policies = Policies()
+        self.routes = SimpleNamespace(others=0)
 
     async def reserve(self, subnets: Iterable[str]) -> None:
         self.states.append(sorted(subnets))

@@ -74,6 +74,10 @@ class Judge:
                 del self._spaces[namespace]
         self._stale[uid] = None
 
+    def has(self, uid: str) -> bool:
+        """Whether a pod is known to be here."""
+        return uid in self._here
+
     def _leave(self, uid: str, address: str) -> None:
         del self._at[address][uid]
         if not self._at[address]:
