@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from boxship.cluster.api.request import Answer, Ask, Decision, Reply, Request, Stream, User, of_request
+from boxship.cluster.api.seated import Seat, Seated
 from boxship.cluster.objects.failure import Failure
 from boxship.errors import BoxshipError
 from boxship.transport.exchange import close_stream
@@ -35,8 +36,8 @@ class Authorization(Protocol):
         """Whether it is a node that may do nothing any more."""
 
 
-class Room(Protocol):
-    """What fairness says of a request: the identities of its flow schema and priority level."""
+class Room(Seat, Protocol):
+    """What fairness says of a request: its seat, and the identities of its flow schema and priority level."""
 
     @property
     def flow_schema(self) -> str: ...
@@ -46,7 +47,7 @@ class Room(Protocol):
 
 
 class Fair(Protocol):
-    def slot(self, user: User, ask: Ask) -> AbstractAsyncContextManager[Any]:
+    def slot(self, user: User, ask: Ask) -> AbstractAsyncContextManager[Room]:
         """Waits for room. Raises Failure TooManyRequests."""
 
 
@@ -245,9 +246,11 @@ class Gate:
         if self._fair is None:
             return await self._api.perform(request)
         async with self._fair.slot(request.user, ask) as room:
-            if room is not None:
-                visit.flow_schema, visit.priority_level = room.flow_schema, room.priority_level
-            return await self._api.perform(request)
+            visit.flow_schema, visit.priority_level = room.flow_schema, room.priority_level
+            reply = await self._api.perform(request)
+            if isinstance(reply, Answer) and reply.rest is not None:
+                return msgspec.structs.replace(reply, rest=Seated(reply.rest, room))
+            return reply
 
     def _begin(self, visit: Visit, ask: Ask, request: Request | None) -> Record | None:
         record = self._audit.begin(visit, ask, request) if self._audit is not None else None

@@ -92,7 +92,8 @@ class Lister:
         self._catalog = catalog
         self._views = views
         self._facts = facts
-        self._turn = asyncio.Lock()  # of those whose answers are under way
+        # Of those whose answers are under way: the gate sends one of each priority level (seated.py).
+        self._turn = asyncio.Lock()
 
     async def list(self, request: Request) -> Answer:
         definition = self._catalog.definition(request.resource)

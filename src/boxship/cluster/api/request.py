@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 import msgspec
 
 from boxship.cluster.objects.resource import Resource
+from boxship.transport.exchange import close_stream
 
 SYSTEM_MASTERS = "system:masters"
 
@@ -104,8 +105,11 @@ class Answer(msgspec.Struct, frozen=True):
         for piece in (self.body, *self.more):
             yield piece
         if self.rest is not None:
-            async for piece in self.rest:
-                yield piece
+            try:
+                async for piece in self.rest:
+                    yield piece
+            finally:
+                await close_stream(self.rest)
 
     async def whole(self) -> bytes:
         """The whole of it, once."""

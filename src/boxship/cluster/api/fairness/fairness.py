@@ -1,12 +1,15 @@
 """A seat for each request, by the stored flow schemas and priority levels."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from types import TracebackType
 
 from boxship.cluster.api.authorization.mirror import Mirror
 from boxship.cluster.api.bootstrap import flows
 from boxship.cluster.api.fairness.levels import Level, Levels, Setting, setting_of
 from boxship.cluster.api.fairness.rules import Schema, find, in_order, schema_of
+from boxship.cluster.api.locks import KeyLocks
 from boxship.cluster.api.request import Ask, User
 from boxship.cluster.api.storage import Storage
 from boxship.cluster.objects import Object
@@ -22,12 +25,15 @@ CATCH_ALL = Schema("catch-all", "", "catch-all", 10_000, "ByUser", ())
 
 
 class Slot:
-    """One request's seat: `async with`. Gives itself; `flow_schema` and `priority_level` are uids for the answer."""
+    """One request's seat: `async with`. Gives itself; `flow_schema` and `priority_level` are uids for the answer.
+    `turns` are those of long answers."""
 
-    __slots__ = ("_began", "_flow", "_level", "_levels", "flow_schema", "priority_level")
+    __slots__ = ("_began", "_flow", "_kept", "_level", "_levels", "_turns", "flow_schema", "priority_level")
 
-    def __init__(self, levels: Levels, level: Level | None, schema: Schema, flow: str) -> None:
+    def __init__(self, levels: Levels, level: Level | None, schema: Schema, flow: str, turns: KeyLocks) -> None:
         self._levels = levels
+        self._turns = turns
+        self._kept: asyncio.TimerHandle | None = None
         self._level = level
         self._flow = flow
         self._began = 0.0
@@ -43,8 +49,28 @@ class Slot:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._kept is None:
+            self.leave()
+
+    def keep(self, seconds: float) -> None:
+        """It outlasts the block, until it is left, but not for longer."""
+        self._kept = asyncio.get_running_loop().call_later(seconds, self.leave)
+
+    def leave(self) -> None:
+        """Give it back, if that was not done yet."""
+        if self._kept is not None:
+            self._kept.cancel()
         if self._began and self._level is not None:
-            self._levels.leave(self._level, self._flow, asyncio.get_running_loop().time() - self._began)
+            began, self._began = self._began, 0.0
+            self._levels.leave(self._level, self._flow, asyncio.get_running_loop().time() - began)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Of those who wait, there is one of each flow, and of these one of each level: so all flows of a level, and
+        all levels, have the same number of turns, however much one of them asks for."""
+        level = self._level.setting.name if self._level else ""
+        async with self._turns.hold(f"{level}/{self._flow}"), self._turns.hold(level):
+            yield
 
 
 class Fairness:
@@ -60,6 +86,7 @@ class Fairness:
         self._ordered: tuple[Schema, ...] = ()
         self._known: dict[tuple[object, ...], Schema] = {}
         self._levels = Levels(seats, patience)
+        self._turns = KeyLocks()
         resources = [built_in(GROUP, "v1", plural) for plural in ("flowschemas", "prioritylevelconfigurations")]
         self._mirror = Mirror(storage, [resource for resource in resources if resource], self._told)
         self._is_loading = False
@@ -83,7 +110,7 @@ class Fairness:
     def slot(self, user: User, ask: Ask) -> Slot:
         schema = self._schema(user, ask)
         level = None if is_long(ask) else self._levels.levels.get(schema.level) or self._levels.levels.get("catch-all")
-        return Slot(self._levels, level, schema, schema.flow_of(ask))
+        return Slot(self._levels, level, schema, schema.flow_of(ask), self._turns)
 
     def _schema(self, user: User, ask: Ask) -> Schema:
         key = (user.name, user.groups, ask.verb, ask.group, ask.resource, ask.subresource, ask.namespace, ask.path)
