@@ -1,17 +1,19 @@
 """Pulls with several credentials, in order: the first that the registry takes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from boxship.cluster.node.engine_images import EngineRuntimeImages, EngineSharedImages
+from boxship.cluster.node import engine_images
+from boxship.cluster.node.engine_images import EngineRuntimeImages, EngineSharedImages, paced
 from boxship.cluster.node.pulled import Access, PullRecords, Secret
 from boxship.cluster.node.runtime import Credentials
 from boxship.cluster.node.server.images import SharedImage
 from boxship.engine.values import Pulled
-from boxship.errors import Denied, NotFound, Unauthenticated, Unavailable
+from boxship.errors import Denied, NotFound, Timeout, Unauthenticated, Unavailable
 from boxship.spec.reference import parse
 
 ID = "sha256:" + "1" * 64
@@ -108,6 +110,50 @@ async def test_the_first_refusal_is_told() -> None:
     assert registry.asked == ["a", "nobody"]
     with pytest.raises(NotFound, match="hidden"):
         await images(registry).pull("web:1", ())
+
+
+async def test_what_nodes_give_holds_up_no_registry() -> None:
+    class Slow(OtherNodes):
+        async def fetch(self, reference: str) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+    registry = Registry("nobody")
+    runtime = EngineRuntimeImages(SimpleNamespace(images=registry), Slow(registry))  # type: ignore[arg-type]
+    held = [asyncio.ensure_future(runtime.pull(f"web:{number}", ())) for number in range(20)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert (await runtime.pull("shop.example/web:1", ())).image.id == ID
+    for each in held:
+        each.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
+
+
+async def chunks(*given: int, pause: float = 0.0) -> AsyncIterator[bytes]:
+    for size in given:
+        await asyncio.sleep(pause)
+        yield bytes(size)
+
+
+async def test_an_image_that_trickles_from_a_node_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_images, "PACE_SECONDS", 0.2)
+    monkeypatch.setattr(engine_images, "PACE_BYTES", 100)
+    with pytest.raises(Timeout, match="bytes came in"):
+        async for _ in paced(chunks(*[1] * 1000, pause=0.01)):
+            pass
+
+
+async def test_what_comes_in_time_comes_whole_however_long_its_use_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_images, "PACE_SECONDS", 2.0)
+    monkeypatch.setattr(engine_images, "PACE_BYTES", 100)
+    clock = asyncio.get_running_loop().time
+    seconds = [0.0]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock() + seconds[0])
+    came = 0
+    async for chunk in paced(chunks(60, 60, 60, 60)):
+        came += len(chunk)
+        seconds[0] += 5.0
+    assert came == 240
 
 
 async def test_a_registry_that_is_away_is_not_asked_again() -> None:

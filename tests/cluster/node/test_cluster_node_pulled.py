@@ -1,6 +1,8 @@
 """Who may use an image that is here: what came with one pod's secret, and what was here without."""
 
+import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,7 +26,7 @@ from boxship.cluster.node.pulled import (
     is_pulled,
     merged,
 )
-from boxship.cluster.node.runtime import ImageStatus
+from boxship.cluster.node.runtime import ImageStatus, PulledImage
 from boxship.cluster.node.simulated.runtime import SimulatedRuntime
 from boxship.cluster.objects import Object
 from boxship.errors import Exhausted
@@ -128,6 +130,49 @@ async def test_a_kill_within_a_pull_leaves_what_nobody_may_use_unshown() -> None
     assert await world.ask("Never") == ["ErrImageNeverPull", "ErrImageNeverPull"]
     assert await world.ask("IfNotPresent", "good") == ["Pulling", "Pulled"]
     assert not [key for key in world.shelf.keys if key.startswith("intent/")]
+
+
+@pytest.mark.parametrize("surprise", [OSError("the runtime is gone"), asyncio.CancelledError()])
+async def test_what_a_surprise_leaves_of_a_pull_is_settled(surprise: BaseException, monkeypatch: Any) -> None:
+    world = World()
+
+    async def surprised(reference: str, credentials: object) -> PulledImage:
+        world.runtime.here[SHOP] = IMAGE
+        raise surprise
+
+    with monkeypatch.context() as patch, pytest.raises(type(surprise)):
+        patch.setattr(world.runtime, "pull", surprised)
+        await world.ask("IfNotPresent", "good")
+    assert [key for key in world.shelf.keys if key.startswith("intent/")]
+    assert await world.ask("Never", "good") == ["ErrImageNeverPull", "ErrImageNeverPull"]
+    assert not [key for key in world.shelf.keys if key.startswith("intent/")]
+    assert await world.ask("Never", "good") == ["ErrImageNeverPull", "ErrImageNeverPull"], "a record says so now"
+    assert await world.ask("IfNotPresent", "good") == ["Pulling", "Pulled"]
+
+
+async def test_a_failure_after_a_surprise_opens_nothing() -> None:
+    world = World()
+    await world.records.begin(SHOP)
+    world.records.abandoned(SHOP)
+    world.runtime.here[SHOP] = IMAGE
+    await world.records.begin(SHOP)
+    await world.records.failed(SHOP)
+    assert await world.ask("Never") == ["ErrImageNeverPull", "ErrImageNeverPull"]
+
+
+@pytest.mark.parametrize("kind", ["image/", "intent/"])
+async def test_a_record_that_cannot_be_read_admits_nobody_and_ends_no_start(kind: str) -> None:
+    world = World()
+    await world.ask("IfNotPresent", "good")
+    image = world.runtime.here[SHOP].id
+    world.runtime.here["other:1"] = ImageStatus("sha256:2", ("docker.io/library/other:1",))
+    world.shelf.keys.clear()
+    world.shelf.keys[kind + (image if kind == "image/" else SHOP)] = b'{"image": 5}'
+    world.start()
+    assert await world.ask("Never", "good") == ["ErrImageNeverPull", "ErrImageNeverPull"]
+    assert await world.ask("Never", image="other:1") != []
+    assert await world.ask("IfNotPresent", "good") == ["Pulling", "Pulled"]
+    assert await world.ask("Never", "good") == ["Pulled"]
 
 
 async def test_a_full_disk_begins_no_pull() -> None:

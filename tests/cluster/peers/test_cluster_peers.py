@@ -1,16 +1,22 @@
 """Which other nodes are asked for an image, and what comes of their answers."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxship.cluster.node.peers import ASKED, Answer, Peer, agreed, peers_of
+from boxship.cluster.access import Listing
+from boxship.cluster.node.peers import ASKED, TAKES, Answer, Peer, Peers, agreed, peers_of
 from boxship.cluster.node.server.images import ImageDoor, SharedImage
 from boxship.cluster.objects import Object
 from boxship.errors import Conflict
+from boxship.transport.client import Trust
 from boxship.transport.exchange import Request
 
 
@@ -81,6 +87,48 @@ async def test_only_what_was_made_here_is_given() -> None:
     assert (await asked("/images/other?reference=web")).status == 404
     reply = await asked("/images/archive?reference=web")
     assert reply.status == 200 and [piece async for piece in reply.body] == [b"tar"]
+
+
+class Nodes:
+    """Nodes that answer at 192.0.2.NUMBER, the client that reaches them and who keeps what they give; what n1 gives
+    never ends."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+        self.open = 0
+        self.most = 0
+
+    async def list(self, resource: str, fields: str = "") -> Listing:
+        name = fields.partition("=")[2]
+        return Listing((node(name, address=f"192.0.2.{name[1:]}"),), "1")
+
+    @contextlib.asynccontextmanager
+    async def request(self, method: str, url: str, trust: Trust) -> AsyncIterator[Any]:
+        async def read(limit: int) -> bytes:
+            return msgspec.json.encode(SharedImage("sha256:2"))
+
+        yield SimpleNamespace(status=200, read=read, chunks=lambda: url)
+
+    async def take(self, archive: Any, image: SharedImage, reference: str, node: str) -> None:
+        self.open += 1
+        self.most = max(self.open, self.most)
+        if node == "n1":
+            await asyncio.Event().wait()
+        self.given.append(node)
+        self.open -= 1
+
+
+async def test_a_node_that_never_ends_holds_up_no_other() -> None:
+    nodes = Nodes()
+    peers = Peers(nodes, nodes, Trust, "n0", nodes, lambda name: [name])  # type: ignore[arg-type]
+    held = [asyncio.ensure_future(peers.renew(f"web:{number}", "n1", "sha256:1")) for number in range(20)]
+    others = [asyncio.ensure_future(peers.renew("web:1", f"n{number}", "sha256:1")) for number in range(2, 12)]
+    async with asyncio.timeout(20):
+        assert all(await asyncio.gather(*others))
+    assert len(nodes.given) == 10 and nodes.most <= TAKES
+    for each in held:
+        each.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
 
 
 def said(node: str, id: str = "", origin: str = "", *, registry: bool = False) -> Answer:

@@ -8,7 +8,7 @@ import msgspec
 
 from boxship.cluster.node.peers import Peers
 from boxship.cluster.node.pulled import PullRecords
-from boxship.cluster.node.runtime import Credentials, ImageStatus, PulledImage
+from boxship.cluster.node.runtime import PULLS, Credentials, ImageStatus, PulledImage
 from boxship.cluster.node.server.images import SharedImage
 from boxship.engine import Engine
 from boxship.engine.values import Credentials as RegistryCredentials
@@ -32,6 +32,8 @@ AWAY = (NotFound, Unavailable)  # it has no such image, or is not there: then a 
 ARCHIVE_EXTRA, LAYER_EXTRA = 4 << 20, 4 << 10  # bytes of an archive besides its layers: documents, headers
 FILES_EXTRA = 16 << 20  # and of layers' archives, besides what they take on the disk
 TAKE_SECONDS, SLOWEST = 60.0, 128 << 10  # for an image of another node, and bytes a second
+LONGEST = 1800.0  # seconds for it, how large it is said to be
+PACE_BYTES, PACE_SECONDS = 4 << 20, 30.0  # of it that have to come while nothing but it is waited for
 
 
 class EngineSharedImages:
@@ -80,12 +82,31 @@ class EngineSharedImages:
             raise Exhausted(f"it may need {size + files} bytes, and {machine.disk_available} are free here")
         await self._records.begin(reference, node)
         try:
-            async with asyncio.timeout(TAKE_SECONDS + size / SLOWEST):
-                async for _ in self._images.load(archive, only=image.id, limit=size, files=files):
+            async with asyncio.timeout(min(TAKE_SECONDS + size / SLOWEST, LONGEST)):
+                async for _ in self._images.load(paced(archive), only=image.id, limit=size, files=files):
                     pass
         except TimeoutError:
-            raise Timeout(f"it came slower than {SLOWEST} bytes a second") from None
+            raise Timeout(f"it came slower than {SLOWEST} bytes a second, or took {LONGEST:g} s") from None
         await self._images.tag(image.id, reference)
+
+
+async def paced(archive: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, for as long as enough of it comes: what is done with it takes none of its time. Raises Timeout."""
+    now = asyncio.get_running_loop().time
+    came, left = 0, PACE_SECONDS
+    while True:
+        began = now()
+        try:
+            async with asyncio.timeout(left):
+                chunk = await anext(archive, None)
+        except TimeoutError:
+            raise Timeout(f"{came} bytes came in {PACE_SECONDS:g} s, fewer than {PACE_BYTES}") from None
+        if chunk is None:
+            return
+        came, left = came + len(chunk), left - (now() - began)
+        if came >= PACE_BYTES:
+            came, left = 0, PACE_SECONDS
+        yield chunk
 
 
 def names_of(reference: str) -> Sequence[str]:
@@ -106,6 +127,7 @@ class EngineRuntimeImages:
         self._engine_images = engine.images
         self._peers = peers
         self._records = records or PullRecords()
+        self._turns = asyncio.Semaphore(PULLS)
 
     async def image(self, reference: str) -> ImageStatus | None:
         try:
@@ -153,11 +175,15 @@ class EngineRuntimeImages:
 
     async def _of_registry(self, reference: str, credentials: Sequence[Credentials]) -> PulledImage:
         failure: BoxshipError | None = None
-        for each in (*credentials, None):
-            try:
-                return PulledImage(await self._pull(reference, each), each)
-            except TRY_NEXT as error:
-                failure = failure or error
+        now = asyncio.get_running_loop().time
+        began = now()
+        async with self._turns:
+            waited = now() - began
+            for each in (*credentials, None):
+                try:
+                    return PulledImage(await self._pull(reference, each), each, waited=waited)
+                except TRY_NEXT as error:
+                    failure = failure or error
         raise failure or Internal(f"cannot pull {reference}")
 
     async def _pull(self, reference: str, credentials: Credentials | None) -> ImageStatus:

@@ -26,7 +26,6 @@ from boxship.waiting import to_the_end
 log = logging.getLogger(__name__)
 
 DOCKER_HUB = (references.DEFAULT_DOMAIN, f"index.{references.DEFAULT_DOMAIN}")
-PULLS = 5  # at once
 PULL_FAILED, NEVER, BAD_NAME = "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"
 PRESENT = "already present on machine and can be accessed by the pod"
 Tell = Callable[[str, str, str], None]  # type, reason, message
@@ -53,7 +52,6 @@ class Images:
         self._runtime = runtime
         self.records = records or PullRecords()
         self._verification = verification
-        self._slots = asyncio.Semaphore(PULLS)
         self._pulls: dict[tuple[str, tuple[Offer, ...]], asyncio.Task[tuple[PulledImage, float]]] = {}
 
     async def ensure(self, pod: Object, container: Object, tell: Tell) -> ImageStatus:
@@ -118,16 +116,22 @@ class Images:
 
     async def _pull_once(self, name: str, offers: tuple[Offer, ...]) -> tuple[PulledImage, float]:
         """What a pull that is cancelled has brought stays under its intent: nobody has shown a right to it."""
-        async with self._slots:
-            began = asyncio.get_running_loop().time()
+        began = asyncio.get_running_loop().time()
+        ended = False
+        try:
             await self.records.begin(name)
-            try:
-                found = await self._runtime.pull(name, tuple(dict.fromkeys(offer.credentials for offer in offers)))
-            except BoxshipError:
-                await self.records.failed(name)
-                raise
+            found = await self._runtime.pull(name, tuple(dict.fromkeys(offer.credentials for offer in offers)))
+            ended = True
             await self.records.done(name, found.image.id, access_of(found, offers), found.node)
-            return found, asyncio.get_running_loop().time() - began
+        except BoxshipError:
+            if not ended:
+                ended = True
+                await self.records.failed(name)
+            raise
+        finally:
+            if not ended:
+                self.records.abandoned(name)
+        return found, asyncio.get_running_loop().time() - began - found.waited
 
     async def close(self) -> None:
         """End the pulls that are under way."""

@@ -4,12 +4,14 @@ Whom is trusted for what: a node for the images that it built or was given by ha
 nothing here yet. Nodes that tell of the image in their status are asked, then some of the others, all at once. Where
 they do not agree on what the name stands for, none is believed: so one node that was taken over cannot put its image in
 the place of another's, nor in that of one that came from a registry. A copy follows the node that it came from, and no
-other. What comes must be the image that was announced, by its digest, and no larger than that.
+other. What comes must be the image that was announced, by its digest, and no larger than that; it comes in time, and
+holds up nothing of registries.
 """
 
 import asyncio
 import logging
 import random
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 from urllib.parse import urlencode
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 ASKED = 32  # nodes at most
 FIND_SECONDS = 3.0
 ANSWER_BYTES = 64 << 10
+TAKES, TAKES_OF_NODE = 5, 2  # at once, and from one node: none holds up what others give
 NAMED = 4  # nodes that a message names
 ADDRESS = "boxship.io/agent-address"
 
@@ -69,6 +72,8 @@ class Peers:
         self._node = node
         self._store = store
         self._names_of = names_of
+        self._turns = asyncio.Semaphore(TAKES)
+        self._turns_of: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
     async def fetch(self, reference: str) -> str:
         """The node that had it, and it is here now; "" where no node has. What is asked for by its digest comes from a
@@ -125,7 +130,12 @@ class Peers:
             return None
 
     async def _take(self, peer: Peer, image: SharedImage, reference: str) -> None:
-        async with self._http.request("GET", _url(peer, "archive", reference), trust=self._of(peer)) as answer:
+        turns_of_node = self._turns_of.setdefault(peer.name, asyncio.Semaphore(TAKES_OF_NODE))
+        async with (
+            turns_of_node,
+            self._turns,
+            self._http.request("GET", _url(peer, "archive", reference), trust=self._of(peer)) as answer,
+        ):
             if answer.status != 200:
                 raise Conflict(f"it answers {answer.status}")
             await self._store.take(answer.chunks(), image, reference, peer.name)

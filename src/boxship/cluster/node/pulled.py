@@ -9,6 +9,7 @@ it, of repositories; it goes with the image.
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
@@ -16,8 +17,10 @@ from typing import Protocol
 import msgspec
 
 from boxship.cluster.node.runtime import Credentials, ImageStatus
-from boxship.errors import Invalid
+from boxship.errors import Exhausted, Invalid
 from boxship.spec import reference as references
+
+log = logging.getLogger(__name__)
 
 NEVER, PRELOADED, LISTED, ALWAYS = (
     "NeverVerify",
@@ -96,29 +99,49 @@ class PullRecords:
         self._records: dict[str, Pull] = {}
         self._intents: dict[str, Intent] = {}
         self._running: dict[str, int] = {}  # pulls under way, by name
+        self._left: set[str] = set()  # names whose intents are of pulls that nobody ended
 
     async def recover(self, images: Callable[[], Awaitable[Sequence[ImageStatus]]]) -> None:
-        """Once: what is kept is read, and what a kill left of pulls becomes records that admit nobody."""
-        if self._is_read:
+        """What is kept is read, once; and what a kill or a surprise left of pulls becomes records that admit nobody."""
+        if self._is_read and not self._left:
             return
         async with self._lock:
-            if self._is_read:
-                return
-            for key, value in (await self._shelf.read() if self._shelf else {}).items():
-                if key.startswith(RECORD):
-                    self._records[key.removeprefix(RECORD)] = msgspec.json.decode(value, type=Pull)
-                else:
-                    self._intents[key.removeprefix(INTENT)] = msgspec.json.decode(value, type=Intent)
-            self._is_read = True
-            left = list(self._intents.values())
-            for image in await images() if left else ():
-                for intent in left:
-                    if is_named(image, intent.name):
-                        known = intent if image.is_local(intent.name) else Intent(intent.name)
-                        await self._write(self._with(image.id, known, None), None)
+            if not self._is_read:
+                await self._read()
+            try:
+                await self._settle(await images() if self._left else ())
+            except Exhausted as error:  # an intent that stays opens nothing
+                log.warning("cannot note yet what pulls have left: %s", error)
+
+    async def _settle(self, images: Sequence[ImageStatus]) -> None:
+        left = [self._intents[name] for name in sorted(self._left)]
+        for image in images:
             for intent in left:
-                if intent.name not in self._running:
-                    await self._write(None, intent.name)
+                if is_named(image, intent.name):
+                    known = intent if image.is_local(intent.name) else Intent(intent.name)
+                    await self._write(self._with(image.id, known, None), None)
+        for intent in left:
+            self._left.discard(intent.name)
+            if intent.name not in self._running:
+                await self._write(None, intent.name)
+
+    async def _read(self) -> None:
+        """What cannot be read admits nobody: it says at least that something was pulled."""
+        for key, value in (await self._shelf.read() if self._shelf else {}).items():
+            image, name = key.removeprefix(RECORD), key.removeprefix(INTENT)
+            try:
+                if key.startswith(RECORD):
+                    self._records[image] = msgspec.json.decode(value, type=Pull)
+                else:
+                    self._intents[name] = msgspec.json.decode(value, type=Intent)
+            except msgspec.MsgspecError as error:
+                log.warning("cannot read the record %s of a pull, it admits nobody: %s", key, error)
+                if key.startswith(RECORD):
+                    self._records[image] = Pull(image)
+                else:
+                    self._intents[name] = Intent(name)
+        self._left |= set(self._intents)
+        self._is_read = True
 
     def of(self, image: str) -> Pull | None:
         return self._records.get(image)
@@ -172,6 +195,12 @@ class PullRecords:
     async def failed(self, name: str) -> None:
         await self._write(None, self._ended(name))
 
+    def abandoned(self, name: str) -> None:
+        """A pull that neither ended well nor failed: what it has brought is looked for at the next `recover`."""
+        self._ended(name)
+        if name in self._intents:
+            self._left.add(name)
+
     async def grant(self, image: str, name: str, access: Access) -> None:
         record = self._with(image, Intent(name, self.nodes_of(image).get(name, "")), access)
         if record != self._records.get(image):
@@ -191,7 +220,7 @@ class PullRecords:
         left = self._running.pop(name, 1) - 1
         if left > 0:
             self._running[name] = left
-        return name if left <= 0 else None
+        return name if left <= 0 and name not in self._left else None
 
     def _with(self, image: str, intent: Intent, access: Access | None) -> Pull:
         known = self._records.get(image) or Pull(image)

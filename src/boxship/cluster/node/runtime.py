@@ -128,12 +128,17 @@ class Credentials(msgspec.Struct, frozen=True):
     token: str = ""
 
 
+PULLS = 5  # from registries at once
+
+
 class PulledImage(msgspec.Struct, frozen=True):
-    """What a pull brought: with which of the credentials, None for nobody's; or from which other node."""
+    """What a pull brought: with which of the credentials, None for nobody's; or from which other node.
+    `waited`: seconds before its turn came."""
 
     image: ImageStatus
     credentials: Credentials | None = None
     node: str = ""
+    waited: float = 0.0
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -231,7 +236,8 @@ class Runtime(Protocol):
         """By name, tag, digest or id; None: it is not here."""
 
     async def pull(self, reference: str, credentials: Sequence[Credentials]) -> PulledImage:
-        """From its registry; each of the credentials is tried, then none. A name of no registry: from another node."""
+        """From its registry; each of the credentials is tried, then none. A name of no registry: from another node.
+        PULLS from registries at once; what comes from nodes has turns of its own."""
 
     async def is_elsewhere(self, image: ImageStatus) -> bool:
         """Whether the other nodes that gave it have it still."""

@@ -1,9 +1,10 @@
 """The images of a machine without containers: every reference has one, unless it is said otherwise."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from boxship.cluster.node.runtime import Credentials, ImageStatus, PulledImage
+from boxship.cluster.node.runtime import PULLS, Credentials, ImageStatus, PulledImage
 from boxship.errors import Denied, NotFound
 
 
@@ -13,6 +14,7 @@ class SimulatedImages:
 
     def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
         self._wait = wait
+        self._turns = asyncio.Semaphore(PULLS)
         self.here: dict[str, ImageStatus] = {}
         self.missing: set[str] = set()
         self.private: dict[str, str] = {}
@@ -22,7 +24,8 @@ class SimulatedImages:
         return self.here.get(reference)
 
     async def pull(self, reference: str, credentials: Sequence[Credentials]) -> PulledImage:
-        await self._wait()
+        async with self._turns:
+            await self._wait()
         self.pulls.append(reference)
         if reference in self.missing:
             raise NotFound(f"{reference}: not found")
