@@ -20,7 +20,7 @@ from boxship.snapshots import mapped
 from boxship.snapshots.layout import Layout
 from boxship.snapshots.making import OPTIONS, Draft, LayerMaking
 from boxship.snapshots.places import MOUNT_POINTS, find_missing, make_places
-from boxship.snapshots.program import plain_mounts, run_job, stream_job
+from boxship.snapshots.program import measure, plain_mounts, run_job, stream_job
 from boxship.snapshots.removal import remove_path
 from boxship.snapshots.showing import show
 from boxship.spec.mount import Mount
@@ -252,8 +252,7 @@ class Snapshots(LayerMaking):
     async def measures(self, keys: Collection[str]) -> dict[str, tuple[int, int]]:
         """Bytes and inodes of what many snapshots changed; 0 for missing ones."""
         paths = [f"{self._layout.snapshot(key)}/upper" for key in keys]
-        sizes = await run_job({"kind": "usage", "what": "measure snapshots", "paths": paths})
-        return {key: (int(size), int(inodes)) for key, (size, inodes) in zip(keys, sizes, strict=True)}
+        return dict(zip(keys, await measure(paths, "measure snapshots"), strict=True))
 
 
 def add_places(

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from boxship.errors import Conflict, Invalid, NotFound
-from boxship.snapshots.program import run_job
+from boxship.snapshots.program import measure
 from boxship.snapshots.removal import remove_path
 from boxship.sys.spreading import spread_subfolders
 
@@ -133,8 +133,8 @@ class Caches:
         """All caches, the most recently used first. Sizes are counted by a child program."""
         found = await asyncio.to_thread(self._records)
         paths = [str(self._root / record.id / "content") for record in found] if sizes else []
-        counted = await run_job({"kind": "usage", "what": "measure caches", "paths": paths}) if paths else []
-        known = {record.id: size for record, size in zip(found, counted, strict=False)}
+        counted = await measure(paths, "measure caches")
+        known = {record.id: size for record, (size, _) in zip(found, counted, strict=False)}
         return tuple(
             msgspec.structs.replace(record, size=known.get(record.id, 0), in_use=bool(self._users.get(record.id)))
             for record in found
@@ -151,7 +151,7 @@ class Caches:
         if self._users.get(name):
             raise Conflict(f"cannot remove cache {name}: a build uses it")
         path = self._root / name
-        (size,) = await run_job({"kind": "usage", "what": f"measure cache {name}", "paths": [str(path / "content")]})
+        ((size, _),) = await measure([str(path / "content")], f"measure cache {name}")
         if self._users.get(name):
             raise Conflict(f"cannot remove cache {name}: a build uses it")
         gone = self._trash / f"{name}.{time.time_ns()}"
@@ -160,7 +160,7 @@ class Caches:
         except FileNotFoundError:
             raise NotFound(f"cannot remove cache {name}: there is none") from None
         await asyncio.to_thread(remove_path, gone)
-        return int(size)
+        return size
 
 
 def _read(folder: Path) -> CacheVolume | None:
