@@ -1,6 +1,7 @@
 """Ranges of ids for pods' users: never two pods with one id, the lowest first, found again, and given back."""
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxship.engine.pods import Pods
+from boxship.engine.pods_claims import Claims
 from boxship.engine.pods_users import PREFIX, PodUsers, Pool, lowest_free, parse_pool, subordinate_pool
 from boxship.errors import Exhausted, Internal, Invalid
 from boxship.spec.users import COUNT, UserMap
@@ -132,6 +134,36 @@ def test_no_process_is_of_another_pods_users(uid: int, gid: int) -> None:
         return
     with pytest.raises(Invalid, match=f"cannot run as {', '.join(map(str, wrong))}: a pod with users of its own has"):
         UserMap(first=COUNT, count=COUNT).check((uid, gid))
+
+
+async def test_two_instances_take_different_ones(tmp_path: Path) -> None:
+    stores, claims = (MemoryStore(), MemoryStore()), [Claims(tmp_path / "lock") for _ in range(2)]
+    one, other = (PodUsers(store, SMALL, own) for store, own in zip(stores, claims, strict=True))
+    found = [(await users.take(uid)).first for users, uid in ((one, "a"), (other, "a"), (one, "b"))]
+    assert len(set(found)) == 3
+    await one.free("a")
+    assert (await other.take("b")).first == found[0], "what is given back may be taken by all"
+    claims[1].close()
+    again = PodUsers(stores[1], SMALL, Claims(tmp_path / "lock"))
+    await again.load()
+    assert (await one.take("c")).first not in {found[1], found[0], found[2]}, "it holds what it had"
+
+
+async def test_a_range_that_was_taken_while_its_instance_was_away_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    claims = Claims(tmp_path / "lock")
+    await PodUsers(store, SMALL, claims).take("mine")
+    claims.close()
+    await PodUsers(MemoryStore(), SMALL, Claims(tmp_path / "lock")).take("theirs")
+    await PodUsers(store, SMALL, held := Claims(tmp_path / "lock")).load()
+    assert "of pod mine are another instance's too" in caplog.text
+    held.close()
+
+
+async def test_without_a_place_for_claims_pods_have_users_all_the_same(tmp_path: Path) -> None:
+    assert await PodUsers(MemoryStore(), SMALL, Claims(tmp_path / "nowhere/lock")).take("a")
 
 
 def test_no_users_are_none() -> None:

@@ -24,6 +24,7 @@ from boxship.engine.metrics import Metrics
 from boxship.engine.networks import EngineNetworks
 from boxship.engine.places import Places
 from boxship.engine.pods import Pods
+from boxship.engine.pods_claims import Claims
 from boxship.engine.pods_images import PodImages
 from boxship.engine.pods_parts import PodParts
 from boxship.engine.pods_records import PodRecords
@@ -88,7 +89,7 @@ class Engine:
         self.containers = Containers(
             records, lives, creation, removal, self.life, networks, snapshots, driver, events, clock
         )
-        self._pod_users = PodUsers(store, pod_users or UserPool())
+        self._pod_users = PodUsers(store, pod_users or UserPool(), Claims())
         parts = PodParts(networks, snapshots, driver, places)
         self.pods = Pods(pods, records, self.containers, self.life, parts, driver, clock, self._pod_users)
         self.pod_usage = PodUsage(pods, records, lives, driver, networks, snapshots, places, clock)

@@ -1,17 +1,21 @@
 """Which ids of the machine stand for the users of a pod: each pod that asks gets a range that no other has.
 
 A range is recorded before anything is made with it, and goes with the pod; so it is never given twice, whatever a crash
-leaves. Which one a pod gets is decided by the ranges that are taken alone.
+leaves. Which one a pod gets is decided by the ranges that are taken alone, here and by other instances (`pods_claims`).
 """
 
 import asyncio
+import logging
 from collections.abc import Collection
 
 import msgspec
 
+from boxship.engine.pods_claims import Claims
 from boxship.errors import Exhausted, Internal, Invalid
 from boxship.spec.users import COUNT, UserMap
 from boxship.store import Delete, Put, Store
+
+log = logging.getLogger(__name__)
 
 PREFIX = "pod-users/"
 HIGHEST = 1 << 32  # ids are below
@@ -68,9 +72,10 @@ def lowest_free(pool: Pool, taken: Collection[int]) -> int:
 class PodUsers:
     """The ranges of this machine's pods, by the pods' uids."""
 
-    def __init__(self, store: Store, pool: Pool) -> None:
+    def __init__(self, store: Store, pool: Pool, claims: Claims | None = None) -> None:
         self._store = store
         self._pool = pool
+        self._claims = claims
         self._first: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
@@ -80,6 +85,9 @@ class PodUsers:
                 self._first[entry.key.removeprefix(PREFIX)] = msgspec.json.decode(entry.value, type=UserMap).first
             except msgspec.MsgspecError as error:
                 raise Internal(f"cannot read {entry.key} from the state store: {error}") from error
+        for uid, first in self._first.items():
+            if self._claims is not None and not self._claims.take(first):
+                log.error("the ids from %d on of pod %s are another instance's too: see pod-users", first, uid)
 
     def find(self, uid: str) -> UserMap:
         """The range that a pod has; none where it has none."""
@@ -89,8 +97,12 @@ class PodUsers:
         """The pod's range, the one that it has or a new one; durable on return. Raises Exhausted."""
         async with self._lock:
             if uid not in self._first:
-                range_ = UserMap(first=lowest_free(self._pool, self._first.values()), count=COUNT)
-                await self._store.commit(Put(PREFIX + uid, msgspec.json.encode(range_)))
+                range_ = UserMap(first=self._claim(), count=COUNT)
+                try:
+                    await self._store.commit(Put(PREFIX + uid, msgspec.json.encode(range_)))
+                except BaseException:
+                    self._give_back(range_.first)
+                    raise
                 self._first[uid] = range_.first
             return UserMap(first=self._first[uid], count=COUNT)
 
@@ -99,7 +111,20 @@ class PodUsers:
         async with self._lock:
             if uid in self._first:
                 await self._store.commit(Delete(PREFIX + uid))
-                del self._first[uid]
+                self._give_back(self._first.pop(uid))
+
+    def _claim(self) -> int:
+        """The first id of the lowest range that nobody has, of whatever instance."""
+        taken = set(self._first.values())
+        while True:
+            first = lowest_free(self._pool, taken)
+            if self._claims is None or self._claims.take(first):
+                return first
+            taken.add(first)
+
+    def _give_back(self, first: int) -> None:
+        if self._claims is not None and first not in self._first.values():
+            self._claims.give_back(first)
 
     async def keep_only(self, uids: Collection[str]) -> None:
         """Take back what a crash left without a pod."""
