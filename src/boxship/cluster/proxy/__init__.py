@@ -10,6 +10,8 @@
     routes.py      follows nodes and keeps the ways to their pods
     walls.py       network policies → whom they select and let pass, pure
     groups.py      which pods are in which group of addresses
+    judging.py     the walls and groups of one node's pods, as they change
+    machine.py     what runs here, which the API may not know
     policies.py    follows network policies and keeps the kernel's table after them
 
 Everything is told the kernel at the beginning of a life, so that what changed meanwhile is put right; until then what
