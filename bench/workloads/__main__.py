@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.figures import percentile
 from bench.workloads.following import Pods
 from bench.workloads.place import BIN, Cluster, namespace, until
+from bench.workloads.readiness import measure_readiness
 from bench.workloads.rolling import Load
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -34,6 +35,8 @@ TARGETS = {  # of the design's budgets: milliseconds, MB, or per cent
     "idle: % of a processor": 1,
     "100 pods: MB besides monitors": 250,
     "rolling update: requests lost": 0,
+    "1000 services: ready to traffic": 100,
+    "1000 services: not ready to traffic": 100,
 }
 DOCKERFILE = """FROM busybox
 ARG WORD
@@ -196,6 +199,7 @@ def measure(home: Path, options: argparse.Namespace) -> Figures:
                 for name, samples in measure_deployment(cluster, count).items():
                     found.setdefault(name, []).extend(samples)
         found |= measure_rolling(cluster, options.clients)
+        found |= measure_readiness(cluster, "web:one", options.services, options.rounds)
     finally:
         cluster.down()
     return found
@@ -217,6 +221,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--replicas", type=int, action="append", help="(default 1, 50, 100)")
     parser.add_argument("--repeat", type=int, default=3, help="deployments of each size (default 3)")
     parser.add_argument("--clients", type=int, default=8, help="during the rolling update (default 8)")
+    parser.add_argument("--services", type=int, default=1000, help="beside the measured one (default 1000)")
     parser.add_argument("--json", type=Path, default=Path("build/bench-workloads.json"))
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
