@@ -9,6 +9,8 @@ Known differences, on purpose:
 - the package shows nothing of a here-document behind ONBUILD but its end.
 """
 
+import re
+
 import dockerfile as peer
 import pytest
 from hypothesis import given, settings
@@ -241,8 +243,23 @@ def here_document(draw: st.DrawFn) -> str:
     return f"{before}{sign}{after}\n{body}{end}"
 
 
+def is_whole(text: str) -> bool:
+    """A comment after a continued line is no end: the next instruction would go on with this one."""
+    return re.search(r"\\[ \t]*\n(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*#[^\n]*$", text) is None
+
+
+def test_comments_do_not_end_an_instruction() -> None:
+    text = "FROM a\nUSER b \\\n #\nc"
+    assert not is_whole("USER b \\\n #") and is_whole("USER b \\\n# x\nc")
+    compare(text)
+    assert words_of(parse(text).stages[0].instructions[0]) == ("b c",)
+
+
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.one_of(instruction(), st.sampled_from(["", "# comment", "  ", "\t# x"])), max_size=8), st.booleans())
+@given(
+    st.lists(st.one_of(instruction().filter(is_whole), st.sampled_from(["", "# comment", "  ", "\t# x"])), max_size=8),
+    st.booleans(),
+)
 def test_generated_files_are_seen_the_same(instructions: list[str], crlf: bool) -> None:
     text = "\n".join(["FROM a", *instructions])
     try:
