@@ -33,17 +33,21 @@ def guards(authorizer: Authorizer) -> tuple[Plugin, ...]:
     )
 
 
-class CreateByUpdate:
-    """A server-side apply, or an update, of what is not there is a create, and takes the right to one. The original
-    asks for it in its handlers."""
-
-    name = "CreateByUpdate"
+class _Guard:
+    """Asks for a right and changes nothing."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
     async def admit(self, attributes: Attributes) -> None:
         return None
+
+
+class CreateByUpdate(_Guard):
+    """A server-side apply, or an update, of what is not there is a create, and takes the right to one. The original
+    asks for it in its handlers."""
+
+    name = "CreateByUpdate"
 
     async def validate(self, attributes: Attributes) -> None:
         request = attributes.request
@@ -51,16 +55,10 @@ class CreateByUpdate:
             await self._authorizer.check(msgspec.structs.replace(of_request(request), verb="create"))
 
 
-class RoleEscalation:
+class RoleEscalation(_Guard):
     """Nobody gives away what he has not."""
 
     name = "RoleEscalation"
-
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-
-    async def admit(self, attributes: Attributes) -> None:
-        return None
 
     async def validate(self, attributes: Attributes) -> None:
         request = attributes.request
@@ -68,32 +66,20 @@ class RoleEscalation:
             await check_escalation(self._authorizer, request.user, request.resource, attributes.object, attributes.old)
 
 
-class CertificateApproval:
+class CertificateApproval(_Guard):
     """Who approves or denies a request has to have the verb `approve` on its signer."""
 
     name = "CertificateApproval"
-
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-
-    async def admit(self, attributes: Attributes) -> None:
-        return None
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.operation == "UPDATE" and _is_request(attributes, "approval"):
             await _check_signer(self._authorizer, attributes, "approve")
 
 
-class CertificateSigning:
+class CertificateSigning(_Guard):
     """Who writes a certificate or a condition has to have the verb `sign` on the signer."""
 
     name = "CertificateSigning"
-
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-
-    async def admit(self, attributes: Attributes) -> None:
-        return None
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.operation != "UPDATE" or not _is_request(attributes, "status"):
