@@ -78,4 +78,5 @@ class PolicyTable:
 
 
 def _rest() -> None:
+    """Give the event loop its turn: this is the kernel's thread, and much text is made here."""
     time.sleep(0)
