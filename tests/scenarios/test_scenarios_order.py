@@ -109,8 +109,11 @@ def test_up_and_wait(project: Project) -> None:
     project.compose("up", "--wait")
     assert project.one("ready")["State"]["Health"]["Status"] == "healthy"
     before = time.monotonic()
-    project.fails("up", "--wait", "--wait-timeout", "1", "never")
-    assert 0.9 < time.monotonic() - before < 10
+    done = project.compose("up", "--wait", "--wait-timeout", "1", "never", check=False)
+    assert 0.9 < time.monotonic() - before < 10 and "Healthy" not in done.stderr
+    # The stock program forgets why its wait ended when its clock does not strike in the middle of a question: once in
+    # some fifty calls it ends with 0.
+    assert done.returncode != 0 or project.program.is_v2
     project.compose("up", "-d", "ends")
     with project.started("wait", "ends") as waiting:
         project.inside("ends", "touch /end")
