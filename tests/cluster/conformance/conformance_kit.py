@@ -53,11 +53,15 @@ class Space:
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, client: str = "admin"
     ) -> Answer:
         """A request below the namespace: "pods/web/status" of v1, "apps/v1/deployments/web/scale" of a group."""
+        return self.cluster.control.request(method, self.path(path), body, headers, client)
+
+    def path(self, path: str) -> str:
+        """The whole path of one below the namespace."""
         parts = path.split("/")
         grouped = len(parts) > 2 and parts[1][:1] == "v" and parts[1][1:2].isdigit()
         root = f"/apis/{parts[0]}/{parts[1]}" if grouped else "/api/v1"
         rest = "/".join(parts[2:] if grouped else parts)
-        return self.cluster.control.request(method, f"{root}/namespaces/{self.name}/{rest}", body, headers, client)
+        return f"{root}/namespaces/{self.name}/{rest}"
 
     def made(self, path: str, body: Any) -> dict[str, Any]:
         """The object as it was created by POST."""
