@@ -1,6 +1,7 @@
 """Who may open a stream, what admission says of it, and what a slow client costs."""
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import ssl
 from pathlib import Path
 
 import aiohttp
+import pytest
 from streams_kit import KUBECTLS, StreamsNode, until
 
 POLICY = """
@@ -154,3 +156,29 @@ async def _settled(processes: list[asyncio.subprocess.Process]) -> list[int]:
                 return told
             last = told
             await asyncio.sleep(0.3)
+
+
+async def test_a_log_over_a_websocket(node: StreamsNode) -> None:
+    """An empty message says that it is open, then come pieces of the log, as bytes or as base64; a client that goes
+    away or asks for another protocol is no trouble."""
+    await node.pod("teller")
+    node.log("teller", "one", "two")
+    pki = node.control.data / "pki"
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    path = "/api/v1/namespaces/default/pods/teller/log"
+    async with aiohttp.ClientSession(node.control.url, connector=aiohttp.TCPConnector(ssl=context)) as client:
+        for offered, chosen in (((), None), (("base64.binary.k8s.io", "binary.k8s.io"), "base64.binary.k8s.io")):
+            async with client.ws_connect(path, protocols=offered) as socket:
+                assert socket.protocol == chosen
+                pieces = [str(each.data) if chosen else each.data.decode() async for each in socket]
+            assert pieces[0] == ""
+            whole = "".join(base64.b64decode(each).decode() if chosen else each for each in pieces)
+            assert whole == "one\ntwo\n"
+        async with client.ws_connect(f"{path}?follow=true&tailLines=1", protocols=("binary.k8s.io",)) as socket:
+            assert (await socket.receive_bytes(), await socket.receive_bytes()) == (b"", b"two\n")
+            node.log("teller", "three")
+            assert await socket.receive_bytes() == b"three\n"
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect(path, protocols=("v4.channel.k8s.io",))
+        assert refused.value.status == 400

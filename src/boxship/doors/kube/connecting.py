@@ -17,6 +17,7 @@ from boxship.cluster.api.connecting.rewriting import PAGE_BYTES, rewritten, unpa
 from boxship.cluster.api.gate import Gate, Visit
 from boxship.cluster.api.request import Request as ApiRequest
 from boxship.cluster.objects.failure import Failure, bad_request, internal, unavailable
+from boxship.doors.kube.streams import log_protocol, send_log
 from boxship.errors import BoxshipError, Canceled
 from boxship.transport.client import Answer, HttpClient
 from boxship.transport.exchange import Lent, Reply, Request
@@ -77,7 +78,7 @@ class Connecting:
                     raise bad_request("Upgrade request required")
                 return await self._upgrade(visit, request, asked, place, through.started)
             if asked.subresource == "log":
-                return await self._log(visit, request, asked, place)
+                return await self._log(visit, request, asked, place, through.started if websocket else None)
             return await self._proxy(visit, request, asked, place)
 
     async def _upgrade(
@@ -110,7 +111,14 @@ class Connecting:
         await relay(client, answer.stream)
         return None
 
-    async def _log(self, visit: Visit, request: Request, asked: ApiRequest, place: Place) -> Reply:
+    async def _log(
+        self, visit: Visit, request: Request, asked: ApiRequest, place: Place, begun: Callable[[int], None] | None
+    ) -> Reply | None:
+        """`begun` is to be told when the log begins on a WebSocket; None: it goes as a plain answer."""
+        offered = [value for name, value in _shown(request) if name.lower() == "sec-websocket-protocol"]
+        protocol = log_protocol(",".join(offered)) if begun is not None else ""
+        if protocol is None:
+            raise bad_request("unsupported: the WebSocket protocols that are asked for")
         stack = contextlib.AsyncExitStack()
         try:
             answer = await stack.enter_async_context(
@@ -123,8 +131,14 @@ class Connecting:
                 raise await _log_refusal(answer, asked)
             finally:
                 await stack.aclose()
+        body = Lent(answer.chunks(), stack)
+        if begun is not None:
+            visit.code = 101
+            begun(101)
+            await send_log(request, protocol, body, STALL_SECONDS)
+            return None
         visit.code = 200
-        return Reply(200, {"Content-Type": "text/plain"}, Lent(answer.chunks(), stack), STALL_SECONDS)
+        return Reply(200, {"Content-Type": "text/plain"}, body, STALL_SECONDS)
 
     async def _proxy(self, visit: Visit, request: Request, asked: ApiRequest, place: Place) -> Reply:
         fields: dict[str, str | list[str]] = {}
