@@ -66,7 +66,8 @@ class Place:
             connection.close()
 
     def names(self) -> list[str]:
-        return sorted(self.daemon.docker("ps", "-a", "--format", "{{.Names}}").stdout.split())
+        own = ("--filter", "label=com.docker.compose.project=load")  # other tests' containers may still be ending
+        return sorted(self.daemon.docker("ps", "-a", *own, "--format", "{{.Names}}").stdout.split())
 
 
 @contextmanager
