@@ -29,7 +29,7 @@ test: setup lint ## lint, types and the tests (below 15 minutes on 2 processors)
 	@tools/registry-peers.sh
 	@tools/compose-peers.sh
 	@tools/cluster-peers.sh
-	@$(COMPILED) $(BIN)/python -m pytest --alone -m "not slow" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10 $(TESTS) </dev/null
+	@$(COMPILED) tools/tests.sh $(PROCESSES) $(TESTS)
 
 compiled: setup # what pytest makes of the test files, once for all processes; mypy needs one processor only
 	@$(COMPILED) $(BIN)/python -m pytest --collect-only -q $(TESTS) >/dev/null 2>&1 </dev/null || true

@@ -21,6 +21,8 @@ from traces import left_behind, traces
 # Long files come first, so that no process is left alone with one of them at the end.
 LONG = ("faults", "cluster", "builder", "images", "scenarios", "clients", "pki", "delivery", "doors")
 
+LEFT_BEHIND = 9  # exit code of its own: it is no failure of a test, and no second run excuses it
+
 BEFORE = pytest.StashKey[set[str]]()
 LEFT = pytest.StashKey[list[str]]()
 SHARES = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
@@ -56,8 +58,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.stash[SHARES].cleanup()
     if BEFORE in session.config.stash:
         session.config.stash[LEFT] = sorted(left_behind(session.config.stash[BEFORE]))
-        if session.config.stash[LEFT] and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if session.config.stash[LEFT]:
+            session.exitstatus = LEFT_BEHIND
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
