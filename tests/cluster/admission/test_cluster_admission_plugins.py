@@ -1,5 +1,7 @@
 """The plugins that fill in what other objects say, each alone, and the order of all of them."""
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +23,7 @@ from boxship.cluster.api.admission.namespaces import NamespaceLifecycle
 from boxship.cluster.api.admission.pod_security import PodSecurity
 from boxship.cluster.api.admission.priorities import Priority
 from boxship.cluster.api.admission.service_accounts import MOUNT, ServiceAccount
+from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 
 PREFIX = "pod-security.kubernetes.io"
@@ -252,20 +255,17 @@ async def test_what_nodes_are_reached_at_is_nobodys(port: int, protocol: str, ta
 
 
 class Recorder:
-    """A plugin that notes when it is called, and may change the object."""
+    """A plugin that notes when it is called, and may change the object as a webhook does."""
 
-    def __init__(self, name: str, calls: list[str], key: str = "", *, remembers: bool = False) -> None:
-        self.name, self._calls, self._key, self._remembers = name, calls, key, remembers
+    def __init__(self, name: str, calls: list[str], change: Callable[[Object], None] = lambda _: None) -> None:
+        self.name, self._calls, self._change = name, calls, change
 
     async def admit(self, attributes: Attributes) -> None:
-        from boxship.cluster.api.admission import fingerprint
-
         self._calls.append(f"{self.name}{' again' if attributes.again else ''}")
         assert attributes.object is not None
-        if self._key:
-            attributes.object.setdefault("data", {})[self._key] = "x"
-        if self._remembers:
-            attributes.memory.setdefault(self.name, {})["one"] = fingerprint(attributes)
+        before = copy.deepcopy(attributes.object)
+        self._change(attributes.object)
+        attributes.altered |= attributes.object != before
 
     async def validate(self, attributes: Attributes) -> None:
         self._calls.append(f"{self.name} validates")
@@ -274,7 +274,8 @@ class Recorder:
 async def test_the_order_and_the_second_walk() -> None:
     known = Known().put("v1/namespaces", named("default"))
     calls: list[str] = []
-    early, late = Recorder("early", calls, remembers=True), Recorder("late", calls, "late")
+    early = Recorder("early", calls)
+    late = Recorder("late", calls, lambda made: made.setdefault("data", {}).update(late="x"))
     looker = Recorder("looker", calls)
     chain = AdmissionChain(make(known, known, resource_at("v1/namespaces"), (early, late), (looker,)))
     names = [plugin.name for plugin in chain.plugins]
@@ -282,7 +283,7 @@ async def test_the_order_and_the_second_walk() -> None:
     attributes = write("v1/configmaps", named("c"))
     await chain.admit(attributes)
     await chain.validate(attributes)
-    # `late` changed what `early` had seen: everybody looks again, once.
+    # `late` changed what all before it had seen: everybody looks again, once.
     changing = ["early", "late", "looker"]
     seen_again = [f"{name} again" for name in changing]
     assert calls == [*changing, *seen_again, "early validates", "late validates", "looker validates"]
@@ -290,3 +291,19 @@ async def test_the_order_and_the_second_walk() -> None:
     settled = write("v1/configmaps", {**named("c"), "data": {"late": "x"}})
     await chain.admit(settled)
     assert calls == changing
+
+
+async def test_what_a_webhook_adds_is_completed_too() -> None:
+    limits = {"limits": [{"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1"}}]}
+    known = Known().put("v1/namespaces", named("default")).put("v1/serviceaccounts", named("default", "default"))
+    known.put("v1/limitranges", named("l", "default", spec=limits))
+    sidecar = Recorder(
+        "sidecar", [], lambda made: made["spec"].setdefault("initContainers", [{"name": "i", "image": "i"}])
+    )
+    chain = AdmissionChain(make(known, known, resource_at("v1/namespaces"), (sidecar,), ()))
+    made = pod()
+    await chain.admit(write("v1/pods", made))
+    (added,) = made["spec"]["initContainers"]
+    assert [each["mountPath"] for each in added["volumeMounts"]] == [MOUNT]
+    assert added["resources"]["limits"] == {"cpu": "1"}
+    assert len(made["spec"]["volumes"]) == 1

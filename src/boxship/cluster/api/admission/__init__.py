@@ -25,6 +25,7 @@ class Attributes(msgspec.Struct):
     options: dict[str, Any] = {}
     dry_run: bool = False
     again: bool = False  # the second walk through those that change objects
+    altered: bool = False  # a webhook or policy has changed the object, so that all look at it again
     memory: dict[str, Any] = {}  # what a plugin keeps between the walks, by its own name
 
     def warn(self, text: str) -> None:

@@ -7,7 +7,7 @@ charges only what everybody else has let through.
 from collections.abc import Callable, Mapping, Sequence
 
 from boxship.cluster.access import Writer
-from boxship.cluster.api.admission import Attributes, Lookup, Plugin, fingerprint
+from boxship.cluster.api.admission import Attributes, Lookup, Plugin
 from boxship.cluster.api.admission.defaults import (
     DefaultIngressClass,
     DefaultStorageClass,
@@ -70,11 +70,11 @@ class AdmissionChain:
         self.plugins = tuple(plugins)
 
     async def admit(self, attributes: Attributes) -> None:
-        """Let each plugin change the object, and all look once more where one that came late changed what another had
-        seen. Raises the first refusal."""
+        """Let each plugin change the object, and all look once more where a webhook or policy changed what those before
+        it had seen: a container that it added gets its token and its limits too. Raises the first refusal."""
         for plugin in self.plugins:
             await plugin.admit(attributes)
-        if _changed_behind(attributes):
+        if attributes.altered:
             attributes.again = True
             for plugin in self.plugins:
                 await plugin.admit(attributes)
@@ -83,12 +83,3 @@ class AdmissionChain:
         """Let each plugin look at the finished object. Raises the first refusal."""
         for plugin in self.plugins:
             await plugin.validate(attributes)
-
-
-def _changed_behind(attributes: Attributes) -> bool:
-    """Whether a webhook or policy saw another object than the one that there is now. Each of those plugins keeps the
-    fingerprint of what its members left behind in `memory`, by their names."""
-    if not attributes.memory:
-        return False
-    now = fingerprint(attributes)
-    return any(seen != now for members in attributes.memory.values() for seen in members.values())

@@ -99,7 +99,9 @@ class MutatingAdmissionPolicy:
                 if made.get("metadata", {}).get(key) != before.get("metadata", {}).get(key):
                     raise Unusable(f"metadata.{key} may not be changed")
             made = await self._requests.back(attributes, made, use.resource)
-            attributes.object = self._finish(made, attributes.request.resource)
+            made = self._finish(made, attributes.request.resource)
+            attributes.altered |= made != attributes.object
+            attributes.object = made
 
 
 def _wanted(use: Use, frame: Frame) -> bool:

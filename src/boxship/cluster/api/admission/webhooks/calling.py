@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import itertools
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from boxship.errors import BoxshipError, Invalid, Unavailable
 from boxship.transport.client import HttpClient, Trust
 
 _turn = itertools.count()
+_REQUESTED = re.compile(r'^Post "[^"]*": ')  # with the address of a pod, which nobody knows
 
 
 class NoService(Unavailable):
@@ -98,14 +100,27 @@ async def post(client: HttpClient, target: Target, body: bytes, seconds: float, 
                 raise Unavailable(f"the server answered {reply.status}: {text}")
             return data
     except TimeoutError:
-        raise Unavailable(f'Post "{url}": context deadline exceeded') from None
+        raise Unavailable("context deadline exceeded") from None
 
 
 async def ask(
     client: HttpClient, lookup: Lookup, config: Object, body: bytes, seconds: float, limit: int
 ) -> bytes | Sequence[str]:
     """The answer, or in a list the one reason why there is none."""
+    shown = shown_url(config, seconds)
     try:
         return await post(client, await target_of(lookup, config), body, seconds, limit)
     except BoxshipError as error:
-        return [str(error)]
+        why = _REQUESTED.sub("", str(error))
+        return [f'Post "{shown}": {why}']
+
+
+def shown_url(config: Object, seconds: float) -> str:
+    """What messages call the webhook: by its Service, whichever pod was asked."""
+    if config.get("url"):
+        url = str(config["url"])
+    else:
+        service = config.get("service") or {}
+        port = int(service.get("port") or 443)
+        url = f"https://{service.get('name')}.{service.get('namespace')}.svc:{port}{service.get('path') or '/'}"
+    return f"{url}{'&' if urlsplit(url).query else '?'}timeout={seconds:g}s"

@@ -206,9 +206,11 @@ class MutatingAdmissionWebhook:
             made = made if same else await self._parts.convert(made, call.resource)
             made = self._parts.patch(made, verdict.patch)
             made = made if same else await self._parts.convert(made, resource)
-            attributes.object = self._parts.finish(made, resource)
+            made = self._parts.finish(made, resource)
         except BoxshipError as error:
             raise internal(f'admission webhook "{call.name}" returned a patch that cannot be used: {error}') from None
+        attributes.altered |= made != attributes.object
+        attributes.object = made
 
     async def validate(self, attributes: Attributes) -> None:
         return None
