@@ -54,6 +54,8 @@ def test_a_path_must_know_all_its_names() -> None:
     assert expand_strictly("a/$(N)", {"N": "b"}) == "a/b"
     with pytest.raises(UnknownName, match="M"):
         expand_strictly("$(M)", {"N": "b"})
+    with pytest.raises(UnknownName, match="N"):
+        expand_strictly("$(N)", {"N": ""})
 
 
 async def read(one: dict[str, Any], *stored: Any, files: dict[str, str] | None = None, **known: Any) -> dict[str, str]:

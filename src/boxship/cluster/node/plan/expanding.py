@@ -37,7 +37,8 @@ class UnknownName(Exception):
 
 
 def expand_strictly(text: str, table: Mapping[str, str]) -> str:
-    """For paths: raises UnknownName, with the name, for one that the table lacks."""
+    """For paths: raises UnknownName, with the name, for one that the table lacks, or that says nothing: what was meant
+    for a part of a volume must not become the whole of it."""
 
     class Strict(dict[str, str]):
         def __contains__(self, name: object) -> bool:
@@ -46,4 +47,4 @@ def expand_strictly(text: str, table: Mapping[str, str]) -> str:
         def __missing__(self, name: str) -> str:
             raise UnknownName(name)
 
-    return expand(text, Strict(table))
+    return expand(text, Strict({name: value for name, value in table.items() if value}))
