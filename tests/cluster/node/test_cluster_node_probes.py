@@ -64,7 +64,7 @@ class Answers:
     async def ask(self, handler: Object, container: Object, id: str, address: str, *, timeout: float) -> Asked:
         kind = handler["exec"]["command"][0]
         self.asked.append((asyncio.get_running_loop().time(), kind))
-        return Asked(self.ok[kind], "says the test")
+        return Asked(self.ok[kind], "says the test", warns=self.ok[kind])
 
 
 def probe(kind: str, **more: Any) -> Object:
@@ -100,6 +100,7 @@ def test_startup_comes_first_and_liveness_ends_a_container() -> None:
         verdict = probes.verdicts["id"]
         assert not verdict.ready and (verdict.failed, verdict.grace) == ("liveness", 7.0)
         assert ("a", "Warning", "Unhealthy", "Liveness probe failed: says the test") in told
+        assert ("a", "Warning", "ProbeWarning", "Startup probe warning: says the test") in told
         count = len(answers.asked)
         probes.follow([], frozenset(), "")
         await asyncio.sleep(30)
@@ -156,8 +157,11 @@ async def test_http(asker: Asker) -> None:
 
         assert await ask(asker, get("/ok")) == Asked(True, "/ok yes")
         assert (await ask(asker, get("/moved"))).ok
-        assert (await ask(asker, get("/away"))).ok
+        away = Asked(True, "Probe terminated redirects, Response body: /away yes", warns=True)
+        assert await ask(asker, get("/away")) == away
         assert await ask(asker, get("/bad")) == Asked(False, "HTTP probe failed with statuscode: 500")
+        hook = await asker.ask(get("/bad"), {}, "id", "127.0.0.1", timeout=2.0, agent=HOOK_AGENT)
+        assert hook.ok  # whom a hook calls need not like it
         assert (await ask(asker, get("/torn"))).ok is False
         assert (await ask(asker, get("/ok", "web"), ports=[{"name": "web", "containerPort": port}])).ok
         assert (await ask(asker, get("/ok", "other"))).ok is None

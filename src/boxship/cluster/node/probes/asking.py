@@ -25,10 +25,12 @@ PROBE_AGENT, HOOK_AGENT = "kube-probe/1.36", "kube-lifecycle/1.36"
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """`ok` None: it could not be asked at all, which counts for nothing. `text`: what people are told."""
+    """`ok` None: it could not be asked at all, which counts for nothing. `text`: what people are told. `warns`: they
+    are told of it though it is well."""
 
     ok: bool | None
     text: str = ""
+    warns: bool = False
 
 
 class Asker:
@@ -87,7 +89,7 @@ class Asker:
                 target = answer.headers.get("Location") if answer.status in (301, 302, 303, 307, 308) else None
                 status = answer.status
             if target is None:
-                if 200 <= status < 400:
+                if 200 <= status < 400 or agent == HOOK_AGENT:  # a hook is called; what it is told is not looked at
                     return Asked(True, body.decode(errors="replace"))
                 return Asked(False, f"HTTP probe failed with statuscode: {status}")
             try:
@@ -96,7 +98,8 @@ class Asker:
             except ValueError as error:  # the container says where to
                 return Asked(False, f'Get "{url}": failed to parse Location header {target!r}: {error}')
             if elsewhere:
-                return Asked(True, f"Probe terminated redirects, Response body: {body.decode(errors='replace')}")
+                text = f"Probe terminated redirects, Response body: {body.decode(errors='replace')}"
+                return Asked(True, text, warns=True)
             url = follow
         return Asked(False, f'Get "{url}": stopped after {REDIRECTS} redirects')
 

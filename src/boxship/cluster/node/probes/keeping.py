@@ -95,6 +95,8 @@ class Probes:
                 tried += 1
                 await asyncio.sleep(pause)
                 continue
+            if asked.warns:
+                self._tell(part.name, "Warning", "ProbeWarning", f"{TITLES[key]} probe warning: {asked.text}")
             if not asked.ok:
                 what = "errored and resulted in unknown state" if asked.ok is None else "failed"
                 if not self.ending:
