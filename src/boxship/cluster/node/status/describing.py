@@ -98,6 +98,12 @@ def capacity_of(facts: NodeFacts, usage: MachineUsage | None) -> dict[str, str]:
     return {**found, **facts.extended}
 
 
+def extended_of(amounts: Mapping[str, str]) -> dict[str, str]:
+    """The extended resources among them: names of somebody's domain. Administrators write them into the capacity."""
+    domains = {name: name.rpartition("/")[0] for name in amounts}
+    return {name: amounts[name] for name, domain in domains.items() if domain and not domain.endswith("kubernetes.io")}
+
+
 def allocatable_of(capacity: Mapping[str, str], reserved: Mapping[str, str]) -> dict[str, str]:
     """What is left for pods."""
     found = dict(capacity)
@@ -120,7 +126,7 @@ def node_status(
 ) -> Object:
     """`had`: the status that the API has; what others wrote into it stays. `problem`: why the node is not ready."""
     status: Object = dict(had)
-    capacity = capacity_of(facts, usage)
+    capacity = {**extended_of(had.get("capacity") or {}), **capacity_of(facts, usage)}
     if usage is None and had.get("capacity"):
         capacity = {**had["capacity"], **{key: value for key, value in capacity.items() if key in ("cpu", "pods")}}
     status["capacity"] = capacity
@@ -182,6 +188,20 @@ def conditions_of(had: Sequence[Object], now: float, pressures: Mapping[str, boo
             }
         )
     return found
+
+
+def status_patch(had: Object, wanted: Object) -> Object:
+    """The merge patch that makes the status so; what is not allocatable any more is taken away."""
+    changed = {key: value for key, value in wanted.items() if had.get(key) != value}
+    if "allocatable" in changed:
+        gone = dict.fromkeys((had.get("allocatable") or {}).keys() - changed["allocatable"].keys())
+        changed["allocatable"] = {**gone, **changed["allocatable"]}
+    return changed
+
+
+def offers_otherwise(status: Object) -> bool:
+    """Whether somebody has written extended resources into the capacity that pods cannot have yet, or taken some."""
+    return extended_of(status.get("capacity") or {}) != extended_of(status.get("allocatable") or {})
 
 
 def differs(one: Object, other: Object) -> bool:

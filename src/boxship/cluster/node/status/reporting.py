@@ -172,8 +172,8 @@ class Reporter:
         )
         if not at_all and not describing.differs(had, status):
             return False
-        changed = {key: value for key, value in status.items() if had.get(key) != value}
-        patch = {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}, "status": changed}
+        version = node["metadata"]["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version}, "status": describing.status_patch(had, status)}
         try:
             self.node = await self._client.patch(NODES, "", name, patch, subresource="status")
         except Failure as failure:
@@ -195,7 +195,9 @@ class Reporter:
             self._leave()
         elif old is not None:
             self._notice(schedulable_events(old, new))
-        if (old is None) is not (new is None):
+        if (old is None) is not (new is None) or (
+            new is not None and describing.offers_otherwise(new.get("status") or {})
+        ):
             self.look.set()
 
     def _notice(self, told: Iterable[Told]) -> None:
