@@ -46,7 +46,10 @@ def document(found: Explanation) -> dict[str, object]:
         "nodes": [
             {
                 "node": answer.node,
-                "broken": [{"rule": verdict.plugin, "reasons": verdict.reasons} for verdict in answer.broken],
+                "broken": [
+                    {"rule": verdict.plugin, "reasons": [*verdict.reasons, *filter(None, [verdict.detail])]}
+                    for verdict in answer.broken
+                ],
                 "ratings": [
                     {"rule": rule, "weight": weight, "rating": rating} for rule, weight, rating in answer.ratings
                 ],

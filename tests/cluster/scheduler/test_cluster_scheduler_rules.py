@@ -46,7 +46,7 @@ def spread(key: str = ZONE, skew: int = 1, **more: Any) -> dict[str, Any]:
 # What stands on the cluster, what the new pod is like, and the message when it finds no node.
 REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
     "cordoned": ([node("a", unschedulable=True)], [], {}, "1 node(s) were unschedulable"),
-    "taint": ([node("a", taints=[GPU])], [], {}, "1 node(s) had untolerated taint {gpu: yes}"),
+    "taint": ([node("a", taints=[GPU])], [], {}, "1 node(s) had untolerated taint(s)"),
     "selector": (
         [node("a")],
         [],
@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
         [node("a", taints=[GPU]), node("b", cpu="1"), node("c", taints=[GPU])],
         [],
         {"cpu": "2"},
-        "1 Insufficient cpu, 2 node(s) had untolerated taint {gpu: yes}",
+        "1 Insufficient cpu, 2 node(s) had untolerated taint(s)",
     ),
 }
 

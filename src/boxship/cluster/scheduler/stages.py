@@ -23,11 +23,13 @@ class Rejected(Exception):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Why a node does not take the pod. `final`: it would not even if other pods went."""
+    """Why a node does not take the pod. `final`: it would not even if other pods went. `detail`: of this node alone,
+    for who asks about it."""
 
     plugin: str
     reasons: tuple[str, ...]
     final: bool = False
+    detail: str = ""
 
 
 class Task:

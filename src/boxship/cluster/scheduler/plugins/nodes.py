@@ -72,7 +72,8 @@ class TaintToleration(msgspec.Struct, frozen=True):
     def why(self, task: Task, place: int) -> Verdict:
         taint = untolerated(task.world.node_at(place), task.shape.tolerations, HARD)
         assert taint is not None
-        return Verdict(self.name, (f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}",), final=True)
+        detail = f"{taint.key}={taint.value}:{taint.effect}"
+        return Verdict(self.name, ("node(s) had untolerated taint(s)",), final=True, detail=detail)
 
     def rate(self, task: Task, feasible: Vector) -> Vector | None:
         tolerations = tuple(each for each in task.shape.tolerations if each.effect in ("", PREFER_NO_SCHEDULE))
