@@ -34,6 +34,7 @@ class Streams:
         wanted: frozenset[int],
         takes_input: bool,
         owns_stdin: bool = True,
+        ends_with_input: bool = False,
         replay: AsyncIterator[LogRecord] | None = None,
         live: bool = True,
         detach_keys: str = "",
@@ -42,6 +43,7 @@ class Streams:
         self._wanted = wanted
         self.takes_input = takes_input
         self.owns_stdin = owns_stdin  # else the process's stdin would end with this client, which sends none
+        self._ends_with_input = ends_with_input
         self._replay = replay
         self._live = live
         self._keys = DetachKeys(detach_keys) if tty else None
@@ -106,10 +108,16 @@ class Streams:
         await attached.write(data)
 
     async def end_input(self) -> None:
-        """The client will send nothing more: the process's stdin ends, its output goes on."""
+        """The client will send nothing more: the process's stdin ends, its output goes on. Where a process keeps its
+        stdin for further clients, this one's view ends, as it would otherwise stay for ever."""
         attached = await asyncio.shield(self._joined)
-        if attached is not None and self.takes_input and not self._input_ended:
-            self._input_ended = True
+        if attached is None or not self.takes_input or self._input_ended:
+            return
+        self._input_ended = True
+        if self._ends_with_input:
+            self._detached = True
+            attached.close()
+        else:
             await attached.close_stdin()
 
     async def close(self) -> None:
@@ -164,6 +172,7 @@ class Attachments:
             wanted=wanted,
             takes_input=takes_input,
             owns_stdin=takes_input or not ends_with_a_client,
+            ends_with_input=takes_input and not ends_with_a_client,
             replay=replay,
             live=stream and (running or not logs),
             detach_keys=detach_keys,
