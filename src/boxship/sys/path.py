@@ -1,8 +1,9 @@
 """Open and name files inside a root that somebody else may be changing at the same time (openat2, syncfs).
 
-The kernel resolves the path with RESOLVE_IN_ROOT: "..", absolute names and symlinks stay inside the root, and magic
-links of /proc are refused, so there is no moment between a check and a use. It must never open a path by any other
-way. It imports the standard library alone, because short-lived child programs use it without site-packages.
+The kernel resolves the path with RESOLVE_IN_ROOT ("..", absolute names and symlinks stay inside the root) or with
+RESOLVE_BENEATH (what leads out is refused), and magic links of /proc are refused, so there is no moment between a check
+and a use. It must never open a path by any other way. It imports the standard library alone, because short-lived child
+programs use it without site-packages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _OPENAT2 = 437  # the same number on every processor that Linux knows since 5.6
 _RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
 _RESOLVE_IN_ROOT = 0x10
 _RACE_RETRIES = 32  # openat2 answers EAGAIN when a rename elsewhere makes ".." uncertain
 _MAXIMUM_LINKS = 40  # as the kernel's own limit
@@ -44,7 +46,15 @@ def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> 
 
     Magic links (/proc/PID/root, /proc/PID/fd/N) answer ELOOP.
     """
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    return _open(root_fd, path, _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS))
+
+
+def open_beneath(root_fd: int, path: str, flags: int) -> int:
+    """The same for a path that must not lead out: one that does, by an absolute link too, answers EXDEV."""
+    return _open(root_fd, path, _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS))
+
+
+def _open(root_fd: int, path: str | bytes, how: _OpenHow) -> int:
     name = os.fsencode(path) or b"."
     if b"\0" in name:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))

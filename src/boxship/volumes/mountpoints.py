@@ -13,7 +13,7 @@ from pathlib import Path
 from boxship.errors import Denied, Internal, NotFound
 from boxship.spec.mount import Mount
 from boxship.sys.mount import bind, mount, unmount
-from boxship.sys.path import open_in_root
+from boxship.sys.path import open_beneath, open_in_root
 
 HIDDEN = 0o700
 
@@ -68,9 +68,12 @@ def _open_root(root: Path) -> int:
 
 
 def _open_part(folder: int, root: Path, part: str, *, make: bool, owner: int) -> int:
+    """A tree that is only read is an image's, whose links mean its own root; in others no link may lead out."""
     try:
-        return open_in_root(folder, part, os.O_PATH)
+        return _open_written(folder, root, part) if make else open_in_root(folder, part, os.O_PATH)
     except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise Denied(f'subpath "{root}/{part}" not within volume path "{root}"') from error
         if error.errno != errno.ENOENT or not make:
             raise Denied(f"cannot access path {root}/{part}: {(error.strerror or '').lower()}") from error
     mode = stat.S_IMODE(os.fstat(folder).st_mode)
@@ -82,7 +85,7 @@ def _open_part(folder: int, root: Path, part: str, *, make: bool, owner: int) ->
                 continue
             walked = f"{walked}/{word}" if walked else word
             made = _make_folder(word, done)
-            opened = open_in_root(folder, walked, os.O_RDONLY if made else os.O_PATH)  # from the top: links stay inside
+            opened = open_beneath(folder, walked, os.O_RDONLY if made else os.O_PATH)  # from the top: links stay inside
             os.close(done)
             done = opened
             if made:
@@ -93,6 +96,17 @@ def _open_part(folder: int, root: Path, part: str, *, make: bool, owner: int) ->
     except OSError as error:
         os.close(done)
         raise Denied(f"cannot make {root}/{part}: {(error.strerror or '').lower()}") from error
+
+
+def _open_written(folder: int, root: Path, part: str) -> int:
+    """An absolute link counts where what it says on the machine lies in the tree; it is opened from the tree again."""
+    try:
+        return open_beneath(folder, part, os.O_PATH)
+    except OSError as error:
+        real, top = os.path.realpath(root / part), os.path.realpath(root)
+        if error.errno != errno.EXDEV or not real.startswith(f"{top}/"):
+            raise
+        return open_beneath(folder, os.path.relpath(real, top), os.O_PATH)
 
 
 def _make_folder(name: str, parent: int) -> bool:

@@ -219,6 +219,17 @@ def test_parts_are_bound_inside_their_volume(kernel: Kernel, tmp_path: Path) -> 
             kernel.pin(kernel.volume, "out/deeper", kernel.place)
         with pytest.raises(Denied):
             kernel.pin(kernel.volume, "file/under", kernel.place)
+        (kernel.volume / "top").symlink_to("../../../..")
+        (kernel.volume / "etc").mkdir()
+        (kernel.volume / "absolute").symlink_to("/etc")  # the machine's, not the volume's
+        for part in ("out", "up", "top", "absolute", "top/etc"):
+            with pytest.raises(Denied, match="not within volume path"):
+                kernel.pin(kernel.volume, part, kernel.place)
+        (kernel.volume / "home").symlink_to(kernel.volume / "a")
+        (kernel.volume / "near").symlink_to("a/../a/b")
+        for part in ("home/b", "near"):
+            kernel.pin(kernel.volume, part, kernel.place)
+            assert (kernel.place / "x").read_text() == "x"
         assert not os.listdir(secret)
         assert kernel.read(kernel.volume, "file", 2) == b"te"
         assert kernel.read(kernel.volume, "out", 2) is None

@@ -13,9 +13,9 @@ class Mounts(Protocol):
         `owner` is the user and the group that it belongs to."""
 
     def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False, owner: int = 0) -> None:
-        """Bind a part of the tree at `root` to `place`: resolved inside the tree, links that lead out lead to nothing.
-        A part that is missing becomes a folder, `owner`'s, but for a read-only tree. What was bound there before
-        goes."""
+        """Bind a part of the tree at `root` to `place`: resolved inside the tree; a link that leads out is refused,
+        in a read-only tree it leads to nothing. A part that is missing becomes a folder, `owner`'s, but for a read-only
+        tree. What was bound there before goes."""
 
     def read(self, root: Path, part: str, limit: int) -> bytes | None:
         """The first bytes of a file inside the tree; None where there is none."""
