@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from life_kit import NOW, one
 
 from boxship.cluster.node.life.values import MAIN, Part
-from boxship.cluster.node.probes.asking import Asked, Asker, shown
+from boxship.cluster.node.probes.asking import HOOK_AGENT, Asked, Asker, shown
 from boxship.cluster.node.probes.grpc_health import Reply, frame, request
 from boxship.cluster.node.probes.judging import Score, early_pause, scored
 from boxship.cluster.node.probes.keeping import Probes
