@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from boxship.cluster.objects import names
+from boxship.cluster.objects.kinds import rules_of
 from boxship.cluster.objects.kinds.checking import Found, quote, show
 from boxship.cluster.objects.kinds.comparing import differences, same
 from boxship.cluster.objects.kinds.core_addresses import wrong_address, wrong_range
@@ -204,3 +205,40 @@ def test_addresses(text: str, right: bool) -> None:
 )
 def test_ranges(text: str, right: bool) -> None:
     assert (wrong_range(text) == "") is right
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "taken"),
+    [
+        *(
+            (group, kind, "annotations labels")
+            for group, kind in (
+                ("apps", "ReplicaSet"),
+                ("apps", "DaemonSet"),
+                ("apps", "StatefulSet"),
+                ("batch", "Job"),
+                ("batch", "CronJob"),
+                ("policy", "PodDisruptionBudget"),
+                ("autoscaling", "HorizontalPodAutoscaler"),
+                ("", "ReplicationController"),
+                ("", "Namespace"),
+                ("", "ResourceQuota"),
+                ("", "Service"),
+                ("", "Node"),
+                ("networking.k8s.io", "Ingress"),
+                ("networking.k8s.io", "ServiceCIDR"),
+            )
+        ),
+        ("apps", "Deployment", "annotations"),
+        ("apiregistration.k8s.io", "APIService", ""),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema", ""),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", ""),
+    ],
+)
+def test_what_a_write_to_the_status_may_change_beside_it(group: str, kind: str, taken: str) -> None:
+    was, now = {"a": "was"}, {"a": "now"}
+    old: dict[str, Any] = {"metadata": {"name": "x", "labels": was, "annotations": was}, "spec": was, "status": was}
+    new: dict[str, Any] = {"metadata": {"name": "x", "labels": now, "annotations": now}, "spec": now, "status": now}
+    rules_of(group, kind).prepare_status(new, old)
+    assert (new["spec"], new["status"]) == (was, now)
+    assert [key for key in ("annotations", "labels") if new["metadata"][key] == now] == taken.split()

@@ -19,8 +19,15 @@ from boxship.cluster.objects.kinds.apps_templates import (
     validate_status_counts,
     warnings_of,
 )
-from boxship.cluster.objects.kinds.checking import Found, child, fill, immutable, non_negative
-from boxship.cluster.objects.kinds.comparing import empty_status, field_table, keep_status, path_of, same
+from boxship.cluster.objects.kinds.checking import Found, child, fill, immutable, kept, non_negative
+from boxship.cluster.objects.kinds.comparing import (
+    empty_status,
+    field_table,
+    keep_status,
+    path_of,
+    same,
+    take_spec_back,
+)
 from boxship.cluster.objects.kinds.core_endpoints import validate_replica_status
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
 from boxship.cluster.objects.rules import Rules
@@ -190,11 +197,18 @@ def _update_revision(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
+def _take_deployment_status(new: Object, old: Object) -> None:
+    """Of what is beside the status, annotations may be changed, labels may not."""
+    take_spec_back(new, old)
+    kept(new.setdefault("metadata", {}), old.get("metadata") or {}, "labels")
+
+
 RULES = {
     "Deployment": Rules(
         default=_default_deployment,
         prepare_create=empty_status,
         prepare_update=keep_status,
+        prepare_status=_take_deployment_status,
         validate=_validate_deployment,
         validate_update=selector_stays,
         validate_status=_deployment_status,
@@ -205,6 +219,7 @@ RULES = {
         default=_default_replicas,
         prepare_create=_create_replicas,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate_replicas,
         validate_update=selector_stays,
         validate_status=validate_replica_status,
@@ -216,6 +231,7 @@ RULES = {
         default=_default_daemons,
         prepare_create=_create_daemons,
         prepare_update=_update_daemons,
+        prepare_status=take_spec_back,
         validate=_validate_daemons,
         validate_update=selector_stays,
         validate_status=_daemon_status,

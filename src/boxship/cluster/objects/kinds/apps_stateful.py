@@ -19,7 +19,7 @@ from boxship.cluster.objects.kinds.apps_templates import (
     warnings_of,
 )
 from boxship.cluster.objects.kinds.checking import Found, child, fill, non_negative
-from boxship.cluster.objects.kinds.comparing import keep_status, path_of, same
+from boxship.cluster.objects.kinds.comparing import keep_status, path_of, same, take_spec_back
 from boxship.cluster.objects.kinds.core_claims import validate_claim_spec
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
 from boxship.cluster.objects.rules import Rules
@@ -156,6 +156,7 @@ RULES = {
         default=_default,
         prepare_create=_prepare_create,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate,
         validate_update=_validate_update,
         validate_status=_validate_status,

@@ -11,7 +11,7 @@ from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import NOT_POSITIVE, Found, child, fill, non_negative
-from boxship.cluster.objects.kinds.comparing import keep_status
+from boxship.cluster.objects.kinds.comparing import keep_status, take_spec_back
 from boxship.cluster.objects.kinds.core_resources import parsed, validate_container_name
 from boxship.cluster.objects.kinds.metadata import validate_label_selector
 from boxship.cluster.objects.rules import Rules
@@ -243,6 +243,7 @@ RULES = {
         default=_default,
         prepare_create=_prepare_create,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate,
         validate_create=_validate_create,
         validate_update=_validate_update,

@@ -15,7 +15,7 @@ from boxship.cluster.objects.kinds.batch_jobs import validate_job_spec
 from boxship.cluster.objects.kinds.batch_schedules import is_zone_name, wrong_schedule, wrong_zone
 from boxship.cluster.objects.kinds.batch_status import validate_job_status
 from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, child, fill, non_negative
-from boxship.cluster.objects.kinds.comparing import empty_status, keep_status, path_of, same
+from boxship.cluster.objects.kinds.comparing import empty_status, keep_status, path_of, same, take_spec_back
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
 from boxship.cluster.objects.kinds.metadata import selector_matches, validate_label_selector
 from boxship.cluster.objects.rules import Rules
@@ -234,6 +234,7 @@ RULES = {
         default=_default_job,
         prepare_create=_create_job,
         prepare_update=_update_job,
+        prepare_status=take_spec_back,
         validate=_validate_job,
         validate_update=_job_update,
         validate_status=validate_job_status,
@@ -245,6 +246,7 @@ RULES = {
         default=_default_cron,
         prepare_create=empty_status,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate_cron,
         validate_create=_create_cron,
         warnings=warnings_of("spec", "jobTemplate", "spec", "template"),

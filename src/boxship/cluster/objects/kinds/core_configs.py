@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Found, child, immutable, kept
-from boxship.cluster.objects.kinds.comparing import field_table, keep_status, path_of, same
+from boxship.cluster.objects.kinds.comparing import field_table, keep_status, path_of, same, take_spec_back
 from boxship.cluster.objects.kinds.metadata import validate_finalizer_names
 from boxship.cluster.objects.rules import Rules
 
@@ -185,6 +185,7 @@ RULES = {
         default=_default_namespace,
         prepare_create=_create_namespace,
         prepare_update=_update_namespace,
+        prepare_status=take_spec_back,
         validate=_validate_namespace,
         validate_status=_validate_namespace_status,
         validate_name=names.label,

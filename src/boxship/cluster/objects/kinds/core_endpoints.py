@@ -10,7 +10,7 @@ from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.copies import copied
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Found, child, choice, fill, non_negative
-from boxship.cluster.objects.kinds.comparing import field_table, keep_status, path_of
+from boxship.cluster.objects.kinds.comparing import field_table, keep_status, path_of, take_spec_back
 from boxship.cluster.objects.kinds.core_addresses import validate_address, validate_port_number, validate_reachable
 from boxship.cluster.objects.kinds.core_pod_defaults import default_template
 from boxship.cluster.objects.kinds.core_pod_spec import validate_template
@@ -135,6 +135,7 @@ RULES = {
         default=_default_controller,
         prepare_create=_create_controller,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate_controller,
         validate_status=validate_replica_status,
         fields=field_table(status_replicas="0")("status.replicas"),

@@ -10,7 +10,7 @@ from typing import Any
 from boxship.cluster.objects import Object, names, quantity
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, child
-from boxship.cluster.objects.kinds.comparing import empty_status, keep_status, path_of
+from boxship.cluster.objects.kinds.comparing import empty_status, keep_status, path_of, take_spec_back
 from boxship.cluster.objects.kinds.core_resources import (
     INTEGERS,
     is_hugepages,
@@ -218,6 +218,7 @@ RULES = {
     "ResourceQuota": Rules(
         prepare_create=empty_status,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate_quota,
         validate_update=_update_quota,
     ),

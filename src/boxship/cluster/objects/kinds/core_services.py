@@ -11,7 +11,7 @@ from typing import Any
 from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Found, child, choice
-from boxship.cluster.objects.kinds.comparing import field_table
+from boxship.cluster.objects.kinds.comparing import field_table, take_spec_back
 from boxship.cluster.objects.kinds.core_addresses import (
     is_dual_stack,
     parse_address,
@@ -315,6 +315,7 @@ RULES = {
         default=_default,
         prepare_create=prepare_create,
         prepare_update=prepare_update,
+        prepare_status=take_spec_back,
         validate=_validate,
         validate_update=validate_update,
         validate_status=_validate_status,

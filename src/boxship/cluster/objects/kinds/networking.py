@@ -10,6 +10,7 @@ from typing import Any
 from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import Found, immutable, kept
+from boxship.cluster.objects.kinds.comparing import take_spec_back
 from boxship.cluster.objects.kinds.core_addresses import parse_address, validate_address
 from boxship.cluster.objects.kinds.networking_addresses import ADDRESS, SERVICE_RANGE
 from boxship.cluster.objects.kinds.networking_policies import POLICY
@@ -209,6 +210,7 @@ RULES: Mapping[str, Rules] = {
     "Ingress": Rules(
         prepare_create=_prepare_create,
         prepare_update=_prepare_update,
+        prepare_status=take_spec_back,
         validate=_validate,
         validate_create=_validate_create,
         validate_status=_validate_status,

@@ -11,6 +11,7 @@ from typing import Any
 from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.checking import IMMUTABLE, Found, immutable, kept, quote
+from boxship.cluster.objects.kinds.comparing import take_spec_back
 from boxship.cluster.objects.kinds.core_addresses import NO_RANGE, parse_address, wrong_address
 from boxship.cluster.objects.rules import Rules
 
@@ -113,6 +114,7 @@ def _validate_parent_update(new: Object, old: Object) -> Sequence[Cause]:
 SERVICE_RANGE = Rules(
     prepare_create=_without_status,
     prepare_update=_keep_status,
+    prepare_status=take_spec_back,
     validate=_validate_ranges,
     validate_update=_validate_ranges_update,
 )

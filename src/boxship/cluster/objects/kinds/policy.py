@@ -12,7 +12,7 @@ from boxship.cluster.objects import Object, names
 from boxship.cluster.objects.failure import Cause
 from boxship.cluster.objects.kinds.apps_templates import validate_amount, validate_share
 from boxship.cluster.objects.kinds.checking import Found, non_negative
-from boxship.cluster.objects.kinds.comparing import keep_status
+from boxship.cluster.objects.kinds.comparing import keep_status, take_spec_back
 from boxship.cluster.objects.kinds.metadata import validate_label_selector
 from boxship.cluster.objects.rules import Rules
 
@@ -92,6 +92,7 @@ RULES = {
     "PodDisruptionBudget": Rules(
         prepare_create=_create,
         prepare_update=keep_status,
+        prepare_status=take_spec_back,
         validate=_validate,
         validate_status=_validate_status,
         generation=True,
