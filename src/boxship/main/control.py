@@ -17,6 +17,7 @@ from boxship.errors import BoxshipError
 from boxship.main.control_options import ControlOptions, parse_arguments
 from boxship.main.holding import alone
 from boxship.sys.allocator import give_back_memory
+from boxship.sys.threads import take_short_turns
 
 logger = logging.getLogger("boxship-control")
 
@@ -53,6 +54,7 @@ def run() -> None:
         data, run_root = Path(options.data_root), Path(options.run_root)
         _allow_many_files()
         give_back_memory()
+        take_short_turns()
         for folder, mode in ((data, 0o700), (run_root, 0o711)):
             folder.mkdir(parents=True, exist_ok=True, mode=mode)
         with alone(data, "boxship-control"), alone(run_root, "boxship-control"), _process_id(run_root / PID_FILE):

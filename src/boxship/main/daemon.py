@@ -35,6 +35,7 @@ from boxship.runtime.driver import Driver
 from boxship.spec.container import LogPolicy
 from boxship.store.sqlite import SqliteStore
 from boxship.sys.mount import enter_private_namespace, join_mount_namespace
+from boxship.sys.threads import take_short_turns
 from boxship.transport.listen import Address, TlsAddress, UnixAddress
 from boxship.transport.server import Server
 
@@ -55,6 +56,7 @@ def run() -> None:
         data, run_root = Path(options.data_root), Path(options.run_root)
         for folder in (data, run_root):
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        take_short_turns()
         with alone(data, "boxshipd"), alone(run_root, "boxshipd"):
             _enter_mount_namespace(run_root)
             uvloop.run(_serve(options, data, run_root))
