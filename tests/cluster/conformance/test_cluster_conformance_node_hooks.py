@@ -66,13 +66,11 @@ def test_hooks_call_a_server(space: Space) -> None:
         )
     names = [f"{kind}-{way}" for kind in ("poststart", "prestop") for way in ("exec", "http")]
     space.until_ready(*names)
-    for way in ("exec", "http"):
-        space.until(lambda way=way: heard(space, f"/postStart-{way}"), f"postStart by {way} was called")
-        assert not heard(space, f"/preStop-{way}")
+    space.until(lambda: all(heard(space, f"/postStart-{way}") for way in ("exec", "http")), "postStart was called")
+    assert not heard(space, "/preStop-exec") and not heard(space, "/preStop-http")
     space.kubectl("delete", "pod", "prestop-exec", "prestop-http", "--wait=false")
-    for way in ("exec", "http"):
-        space.until(lambda way=way: heard(space, f"/preStop-{way}"), f"preStop by {way} was called")
-        space.until(lambda way=way: space.is_gone(f"pods/prestop-{way}"), "the pod is gone")
+    space.until(lambda: all(heard(space, f"/preStop-{way}") for way in ("exec", "http")), "preStop was called")
+    space.until(lambda: space.is_gone("pods/prestop-exec") and space.is_gone("pods/prestop-http"), "both are gone")
 
 
 def test_a_container_that_ends_by_itself_is_asked_nothing(space: Space) -> None:
