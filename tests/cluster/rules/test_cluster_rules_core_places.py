@@ -36,6 +36,23 @@ def test_claims_and_volumes_get_defaults() -> None:
     assert made["spec"]["dataSourceRef"] == source
 
 
+def test_a_volume_says_when_its_phase_came() -> None:
+    times = rules_of("", "PersistentVolume").times
+
+    def timed(new: dict[str, Any], old: dict[str, Any] | None, now: str) -> Any:
+        volume = {"status": dict(new)}
+        times(volume, None if old is None else {"status": old}, now)
+        return volume["status"].get("lastPhaseTransitionTime")
+
+    assert timed({"phase": "Pending"}, None, "1") == "1"
+    before = {"phase": "Pending", "lastPhaseTransitionTime": "1"}
+    assert timed({"phase": "Available"}, before, "2") == "2"
+    assert timed({**before, "phase": "Available"}, before, "2") == "2"
+    assert timed({"phase": "Available", "lastPhaseTransitionTime": "9"}, before, "2") == "9"  # said by who writes it
+    assert timed({"phase": "Pending", "message": "x"}, before, "2") == "1"
+    assert timed({"phase": "Pending"}, {"phase": "Pending"}, "2") is None
+
+
 STORAGE: list[tuple[str, str, Any, list[str]]] = [
     (
         "PersistentVolumeClaim",

@@ -117,6 +117,9 @@ def test_a_claim_without_a_class_gets_the_default_one_later() -> None:
     found = next_of_claim(wanted(), {}, {"d": storage_class("d", default=True)})
     assert found.object is not None and found.object["spec"]["storageClassName"] == "d"
     assert next_of_claim(wanted(storageClassName=""), {}, {"d": storage_class("d", default=True)}).object is None
+    fits = {"a": available("a")}  # what has no class either comes first
+    found = next_of_claim(wanted(), fits, {"d": storage_class("d", default=True)})
+    assert found.object is not None and found.object["spec"]["claimRef"]["name"] == "c"
 
 
 def test_a_provisioner_is_called_by_annotation() -> None:

@@ -199,12 +199,13 @@ class Steps:
         for field in NOT_SETTABLE:
             metadata.pop(field, None)
         metadata["uid"] = str(uuid.uuid4())
-        metadata["creationTimestamp"] = stamp(self._clock.now())
+        metadata["creationTimestamp"] = now = stamp(self._clock.now())
         if draft.definition.rules.generation:
             metadata["generation"] = 1
         if draft.name:
             metadata["name"] = draft.name
         draft.definition.rules.prepare_create(draft.new)  # a Job's selector is made of its uid and name
+        draft.definition.rules.times(draft.new, None, now)
         if draft.definition.resource.qualified == CERTIFICATE_REQUESTS:
             _name_requester(draft)
         if not draft.definition.resource.custom:
@@ -241,6 +242,7 @@ class Steps:
         if "deletionGracePeriodSeconds" in before:
             metadata.setdefault("deletionGracePeriodSeconds", before["deletionGracePeriodSeconds"])
         way.prepare(new, old)
+        draft.definition.rules.times(new, old, stamp(self._clock.now()))
         if not draft.definition.resource.custom:
             validation.complete(new, draft.definition.type)
         new["metadata"]["resourceVersion"] = before["resourceVersion"]

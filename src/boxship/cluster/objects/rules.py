@@ -21,6 +21,10 @@ def keep_both(_: Object, __: Object) -> None:
     """Change nothing."""
 
 
+def no_times(_: Object, __: Object | None, ___: str) -> None:
+    """Change nothing."""
+
+
 def accept(_: Object) -> Sequence[Cause]:
     return ()
 
@@ -65,6 +69,7 @@ class Rules(msgspec.Struct, frozen=True):
     prepare_create: Callable[[Object], None] = keep
     prepare_update: Callable[[Object, Object], None] = keep_both  # (new, old)
     prepare_status: Callable[[Object, Object], None] = take_status_only  # (new, old)
+    times: Callable[[Object, Object | None, str], None] = no_times  # (new, old or None, now): times that the API says
     validate: Callable[[Object], Sequence[Cause]] = accept
     validate_create: Callable[[Object], Sequence[Cause]] = accept  # further rules, of new objects only
     validate_update: Callable[[Object, Object], Sequence[Cause]] = accept_both  # (new, old)

@@ -55,14 +55,14 @@ def next_of_claim(claim: Object, volumes: Volumes, classes: Classes) -> Step:
     spec = claim["spec"]
     if spec.get("volumeName"):
         return _of_choosy(claim, volumes.get(spec["volumeName"]))
-    if spec.get("storageClassName") is None and matching.BETA_CLASS not in matching.annotations_of(claim):
-        default = matching.default_class(classes)
-        if default:
-            return Step(CLAIM, {**claim, "spec": {**spec, "storageClassName": default}})
     waiting = matching.waits(claim, classes)
     found = matching.best(claim, volumes.values(), reserved_only=waiting)
     if found is not None:
         return _bind(found, claim)
+    if spec.get("storageClassName") is None and matching.BETA_CLASS not in matching.annotations_of(claim):
+        default = matching.default_class(classes)
+        if default:
+            return Step(CLAIM, {**claim, "spec": {**spec, "storageClassName": default}})
     return _of_lonely(claim, classes, waiting=waiting)
 
 

@@ -58,6 +58,17 @@ def _create_volume(volume: Object) -> None:
     volume["status"] = {"phase": "Pending"}
 
 
+def _time_volume(new: Object, old: Object | None, now: str) -> None:
+    """When its phase became what it is."""
+    status: Object = new.get("status") or {}
+    before: Object = (old or {}).get("status") or {}
+    said, had = status.get("lastPhaseTransitionTime"), before.get("lastPhaseTransitionTime")
+    if status.get("phase") != before.get("phase"):
+        status["lastPhaseTransitionTime"] = now if said in (None, had) else said
+    elif said is None and had is not None:
+        status["lastPhaseTransitionTime"] = had
+
+
 def _validate_volume(volume: Object) -> Sequence[Cause]:
     found = Found()
     name = path_of(volume, "metadata", "name") or ""
@@ -276,6 +287,7 @@ RULES = {
         prepare_create=_create_volume,
         prepare_update=keep_status,
         prepare_status=take_spec_back,
+        times=_time_volume,
         validate=_validate_volume,
         validate_update=_update_volume,
         warnings=_volume_warnings,
