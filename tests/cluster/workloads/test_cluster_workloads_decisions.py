@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from boxship.cluster.controllers.workloads.amounts import amount_of, fences
 from boxship.cluster.controllers.workloads.claiming import decide as claims_of
+from boxship.cluster.controllers.workloads.claiming import finalizers_of
 from boxship.cluster.controllers.workloads.daemons import deciding as daemons
 from boxship.cluster.controllers.workloads.daemons.places import Node, Place, place
 from boxship.cluster.controllers.workloads.daemons.places import make_pod as daemon_pod
@@ -105,6 +106,15 @@ def test_children_are_adopted_and_released() -> None:
     ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     decided = claims_of(ending, of_set({"app": "a"}), [kept, changed], orphans)
     assert not decided.adopt and not decided.release
+
+
+def test_finalizers_come_with_adoption_and_go_with_release() -> None:
+    own = pod("own", finalizers=("own/one",))
+    assert finalizers_of(own, "job/tracking", "") == ["own/one", "job/tracking"]
+    tracked = pod("tracked", finalizers=("job/tracking", "own/one"))
+    assert finalizers_of(tracked, "job/tracking", "") == ["own/one", "job/tracking"]
+    assert finalizers_of(tracked, "", "job/tracking") == ["own/one"]
+    assert finalizers_of(tracked, "", "") == ["job/tracking", "own/one"]
 
 
 def test_amounts_and_percentages() -> None:

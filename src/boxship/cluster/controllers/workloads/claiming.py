@@ -64,7 +64,8 @@ async def claim(
     finalizer: str = "",
     adoptable: Callable[[Any], bool] = lambda child: True,
 ) -> list[Any]:
-    """The children of the owner, as they are known; pods that are adopted get the finalizer, too."""
+    """The children of the owner, as they are known; pods that are adopted get the finalizer, too, and those that are
+    let go lose it."""
     metadata = owner["metadata"]
     namespace = metadata.get("namespace", "")
     orphans = [child for child in family.orphans(namespace) if adoptable(child)]
@@ -74,10 +75,10 @@ async def claim(
         if current["metadata"]["uid"] != metadata["uid"] or current["metadata"].get("deletionTimestamp"):
             return list(decided.mine)  # our memory of the owner is old: adopt nothing in its name
     for child in decided.adopt:
-        await _own(client, resource, child, [*_owners(child), reference(owner)], finalizer)
+        await _own(client, resource, child, [*_owners(child), reference(owner)], add=finalizer)
     for child in decided.release:
         kept = [one for one in _owners(child) if one.get("uid") != metadata["uid"]]
-        await _own(client, resource, child, kept)
+        await _own(client, resource, child, kept, drop=finalizer)
     return [*decided.mine, *decided.adopt]
 
 
@@ -86,11 +87,19 @@ def _owners(child: Child) -> list[Object]:
     return list(owners or ())
 
 
-async def _own(client: Client, resource: str, child: Child, owners: list[Object], finalizer: str = "") -> None:
+def finalizers_of(pod: Pod, add: str, drop: str) -> list[str]:
+    """Each once; "": nothing to add, or to drop."""
+    return [one for one in pod.finalizers if one not in (add, drop)] + ([add] if add else [])
+
+
+async def _own(
+    client: Client, resource: str, child: Child, owners: list[Object], *, add: str = "", drop: str = ""
+) -> None:
     more: Object = {}
     if isinstance(child, Pod):
         namespace, name, uid, version = child.namespace, child.name, child.uid, child.version
-        more = {"finalizers": [*child.finalizers, finalizer]} if finalizer else {}
+        finalizers = finalizers_of(child, add, drop)
+        more = {"finalizers": finalizers or None} if finalizers != list(child.finalizers) else {}
     else:
         metadata = child["metadata"]
         namespace, name = metadata.get("namespace", ""), metadata["name"]
