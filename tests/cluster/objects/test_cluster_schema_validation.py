@@ -206,6 +206,14 @@ def test_duplicates_are_refused_or_told() -> None:
         read(pod(), POD, STRICT, told)
 
 
+def test_problems_are_told_in_the_order_of_the_body() -> None:
+    text = b'{"kind":"Pod","spec":{"x":1,"priority":1,"containers":[{"z":1,"name":"a","name":"b"}],"y":1,"priority":2}}'
+    value = decode_json(text)
+    doubled = duplicate_fields(text, value)
+    told = ["spec.x", "spec.containers[0].z", "spec.containers[0].name", "spec.y", "spec.priority"]
+    assert [each.split('"')[1] for each in read(value, POD, WARN, doubled)[1]] == told
+
+
 SECRET = SCHEMAS.type_of("", "v1", "Secret")
 
 

@@ -54,12 +54,16 @@ def decode_json(data: bytes) -> Any:
 
 
 def duplicate_fields(data: bytes, value: Any) -> list[str]:
-    """The fields that stand twice in a JSON text; `value` is what it was decoded to, which holds the last of each."""
+    """The fields that stand twice in a JSON text; `value` is what it was decoded to, which holds the last of each: it
+    gets their places too, so that what is said of a body has the body's order."""
     try:
         if data.count(b'":') == _count(value) and not _SPACED_KEY.search(data):
             return []
         found: list[str] = []
-        _find_doubled(json.loads(data, object_pairs_hook=_Pairs.of), "", found)
+        pairs = json.loads(data, object_pairs_hook=_Pairs.of)
+        _find_doubled(pairs, "", found)
+        if found:
+            _reorder(value, pairs)
     except RecursionError:
         raise bad_request("couldn't get version/kind; json parse error: exceeded max depth") from None
     return found
@@ -76,7 +80,36 @@ class _Pairs(dict[str, Any]):
         if len(result) != len(pairs):
             counts = Counter(key for key, _ in pairs)
             result.doubled = tuple(key for key, count in counts.items() if count > 1)
+            for key, item in pairs:
+                result.pop(key, None)
+                result[key] = item
         return result
+
+
+def _reorder(value: Any, pairs: Any) -> None:
+    """Give the fields of a decoded text the places of those that count."""
+    if isinstance(pairs, _Pairs):
+        for key, item in pairs.items():
+            if pairs.doubled:
+                value[key] = value.pop(key)
+            _reorder(value[key], item)
+    elif isinstance(pairs, list):
+        for one, item in zip(value, pairs, strict=True):
+            _reorder(one, item)
+
+
+def places_of(value: Any) -> dict[str, int]:
+    """In which order the fields of an object come, by their paths."""
+    places: dict[str, int] = {}
+    left: list[tuple[str, Any]] = [("", value)]
+    while left:
+        path, item = left.pop()
+        places[path] = len(places)
+        if type(item) is dict:
+            left += [(join_path(path, key), one) for key, one in reversed(item.items())]
+        elif type(item) is list:
+            left += [(f"{path}[{index}]", one) for index, one in reversed(list(enumerate(item)))]
+    return places
 
 
 def _find_doubled(value: Any, path: str, found: list[str]) -> None:

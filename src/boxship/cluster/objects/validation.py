@@ -12,7 +12,7 @@ from typing import Any
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Cause, Failure, Unreadable
-from boxship.cluster.objects.json_text import PROBLEMS_LIMIT, join_path
+from boxship.cluster.objects.json_text import PROBLEMS_LIMIT, join_path, places_of
 from boxship.cluster.objects.quantity import canonical
 from boxship.cluster.objects.schema.scalars import (
     canonical_bytes,
@@ -44,12 +44,14 @@ def read(
 ) -> tuple[Object, list[str], tuple[Cause, ...]]:
     """The object as it is kept (the same dict, changed), the client's warnings, and no causes: a wrong type is Failure
     400. `duplicates` are texts of `duplicate_fields`. With Strict, unknown and duplicate fields are Failure 400 too."""
+    places = places_of(object) if duplicates else {}
     try:
         problems = [*duplicates, *take(object, type_)]
     except Mismatch as error:
         raise refusal(object, type_, str(error)) from None
     if not problems or mode == IGNORE:
         return object, [], ()
+    problems.sort(key=lambda text: places.get(text.split('"')[1], 0))
     problems = problems[:PROBLEMS_LIMIT]
     if mode == WARN:
         return object, problems, ()
