@@ -304,6 +304,8 @@ def test_config_of_both_layouts() -> None:
     assert "swappiness" not in limits.to_oci(asked, V2, number)["memory"]
     assert limits.to_oci(Resources(), V1, number) == {}
     assert limits.to_oci(Resources(pids_limit=-1), V2, number) == {}
+    assert limits.to_oci(Resources(oom_group=True), V2, number) == {"unified": {"memory.oom.group": "1"}}
+    assert limits.to_oci(Resources(oom_group=True), V1, number) == {}
 
 
 # --- readings ---

@@ -210,6 +210,8 @@ def to_oci(asked: Resources, layout: Layout, number: DeviceNumber = device_numbe
     }
     if not layout.is_v2 and asked.memory_swappiness is not None and asked.memory_swappiness >= 0:
         parts["memory"]["swappiness"] = asked.memory_swappiness
+    if layout.is_v2 and asked.oom_group and "memory" in layout.controllers:
+        parts["unified"] = {"memory.oom.group": "1"}
     return {name: part for name, part in parts.items() if part}
 
 

@@ -40,6 +40,7 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     memory_reservation: int = 0
     memory_swappiness: int | None = None  # percent
     oom_kill_disable: bool = False
+    oom_group: bool = False  # where memory is short, all processes end at once; on v2 alone
     nano_cpus: int = 0  # billionths of a processor
     cpu_shares: int = 0
     cpu_period: int = 0  # microseconds

@@ -175,7 +175,9 @@ def test_a_pod_is_limited_only_where_all_its_containers_are() -> None:
     assert (found.cpu_quota, found.memory) == (200_000, 0)
     whole = pod(container(), resources=limits("2", "1Gi", cpu="1", memory="1Gi"))
     assert amounts.pod_resources(whole).memory == 1 << 30
-    assert amounts.container_resources(whole, whole["spec"]["containers"][0]).memory == 1 << 30
+    first = amounts.container_resources(whole, whole["spec"]["containers"][0])
+    assert first.memory == 1 << 30
+    assert first.oom_group and not amounts.pod_resources(whole).oom_group  # a container ends whole, the pod does not
 
 
 def test_who_is_killed_first() -> None:

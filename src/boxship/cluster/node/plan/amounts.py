@@ -7,6 +7,8 @@ Source: kubernetes.io, "Resource Management for Pods and Containers" (how limits
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.kinds.core_resources import qos_class
@@ -81,9 +83,10 @@ def container_resources(pod: Object, container: Mapping[str, Any]) -> Resources:
             raise NotPossible("CreateContainerConfigError", f"unsupported: {name}")
     whole = amounts((pod["spec"].get("resources") or {}).get("limits"))
     own, limits = amounts(resources.get("requests")), _limits(container)
-    return resources_of(
+    found = resources_of(
         own.get("cpu"), limits.get("cpu") or whole.get("cpu"), limits.get("memory") or whole.get("memory")
     )
+    return msgspec.structs.replace(found, oom_group=True)  # half a container would look as if it were well
 
 
 def oom_score(pod: Object, container: Mapping[str, Any], memory_capacity: int) -> int:
