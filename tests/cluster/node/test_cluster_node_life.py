@@ -64,6 +64,21 @@ def test_a_sidecar_lets_the_next_begin_when_it_has_started_and_ends_last() -> No
     assert play.done[-4:] == ["stop main", "stop late", "stop side", "finish"]
 
 
+def test_a_sidecar_that_keeps_ending_holds_up_nobody_who_has_begun() -> None:
+    side = one("side", restartPolicy="Always")
+    play = Play(pod_of(one("main"), initContainers=[side, one("first"), one("second")]))
+    play.settle()
+    for attempt in range(2):
+        play.end(f"side-{attempt}", 1)
+        play.settle()
+    assert play.done == ["sandbox", "start side", "start first", "start side"]  # now it has to wait
+    play.end("first-0")
+    play.settle()
+    play.end("second-0")
+    play.settle()
+    assert play.done[4:] == ["start second", "start main"]
+
+
 def test_a_pod_whose_containers_are_through_ends_its_sidecars() -> None:
     play = Play(pod_of(one("main"), initContainers=[one("side", restartPolicy="Always")], restartPolicy="Never"))
     play.settle()

@@ -178,12 +178,15 @@ def _begin_ephemeral(step: _Step) -> bool:
 
 
 def _initialize(step: _Step) -> bool:
-    """Init containers one after the other; a sidecar lets the next begin as soon as it has started."""
+    """Init containers one after the other; a sidecar lets the next begin as soon as it has started. Has one of the next
+    begun, the sidecar may end and wait as it will."""
     past = any(part.kind == MAIN and step.run_of(part) is not None for part in step.parts)
-    for part in step.parts:
+    first = [part for part in step.parts if part.kind in (SIDECAR, INIT)]
+    begun = max((number for number, part in enumerate(first) if step.run_of(part) is not None), default=0)
+    for number, part in enumerate(first):
         if part.kind == SIDECAR:
             _keep(step, part)
-            if not past and (step.run_of(part) is None or not is_started(part, step.seen)):
+            if number >= begun and not past and not (step.run_of(part) and is_started(part, step.seen)):
                 return False
         elif part.kind == INIT and not past:
             run = step.run_of(part)
