@@ -175,7 +175,11 @@ async def test_custom_kinds_come_and_go(cache: Path) -> None:
     document = json.loads(found[0])
     schemas = document["components"]["schemas"]
     assert schemas["com.example.v1.Widget"]["properties"]["metadata"] == {"$ref": f"#/components/schemas/{OBJECT_META}"}
-    assert "com.example.v1.WidgetList" in schemas
+    listed = schemas["com.example.v1.WidgetList"]["properties"]
+    ordinary = (await third(documents, "api/v1"))["components"]["schemas"]["io.k8s.api.core.v1.ConfigMapList"][
+        "properties"
+    ]
+    assert listed["apiVersion"]["description"] == ordinary["apiVersion"]["description"]
     assert "/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/status" in document["paths"]
 
     second = json.loads((await documents.v2(False))[0])

@@ -26,6 +26,8 @@ from boxship.cluster.objects.schema.keeping import read_kept, write_kept
 FORMAT_VERSION = 3  # raised when documents change for the same data
 DIGEST_SIZE = 16  # bytes
 PACKING = 3  # of zlib
+ORDINARY = "io.k8s.api.core.v1.ConfigMap"
+EVERY = ("apiVersion", "kind", "metadata")
 
 Place = tuple[str, str]  # group and version
 
@@ -201,7 +203,7 @@ def _joined(built_in: bytes, custom: v2.Piece, binary: bool) -> bytes:
 
 def _custom(place: Place, kinds: Sequence[CustomKind]) -> bytes:
     definitions = load()
-    definitions.update(_published(kinds))
+    definitions.update(_published(kinds, definitions))
     group, version = place
     found = [operation for kind in kinds for operation in operations(kind.resource)]
     resources = [kind.resource for kind in kinds]
@@ -214,7 +216,7 @@ def _custom_piece(customs: Mapping[Place, Sequence[CustomKind]]) -> v2.Piece:
     kinds = [kind for found in customs.values() for kind in found]
     definitions = load()
     names = _names(definitions)
-    own = _published(kinds)
+    own = _published(kinds, definitions)
     names.update(_names(own))
     found = [operation for kind in kinds for operation in operations(kind.resource)]
     return v2.piece(found, own, names, custom=True)  # built-in definitions are in the other piece
@@ -225,15 +227,26 @@ def definition_name(resource: Resource, kind: str = "") -> str:
     return ".".join((*reversed(resource.group.split(".")), resource.version, kind or resource.kind))
 
 
-def _published(kinds: Iterable[CustomKind]) -> dict[str, Schema]:
+def _published(kinds: Iterable[CustomKind], built_in: Mapping[str, Schema]) -> dict[str, Schema]:
     found: dict[str, Schema] = {}
     for kind in kinds:
         resource = kind.resource
         name = definition_name(resource)
-        found[name] = kind.schema
+        found[name] = _described(kind.schema, built_in.get(ORDINARY))
         listed = kind.list_kind or f"{resource.kind}List"
-        found[definition_name(resource, listed)] = _list_schema(name, resource, listed)
+        found[definition_name(resource, listed)] = _described(
+            _list_schema(name, resource, listed), built_in.get(f"{ORDINARY}List")
+        )
     return found
+
+
+def _described(schema: Schema, ordinary: Schema | None) -> Schema:
+    """The schema, with the fields that every object has described as in a built-in kind."""
+    for name, field in ((ordinary or {}).get("properties") or {}).items():
+        own = schema.get("properties", {}).get(name)
+        if name in EVERY and own and "description" in own and field.get("description"):
+            schema["properties"][name] = {**own, "description": field["description"]}
+    return schema
 
 
 def _list_schema(item: str, resource: Resource, kind: str) -> Schema:
