@@ -232,6 +232,9 @@ def test_pretty_answers_and_rows_with_objects() -> None:
     assert not negotiate("*/*", None, "curl/8", "", verb="watch").pretty
     assert negotiate("", True, "x", "", verb="get").pretty and not negotiate("", False, "curl", "", verb="get").pretty
     assert negotiate(TABLE, None, "", "Object", verb="list").view == View("table", "Object")
+    assert negotiate(f"{TABLE},application/json", None, "", "", verb="create", tables=False).view == View()
+    with pytest.raises(Failure, match="only the following media types are accepted"):
+        negotiate(TABLE, None, "", "", verb="create", tables=False)
     with pytest.raises(Failure, match="includeObject"):
         negotiate(TABLE, None, "", "All", verb="list")
 

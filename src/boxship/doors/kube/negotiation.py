@@ -52,15 +52,16 @@ def parse_accept(text: str) -> list[Clause]:
     return sorted(found, key=lambda clause: -clause.quality)
 
 
-def negotiate(accept: str, pretty: bool | None, agent: str, include: str, *, verb: str) -> Wanted:
-    """The form of an answer. `include` is a Table's includeObject. Raises Failure 406, 400."""
+def negotiate(accept: str, pretty: bool | None, agent: str, include: str, *, verb: str, tables: bool = True) -> Wanted:
+    """The form of an answer. `include` is a Table's includeObject; without `tables` there are none. Raises Failure 406,
+    400."""
     if accept in ("", JSON, "*/*") or accept == f"{JSON}, */*":
         shown = agent.startswith(PRETTY_AGENTS) if pretty is None else pretty
         return Wanted(pretty=shown and verb != "watch")
     offered = STREAMS if verb == "watch" else ANSWERS
     for clause in parse_accept(accept):
         wanted = _accept(clause, offered, include, verb)
-        if wanted is not None:
+        if wanted is not None and (tables or wanted.view.form != "table"):
             shown = agent.startswith(PRETTY_AGENTS) if pretty is None else pretty
             return msgspec.structs.replace(wanted, pretty=shown and verb != "watch" and not wanted.yaml)
     raise not_acceptable(offered)
