@@ -148,7 +148,7 @@ class Door:
             asked = self._read(request, resource, target, verb, plain, warnings, visit)
             return await self._connecting.reply(visit, request, asked, verb)
         try:
-            wanted = wanted_by(request, verb)
+            wanted = wanted_by(request, verb, tables=has_tables(resource, target))
             asked = self._read(request, resource, target, verb, wanted, warnings, visit)
         except Failure as refusal:  # told to those alone who may ask
             await self._gate.pass_refused(visit, ask_of(target, watched=verb == "watch"), refusal.code)
@@ -298,7 +298,13 @@ def allows(resource: Resource, target: Target, verb: str) -> bool:
     return bool(target.name) or verb in ("list", "watch")
 
 
-def wanted_by(request: Request, verb: str) -> Wanted:
+def has_tables(resource: Resource, target: Target) -> bool:
+    """What can only be posted (reviews, evictions, tokens) is nothing that has rows."""
+    verbs = resource.subresources[target.subresource].verbs if target.subresource else resource.verbs
+    return tuple(verbs) != ("create",)
+
+
+def wanted_by(request: Request, verb: str, *, tables: bool) -> Wanted:
     """The form of the answer. Raises Failure 406."""
     query = request.query
     pretty = is_true(query, "pretty") if "pretty" in query else None
@@ -308,6 +314,7 @@ def wanted_by(request: Request, verb: str) -> Wanted:
         request.headers.get("User-Agent", ""),
         query.get("includeObject", [""])[0],
         verb=verb,
+        tables=tables,
     )
 
 
