@@ -163,7 +163,7 @@ async def test_pods_and_services(tmp_path: Path) -> None:
         assert told["headers"]["X-Forwarded-For"] == "127.0.0.1"
         assert told["headers"]["Cookie"] == "c=3"
         assert "Authorization" not in told["headers"]
-        for method in ("POST", "DELETE", "PATCH", "GET", "HEAD"):
+        for method in ("POST", "DELETE", "PATCH", "GET", "HEAD", "OPTIONS"):
             async with client.request(method, f"{where}/x") as answer:
                 assert answer.status == 203
                 assert method == "HEAD" or json.loads(await answer.read())["method"] == method

@@ -140,7 +140,7 @@ class Door:
         verb = target.verb
         if verb == "list" and is_true(request.query, "watch"):
             verb = "watch"
-        if not allows(resource, target, verb):
+        if not allows(resource, target, verb) and not _asks_options(request, target):
             await self._gate.pass_refused(visit, ask_of(target), 405)
             raise wrong_method()
         if self._connecting is not None and (is_connect(target) or (target.subresource == "log" and verb == "get")):
@@ -272,6 +272,11 @@ def ask_of(target: Target, *, watched: bool = False) -> Ask:
 
 def is_connect(target: Target) -> bool:
     return bool(target.subresource) and not target.group and (target.plural, target.subresource) in CONNECTS
+
+
+def _asks_options(request: Request, target: Target) -> bool:
+    """OPTIONS have no verb, so that only who may do everything may ask for them; proxies pass them on."""
+    return request.method == "OPTIONS" and target.subresource == "proxy" and is_connect(target)
 
 
 def fits(resource: Resource, target: Target) -> bool:
