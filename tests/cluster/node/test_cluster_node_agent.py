@@ -194,6 +194,9 @@ async def test_a_pod_that_does_not_fit_is_refused(node: Node) -> None:
     assert status["reason"] == "OutOfcpu"
     shown = "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 3000, capacity: 4000"
     assert status["message"] == shown
+    await node.world.client.delete("v1/pods", "default", "one", grace=0)
+    await node.pod("three", large)
+    await node.until("three", is_ready, "it is not refused for what still ends here")
     await node.world.client.patch("v1/nodes", "", "n1", {"metadata": {"labels": {"disk": "fast"}}})
     await node.pod("labelled", nodeSelector={"disk": "fast"})
     await node.until("labelled", is_ready)

@@ -82,8 +82,9 @@ class PodWorker:
 
     @property
     def taken(self) -> Taken | None:
-        """What it takes of the node; None: nothing any more."""
-        if self._status.get("phase") in OVER:
+        """What it takes of the node; None: nothing any more. Whom the API has forgotten, be it for what still ends here,
+        takes nothing: the scheduler has given its place to another one, which must not be refused for it."""
+        if self._status.get("phase") in OVER or self._acts.gone:
             return None
         spec = self._pod["spec"]
         if self._taken is None or self._taken[0] is not spec:
