@@ -1,10 +1,12 @@
 """The engine's words as the agent hears them; pure."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from boxship.cluster.node import engine_status as words
+from boxship.cluster.node import log_links
 from boxship.cluster.node.engine_usage import used
 from boxship.cluster.node.runtime import CREATED, EXITED, RUNNING, ContainerRequest
 from boxship.engine.model import Container, Event, Phase, Process, State
@@ -158,3 +160,18 @@ def test_usage() -> None:
     assert (whole.machine.working_set, whole.machine.disk, whole.machine.inodes) == (40, 600, 30)
     assert (pod.uid, pod.pod.received, pod.pod.sent, pod.pod.disk) == ("u1", 3, 4, 111)
     assert pod.containers["main"].working_set == 15 and pod.containers["main"].disk == 111
+
+
+def test_links_to_logs(tmp_path: Path) -> None:
+    """As log shippers know them; a pod of the same name keeps its own."""
+    links = tmp_path / "links"
+    first, second = (tmp_path / f"shop_web-0_{uid}/main/0.log" for uid in ("u1", "u2"))
+    for log, identifier in ((first, "a1"), (first.with_name("1.log"), "a2"), (second, "b1"), (second, "b1")):
+        log_links.link(links, str(log), identifier)
+    assert os.readlink(links / "web-0_shop_main-a2.log") == "/var/log/pods/shop_web-0_u1/main/1.log"
+    log_links.unlink(links, str(first), "a1")
+    log_links.unlink(links, str(first), "a1")
+    assert sorted(path.name for path in links.iterdir()) == ["web-0_shop_main-a2.log", "web-0_shop_main-b1.log"]
+    log_links.unlink_pod(links, "shop_web-0_u1")
+    assert [path.name for path in links.iterdir()] == ["web-0_shop_main-b1.log"]
+    assert len(log_links.link_name(tmp_path / f"n_{'p' * 200}_u/c/0.log", "i" * 64)) == 255

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.volumes import ownership, trees
 from boxship.cluster.node.volumes.emptying import disk_use
-from boxship.cluster.node.volumes.hostpaths import check_host_path, with_our_logs
+from boxship.cluster.node.volumes.hostpaths import check_host_path, our_logs_below, with_our_logs
 from boxship.cluster.node.volumes.payloads import MissingKey, checked
 from boxship.cluster.node.volumes.writing import File, write
 from boxship.errors import Denied
@@ -164,10 +164,17 @@ def test_a_tree_is_given_to_a_group_and_nothing_is_followed(tmp_path: Path) -> N
 
 
 def test_log_shippers_find_this_nodes_logs(tmp_path: Path) -> None:
-    for asked, path in (("/var/log/pods", "logs"), ("/var/log/pods/a_b_c/d/", "logs/a_b_c/d")):
+    for asked, path in (
+        ("/var/log/pods", "logs"),
+        ("/var/log/pods/a_b_c/d/", "logs/a_b_c/d"),
+        ("/var/log/containers", "log-links"),
+    ):
         assert with_our_logs({"path": asked, "type": ""}, tmp_path) == {"path": str(tmp_path / path), "type": ""}
-    for other in ("/var/log", "/var/log/pods2", "/var/log/containers"):
-        assert with_our_logs({"path": other}, tmp_path) == {"path": other}
+    for other in ("/var/log/pods2", "/var/lib"):
+        assert with_our_logs({"path": other}, tmp_path) == {"path": other} and not our_logs_below(other, tmp_path)
+    below = {"pods": f"{tmp_path}/logs", "containers": f"{tmp_path}/log-links"}
+    assert our_logs_below("/var/log/", tmp_path) == below
+    assert our_logs_below("/var", tmp_path) == {f"log/{name}": path for name, path in below.items()}
     assert (tmp_path / "logs").is_dir()
 
 

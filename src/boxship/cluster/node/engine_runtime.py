@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from boxship.cluster.node import log_links
 from boxship.cluster.node.engine_images import EngineRuntimeImages
 from boxship.cluster.node.engine_status import (
     POD_UID,
@@ -37,6 +38,7 @@ from boxship.cluster.node.runtime import (
     SandboxSpec,
     Sink,
 )
+from boxship.cluster.node.volumes.hostpaths import LINKS, LOGS, OURS
 from boxship.engine import Engine
 from boxship.engine.attachments import Streams
 from boxship.engine.model import ALIVE, Container, Event, ExecSpec
@@ -57,7 +59,8 @@ class EngineRuntime(EngineRuntimeImages):
     ) -> None:
         super().__init__(engine, peers, pulled)
         self._engine = engine
-        self._logs = data / "pods" / "logs"
+        self._logs = data / "pods" / OURS[LOGS]
+        self._links = data / "pods" / OURS[LINKS]
 
     # what is there
 
@@ -108,6 +111,7 @@ class EngineRuntime(EngineRuntimeImages):
         with contextlib.suppress(FileNotFoundError):
             for folder in self._logs.iterdir():
                 if folder.name.endswith(f"_{uid}"):
+                    log_links.unlink_pod(self._links, folder.name)
                     shutil.rmtree(folder, ignore_errors=True)
 
     # containers
@@ -145,8 +149,10 @@ class EngineRuntime(EngineRuntimeImages):
         raise Conflict(f"cannot share the processes of container {name}: it is not running")
 
     async def start(self, id: str) -> None:
-        if container_status(self._engine.containers.get(id)).phase == EXITED:
+        container = self._engine.containers.get(id)
+        if container_status(container).phase == EXITED:
             raise Conflict(f"cannot start container {id}: it has ended")
+        await asyncio.to_thread(log_links.link, self._links, container.log_path, container.id)
         with contextlib.suppress(Unchanged):
             await self._engine.life.start(id)
 
@@ -158,6 +164,7 @@ class EngineRuntime(EngineRuntimeImages):
     async def remove(self, id: str) -> None:
         try:
             container = self._engine.containers.get(id)
+            await asyncio.to_thread(log_links.unlink, self._links, container.log_path, container.id)
             await self._engine.containers.remove(id, volumes=True)
         except NotFound:
             return

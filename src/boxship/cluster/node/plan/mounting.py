@@ -13,6 +13,7 @@ from typing import Any
 from boxship.cluster.node.plan.expanding import UnknownName, expand_strictly
 from boxship.cluster.node.plan.facts import NodeFacts
 from boxship.cluster.node.planning import Mounted, NotPossible
+from boxship.cluster.node.volumes.hostpaths import our_logs_below
 from boxship.cluster.node.volumes.mounts import Mounts
 from boxship.cluster.objects import Object
 from boxship.errors import BoxshipError
@@ -58,6 +59,9 @@ async def mounts_of(
                 raise NotPossible(NOT_NOW, f"{why}: {error}") from error
             source = str(place)
         found.append(_request(wanted, volume, source))
+        for below, folder in our_logs_below(source, facts.root).items():
+            deeper = {**wanted, "mountPath": f"{str(wanted['mountPath']).rstrip('/')}/{below}"}
+            found.append(_request(deeper, volume, folder))
     return found
 
 

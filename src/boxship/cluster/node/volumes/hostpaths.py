@@ -23,17 +23,29 @@ KINDS: dict[str, tuple[Callable[[int], bool], str]] = {
 }
 
 
-LOGS = Path("/var/log/pods")
+# Where log shippers look for logs and for links to them, and where this node keeps both, below the agent's folder.
+LOGS, LINKS = Path("/var/log/pods"), Path("/var/log/containers")
+OURS: Mapping[Path, str] = {LOGS: "logs", LINKS: "log-links"}
 
 
 def with_our_logs(source: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
-    """The same with the folder in which this node keeps its pods' logs, where the one is meant in which every log
-    shipper looks for them."""
+    """The same with this node's own folder, where one is meant in which log shippers look."""
     path = Path(source["path"])
-    if not path.is_relative_to(LOGS):
-        return source
-    (root / "logs").mkdir(mode=0o755, parents=True, exist_ok=True)
-    return {**source, "path": str(root / "logs" / path.relative_to(LOGS))}
+    for known, own in OURS.items():
+        if path.is_relative_to(known):
+            (root / own).mkdir(mode=0o755, parents=True, exist_ok=True)
+            return {**source, "path": str(root / own / path.relative_to(known))}
+    for place, folder in our_logs_below(str(path), root).items():
+        for one in (path / place, Path(folder)):
+            one.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return source
+
+
+def our_logs_below(path: str, root: Path) -> Mapping[str, str]:
+    """What has to be shown below a folder of the machine in which those two lie, by the place in it. Pure."""
+    if Path(path) not in (LOGS.parent, LOGS.parent.parent):
+        return {}
+    return {str(known.relative_to(path)): str(root / own) for known, own in OURS.items()}
 
 
 def check_host_path(volume: str, source: Mapping[str, Any]) -> Mounted:
