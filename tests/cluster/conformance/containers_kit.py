@@ -33,8 +33,13 @@ def outputs(space: Space, *pods: Spec, phase: str = "Succeeded") -> dict[str, st
     return found
 
 
+def status(space: Space, name: str) -> Spec:
+    """What the API is told of the first container: {} where that is nothing."""
+    statuses: list[Spec] = space.pod(name)["status"].get("containerStatuses") or [{}]
+    return statuses[0]
+
+
 def waiting(space: Space, name: str) -> Spec:
     """Why the first container does not run: {} where it does, or nothing is known of it."""
-    statuses = space.pod(name)["status"].get("containerStatuses") or [{}]
-    found: Spec = (statuses[0].get("state") or {}).get("waiting") or {}
+    found: Spec = (status(space, name).get("state") or {}).get("waiting") or {}
     return found
