@@ -108,6 +108,24 @@ def test_a_container_that_keeps_ending_waits_longer_each_time() -> None:
     assert "start a" in play.step()
 
 
+def test_a_start_that_fails_counts_as_an_end() -> None:
+    play = Play(pod_of(one()))
+    play.settle()
+    waits = []
+    for number in range(4):
+        play.end(f"a-{number}", 127, reason="StartError", started_at=0)
+        play.fail("a", "RunContainerError", 1.0)
+        before, shown = play.now, []
+        while "start a" not in play.step():
+            shown.append(play.state()["state"]["waiting"]["reason"])
+            play.now = play.look().again
+        assert shown == (["RunContainerError", "CrashLoopBackOff"] if number else [])
+        waits.append(round(play.now - before))
+    assert waits == [0, 10, 20, 40]
+    last = play.state()["lastState"]["terminated"]
+    assert (last["reason"], last["startedAt"]) == ("StartError", "1970-01-01T00:00:00Z")
+
+
 @pytest.mark.parametrize(
     ("policy", "own", "rules", "code", "starts"),
     [

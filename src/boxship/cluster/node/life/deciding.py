@@ -97,7 +97,9 @@ class _Step:
             self.actions.append(Action(START, part.name, attempt=next_attempt(part)))
 
     def restart(self, part: Part, ended: ContainerStatus) -> None:
-        if f"{START}/{part.name}" in self.seen.busy or self.is_held(part.name):
+        problem = self.memory.problems.get(part.name)
+        counts = problem is None or problem.reason in restarting.ENDS
+        if f"{START}/{part.name}" in self.seen.busy or (not counts and self.is_held(part.name)):
             return
         back_off = self.memory.back_offs.get(part.name)
         ended_at = seconds(ended.finished_at)
@@ -105,7 +107,7 @@ class _Step:
         if self.seen.now < until:
             self.look_again(until)
             return
-        if part.name not in self.memory.problems:
+        if counts:
             raised = restarting.raised(back_off, ended_at, self.seen.now)
             self.memory = msgspec.structs.replace(self.memory, back_offs={**self.memory.back_offs, part.name: raised})
         self.actions.append(Action(START, part.name, attempt=next_attempt(part)))
@@ -283,11 +285,11 @@ def _tidied(memory: Memory, seen: Seen) -> Memory:
 
 
 def _shown_anew(seen: Seen, memory: Memory) -> float:
-    """When a failed pull is to be told as a pause between tries."""
+    """When a failed pull or start is to be told as a pause between tries."""
     found = 0.0
     for problem in memory.problems.values():
         when = problem.since + 2.0
-        if problem.image and when > seen.now:
+        if (problem.image or problem.reason in restarting.ENDS) and when > seen.now:
             found = _sooner(found, when)
     return found
 

@@ -12,6 +12,7 @@ from boxship.cluster.objects import Object
 FIRST_SECONDS, LONGEST_SECONDS = 10.0, 300.0
 FORGET_SECONDS = 2 * LONGEST_SECONDS  # without an end: the next one waits as the first
 RESTART, RESTART_ALL = "Restart", "RestartAllContainers"
+ENDS = ("RunContainerError", "PostStartHookError")  # problems of a start that count as an end of the container
 
 
 def policy_of(spec: Object, part: Part) -> str:

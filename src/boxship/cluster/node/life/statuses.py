@@ -14,7 +14,7 @@ from boxship.cluster.objects.copies import copied
 
 PREFIX = "boxship://"
 CREATING, INITIALIZING, CRASHING = "ContainerCreating", "PodInitializing", "CrashLoopBackOff"
-SHOWN_SECONDS = 2.0  # a failed pull is told as itself for so long, then as a pause between tries
+SHOWN_SECONDS = 2.0  # a failed pull or start is told as itself for so long, then as a pause between tries
 LOST = "The container could not be located when the pod was {}.  The container used to be Running"
 SIGNALLED = 128
 UNSUPPORTED = "unsupported: "  # begins what no waiting will bring about
@@ -155,11 +155,13 @@ def _why_waiting(pod: Object, part: Part, seen: Seen, memory: Memory) -> tuple[s
     of_all = memory.problems.get("")
     if problem is None and of_all is not None and (of_all.image or UNSUPPORTED in of_all.message):
         problem = of_all
-    if problem is not None:
+    ended = run is not None and run.phase == EXITED and f"start/{part.name}" not in seen.busy
+    waits = ended and problem is not None and problem.reason in restarting.ENDS
+    if problem is not None and not (waits and seen.now >= problem.since + SHOWN_SECONDS):
         if problem.image and problem.reason == "ErrImagePull" and seen.now >= problem.since + SHOWN_SECONDS:
             return "ImagePullBackOff", f'Back-off pulling image "{problem.image}": ErrImagePull: {problem.message}'
         return problem.reason, problem.message
-    if run is not None and run.phase == EXITED and f"start/{part.name}" not in seen.busy:
+    if run is not None and ended:
         back_off = memory.back_offs.get(part.name)
         if back_off is not None and seen.now < restarting.waits_until(back_off, seconds(run.finished_at)):
             return CRASHING, crash_message(pod, part.name, back_off.seconds)
@@ -186,7 +188,7 @@ def terminated(run: ContainerStatus, seen: Seen) -> Object:
     found: dict[str, Any] = {
         "exitCode": run.exit_code,
         "reason": reason,
-        "startedAt": stamp(seconds(run.started_at)) if run.started_at else None,
+        "startedAt": stamp(seconds(run.started_at)),  # 1970 where it never was, as the original has it
         "finishedAt": stamp(seconds(run.finished_at)) if run.finished_at else None,
         "containerID": PREFIX + run.id,
     }
