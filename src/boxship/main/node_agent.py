@@ -13,10 +13,12 @@ from boxship.cluster.node.engine_runtime import EngineRuntime
 from boxship.cluster.node.peers import Peers
 from boxship.cluster.node.plan.facts import NodeFacts as PlanFacts
 from boxship.cluster.node.plan.starting import make_files
+from boxship.cluster.node.planning import VolumeFigures
 from boxship.cluster.node.pulled import PullRecords
 from boxship.cluster.node.server.door import NODE_LIMITS, NodeDoor
 from boxship.cluster.node.server.entry import Entry
 from boxship.cluster.node.status.facts import HOSTNAME, INTERNAL, NodeFacts, machine_facts
+from boxship.cluster.node.volumes.preparing import NodeVolumes
 from boxship.cluster.objects import Object
 from boxship.errors import Internal
 from boxship.main.node_addresses import NETWORK, is_local
@@ -36,7 +38,8 @@ LOCAL_VOLUMES = "boxship.io/local-volumes"  # where the node keeps what it provi
 
 
 class Pods:
-    """Makes the agent, anew after each failure. Implements the server's PodsHere by the one that runs."""
+    """Makes the agent, anew after each failure. Implements the server's PodsHere and MeasuredVolumes by the one that
+    runs."""
 
     def __init__(self, means: Means, traffic: NodeTraffic, gate: Policies) -> None:
         self._means = means
@@ -51,6 +54,7 @@ class Pods:
         peers = Peers(means.client, self._http, lambda: certificates.trust, node, self._images, names_of)
         self._runtime = EngineRuntime(means.engine, means.rooms.data, peers if shared else None, self._pulled)
         self._agent: NodeAgent | None = None
+        self._volumes: NodeVolumes | None = None
         self._begun = asyncio.Event()
         self._port = 0
 
@@ -58,7 +62,7 @@ class Pods:
         """The server listens when this returns, until the stack is closed."""
         means = self._means
         entry = Entry(means.client, means.record.authority.encode(), means.record.node)
-        door = NodeDoor(self._runtime, self, entry, means.record.node, self._images)
+        door = NodeDoor(self._runtime, self, entry, means.record.node, self._images, self)
         stack.push_async_callback(self._http.close)
         host = means.gateway if is_local(means.record) else means.address
         server = Server(door.handle, NODE_LIMITS)
@@ -91,11 +95,11 @@ class Pods:
             async with asyncio.TaskGroup() as tasks:
                 for part in files.parts:
                     tasks.create_task(_run(part))
-                self._agent = agent
+                self._agent, self._volumes = agent, files.volumes
                 self._begun.set()
                 tasks.create_task(agent.run())
         finally:
-            self._agent = None
+            self._agent = self._volumes = None
 
     async def ready(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -109,6 +113,9 @@ class Pods:
 
     def all(self) -> Sequence[Object]:
         return self._agent.all() if self._agent is not None else ()
+
+    async def figures(self, uid: str) -> Sequence[VolumeFigures]:
+        return await self._volumes.figures(uid) if self._volumes is not None else ()
 
     def _facts(self) -> NodeFacts:
         """Blocks for a moment."""

@@ -46,6 +46,21 @@ class VolumeUse(msgspec.Struct, frozen=True):
     limit: int | None = None
 
 
+class VolumeFigures(msgspec.Struct, frozen=True):
+    """How full a volume is, in bytes and inodes, and what its filesystem has. `claim` is the name of the claim that it
+    is, "" for none; `ephemeral`: what lies there counts as the pod's own on the disk."""
+
+    name: str
+    claim: str
+    ephemeral: bool
+    used: int
+    capacity: int
+    available: int
+    inodes_used: int
+    inodes: int
+    inodes_free: int
+
+
 class PodVolumes(Protocol):
     async def prepare(self, pod: Object) -> Mapping[str, Mounted]:
         """All volumes of a pod by their names. Raises NotPossible("FailedMount", …) where one is not to be had yet."""

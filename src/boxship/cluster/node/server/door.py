@@ -11,7 +11,7 @@ from boxship import errors
 from boxship.cluster.node.runtime import RUNNING, Runtime
 from boxship.cluster.node.server import PodsHere
 from boxship.cluster.node.server.entry import Entry
-from boxship.cluster.node.server.figures import Figures
+from boxship.cluster.node.server.figures import Figures, MeasuredVolumes, Unmeasured
 from boxship.cluster.node.server.following import Ending
 from boxship.cluster.node.server.idle import IDLE_SECONDS
 from boxship.cluster.node.server.images import ImageDoor, Nothing, SharedImages
@@ -55,13 +55,14 @@ class NodeDoor:
         entry: Entry,
         name: str,
         images: SharedImages | None = None,
+        volumes: MeasuredVolumes | None = None,
         *,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._runtime = runtime
         self._pods = pods
         self._entry = entry
-        self._figures = Figures(runtime, pods, name)
+        self._figures = Figures(runtime, pods, name, volumes or Unmeasured())
         joining = Joining(runtime, pods, idle_seconds)
         self._handlers: Mapping[str, tuple[tuple[str, ...], Answers]] = {
             "containerLogs": (("GET",), self._log),

@@ -1,19 +1,22 @@
 """What the pods and the machine use: /stats/summary as JSON, /metrics/resource and /metrics/cadvisor for Prometheus.
 
-Contract: k8s.io/kubelet stats/v1alpha1; "Resource metrics" of the Kubernetes documentation. Figures are taken when they
-are asked for, at most one time a second, so that nobody pays for what nobody reads.
+Contract: k8s.io/kubelet stats/v1alpha1; "Resource metrics" of the Kubernetes documentation; kubelet_volume_stats_* of
+its own /metrics. Figures are taken when they are asked for, at most one time a second, so that nobody pays for what
+nobody reads.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
+from boxship.cluster.node.planning import VolumeFigures
 from boxship.cluster.node.runtime import MachineUsage, PodUsage, Runtime, Usage
 from boxship.cluster.node.server import PodsHere
-from boxship.cluster.node.server.prometheus import cadvisor_lines, quoted, resource_lines, started_at
+from boxship.cluster.node.server.prometheus import cadvisor_lines, quoted, resource_lines, started_at, volume_lines
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.transport.exchange import Reply, Request
@@ -24,12 +27,28 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 Sample = tuple[MachineUsage, Mapping[str, PodUsage]]
 
 
+Volumes = Mapping[str, Sequence[VolumeFigures]]  # by the pod's uid
+
+
+class MeasuredVolumes(Protocol):
+    async def figures(self, uid: str) -> Sequence[VolumeFigures]:
+        """How full a pod's volumes are; () where nothing is known of it."""
+
+
+class Unmeasured:
+    """Of a node that has none."""
+
+    async def figures(self, uid: str) -> Sequence[VolumeFigures]:
+        return ()
+
+
 class Figures:
     """Of one node."""
 
-    def __init__(self, runtime: Runtime, pods: PodsHere, node: str) -> None:
+    def __init__(self, runtime: Runtime, pods: PodsHere, node: str, volumes: MeasuredVolumes) -> None:
         self._runtime = runtime
         self._pods = pods
+        self._volumes = volumes
         self._node = node
         self._lock = asyncio.Lock()
         self._taken = -FRESH_SECONDS
@@ -47,12 +66,16 @@ class Figures:
         if words not in (["summary"], []):
             raise Failure(404, "NotFound", "404 page not found")
         machine, usages = await self._now()
-        document = {"node": node_stats(self._node, machine), "pods": self._pod_stats(usages)}
+        document = {"node": node_stats(self._node, machine), "pods": self._pod_stats(usages, await self._of_volumes())}
         return Reply(200, {"Content-Type": "application/json"}, msgspec.json.encode(document))
 
-    def _pod_stats(self, usages: Mapping[str, PodUsage]) -> list[Object]:
+    async def _of_volumes(self) -> Volumes:
+        uids = [pod["metadata"].get("uid", "") for pod in self._pods.all()]
+        return {uid: await self._volumes.figures(uid) for uid in uids}
+
+    def _pod_stats(self, usages: Mapping[str, PodUsage], volumes: Volumes) -> list[Object]:
         return [
-            pod_stats(pod, usages[pod["metadata"]["uid"]])
+            pod_stats(pod, usages[pod["metadata"]["uid"]], volumes.get(pod["metadata"]["uid"], ()))
             for pod in self._pods.all()
             if pod["metadata"].get("uid") in usages
         ]
@@ -66,6 +89,7 @@ class Figures:
             text = "".join(cadvisor_lines(machine, self._pods.all(), usages))
         elif not words:
             text = f"# TYPE kubelet_node_name gauge\nkubelet_node_name{{node={quoted(self._node)}}} 1\n"
+            text += "".join(volume_lines(self._pods.all(), await self._of_volumes()))
         else:
             raise Failure(501, "NotImplemented", f"unsupported: /metrics/{'/'.join(words)}")
         return Reply(200, {"Content-Type": PROMETHEUS}, text.encode())
@@ -97,7 +121,7 @@ def node_stats(name: str, machine: MachineUsage) -> Object:
     }
 
 
-def pod_stats(pod: Object, usage: PodUsage) -> Object:
+def pod_stats(pod: Object, usage: PodUsage, volumes: Sequence[VolumeFigures]) -> Object:
     metadata = pod["metadata"]
     at = stamp(usage.pod.time)
     return {
@@ -116,8 +140,28 @@ def pod_stats(pod: Object, usage: PodUsage) -> Object:
         "cpu": _cpu(usage.pod, at),
         "memory": _memory(usage.pod, at),
         "network": _network(usage.pod, at),
-        "ephemeral-storage": {"time": at, "usedBytes": usage.pod.disk, "inodesUsed": usage.pod.inodes},
+        **({"volume": [volume_stats(metadata["namespace"], one, at) for one in volumes]} if volumes else {}),
+        "ephemeral-storage": {
+            "time": at,
+            "usedBytes": usage.pod.disk + sum(one.used for one in volumes if one.ephemeral),
+            "inodesUsed": usage.pod.inodes + sum(one.inodes_used for one in volumes if one.ephemeral),
+        },
         "process_stats": {"process_count": usage.pod.processes},
+    }
+
+
+def volume_stats(namespace: str, volume: VolumeFigures, at: str) -> Object:
+    claim = {"pvcRef": {"name": volume.claim, "namespace": namespace}} if volume.claim else {}
+    return {
+        "time": at,
+        "availableBytes": volume.available,
+        "capacityBytes": volume.capacity,
+        "usedBytes": volume.used,
+        "inodesFree": volume.inodes_free,
+        "inodes": volume.inodes,
+        "inodesUsed": volume.inodes_used,
+        "name": volume.name,
+        **claim,
     }
 
 

@@ -4,6 +4,7 @@ Kubernetes documentation, and with those of cAdvisor that dashboards ask for. Pu
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from boxship.cluster.node.planning import VolumeFigures
 from boxship.cluster.node.runtime import MachineUsage, PodUsage, Usage
 from boxship.cluster.objects import Object
 
@@ -104,3 +105,28 @@ def cadvisor_lines(machine: MachineUsage, pods: Sequence[Object], usages: Mappin
             for labels, each in found:
                 yield f"{name}{{{labels}}} {value(each)} {each.time // 1_000_000}\n"
     yield f"# TYPE machine_memory_bytes gauge\nmachine_memory_bytes {machine.memory_capacity}\n"
+
+
+VOLUMES: dict[str, tuple[str, Callable[[VolumeFigures], int]]] = {
+    "available_bytes": ("Number of available bytes in the volume", lambda found: found.available),
+    "capacity_bytes": ("Capacity in bytes of the volume", lambda found: found.capacity),
+    "inodes": ("Maximum number of inodes in the volume", lambda found: found.inodes),
+    "inodes_free": ("Number of free inodes in the volume", lambda found: found.inodes_free),
+    "inodes_used": ("Number of used inodes in the volume", lambda found: found.inodes_used),
+    "used_bytes": ("Number of used bytes in the volume", lambda found: found.used),
+}
+
+
+def volume_lines(pods: Sequence[Object], volumes: Mapping[str, Sequence[VolumeFigures]]) -> Iterator[str]:
+    """Of each claim once, however many pods use it."""
+    claims = {
+        (pod["metadata"]["namespace"], one.claim): one
+        for pod in pods
+        for one in volumes.get(pod["metadata"].get("uid", ""), ())
+        if one.claim
+    }
+    for word, (text, value) in VOLUMES.items():
+        name = f"kubelet_volume_stats_{word}"
+        yield f"# HELP {name} [ALPHA] {text}\n# TYPE {name} gauge\n"
+        for (namespace, claim), one in sorted(claims.items(), key=lambda pair: pair[0]):
+            yield f"{name}{{namespace={quoted(namespace)},persistentvolumeclaim={quoted(claim)}}} {value(one)}\n"

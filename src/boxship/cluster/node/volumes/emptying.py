@@ -38,17 +38,17 @@ def disk_use(root: Path, pod: Object) -> list[VolumeUse]:
     found = []
     for volume in pod["spec"].get("volumes") or ():
         if kind_of(volume) == "emptyDir" and not (volume.get("emptyDir") or {}).get("medium"):
-            used, inodes = _measured(empty_folder(root, pod["metadata"]["uid"], volume["name"]))
+            used, inodes = measured(empty_folder(root, pod["metadata"]["uid"], volume["name"]))
             limit = (volume.get("emptyDir") or {}).get("sizeLimit")
             found.append(VolumeUse(volume["name"], used, inodes, parse(limit).value if limit is not None else None))
     return found
 
 
-def _measured(folder: Path) -> tuple[int, int]:
-    """The most of some looks, where folders are moved meanwhile so that a look is not through."""
+def measured(folder: Path | str) -> tuple[int, int]:
+    """Bytes on the disk and inodes: the most of some looks, where folders are moved meanwhile and none is through."""
     found = [(0, 0)]
     for _ in range(LOOKS):
-        used, inodes, whole = _measure(folder)
+        used, inodes, whole = _measure(Path(folder))
         found.append((used, inodes))
         if whole:
             return used, inodes

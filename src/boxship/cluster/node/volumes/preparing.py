@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,10 +18,11 @@ import msgspec
 
 from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, shown
-from boxship.cluster.node.planning import Mounted, NotPossible, VolumeUse
+from boxship.cluster.node.planning import Mounted, NotPossible, VolumeFigures, VolumeUse
 from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, trees, writing
 from boxship.cluster.node.volumes.emptying import disk_use, memory_size
 from boxship.cluster.node.volumes.holding import HeldObjects
+from boxship.cluster.node.volumes.measuring import Measured, measure
 from boxship.cluster.node.volumes.mounts import Mounts
 from boxship.cluster.node.volumes.payloads import Files, refused
 from boxship.cluster.node.volumes.sources import WRITTEN, Sources, empty_folder, kind_of, memory_folder
@@ -54,6 +56,7 @@ class Prepared(msgspec.Struct, frozen=True):
     pod: Object
     volumes: Mapping[str, Mounted]
     files: Mapping[str, Files]  # by volume
+    behind: Mapping[str, Object]  # the persistent volumes, by volume
     first: int = 0  # the machine's id of the pod's root, where it has users of its own
 
 
@@ -67,6 +70,7 @@ class NodeVolumes:
         self._tokens = Tokens(client)
         self._sources = Sources(client, held, self._tokens, facts)
         self._prepared: dict[str, Prepared] = {}
+        self._measured: dict[str, Measured] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._due: Queue[str] = Queue()
 
@@ -88,6 +92,7 @@ class NodeVolumes:
             await self._trees.unmount_images(uid)
             await asyncio.to_thread(self._remove, uid)
             self._prepared.pop(uid, None)
+            self._measured.pop(uid, None)
 
     def _lock(self, uid: str) -> asyncio.Lock:
         """The one that all have who use it or wait for it."""
@@ -96,6 +101,17 @@ class NodeVolumes:
     async def usage(self, uid: str) -> Sequence[VolumeUse]:
         known = self._prepared.get(uid)
         return await asyncio.to_thread(disk_use, self._facts.root, known.pod) if known is not None else ()
+
+    async def figures(self, uid: str) -> Sequence[VolumeFigures]:
+        """How full a pod's volumes are; () for one that is not here."""
+        known, before = self._prepared.get(uid), self._measured.get(uid)
+        if known is None:
+            return ()
+        if before is None or time.monotonic() >= before.until:
+            before = await asyncio.to_thread(measure, known.pod, known.volumes, known.behind)
+            if uid in self._prepared:
+                self._measured[uid] = before
+        return before.figures
 
     def uses(self, path: str) -> bool:
         """Whether a pod that is prepared here has it."""
@@ -172,7 +188,7 @@ class NodeVolumes:
             return images | {one["name"]: self._mounted(pod, one, behind, first, fresh=before is None) for one in rest}
 
         try:
-            return Prepared(pod, await asyncio.to_thread(work), files, first)
+            return Prepared(pod, await asyncio.to_thread(work), files, behind, first)
         except (BoxshipError, OSError) as error:
             raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
 
