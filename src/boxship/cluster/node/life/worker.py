@@ -82,8 +82,8 @@ class PodWorker:
 
     @property
     def taken(self) -> Taken | None:
-        """What it takes of the node; None: nothing any more. Whom the API has forgotten, be it for what still ends here,
-        takes nothing: the scheduler has given its place to another one, which must not be refused for it."""
+        """What it takes of the node; None: nothing any more. Whom the API has forgotten takes nothing, though it may
+        still end here: the scheduler has given its place to another one, which must not be refused for that."""
         if self._status.get("phase") in OVER or self._acts.gone:
             return None
         spec = self._pod["spec"]
