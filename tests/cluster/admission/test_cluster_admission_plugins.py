@@ -113,6 +113,9 @@ async def test_priorities() -> None:
     with pytest.raises(Failure, match=r"is already marked as default\. Only one default can exist"):
         await plugin.validate(write(path, named("third", value=1, globalDefault=True)))
     await plugin.validate(write(path, named("third", value=1)))
+    with pytest.raises(Failure, match="this is a system priority class and cannot be deleted"):
+        await plugin.admit(write(path, named("system-node-critical"), operation="DELETE"))
+    await plugin.admit(write(path, high, operation="DELETE"))
 
 
 async def test_small_defaults() -> None:

@@ -1,4 +1,4 @@
-"""Priority: a pod's class becomes its number; and at most one class is everyone's default.
+"""Priority: a pod's class becomes its number; at most one class is everyone's default; and those of the system stay.
 
 Source: kubernetes.io, "Pod Priority and Preemption".
 """
@@ -6,6 +6,9 @@ Source: kubernetes.io, "Pod Priority and Preemption".
 from boxship.cluster.api.admission import Attributes, Lookup
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import forbidden
+from boxship.cluster.objects.kinds.scheduling import SYSTEM
+
+CLASSES = "scheduling.k8s.io/v1/priorityclasses"
 
 
 class Priority:
@@ -18,6 +21,8 @@ class Priority:
 
     async def admit(self, attributes: Attributes) -> None:
         request = attributes.request
+        if (request.resource.path, attributes.operation) == (CLASSES, "DELETE") and attributes.name in SYSTEM:
+            raise forbidden(request.resource, attributes.name, "this is a system priority class and cannot be deleted")
         if (
             request.resource.path != "v1/pods"
             or request.subresource
@@ -57,10 +62,9 @@ class Priority:
 
     async def _class(self, name: str) -> Object | None:
         """The class of that name or, without one, the default; of several, the one with the lowest value."""
-        path = "scheduling.k8s.io/v1/priorityclasses"
         if name:
-            return await self._lookup.get(path, "", name)
-        defaults = [entry for entry in await self._lookup.list(path) if entry.get("globalDefault")]
+            return await self._lookup.get(CLASSES, "", name)
+        defaults = [entry for entry in await self._lookup.list(CLASSES) if entry.get("globalDefault")]
         return min(defaults, key=lambda entry: int(entry["value"]), default=None)
 
     async def validate(self, attributes: Attributes) -> None:
