@@ -56,6 +56,15 @@ def scheduled(space: Space, name: str) -> Any:
     return next((each for each in conditions if each["type"] == "PodScheduled"), {})
 
 
+def until_told(space: Space, *names: str) -> None:
+    """Of all these it is said that no node takes them."""
+    space.until(
+        lambda: all(scheduled(space, name).get("reason") == "Unschedulable" for name in names),
+        f"{', '.join(names)}: told to be unschedulable",
+        20,
+    )
+
+
 # Covers: LimitRange, resources.
 def test_a_limit_range_fills_in_and_refuses(space: Space) -> None:
     made = space.made("limitranges", limit_range("limits"))
@@ -126,7 +135,7 @@ def test_no_more_than_the_nodes_have(space: Space) -> None:
         space.made("pods", pod("additional", {resource: "5"}, {resource: "5"}))
         space.made("pods", pod("little", {resource: "3"}, {resource: "3"}))
         space.until_ready("little")
-        space.until(lambda: scheduled(space, "additional").get("reason") == "Unschedulable", "it is told", 20)
+        until_told(space, "additional")
         told = scheduled(space, "additional")["message"]
         assert told.startswith(f"0/{len(names)} nodes are available: {len(names)} Insufficient {resource}."), told
         failed = "--field-selector=reason=FailedScheduling,involvedObject.name=additional"
@@ -144,8 +153,7 @@ def test_a_node_selector_is_kept(space: Space) -> None:
     key, node = f"example.com/{space.name}", space.cluster.nodes[-1].name
     space.made("pods", pod("nowhere", nodeSelector={key: "no"}))
     space.made("pods", pod("early", nodeSelector={key: "42"}))
-    for name in ("nowhere", "early"):
-        space.until(lambda name=name: scheduled(space, name).get("reason") == "Unschedulable", "it is told", 20)
+    until_told(space, "nowhere", "early")
     try:
         space.kubectl("label", "node", node, f"{key}=42")
         space.made("pods", pod("late", nodeSelector={key: "42"}))
@@ -176,7 +184,7 @@ def test_a_port_of_all_addresses_is_taken_for_each(space: Space) -> None:
     taking("another-address", 54321, node.address)
     taking("another-protocol", 54321, node.address, "UDP")
     space.until_ready("another-address", "another-protocol")
-    space.until(lambda: scheduled(space, "same").get("reason") == "Unschedulable", "it is told", 20)
+    until_told(space, "same")
     told = scheduled(space, "same")["message"]
     assert "1 node(s) didn't have free ports for the requested pod ports" in told, told
     assert not space.pod("same")["spec"].get("nodeName")
