@@ -107,7 +107,8 @@ class Play:
         del self.runs[action.id]
 
     def _resize(self, action: Action) -> None:
-        wanted = container_named(self.pod, action.name).get("resources") or {}
+        whose = container_named(self.pod, action.name) if action.name else self.pod["spec"]
+        wanted = whose.get("resources") or {}
         self.memory = msgspec.structs.replace(self.memory, in_force={**self.memory.in_force, action.name: wanted})
 
     def _clean(self, action: Action) -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from life_kit import NOW, Play, one, pod_of
 
-from boxship.cluster.node.life.values import Ending, Room, Verdict
+from boxship.cluster.node.life.values import Ending, Verdict
 from boxship.cluster.node.runtime import CREATED
 from boxship.cluster.objects import Object
 
@@ -344,33 +344,6 @@ def test_an_agent_that_died_between_create_and_start_begins_the_same_run() -> No
     play.settle()
     play.runs["a-0"] = msgspec.structs.replace(play.runs["a-0"], phase=CREATED, started_at=0)
     assert [(action.verb, action.attempt) for action in play.look().actions] == [("start", 0)]
-
-
-def test_resources_change_in_place_where_there_is_room() -> None:
-    play = Play(pod_of(one(resources={"requests": {"cpu": "1"}})))
-    play.settle()
-    play.pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "2"}}
-    play.room = Room(cpu=1000, free_cpu=500)
-    play.settle()
-    assert play.condition("PodResizePending")["reason"] == "Infeasible"
-    play.room = Room(cpu=4000, free_cpu=500)
-    play.settle()
-    assert play.condition("PodResizePending")["reason"] == "Deferred"
-    assert play.state()["allocatedResources"] == {"cpu": "1"}
-    play.room = Room(cpu=4000, free_cpu=3000)
-    assert play.step() == ["resize a"]
-    play.settle()
-    assert play.state()["allocatedResources"] == {"cpu": "2"} and not play.condition("PodResizePending")
-
-
-def test_resources_may_ask_for_a_restart() -> None:
-    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
-    play = Play(pod_of(one(resources={"limits": {"memory": "1Gi"}}, resizePolicy=policy)))
-    play.settle()
-    play.pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "2Gi"}}
-    play.room = Room(cpu=1, memory=1 << 40, free_cpu=1, free_memory=1 << 40)
-    decision = play.look()
-    assert decision.actions[0].message == "Container a resize requires restart"
 
 
 def test_ephemeral_containers_run_once() -> None:

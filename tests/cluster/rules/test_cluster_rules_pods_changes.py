@@ -108,6 +108,14 @@ def test_a_resize_changes_resources_and_nothing_else() -> None:
         f"{P}.resources.limits[memory]: Forbidden: memory limits cannot be added unless resizePolicy is "
         "RestartContainer"
     ]
+    limited = pod(C + "resources", {"limits": {"memory": "2Gi"}})
+    _, found = subresource("resize", limited, changed(limited, C + "resources.limits.memory", "1Gi"))
+    assert found == []  # its node looks whether it can do with less
+    whole = pod("spec.resources", {"requests": {"cpu": "1", "memory": "1Gi"}})
+    new, found = subresource("resize", whole, changed(whole, "spec.resources.requests.cpu", "2"))
+    assert (found, new["spec"]["resources"]["requests"]["cpu"]) == ([], "2")
+    _, found = subresource("resize", whole, changed(whole, "spec.resources.requests", {"cpu": "1"}))
+    assert found == ["spec.resources.requests: Forbidden: resource requests cannot be removed"]
     _, found = subresource("resize", POD, changed(POD, C + "resources.requests", {"cpu": "1"}))
     assert found == ['spec: Invalid value: "BestEffort": Pod QOS Class may not change as a result of resizing']
 

@@ -260,3 +260,17 @@ def test_tells_why_a_node_was_chosen() -> None:
     assert found.nodes[0].total > found.nodes[1].total > 0
     assert [verdict.plugin for verdict in found.nodes[2].broken] == ["TaintToleration"]
     assert world.pods[placed.uid].node == "c"
+
+
+def test_a_resize_that_cannot_be_takes_no_more_than_there_is() -> None:
+    """While it may be, the larger amount counts."""
+    grows = pod("grows", on="a", cpu="4")
+    name = grows["spec"]["containers"][0]["name"]
+    grows["status"] = {"containerStatuses": [{"name": name, "resources": {"requests": {"cpu": "1"}}}]}
+    assert pod_of(grows).shape.requests["cpu"] == 4000
+    grows["status"]["conditions"] = [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]
+    assert pod_of(grows).shape.requests["cpu"] == 1000
+    whole = pod("whole", on="a")
+    whole["spec"]["resources"] = {"requests": {"cpu": "4"}}
+    whole["status"] = {"allocatedResources": {"cpu": "6"}}
+    assert pod_of(whole).shape.requests["cpu"] == 6000

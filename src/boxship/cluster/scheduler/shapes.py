@@ -171,11 +171,15 @@ def _relevant(metadata: Object, spec: Object, status: Object) -> Object:
         each.get("name"): (each.get("resources") or {}).get("requests") or each.get("allocatedResources")
         for each in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     }
+    refused = any(
+        each.get("type") == "PodResizePending" and each.get("reason") == "Infeasible"
+        for each in status.get("conditions") or ()
+    )
 
     def part(container: Object) -> Object:
         asked = (container.get("resources") or {}).get("requests") or {}
         return {
-            "resources": {"requests": _larger(asked, given.get(container.get("name")) or {})},
+            "resources": {"requests": _held(asked, given.get(container.get("name")) or {}, refused)},
             "ports": [_port(port) for port in container.get("ports") or () if port.get("hostPort")],
             "image": container.get("image") or "",
             "restartPolicy": container.get("restartPolicy"),
@@ -189,6 +193,12 @@ def _relevant(metadata: Object, spec: Object, status: Object) -> Object:
         ).split()
         if spec.get(name) is not None
     }
+    if "resources" in kept:  # of the pod as a whole
+        asked = kept["resources"].get("requests") or {}
+        kept["resources"] = {
+            **kept["resources"],
+            "requests": _held(asked, status.get("allocatedResources") or {}, refused),
+        }
     return {
         **kept,
         "namespace": metadata.get("namespace", ""),
@@ -200,8 +210,11 @@ def _relevant(metadata: Object, spec: Object, status: Object) -> Object:
     }
 
 
-def _larger(asked: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """While a resize is under way, a container holds the larger of what it has and what it shall have."""
+def _held(asked: Mapping[str, Any], given: Mapping[str, Any], refused: bool) -> Mapping[str, Any]:
+    """While a resize is under way, a container holds the larger of what it has and what it shall have; where that can
+    never be, what it has."""
+    if refused and given:
+        return {name: given.get(name, amount) for name, amount in asked.items()}
     if not given or all(given.get(name) == amount for name, amount in asked.items()):
         return asked
     return {name: max(amount, given.get(name, amount), key=parse) for name, amount in asked.items()}

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 PODS = "v1/pods"
 PULL_SECONDS = (10.0, 300.0)  # between tries, first and longest
 TRY_SECONDS = (0.5, 15.0)  # the same for everything else
+RESIZE_SECONDS = (2.0, 60.0)  # the same of a resize: a process may use less later
 TROUBLE_SECONDS = 1.0  # after an error of the runtime or the API
 
 
@@ -93,6 +94,11 @@ class Acts:
         if action.verb == VOLUMES:
             return
         now = self._tools.now()
+        if action.verb == RESIZE:
+            pause = next_pause(self.memory.resize_problems.get(action.name), now, *RESIZE_SECONDS)
+            problem = Problem(error.reason, error.message, now, now + pause, pause)
+            self.memory = resizing.with_problem(self.memory, action.name, problem)
+            return
         if error.final:
             self.end(Ending(now, 0.0, error.reason, error.message, "Failed"))
             return
@@ -102,23 +108,30 @@ class Acts:
         self.memory = with_problem(self.memory, action.name, problem)
 
     async def _make_sandbox(self, pod: Object, action: Action) -> None:
+        pod = resizing.allowed(pod, parts_of(pod, self.containers), self.memory, self.refused)
         await starting.make_sandbox(self._tools, pod, action.attempt)
         self.memory = with_problem(self.memory, "", None)
+        self._keep_resources(resizing.POD, pod["spec"])
 
     async def _start(self, pod: Object, action: Action) -> None:
         assert self.sandbox is not None
         pod = resizing.allowed(pod, parts_of(pod, self.containers), self.memory, self.refused)
         await starting.start(self._tools, pod, action.name, action.attempt, self.sandbox)
         self.memory = with_problem(self.memory, action.name, None)
-        self._keep_resources(pod, action.name)
+        self._keep_resources(action.name, container_named(pod, action.name))
 
-    def _keep_resources(self, pod: Object, name: str) -> None:
-        found = {**self.memory.in_force, name: resizing.shown(container_named(pod, name))}
+    def _keep_resources(self, name: str, whose: Object) -> None:
+        found = {**self.memory.in_force, name: resizing.shown(whose)}
         self.memory = msgspec.structs.replace(self.memory, in_force=found)
 
     async def _resize(self, pod: Object, action: Action) -> None:
-        await starting.resize(self._tools, pod, action.name, action.id)
-        self._keep_resources(pod, action.name)
+        """Of one container, or of the pod and all that have limits from it."""
+        parts = parts_of(pod, self.containers)
+        was = resizing.allowed(pod, parts, self.memory, True)
+        runs = {action.name: action.id} if action.name else resizing.inheriting(parts)
+        await starting.resize(self._tools, pod, was, runs)
+        self._keep_resources(action.name, container_named(pod, action.name) if action.name else pod["spec"])
+        self.memory = resizing.with_problem(self.memory, action.name, None)
 
     async def _prepare(self, pod: Object, action: Action) -> None:
         await starting.prepare(self._tools, pod)

@@ -41,6 +41,8 @@ def decide(pod: Object, seen: Seen, memory: Memory) -> Decision:
     memory = _tidied(memory, seen)
     memory = msgspec.structs.replace(memory, ending=ending.ending_of(pod, parts, seen, memory))
     resize = resizing.outlook(pod, parts, seen, memory) if memory.ending is None else resizing.Outlook()
+    for name in memory.resize_problems.keys() - set(resize.changed):
+        memory = resizing.with_problem(memory, name, None)
     if memory.ending is not None:
         actions, memory, again = ending.end(pod, parts, seen, memory)
     else:
@@ -56,7 +58,9 @@ def decide(pod: Object, seen: Seen, memory: Memory) -> Decision:
     shown = msgspec.structs.replace(seen, busy=seen.busy | {action.key for action in begun})
     status = phases.pod_status(pod, parts, shown, memory, resize)
     again = _sooner(again, _shown_anew(seen, memory))
-    return Decision(status, begun, memory, again, bool(resize.reason))
+    if resize.is_open:
+        again = seen.now
+    return Decision(status, begun, memory, again, bool(resize.reason) or resize.is_open)
 
 
 class _Step:
@@ -91,6 +95,16 @@ class _Step:
             return False
         self.look_again(problem.until)
         return True
+
+    def may_resize(self, name: str) -> bool:
+        """Whether that container, or the pod, is to have other resources now."""
+        if name not in self.resize.changed or self.resize.reason:
+            return False
+        problem = self.memory.resize_problems.get(name)
+        if problem is None or problem.until <= self.seen.now:
+            return True
+        self.look_again(problem.until)
+        return False
 
     def start(self, part: Part) -> None:
         if f"{START}/{part.name}" not in self.seen.busy and not self.is_held(part.name):
@@ -224,7 +238,7 @@ def _keep(step: _Step, part: Part) -> None:
         kill = step.memory.kills.get(run.id) or _why_kill(step, part, run)
         if kill is not None:
             step.kill(part, run, kill)
-        elif part.name in step.resize.changed and not step.resize.reason:
+        elif step.may_resize(part.name):
             step.actions.append(Action(RESIZE, part.name, run.id, run.attempt))
 
 
@@ -238,13 +252,20 @@ def _why_kill(step: _Step, part: Part, run: ContainerStatus) -> Kill | None:
         if restarting.policy_of(step.pod["spec"], part) != "Never":
             message += ", will be restarted"
         return Kill(step.seen.now, grace, message)
-    if part.name in step.resize.changed and not step.resize.reason and resizing.needs_restart(part, step.memory):
+    if part.name in step.resize.restarts:
         message = f"Container {part.name} resize requires restart"
         return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
     if run.hash and run.hash != hash_of(part.spec):
         message = f"Container {part.name} definition changed, will be restarted"
         return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
     return None
+
+
+def _resize_pod(step: _Step) -> bool:
+    """What is said for the pod as a whole is another amount now."""
+    if step.may_resize(resizing.POD):
+        step.actions.append(Action(RESIZE))
+    return True
 
 
 def _forget_runs(step: _Step) -> bool:
@@ -262,6 +283,7 @@ STEPS: tuple[Callable[[_Step], bool], ...] = (
     _begin_ephemeral,
     _initialize,
     _keep_running,
+    _resize_pod,
     _forget_runs,
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from boxship.cluster.node.life.parts import label_of
-from boxship.cluster.node.life.resizing import IN_PROGRESS, PENDING, shown
+from boxship.cluster.node.life.resizing import ERROR, IN_PROGRESS, PENDING, shown
 from boxship.cluster.node.life.statuses import CRASHING
 from boxship.cluster.node.life.values import Memory
 from boxship.cluster.objects import Object
@@ -57,6 +57,11 @@ def _resizes(pod: Object, before: Object, after: Object) -> list[Told]:
     if new is not None and (old is None or old.get("reason") != new.get("reason")):
         reason = str(new.get("reason"))
         return [("", "Warning", f"Resize{reason}", _resize_message(pod, reason, str(new.get("message") or "")))]
+    if (has.get(IN_PROGRESS) or {}).get("reason") == ERROR:
+        message = str(has[IN_PROGRESS].get("message") or "")
+        if message == (had.get(IN_PROGRESS) or {}).get("message"):
+            return []
+        return [("", "Warning", "ResizeError", _resize_message(pod, "error", message))]
     if IN_PROGRESS in has and IN_PROGRESS not in had:
         return [("", "Normal", "ResizeStarted", _resize_message(pod, "started", ""))]
     if IN_PROGRESS in had and IN_PROGRESS not in has and new is None:

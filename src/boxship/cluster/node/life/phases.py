@@ -70,12 +70,15 @@ def pod_status(pod: Object, parts: Sequence[Part], seen: Seen, memory: Memory, r
             for key in ("initContainerStatuses", "containerStatuses"):  # a pod that was refused has had none
                 status.pop(key, None)
     _add_addresses(status, pod, seen)
+    if pod["spec"].get("resources"):
+        status["resources"] = resizing.of_pod(pod, memory)
+        status["allocatedResources"] = dict(status["resources"].get("requests") or {})
     status.setdefault("startTime", stamp(seen.now))
     generation = pod["metadata"].get("generation")
     if generation:
         status["observedGeneration"] = generation
     wanted = _conditions(pod, shown, phase, seen, initialized=initialized)
-    wanted |= resizing.conditions(resize, any(key.startswith("resize/") for key in seen.busy))
+    wanted |= resizing.conditions(resize, any(key.startswith("resize/") for key in seen.busy), memory)
     if ending is not None and ending.disrupts:
         wanted["DisruptionTarget"] = (True, "TerminationByKubelet", ending.message)
     others = [one for one in had.get("conditions") or () if one["type"] not in RESIZES]

@@ -200,10 +200,39 @@ async def _create_and_start(
     return made.id
 
 
-async def resize(tools: Tools, pod: Object, name: str, id: str) -> None:
-    """The pod's own limits first where they grow, so that a container's never are above them."""
-    await tools.runtime.update_sandbox(pod["metadata"]["uid"], tools.planner.sandbox(pod).resources)
-    await tools.runtime.update(id, tools.planner.resources(pod, name))
+async def resize(tools: Tools, pod: Object, was: Object, runs: Mapping[str, str]) -> None:
+    """Other limits for running containers (ids by name) and first for their pod, so that none has more than it.
+    `was`: the pod with what is in force."""
+    await _check_memory(tools, pod, was, runs)
+    try:
+        await tools.runtime.update_sandbox(pod["metadata"]["uid"], tools.planner.sandbox(pod).resources)
+        for name, id in runs.items():
+            await tools.runtime.update(id, tools.planner.resources(pod, name))
+    except NotFound:
+        raise
+    except BoxshipError as error:
+        raise NotPossible("ResizeError", str(error)) from error
+
+
+async def _check_memory(tools: Tools, pod: Object, was: Object, runs: Mapping[str, str]) -> None:
+    """No limit goes below what is used, or the kernel would end processes for it."""
+    wanted = {"": (tools.planner.sandbox(was).resources.memory, tools.planner.sandbox(pod).resources.memory)}
+    for name in runs:
+        wanted[name] = tools.planner.resources(was, name).memory, tools.planner.resources(pod, name).memory
+    fewer = {name: after for name, (before, after) in wanted.items() if after and (not before or after < before)}
+    if not fewer:
+        return
+    _, pods = await tools.runtime.usage()
+    used = next((one for one in pods if one.uid == pod["metadata"]["uid"]), None)
+    texts = []
+    for name, limit in fewer.items():
+        use = None if used is None else used.containers.get(name) if name else used.pod
+        if use is not None and use.working_set > limit:
+            whose = f'container "{name}"' if name else "pod"
+            texts.append(f"attempting to set {whose} memory limit ({limit}) below current usage ({use.working_set})")
+    if texts:
+        why = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+        raise NotPossible("ResizeError", f"cannot decrease memory limits: {why}")
 
 
 async def pre_stop(tools: Tools, pod: Object, name: str, id: str, grace: float, sandbox: Sandbox | None) -> None:

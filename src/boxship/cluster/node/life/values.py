@@ -83,7 +83,8 @@ class Memory(msgspec.Struct, frozen=True):
     pre_stopped: frozenset[str] = frozenset()  # ids: the same of preStop
     stopping: Mapping[str, float] = {}  # ids: until when it may take, as it was last asked
     ending: Ending | None = None
-    in_force: Mapping[str, Object] = {}  # by container: the resources that it was last given
+    in_force: Mapping[str, Object] = {}  # by container: the resources that it was last given; "": the pod's own
+    resize_problems: Mapping[str, Problem] = {}  # by the same names: why it cannot be given others
     epoch: int = 0  # nanoseconds: runs made before count as of an earlier life of the pod
     left: bool = False  # nobody new comes to the pod any more, or that was waited for long enough
     clean: bool = False  # an ended pod has given back what it does not need
@@ -155,4 +156,6 @@ class Decision(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
     memory: Memory = Memory()
     again: float = 0.0
-    refused: bool = False  # containers keep the resources that they have: there is no room for what is wanted
+    refused: bool = (
+        False  # containers keep the resources that they have: there is no room for what is wanted, or nobody has looked
+    )

@@ -56,7 +56,7 @@ class PodWorker:
         self._tools = tools = msgspec.structs.replace(tools, static=static)
         self._news = asyncio.Event()
         self._status: Object = {**(pod.get("status") or {}), **({"phase": "Failed"} if refusal is not None else {})}
-        self._taken: tuple[Object, Taken] | None = None
+        self._taken: tuple[Object, bool, Taken] | None = None  # of which spec, and whether it was refused
         self._messages: dict[str, str] = {}
         self._running: dict[str, list[asyncio.Task[None]]] = {}
         self._prepared: Object = {}  # the fields that volumes may show, as they were last prepared
@@ -86,10 +86,16 @@ class PodWorker:
         still end here: the scheduler has given its place to another one, which must not be refused for that."""
         if self._status.get("phase") in OVER or self._acts.gone:
             return None
-        spec = self._pod["spec"]
-        if self._taken is None or self._taken[0] is not spec:
-            self._taken = spec, taken_by(self._pod)
-        return self._taken[1]
+        if self._taken is None:
+            self._taken = self._pod["spec"], False, taken_by(self._pod)
+        return self._taken[2]
+
+    def _take_room(self) -> None:
+        """As was just decided: a pod that is to have more than there is room for takes what it has."""
+        acts, spec = self._acts, self._pod["spec"]
+        if acts.refused or self._taken is None or self._taken[0] is not spec or self._taken[1]:
+            held = resizing.allowed(self._pod, parts_of(self._pod, acts.containers), acts.memory, acts.refused)
+            self._taken = spec, acts.refused, taken_by(held)
 
     def changed(self, pod: Object) -> None:
         self._teller.take(pod)
@@ -182,7 +188,7 @@ class PodWorker:
         self._acts.sandbox = max(sandboxes, key=lambda one: one.spec.attempt, default=None)
         containers = self._acts.containers = tuple(await self._tools.runtime.containers(self.uid))
         await self._read_messages(containers)
-        wants = resizing.is_resize_wanted(parts_of(self._pod, containers), self._acts.memory)
+        wants = resizing.changed(self._pod, parts_of(self._pod, containers), self._acts.memory, self._acts.sandbox)
         return Seen(
             now=self._tools.now(),
             sandbox=self._acts.sandbox,
@@ -209,6 +215,7 @@ class PodWorker:
 
     def _take(self, decision: Decision) -> None:
         self._acts.memory, self._acts.refused = decision.memory, decision.refused
+        self._take_room()
         if decision.memory.ending is not None:
             for key, tasks in self._running.items():
                 if key.partition("/")[0] in (START, SANDBOX, VOLUMES):

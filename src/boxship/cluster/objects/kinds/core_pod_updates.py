@@ -17,7 +17,7 @@ from boxship.cluster.objects.kinds.checking import Found
 from boxship.cluster.objects.kinds.comparing import keep_status, same, shown_differences
 from boxship.cluster.objects.kinds.core_pod_annotations import APPARMOR, MIRROR
 from boxship.cluster.objects.kinds.core_pod_spec import LARGEST
-from boxship.cluster.objects.kinds.core_resources import parsed, qos_class
+from boxship.cluster.objects.kinds.core_resources import qos_class
 
 RESIZABLE = ("cpu", "memory")
 UPDATABLE = (
@@ -220,6 +220,7 @@ def validate_resize(new: Object, old: Object) -> Sequence[Cause]:
     )
     if running and running.get("resources") is None:
         found.forbidden("spec", "Pod running on node without support for resize")
+    _refuse_removed(found, after.get("resources") or {}, before.get("resources") or {}, "spec.resources")
     for key in ("initContainers", "containers"):
         pairs = list(zip(after.get(key) or (), before.get(key) or (), strict=False))
         if len(after.get(key) or ()) != len(before.get(key) or ()):
@@ -232,6 +233,12 @@ def validate_resize(new: Object, old: Object) -> Sequence[Cause]:
     return found.causes
 
 
+def _refuse_removed(found: Found, now: Object, was: Object, path: str) -> None:
+    for part in ("requests", "limits"):
+        if any(name not in (now.get(part) or {}) for name in was.get(part) or {}):
+            found.forbidden(f"{path}.{part}", f"resource {part} cannot be removed")
+
+
 def _validate_container_resize(found: Found, container: Object, had: Object, key: str, index: int) -> None:
     sidecar = key == "initContainers"
     if sidecar and had.get("restartPolicy") != "Always":
@@ -240,9 +247,7 @@ def _validate_container_resize(found: Found, container: Object, had: Object, key
         return
     path = f"spec.{key}[{index}].resources"
     now, was = container.get("resources") or {}, had.get("resources") or {}
-    for part, what in (("requests", "requests"), ("limits", "limits")):
-        if any(name not in (now.get(part) or {}) for name in was.get(part) or {}):
-            found.forbidden(f"{path}.{part}", f"resource {what} cannot be removed")
+    _refuse_removed(found, now, was, path)
     policy = next(
         (
             each.get("restartPolicy")
@@ -252,13 +257,9 @@ def _validate_container_resize(found: Found, container: Object, had: Object, key
         "",
     )
     limit, had_limit = (now.get("limits") or {}).get("memory"), (was.get("limits") or {}).get("memory")
-    if policy in ("NotRequired", "") and limit is not None:
-        if had_limit is None:
-            why = "memory limits cannot be added unless resizePolicy is RestartContainer"
-            found.forbidden(f"{path}.limits[memory]", why)
-        elif parsed(limit) < parsed(had_limit):
-            why = "memory limits cannot be decreased unless resizePolicy is RestartContainer"
-            found.forbidden(f"{path}.limits[memory]", why)
+    if policy in ("NotRequired", "") and limit is not None and had_limit is None:
+        why = "memory limits cannot be added unless resizePolicy is RestartContainer"
+        found.forbidden(f"{path}.limits[memory]", why)
     if not same(_unsized_part(container), _unsized_part(had)):
         what = "cpu and memory resources for sidecar containers are" if sidecar else "cpu and memory resources are"
         found.forbidden("spec", f"only {what} mutable")
