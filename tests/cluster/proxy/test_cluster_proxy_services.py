@@ -123,6 +123,7 @@ def test_nobody_answers() -> None:
         {"spec": {"type": "ExternalName", "externalName": "x"}},
         {"spec": {"clusterIP": "None", "clusterIPs": ["None"]}},
         {"metadata": {"labels": {"service.kubernetes.io/service-proxy-name": "x"}}},
+        {"metadata": {"labels": {"service.kubernetes.io/headless": ""}}},
         {"metadata": {"annotations": {"boxship.io/served-on-node": "true"}}},
     ],
 )

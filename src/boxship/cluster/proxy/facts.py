@@ -82,7 +82,7 @@ def service_facts(service: Object) -> ServiceFacts | None:
     """None: no proxy leads to it (headless, external names, another proxy's, served on every node)."""
     spec, metadata = service.get("spec", {}), service["metadata"]
     kind = spec.get("type", "ClusterIP")
-    if kind == "ExternalName" or OTHER_PROXY in metadata.get("labels", {}):
+    if kind == "ExternalName" or not {OTHER_PROXY, HEADLESS}.isdisjoint(metadata.get("labels", {})):
         return None
     if metadata.get("annotations", {}).get(ON_EVERY_NODE) == "true":
         return None
