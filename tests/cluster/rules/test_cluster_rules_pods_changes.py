@@ -57,6 +57,9 @@ def test_deadlines_only_shrink_and_tolerations_stay() -> None:
     ]
 
 
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+
 def test_a_gated_pod_can_be_narrowed() -> None:
     old = changed(pod("spec.schedulingGates", [{"name": "wait"}]), "spec.nodeSelector", {"a": "b"})
     assert created("", "Pod", old)["status"]["conditions"][0]["reason"] == "SchedulingGated"
@@ -68,6 +71,23 @@ def test_a_gated_pod_can_be_narrowed() -> None:
     ]
     free = pod("spec.nodeSelector", {"a": "b"})
     assert len(updated("", "Pod", free, changed(free, "spec.nodeSelector", {"a": "b", "c": "d"}))) == 1
+
+
+def test_a_gated_pod_gets_an_affinity_for_nodes_and_no_other() -> None:
+    old = pod("spec.schedulingGates", [{"name": "wait"}])
+
+    def requiring(*values: str) -> dict[str, Any]:
+        term = {"matchExpressions": [{"key": "zone", "operator": "In", "values": [value]} for value in values]}
+        return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+    chosen = changed(old, "spec.affinity", requiring("a"))
+    assert updated("", "Pod", old, chosen) == []
+    assert updated("", "Pod", chosen, changed(chosen, "spec.affinity", requiring("a", "b"))) == []
+    (told,) = updated("", "Pod", chosen, changed(chosen, "spec.affinity", requiring("b")))
+    assert told.endswith("only additions are allowed (no mutations or deletions)")
+    near = {"podAffinity": {PREFERRED: [{"weight": 1, "podAffinityTerm": {"topologyKey": "zone"}}]}}
+    (told,) = updated("", "Pod", old, changed(old, "spec.affinity", {**requiring("a"), **near}))
+    assert told.startswith("spec: Forbidden: pod updates may not change fields other than")
 
 
 def subresource(name: str, old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

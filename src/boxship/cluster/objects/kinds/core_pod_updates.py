@@ -128,7 +128,8 @@ def _validate_gated(found: Found, munged: Object, before: Object) -> None:
                 why = "only additions are allowed (no mutations or deletions)"
                 found.invalid(f"{path}[{index}]", terms[index], why)
     affinity["nodeAffinity"] = old_affinity.get("nodeAffinity")
-    munged["affinity"] = affinity
+    is_new = before.get("affinity") is None and not any(affinity.values())  # nothing was added but the node's
+    munged["affinity"] = None if is_new else affinity
 
 
 def _only_added(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
