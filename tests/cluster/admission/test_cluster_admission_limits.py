@@ -123,8 +123,8 @@ async def test_quotas_charge_and_refuse() -> None:
         'pods "b" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, '
         "limited: requests.cpu=1"
     )
-    with pytest.raises(Failure, match=r"failed quota: q: must specify requests\.cpu"):
-        await plugin.validate(write("v1/pods", pod("b")))
+    with pytest.raises(Failure, match=r"failed quota: q: must specify requests\.cpu for: c,i$"):
+        await plugin.validate(write("v1/pods", pod("b", initContainers=[{"name": "i", "image": "i"}])))
     with pytest.raises(Failure, match=r"exceeded quota: q, requested: count/deployments\.apps=1"):
         await plugin.validate(write("apps/v1/deployments", named("d", spec={})))
     writes = known.writes
@@ -133,6 +133,15 @@ async def test_quotas_charge_and_refuse() -> None:
     known.conflicts = 3
     await plugin.validate(write("v1/pods", pod("b", requests={"cpu": "400m"})))
     assert known.objects[QUOTAS][0]["status"]["used"] == {"pods": "2", "requests.cpu": "1"}
+
+
+async def test_quotas_count_themselves() -> None:
+    known = Known().put(QUOTAS, {**quota({"resourcequotas": "1"}), "status": {"used": {"resourcequotas": "1"}}})
+    with pytest.raises(
+        Failure, match="exceeded quota: q, requested: resourcequotas=1, used: resourcequotas=1, limited"
+    ):
+        await ResourceQuota(known, known).validate(write(QUOTAS, named("another", spec={"hard": {"pods": "1"}})))
+    await ResourceQuota(known, known).validate(write(QUOTAS, named("q"), old=named("q"), operation="UPDATE"))
 
 
 async def test_quotas_under_many_writes_at_once() -> None:

@@ -136,22 +136,26 @@ def counted(quota: Object, used: Amounts) -> Amounts:
     return {name: amount for name, amount in used.items() if name in hard}
 
 
-def missing(quota: Object, resource: Resource, made: Object, used: Amounts) -> list[str]:
-    """Compute resources that the quota limits and a container says nothing about: such a pod is refused."""
+def missing(quota: Object, resource: Resource, made: Object) -> list[str]:
+    """Compute resources that the quota limits, with the containers that say nothing about them ("cpu for: web"): such a
+    pod is refused."""
     if resource.path != "v1/pods":
         return []
     hard = quota.get("spec", {}).get("hard") or {}
     computed = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
-    return sorted(name for name in hard if name in computed and not _said_everywhere(made, name))
+    silent = {name: _silent(made, name) for name in sorted(hard) if name in computed}
+    return [f"{name} for: {','.join(sorted(containers))}" for name, containers in silent.items() if containers]
 
 
-def _said_everywhere(pod: Object, name: str) -> bool:
+def _silent(pod: Object, name: str) -> list[str]:
+    """The containers of a pod that say nothing about a resource, where the pod itself does not either."""
     side, _, plain = name.rpartition(".")
+    side = side or "requests"
     spec = pod.get("spec", {})
-    if plain in ((spec.get("resources") or {}).get(side or "requests") or {}):
-        return True
+    if plain in ((spec.get("resources") or {}).get(side) or {}):
+        return []
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    return all(plain in ((each.get("resources") or {}).get(side or "requests") or {}) for each in containers)
+    return [str(each["name"]) for each in containers if plain not in ((each.get("resources") or {}).get(side) or {})]
 
 
 def exceeded(quota: Object, change: Amounts) -> list[str]:

@@ -36,7 +36,7 @@ class ResourceQuota:
         request = attributes.request
         if attributes.operation not in ("CREATE", "UPDATE") or request.subresource not in SUBRESOURCES:
             return
-        if not request.namespace or attributes.object is None or request.resource.path == PATH:
+        if not request.namespace or attributes.object is None:
             return
         if not await self._lookup.list(PATH, request.namespace):
             return
@@ -70,8 +70,8 @@ class ResourceQuota:
             change = self._change(quota, attributes, new)
             name = quota["metadata"]["name"]
             applies = attributes.operation == "CREATE" and matches(quota, request.resource, made)
-            if applies and (names := missing(quota, request.resource, made, new)):
-                refusals.append(f"failed quota: {name}: must specify {','.join(names)}")
+            if applies and (names := missing(quota, request.resource, made)):
+                refusals.append(f"failed quota: {name}: must specify {'; '.join(names)}")
                 continue
             if names := exceeded(quota, change):
                 refusals.append(_exceeded_text(quota, change, names))
