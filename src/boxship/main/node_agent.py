@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from boxship.cluster.node.agent import NodeAgent
+from boxship.cluster.node.configuration import configuration
 from boxship.cluster.node.engine_images import EngineSharedImages, names_of
 from boxship.cluster.node.engine_runtime import EngineRuntime
 from boxship.cluster.node.peers import Peers
@@ -62,7 +63,9 @@ class Pods:
         """The server listens when this returns, until the stack is closed."""
         means = self._means
         entry = Entry(means.client, means.record.authority.encode(), means.record.node)
-        door = NodeDoor(self._runtime, self, entry, means.record.node, self._images, self)
+        options, facts = means.rooms.node.agent(means.rooms.data), await asyncio.to_thread(self._facts)
+        told = configuration(options, facts, means.record.domain, means.site.answered)
+        door = NodeDoor(self._runtime, self, entry, means.record.node, self._images, self, configuration=told)
         stack.push_async_callback(self._http.close)
         host = means.gateway if is_local(means.record) else means.address
         server = Server(door.handle, NODE_LIMITS)

@@ -33,16 +33,22 @@ class MachineSample(msgspec.Struct, frozen=True):
     inodes_free: int
     received: int
     sent: int
+    processors: int = 0
+    rss: int = 0
 
 
 class GroupSample(msgspec.Struct, frozen=True):
-    """What the processes of a cgroup use, with all those below it."""
+    """What the processes of a cgroup use, with all those below it. Where they have a limit of processor time: in how
+    many of so many `periods` they had to wait for more (`throttled`), for `throttled_time` nanoseconds in all."""
 
     cpu: int = 0
     memory: int = 0
     working_set: int = 0
     rss: int = 0
     processes: int = 0
+    periods: int = 0
+    throttled: int = 0
+    throttled_time: int = 0
 
 
 def machine(folder: Path) -> MachineSample:
@@ -65,28 +71,39 @@ def machine(folder: Path) -> MachineSample:
         inodes_free=disk.f_favail,
         received=received,
         sent=sent,
+        processors=len(os.sched_getaffinity(0)),
+        rss=memory.get("AnonPages", 0),
     )
 
 
 def group(layout: Layout, path: str) -> GroupSample:
-    """Four small files."""
+    """Five small files at most."""
 
     def text(controller: str, name: str) -> str:
         return cgroup.read(layout, controller, path, name)
 
     if layout.is_v2:
         stat = flat(text("cgroup", "memory.stat"))
-        cpu = flat(text("cgroup", "cpu.stat")).get("usage_usec", 0) * 1000
+        turns = flat(text("cgroup", "cpu.stat"))
+        cpu, waited = turns.get("usage_usec", 0) * 1000, turns.get("throttled_usec", 0) * 1000
         used, inactive, rss = number(text("cgroup", "memory.current")), "inactive_file", stat.get("anon", 0)
         processes = number(text("cgroup", "pids.current"))
     else:
         stat = flat(text("memory", "memory.stat"))
-        cpu = number(text("cpuacct", "cpuacct.usage"))
+        turns = flat(text("cpu", "cpu.stat"))
+        cpu, waited = number(text("cpuacct", "cpuacct.usage")), turns.get("throttled_time", 0)
         used, inactive = number(text("memory", "memory.usage_in_bytes")), "total_inactive_file"
         rss = stat.get("total_rss", 0)
         processes = number(text("pids", "pids.current"))
     return GroupSample(
-        cpu=cpu, memory=used, working_set=max(0, used - stat.get(inactive, 0)), rss=rss, processes=processes
+        cpu=cpu,
+        memory=used,
+        working_set=max(0, used - stat.get(inactive, 0)),
+        rss=rss,
+        processes=processes,
+        periods=turns.get("nr_periods", 0),
+        throttled=turns.get("nr_throttled", 0),
+        throttled_time=waited,
     )
 
 

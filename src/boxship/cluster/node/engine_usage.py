@@ -16,6 +16,7 @@ def used(
         cpu=machine.cpu,
         memory=machine.memory_used,
         working_set=machine.memory - machine.memory_available,
+        rss=machine.rss,
         processes=machine.processes,
         disk=machine.disk - machine.disk_available,
         inodes=machine.inodes - machine.inodes_free,
@@ -31,6 +32,7 @@ def used(
         inodes=machine.inodes,
         inodes_free=machine.inodes_free,
         processes_limit=machine.processes_limit,
+        processors=machine.processors,
     ), [_pod(machine.time, pod, names) for pod in pods]
 
 
@@ -61,4 +63,7 @@ def _usage(time: int, group: GroupSample, *, disk: int, inodes: int, received: i
         inodes=inodes,
         received=received,
         sent=sent,
+        periods=group.periods,
+        throttled=group.throttled,
+        throttled_time=group.throttled_time,
     )

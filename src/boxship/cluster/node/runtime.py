@@ -142,7 +142,8 @@ class PulledImage(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What something uses. `cpu` is nanoseconds of processor time so far."""
+    """What something uses. `cpu` is nanoseconds of processor time so far; where that has a limit, `throttled` of so
+    many `periods` were too short, by `throttled_time` nanoseconds in all."""
 
     time: int
     cpu: int = 0
@@ -154,6 +155,9 @@ class Usage(msgspec.Struct, frozen=True):
     inodes: int = 0
     received: int = 0
     sent: int = 0
+    periods: int = 0
+    throttled: int = 0
+    throttled_time: int = 0
 
 
 class PodUsage(msgspec.Struct, frozen=True):
@@ -173,6 +177,7 @@ class MachineUsage(msgspec.Struct, frozen=True):
     inodes: int
     inodes_free: int
     processes_limit: int
+    processors: int = 0
 
 
 class Runtime(Protocol):

@@ -46,7 +46,8 @@ Answers = Callable[[Request, list[str]], Awaitable[Reply | None]]
 
 
 class NodeDoor:
-    """`handle` is a transport handler. `name` is the node's, `images` what other nodes may have."""
+    """`handle` is a transport handler. `name` is the node's, `images` what other nodes may have, `configuration` what
+    is told of how the node does its work."""
 
     def __init__(
         self,
@@ -57,9 +58,11 @@ class NodeDoor:
         images: SharedImages | None = None,
         volumes: MeasuredVolumes | None = None,
         *,
+        configuration: Object | None = None,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._runtime = runtime
+        self._configuration = configuration or {}
         self._pods = pods
         self._entry = entry
         self._figures = Figures(runtime, pods, name, volumes or Unmeasured())
@@ -151,7 +154,7 @@ class NodeDoor:
         return _plain(200, "ok", newline=False)
 
     async def _config(self, request: Request, words: list[str]) -> Reply:
-        return _json({"kubeletconfig": {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}})
+        return _json({"kubeletconfig": self._configuration})
 
     async def _no_logs(self, request: Request, words: list[str]) -> Reply:
         """With the code of a kubelet that is told to show none, and as an object, so that clients show the text."""

@@ -16,7 +16,7 @@ import msgspec
 from boxship.cluster.node.planning import VolumeFigures
 from boxship.cluster.node.runtime import MachineUsage, PodUsage, Runtime, Usage
 from boxship.cluster.node.server import PodsHere
-from boxship.cluster.node.server.prometheus import cadvisor_lines, quoted, resource_lines, started_at, volume_lines
+from boxship.cluster.node.server.prometheus import cadvisor_lines, own_lines, resource_lines, started_at, volume_lines
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.transport.exchange import Reply, Request
@@ -88,7 +88,7 @@ class Figures:
             machine, usages = await self._now()
             text = "".join(cadvisor_lines(machine, self._pods.all(), usages))
         elif not words:
-            text = f"# TYPE kubelet_node_name gauge\nkubelet_node_name{{node={quoted(self._node)}}} 1\n"
+            text = "".join(own_lines(self._node, self._pods.all(), await self._runtime.containers()))
             text += "".join(volume_lines(self._pods.all(), await self._of_volumes()))
         else:
             raise Failure(501, "NotImplemented", f"unsupported: /metrics/{'/'.join(words)}")

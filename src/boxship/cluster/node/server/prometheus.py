@@ -5,10 +5,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from boxship.cluster.node.planning import VolumeFigures
-from boxship.cluster.node.runtime import MachineUsage, PodUsage, Usage
-from boxship.cluster.objects import Object
+from boxship.cluster.node.runtime import (
+    CREATED,
+    EXITED,
+    RUNNING,
+    ContainerStatus,
+    MachineUsage,
+    PodUsage,
+    Usage,
+)
+from boxship.cluster.objects import Object, quantity
 
 SECOND = 1_000_000_000
+PERIOD = 100_000  # microseconds in which a limit of processor time holds
+SOURCE = "kubernetes.io/config.source"
 HELP = {
     "node_cpu_usage_seconds_total": ("counter", "Cumulative cpu time consumed by the node in core-seconds"),
     "node_memory_working_set_bytes": ("gauge", "Current working set of the node in bytes"),
@@ -59,7 +69,8 @@ def quoted(text: str) -> str:
 
 
 def started_at(pod: Object, container: str) -> str | None:
-    for each in (pod.get("status") or {}).get("containerStatuses") or ():
+    status = pod.get("status") or {}
+    for each in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())):
         if each.get("name") == container:
             found: str | None = ((each.get("state") or {}).get("running") or {}).get("startedAt")
             return found
@@ -82,29 +93,96 @@ NETWORK: dict[str, tuple[str, Figure]] = {
 }
 
 
+TURNS: dict[str, tuple[str, Figure]] = {
+    "container_cpu_cfs_periods_total": ("counter", lambda usage: usage.periods),
+    "container_cpu_cfs_throttled_periods_total": ("counter", lambda usage: usage.throttled),
+    "container_cpu_cfs_throttled_seconds_total": ("counter", lambda usage: f"{usage.throttled_time / SECOND:.9f}"),
+}
+
+
 def cadvisor_lines(machine: MachineUsage, pods: Sequence[Object], usages: Mapping[str, PodUsage]) -> Iterator[str]:
     """The whole machine as the container "/", pods without a container's name, then their containers."""
     rows: list[tuple[str, Usage]] = [('container="",id="/",image="",name="",namespace="",pod=""', machine.machine)]
     nets: list[tuple[str, Usage]] = []
+    asked: dict[str, list[str]] = {name: [] for name in ASKED}
     for pod in pods:
         metadata = pod["metadata"]
         usage = usages.get(metadata.get("uid", ""))
         if usage is None:
             continue
         where = f"namespace={quoted(metadata['namespace'])},pod={quoted(metadata['name'])}"
-        images = {each["name"]: each.get("image", "") for each in pod["spec"].get("containers") or ()}
+        known = {each["name"]: each for each in containers_of(pod)}
         folder = f"/pod{metadata['uid']}"
         rows.append((f'container="",id={quoted(folder)},image="",name="",{where}', usage.pod))
         nets.append((f'id={quoted(folder)},image="",interface="eth0",name="",{where}', usage.pod))
         for name, each in usage.containers.items():
-            own = f"container={quoted(name)},id={quoted(f'{folder}/{name}')},image={quoted(images.get(name, ''))}"
-            rows.append((f"{own},name={quoted(name)},{where}", each))
-    for table, found in ((CADVISOR, rows), (NETWORK, nets)):
-        for name, (kind, value) in table.items():
+            image = known.get(name, {}).get("image", "")
+            own = f"container={quoted(name)},id={quoted(f'{folder}/{name}')},image={quoted(image)}"
+            labels = f"{own},name={quoted(name)},{where}"
+            rows.append((labels, each))
+            for what, value in asked_of(pod, known.get(name, {}), name).items():
+                asked[what].append(f"{what}{{{labels}}} {value}\n")
+    turns = [row for row in rows if row[1].periods]
+    for table, found in ((CADVISOR, rows), (TURNS, turns), (NETWORK, nets)):
+        for name, (kind, figure) in table.items():
             yield f"# TYPE {name} {kind}\n"
             for labels, each in found:
-                yield f"{name}{{{labels}}} {value(each)} {each.time // 1_000_000}\n"
+                yield f"{name}{{{labels}}} {figure(each)} {each.time // 1_000_000}\n"
+    for name, lines in asked.items():
+        yield f"# TYPE {name} gauge\n{''.join(lines)}"
+    yield f"# TYPE machine_cpu_cores gauge\nmachine_cpu_cores {machine.processors}\n"
     yield f"# TYPE machine_memory_bytes gauge\nmachine_memory_bytes {machine.memory_capacity}\n"
+
+
+ASKED = (
+    "container_start_time_seconds",
+    "container_spec_cpu_period",
+    "container_spec_cpu_quota",
+    "container_spec_cpu_shares",
+    "container_spec_memory_limit_bytes",
+)
+
+
+def containers_of(pod: Object) -> Sequence[Object]:
+    return *(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ())
+
+
+def asked_of(pod: Object, container: Object, name: str) -> Mapping[str, int]:
+    """What was asked for a container, as cAdvisor reads it from its cgroup: no limit of memory is 0, none of processor
+    time has no quota."""
+    resources = container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    limit = quantity.parse(limits.get("cpu") or "0").milli
+    request = quantity.parse(requests.get("cpu") or limits.get("cpu") or "0").milli
+    found = {
+        "container_spec_cpu_period": PERIOD,
+        "container_spec_cpu_shares": max(2, request * 1024 // 1000),
+        "container_spec_memory_limit_bytes": quantity.parse(limits.get("memory") or "0").value,
+    }
+    if limit:
+        found["container_spec_cpu_quota"] = limit * PERIOD // 1000
+    started = started_at(pod, name)
+    if started:
+        found["container_start_time_seconds"] = round(datetime.fromisoformat(started).timestamp())
+    return found
+
+
+def own_lines(node: str, pods: Sequence[Object], containers: Sequence[ContainerStatus]) -> Iterator[str]:
+    """What the agent counts of its own work."""
+    yield f"# TYPE kubelet_node_name gauge\nkubelet_node_name{{node={quoted(node)}}} 1\n"
+    running = {each.uid for each in containers if each.phase == RUNNING}
+    name = "kubelet_running_pods"
+    yield f"# HELP {name} [ALPHA] Number of pods that have a running pod sandbox\n# TYPE {name} gauge\n"
+    yield f"{name} {len(running)}\n"
+    name = "kubelet_running_containers"
+    yield f"# HELP {name} [ALPHA] Number of containers currently running\n# TYPE {name} gauge\n"
+    for phase in (CREATED, EXITED, RUNNING):
+        count = sum(each.phase == phase for each in containers)
+        yield f"{name}{{container_state={quoted(phase)}}} {count}\n"
+    name = "kubelet_active_pods"
+    yield f"# HELP {name} [ALPHA] The number of pods the kubelet considers active\n# TYPE {name} gauge\n"
+    static = [pod for pod in pods if (pod["metadata"].get("annotations") or {}).get(SOURCE) == "file"]
+    yield f'{name}{{static=""}} {len(pods) - len(static)}\n{name}{{static="true"}} {len(static)}\n'
 
 
 VOLUMES: dict[str, tuple[str, Callable[[VolumeFigures], int]]] = {

@@ -1,0 +1,69 @@
+"""Figures in Prometheus' text, under the names that dashboards ask for: pure."""
+
+from typing import Any
+
+from boxship.cluster.node.runtime import EXITED, RUNNING, ContainerStatus, MachineUsage, PodUsage, Usage
+from boxship.cluster.node.server.prometheus import asked_of, cadvisor_lines, own_lines
+
+STATUS = {"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
+LIMITED = {"requests": {"cpu": "100m"}, "limits": {"cpu": "250m", "memory": "64Mi"}}
+POD: dict[str, Any] = {
+    "metadata": {"name": "web", "namespace": "shop", "uid": "u"},
+    "spec": {
+        "containers": [{"name": "main", "image": "web:1", "resources": LIMITED}],
+        "initContainers": [{"name": "side", "image": "side:1", "restartPolicy": "Always"}],
+    },
+    "status": {
+        "containerStatuses": [{"name": "main", **STATUS}],
+        "initContainerStatuses": [{"name": "side", **STATUS}],
+    },
+}
+MACHINE = MachineUsage(Usage(10**9), 8 << 30, 4 << 30, 100, 50, 10, 5, 32768, 4)
+
+
+def lines(texts: Any) -> dict[str, str]:
+    """By the part before the value."""
+    rows = [line for line in "".join(texts).splitlines() if "{" in line and not line.startswith("#")]
+    return {name: value for name, _, value in (row.partition("} ") for row in rows)}
+
+
+def test_what_containers_use_and_may() -> None:
+    uses = {"main": Usage(10**9, periods=10, throttled=3, throttled_time=500_000_000), "side": Usage(10**9)}
+    found = lines(cadvisor_lines(MACHINE, [POD], {"u": PodUsage("u", Usage(10**9), uses)}))
+    main = 'container="main",id="/podu/main",image="web:1",name="main",namespace="shop",pod="web"'
+    side = 'container="side",id="/podu/side",image="side:1",name="side",namespace="shop",pod="web"'
+    assert found[f"container_cpu_cfs_throttled_periods_total{{{main}"] == "3 1000"
+    assert found[f"container_cpu_cfs_throttled_seconds_total{{{main}"] == "0.500000000 1000"
+    assert f"container_cpu_cfs_periods_total{{{side}" not in found  # it has no limit
+    assert found[f"container_spec_memory_limit_bytes{{{main}"] == str(64 << 20)
+    assert found[f"container_start_time_seconds{{{side}"] == "1767225600"
+
+
+def test_what_was_asked_for() -> None:
+    assert asked_of(POD, POD["spec"]["containers"][0], "main") == {
+        "container_spec_cpu_period": 100_000,
+        "container_spec_cpu_quota": 25_000,
+        "container_spec_cpu_shares": 102,
+        "container_spec_memory_limit_bytes": 64 << 20,
+        "container_start_time_seconds": 1767225600,
+    }
+    assert asked_of(POD, {"resources": {"limits": {"cpu": "1"}}}, "none")["container_spec_cpu_shares"] == 1024
+    assert asked_of(POD, {}, "none") == {
+        "container_spec_cpu_period": 100_000,
+        "container_spec_cpu_shares": 2,
+        "container_spec_memory_limit_bytes": 0,
+    }
+
+
+def test_what_the_agent_counts() -> None:
+    containers = [ContainerStatus("a", "u", "main", 0, RUNNING, 1), ContainerStatus("b", "u", "main", 0, EXITED, 1)]
+    fixed = {"metadata": {"name": "fixed", "annotations": {"kubernetes.io/config.source": "file"}}}
+    text = "".join(own_lines("n", [POD, fixed], containers))
+    for line in (
+        'kubelet_node_name{node="n"} 1',
+        "kubelet_running_pods 1",
+        'kubelet_running_containers{container_state="created"} 0',
+        'kubelet_running_containers{container_state="running"} 1',
+        'kubelet_active_pods{static="true"} 1',
+    ):
+        assert f"{line}\n" in text
