@@ -123,3 +123,46 @@ def running(space: Space, name: str, but: dict[str, Any] | None = None) -> dict[
 
     space.until(there, f"pod {name} runs")
     return found[-1]
+
+
+def of_node(space: Space, node: str, path: str) -> str:
+    answer = space.cluster.control.request("GET", f"/api/v1/nodes/{node}/proxy/{path}")
+    assert answer.status == 200, answer
+    return answer.body.decode()
+
+
+def test_what_a_node_tells_of_itself(space: Space) -> None:
+    """By the proxy of its Node: health, configuration, pods, and figures under the names that dashboards ask for."""
+    node = space.cluster.nodes[0].name
+    resources = {"resources": {"limits": {"cpu": "50m", "memory": "64Mi"}}}
+    begin(space, pod("busy", "while true; do :; done", resources, {"nodeName": node}))
+    space.until_ready("busy")
+    assert of_node(space, node, "healthz") == "ok"
+    told = json.loads(of_node(space, node, "configz"))["kubeletconfig"]
+    assert told["kind"] == "KubeletConfiguration" and told["evictionHard"]["memory.available"] == "100Mi"
+    assert told["maxPods"] == int(space.cluster.get("node", node)[0]["status"]["capacity"]["pods"])
+    for path in ("pods", "runningpods/"):
+        found = json.loads(of_node(space, node, path))
+        assert found["kind"] == "PodList"
+        assert (space.name, "busy") in {
+            (one["metadata"]["namespace"], one["metadata"]["name"]) for one in found["items"]
+        }
+    assert "kubelet_running_pods " in of_node(space, node, "metrics")
+    where = f'namespace="{space.name}",pod="busy"'
+
+    def throttled() -> bool:
+        lines = of_node(space, node, "metrics/cadvisor").splitlines()
+        name = "container_cpu_cfs_throttled_periods_total"
+        return any(line.startswith(name) and where in line and line.split()[-2] != "0" for line in lines)
+
+    space.until(throttled, "it has had to wait for a processor")
+    shown = of_node(space, node, "metrics/cadvisor")
+    assert f'name="main",{where}}} {64 << 20}\n' in shown and "machine_cpu_cores " in shown
+    assert f'container_start_time_seconds{{container="main",{where}}}' in of_node(space, node, "metrics/resource")
+
+    def counted() -> bool:
+        found = json.loads(of_node(space, node, "stats/summary"))
+        ours = [one for one in found["pods"] if one["podRef"]["namespace"] == space.name]
+        return bool(ours and ours[0]["cpu"]["usageCoreNanoSeconds"] and found["node"]["memory"]["rssBytes"])
+
+    space.until(counted, "the summary has it")
