@@ -1,4 +1,4 @@
-"""Services in what the list leaves out and users notice: traffic policies, addresses of clients, terminating and unready
+"""Services in what the list leaves out and users notice: traffic policies, clients' addresses, terminating and unready
 endpoints, UDP whose backend is replaced, balancers, services that are another proxy's."""
 
 import contextlib
