@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from scheduler_kit import HOSTNAME, ZONE, node, one, pod, world_of
 
@@ -157,6 +158,13 @@ def test_hints_name_the_rules_that_a_change_is_about() -> None:
     assert hints.of_pod(None, pod_of(pod("p"))) == set()
     assert hints.FIT in hints.of_pod(pod_of(pod("p", on="a")), None)
     assert hints.of_pod(pod_of(pod("p")), pod_of(pod("p", on="a"))) == {hints.SPREAD, hints.NEIGHBOURS}
+    waits = pod_of(pod("p"))
+    promised = msgspec.structs.replace(waits, nominated="a")
+    assert hints.of_pod(waits, promised) == hints.of_pod(waits, None) == set()
+    assert hints.FIT in hints.of_pod(promised, None) & hints.of_pod(promised, waits)  # what was kept free is free
+    assert hints.FIT in hints.of_pod(promised, msgspec.structs.replace(promised, deleting=True))
+    assert hints.FIT in hints.of_pod(promised, pod_of(pod("p", on="b")))
+    assert hints.FIT not in hints.of_pod(promised, pod_of(pod("p", on="a")))
 
 
 APART = {

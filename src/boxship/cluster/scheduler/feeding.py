@@ -66,9 +66,7 @@ class Feed:
         """It has not become true."""
         if self._assumed.pop(uid, None) is not None:
             self._world.remove_pod(uid)
-            self._hinted(
-                frozenset([hints.FIT, hints.PORTS, hints.SPREAD, hints.NEIGHBOURS, hints.RESTRICTIONS, hints.LIMITS])
-            )
+            self._hinted(hints.BY_LEAVING)
 
     def release(self, wanted: Mapping[Key, str]) -> None:
         """What was assumed of claims and volumes is as the API has it again."""

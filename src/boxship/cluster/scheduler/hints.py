@@ -11,6 +11,7 @@ LIMITS = "NodeVolumeLimits"
 BY_LABELS = frozenset([AFFINITY, SPREAD, NEIGHBOURS, BINDING, ZONE])
 BY_STORAGE = frozenset([BINDING, ZONE, RESTRICTIONS, LIMITS])
 BY_NAMESPACE = frozenset([NEIGHBOURS])
+BY_LEAVING = frozenset([FIT, PORTS, SPREAD, NEIGHBOURS, RESTRICTIONS, LIMITS])
 
 
 def of_node(old: Node | None, new: Node | None) -> frozenset[str] | None:
@@ -32,11 +33,13 @@ def of_node(old: Node | None, new: Node | None) -> frozenset[str] | None:
 
 
 def of_pod(old: Pod | None, new: Pod | None) -> frozenset[str]:
-    """Of a pod that has a node, or had one."""
+    """Of a pod that has a node, or had one; or that one was kept free for."""
     before = old is not None and bool(old.node) and not old.ended
     after = new is not None and bool(new.node) and not new.ended
     if before and not after:
-        return frozenset([FIT, PORTS, SPREAD, NEIGHBOURS, RESTRICTIONS, LIMITS])
+        return BY_LEAVING
+    if old is not None and old.is_waiting and old.nominated and _kept(new) != old.nominated:
+        return BY_LEAVING
     if after and not before:
         return frozenset([SPREAD, NEIGHBOURS])
     if before and after:
@@ -46,3 +49,10 @@ def of_pod(old: Pod | None, new: Pod | None) -> frozenset[str]:
         if old.deleting != new.deleting:
             return frozenset([SPREAD])
     return frozenset()
+
+
+def _kept(pod: Pod | None) -> str:
+    """The node that a pod is on, or that is kept free for it."""
+    if pod is None or pod.ended:
+        return ""
+    return pod.node or (pod.nominated if pod.is_waiting else "")
