@@ -82,12 +82,13 @@ async def test_scale(asker: Asker) -> None:
 
 async def test_bindings(asker: Asker) -> None:
     await asker.create(PODS, "default", pod("a"))
+    await asker.patch(f"{PODS}/status", "default", "a", {"status": {"nominatedNodeName": "n1"}})
     binding = {"metadata": {"name": "a", "annotations": {"k": "v"}}, "target": {"kind": "Node", "name": "n1"}}
     done = await post(asker, f"{PODS}/binding", "a", binding)
     assert (done["kind"], done["status"]) == ("Status", "Success")
     bound = await asker.get(PODS, "default", "a")
     assert bound["spec"]["nodeName"] == "n1" and bound["metadata"]["annotations"] == {"k": "v"}
-    assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
+    assert bound["status"]["conditions"][0]["type"] == "PodScheduled" and "nominatedNodeName" not in bound["status"]
     text = 'Operation cannot be fulfilled on pods/binding "a": pod a is already assigned to node "n1"'
     await refused(409, text, post(asker, f"{PODS}/binding", "a", binding))
     await refused(422, "target.name: Required value", post(asker, f"{PODS}/binding", "a", {"target": {"name": ""}}))

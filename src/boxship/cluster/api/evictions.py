@@ -191,13 +191,16 @@ def _bound(pods: Resource, name: str, pod: Object, binding: Object, now: str) ->
         why = f"pod {name} has non-empty .spec.schedulingGates"
     if why:
         raise conflict(shown, name, why)
-    conditions = [each for each in pod.get("status", {}).get("conditions") or () if each.get("type") != "PodScheduled"]
+    status = {
+        key: value for key, value in pod.get("status", {}).items() if key != "nominatedNodeName"
+    }  # it has one now
+    conditions = [each for each in status.get("conditions") or () if each.get("type") != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     new = {
         **pod,
         "metadata": {key: value for key, value in metadata.items() if key != "resourceVersion"},
         "spec": {**spec, "nodeName": binding["target"]["name"]},
-        "status": {**pod.get("status", {}), "conditions": [*conditions, scheduled]},
+        "status": {**status, "conditions": [*conditions, scheduled]},
     }
     for field in ("annotations", "labels"):
         if asked.get(field):
