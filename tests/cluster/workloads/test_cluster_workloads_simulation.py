@@ -5,6 +5,7 @@ import pytest
 from workloads_simulation import World, run, template, workload
 
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.copies import copied
 
 SEEDS = range(4)
 
@@ -159,3 +160,37 @@ def test_daemons_are_updated_within_their_limit(seed: int) -> None:
 
 def _no_two_beside(world: World) -> None:
     assert len(world.api.all("v1/pods")) <= 4, "two daemons on a node"
+
+
+@pytest.mark.parametrize(("kind", "path"), [("StatefulSet", "statefulsets"), ("DaemonSet", "daemonsets")])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_is_made_anew_goes_on_with_the_orphans(seed: int, kind: str, path: str) -> None:
+    """Deleted with --cascade=orphan and created again: the same pods, the same revision."""
+
+    async def scenario() -> None:
+        world = World(seed)
+        resource = f"apps/v1/{path}"
+        await world.create("v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {}})
+        made = workload(kind, replicas=1, serviceName="s", updateStrategy={"type": "RollingUpdate"})
+        await world.create(resource, made)
+
+        def done() -> bool:
+            owner = world.find(resource, "a")
+            ready = (owner.get("status") or {}).get("readyReplicas") or (owner.get("status") or {}).get("numberReady")
+            kept = [*world.api.all("v1/pods"), *world.api.all("apps/v1/controllerrevisions")]
+            owners = {one["uid"] for each in kept for one in each["metadata"].get("ownerReferences") or ()}
+            return ready == 1 and owners == {owner["metadata"]["uid"]}
+
+        await world.settle(done, seconds=120)
+        before = {one["metadata"]["uid"] for one in world.api.all("v1/pods")}
+        world.api.end(resource, world.find(resource, "a"))
+        for each in ("v1/pods", "apps/v1/controllerrevisions"):
+            for one in world.api.all(each):
+                metadata = {key: value for key, value in one["metadata"].items() if key != "ownerReferences"}
+                world.api.change(each, {**copied(one), "metadata": metadata})
+        await world.create(resource, made)
+        await world.settle(done, seconds=120, deaths=1)
+        assert {one["metadata"]["uid"] for one in world.api.all("v1/pods")} == before
+        assert len(world.api.all("apps/v1/controllerrevisions")) == 1
+
+    run(scenario)

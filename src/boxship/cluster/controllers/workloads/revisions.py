@@ -112,8 +112,12 @@ async def settle(client: Client, owner: Object, revisions: Sequence[Object], lab
             raise
         made = await client.get(RESOURCE, namespace, name)
         has = owner_of(made)
-        if has is None or has.uid != owner["metadata"]["uid"] or not same(made["data"], wanted["data"]):
+        if not same(made["data"], wanted["data"]) or (has is not None and has.uid != owner["metadata"]["uid"]):
             return Settled(None, tuple(known), (collisions or 0) + 1)
+        if has is None:  # its owner was just deleted without it: it goes on, and so do the pods that name it
+            others = made["metadata"].get("ownerReferences") or ()
+            metadata = {**made["metadata"], "ownerReferences": [*others, reference(owner)]}
+            made = await client.update(RESOURCE, {**made, "metadata": metadata})
     return Settled(made, (*known, made), collisions)
 
 

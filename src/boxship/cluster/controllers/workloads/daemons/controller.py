@@ -84,7 +84,7 @@ class DaemonSets:
         found: list[Pod] = await claim(self._client, RESOURCE, PODS, daemons, selector, self._pods)
         if daemons["metadata"].get("deletionTimestamp"):
             return None
-        history = self._history.children(daemons["metadata"]["uid"])
+        history = await claim(self._client, RESOURCE, revisions.RESOURCE, daemons, selector, self._history)
         settled = await revisions.settle(self._client, daemons, history, revisions.HASH)
         if settled.wanted is None:
             status = {**(daemons.get("status") or {}), "collisionCount": settled.collisions}

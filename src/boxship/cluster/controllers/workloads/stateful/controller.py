@@ -81,7 +81,7 @@ class StatefulSets:
             adoptable=lambda pod: identity.ordinal_of(stateful, pod) >= 0,
         )
         pods = {identity.ordinal_of(stateful, pod): pod for pod in found if identity.ordinal_of(stateful, pod) >= 0}
-        history = self._history.children(stateful["metadata"]["uid"])
+        history = await claim(self._client, RESOURCE, revisions.RESOURCE, stateful, selector, self._history)
         settled = await revisions.settle(self._client, stateful, history, HASH_LABEL)
         if settled.wanted is None:
             await self._count_collision(stateful, settled.collisions)
