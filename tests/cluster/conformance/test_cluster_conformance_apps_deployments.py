@@ -242,6 +242,8 @@ def test_pods_that_end_are_told_beside_the_others(space: Space) -> None:
     for name in old:
         space.request("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0})
     settles(space, f"{PATH}/web", terminatingReplicas=0)
+    space.patched(f"{PATH}/web/scale", {"spec": {"replicas": 0}})
+    settles(space, f"{PATH}/web", replicas=0)
     for name in names(pods_of(space, "web")):
         space.request("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0})
 

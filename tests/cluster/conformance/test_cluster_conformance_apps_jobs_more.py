@@ -89,6 +89,8 @@ def test_failed_pods_alone_are_replaced(space: Space) -> None:
     settles(space, f"{JOBS}/late", active=1, terminating=0, failed=1)
     settles(space, f"{JOBS}/early", active=1, terminating=0, failed=1)
     for app in old:
+        space.patched(f"{JOBS}/{app}", {"spec": {"parallelism": 0}})
+        settles(space, f"{JOBS}/{app}", active=0)
         for name in names(pods_of(space, app)):
             space.request("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0})
 
