@@ -139,6 +139,15 @@ async def test_a_value_from(reference: dict[str, Any], expected: str) -> None:
     assert found["X"] == expected
 
 
+async def test_a_limit_that_a_container_has_not_is_its_pods() -> None:
+    names = ("limits.cpu", "limits.memory", "requests.cpu")
+    one = container(env=[{**source(resourceFieldRef={"resource": name}), "name": name} for name in names])
+    limited = pod(one, resources={"limits": {"cpu": "1500m"}, "requests": {"cpu": "1"}})
+    found = await read(one, pod=limited)
+    assert (found["limits.cpu"], found["requests.cpu"]) == ("2", "0")
+    assert found["limits.memory"] == (await read(one))["limits.memory"]  # what the node has
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [

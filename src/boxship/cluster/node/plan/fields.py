@@ -70,8 +70,8 @@ def _quoted(text: str) -> str:
 
 
 def amount_text(pod: Object, reference: Mapping[str, Any], *, facts: NodeFacts, container: str = "") -> str:
-    """A resourceFieldRef: a request or limit in units of the divisor, rounded up. Where there is no limit, what the
-    node can give counts. Raises UnknownField."""
+    """A resourceFieldRef: a request or limit in units of the divisor, rounded up. Where there is no limit, the pod's
+    counts, else what the node can give. Raises UnknownField."""
     owner = container_named(pod, str(reference.get("containerName") or container))
     side, _, name = str(reference.get("resource") or "").partition(".")
     if side not in ("limits", "requests") or not name:
@@ -80,7 +80,8 @@ def amount_text(pod: Object, reference: Mapping[str, Any], *, facts: NodeFacts, 
     text = (resources.get(side) or {}).get(name)
     nanos = parse(text).nanos if text is not None else 0
     if side == "limits" and not nanos:
-        nanos = _available(name, facts)
+        whole = (pod["spec"].get("resources") or {}).get("limits") or {}
+        nanos = parse(whole[name]).nanos if name in whole else _available(name, facts)
     divisor = parse(reference.get("divisor") or "1").nanos or NANO
     unit = NANO // 1000 if name == "cpu" else NANO
     return str(_up(_up(nanos, unit), _up(divisor, unit)))
