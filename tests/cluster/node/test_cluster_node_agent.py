@@ -87,6 +87,18 @@ async def test_a_pod_runs_and_goes(node: Node) -> None:
         assert await node.events(reason), reason
 
 
+async def test_the_newer_of_two_pods_of_one_name_is_meant(node: Node) -> None:
+    """One that is deleted by force goes on for a while; who asks for logs, or to run something, means the other."""
+    old = await node.pod("web", container("a", "deaf"))
+    await node.until("web", is_ready, "the first is ready")
+    await node.world.client.delete("v1/pods", "default", "web", grace=0)
+    new = await node.pod("web", container("a"))
+    await node.until("web", is_ready, "the second is ready")
+    assert old["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in node.agent.all()}, "the first still ends"
+    found = node.agent.find("default", "web")
+    assert found is not None and found["metadata"]["uid"] == new["metadata"]["uid"]
+
+
 async def test_hundred_pods_at_once(node: Node) -> None:
     began = time.monotonic()
     await asyncio.gather(*(node.pod(f"p{number}") for number in range(100)))

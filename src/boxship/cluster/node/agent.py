@@ -113,13 +113,14 @@ class NodeAgent:
         self._doubted: dict[str, Object] = {}  # pods that may have to be refused
 
     def find(self, namespace: str, name: str) -> Object | None:
-        """A pod that is here, with its status as it is known here."""
+        """A pod that is here, with its status as it is known here. One that was deleted by force may still be ending
+        while another of its name runs: that one is meant."""
         found = None
         for worker in self._workers.values():
             metadata = worker.pod["metadata"]
             if (metadata.get("namespace"), metadata["name"]) == (namespace, name):
                 found = worker.pod
-                if not metadata.get("deletionTimestamp"):
+                if not worker.is_lost:
                     return found
         return found
 

@@ -81,6 +81,11 @@ class PodWorker:
         return self._acts.memory.clean
 
     @property
+    def is_lost(self) -> bool:
+        """The API, or the folder, does not have it any more."""
+        return self._acts.gone
+
+    @property
     def taken(self) -> Taken | None:
         """What it takes of the node; None: nothing any more. Whom the API has forgotten takes nothing, though it may
         still end here: the scheduler has given its place to another one, which must not be refused for that."""
