@@ -146,7 +146,7 @@ def refusal(signer: str, asked: SigningRequest, usages: object) -> str:
     given = set(usages if isinstance(usages, (list, tuple)) else ())
     if signer == CLIENT:
         allowed = given <= CLIENT_USAGES[0] and "client auth" in given
-        return "" if allowed else f"usages did not match {sorted(CLIENT_USAGES[0])}"
+        return "" if allowed else f"usages did not match [{' '.join(sorted(CLIENT_USAGES[0]))}]"
     if signer == UNKNOWN:
         return ""
     serving = signer == SERVING
@@ -165,7 +165,7 @@ def refusal(signer: str, asked: SigningRequest, usages: object) -> str:
     if not asked.name.startswith(NODE_PREFIX):
         return "subject common name does not begin with system:node:"
     wanted = SERVER_USAGES if serving else CLIENT_USAGES
-    return "" if given in wanted else f"usages did not match {sorted(wanted[0])}"
+    return "" if given in wanted else f"usages did not match [{' '.join(sorted(wanted[0]))}]"
 
 
 def is_own_server(spec: Object, asked: SigningRequest) -> bool:
