@@ -97,6 +97,21 @@ def test_startup_holds_back_the_others(space: Space) -> None:
     assert restarts(space, "held") == 0 and status(space, "held")["started"] is False
 
 
+def test_who_is_ended_by_a_probe_has_not_done_its_work(space: Space) -> None:
+    """Under OnFailure it is restarted though it ended well, under Never the pod fails."""
+    well, sick = "trap 'exit 0' TERM; while true; do sleep 0.2; done", {"livenessProbe": runs("false")}
+    grace = {"terminationGracePeriodSeconds": 5}
+    begin(
+        space,
+        pod("again", well, sick, {**grace, "restartPolicy": "OnFailure"}),
+        pod("ends", "trap 'exit 3' TERM; while true; do sleep 0.2; done", sick, grace),
+    )
+    space.until(lambda: restarts(space, "again"), "it is restarted")
+    assert status(space, "again")["lastState"]["terminated"]["exitCode"] == 0
+    assert space.until_phase("ends", "Failed")["status"]["containerStatuses"][0]["restartCount"] == 0
+    assert messages(space, "ends", "Killing") == {"Container main failed liveness probe"}
+
+
 def test_a_probes_own_grace(space: Space) -> None:
     """Shorter than the pod's, whose program does not hear of its end."""
     deaf = "trap '' TERM; while true; do sleep 1; done"

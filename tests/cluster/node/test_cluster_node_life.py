@@ -207,6 +207,19 @@ def test_probes_decide_of_starting_and_ending() -> None:
     play.settle()
     play.verdicts["a-0"] = Verdict(started=True, ready=True, failed="liveness")
     assert play.look().actions[0].message == "Container a failed liveness probe"
+    play.settle()
+    assert play.done.count("start a") == 1
+
+
+def test_who_is_ended_by_a_probe_and_ends_well_has_not_done_its_work() -> None:
+    """A Job would count it as done else."""
+    play = Play(pod_of(one(livenessProbe={"exec": {}}), restartPolicy="OnFailure"))
+    play.settle()
+    play.verdicts["a-0"] = Verdict(started=True, ready=True, failed="liveness")
+    play.settle()
+    assert play.done == ["sandbox", "start a", "stop a", "start a"]
+    assert play.status["phase"] == "Running" and play.state()["restartCount"] == 1
+    assert play.state()["lastState"]["terminated"]["exitCode"] == 0
 
 
 def test_hooks_run_before_the_end_within_the_grace() -> None:

@@ -249,9 +249,8 @@ def _why_kill(step: _Step, part: Part, run: ContainerStatus) -> Kill | None:
     if verdict is not None and verdict.failed:
         grace = grace_of(step.pod) if verdict.grace is None else verdict.grace
         message = f"Container {part.name} failed {verdict.failed} probe"
-        if restarting.policy_of(step.pod["spec"], part) != "Never":
-            message += ", will be restarted"
-        return Kill(step.seen.now, grace, message)
+        again = restarting.policy_of(step.pod["spec"], part) != "Never"  # also one that then ends well: it was sick
+        return Kill(step.seen.now, grace, f"{message}, will be restarted" if again else message, restart=again)
     if part.name in step.resize.restarts:
         message = f"Container {part.name} resize requires restart"
         return Kill(step.seen.now, grace_of(step.pod), message, restart=True)
