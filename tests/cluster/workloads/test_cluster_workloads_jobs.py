@@ -324,12 +324,18 @@ def test_jobs_of_a_schedule() -> None:
     history = [past(f"s{number}", "Complete", NOW - number) for number in range(5)] + [past("f", "Failed", NOW)]
     kept = cron(successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
     assert [one["metadata"]["name"] for one in crons.outdated(kept, history)] == ["s4", "s3"]
-    running = {**job(), "metadata": {"name": "r", "uid": "r"}}
+    running = {**job(), "metadata": {"name": "r", "uid": "r", "annotations": {crons.SCHEDULED: stamp(NOW)}}}
+    by_hand = {**job(), "metadata": {"name": "h", "uid": "h"}}
     active = [{"name": name, "uid": name} for name in ("s0", "gone")]
-    seen = crons.look(cron({"active": active}), [*history, running])
+    seen = crons.look(cron({"active": active}), [*history, running, by_hand])
     assert [one["uid"] for one in seen.status["active"]] == ["r"]
     assert seen.status["lastSuccessfulTime"] == stamp(NOW + 5)
-    assert sorted(reason for _, reason, _ in seen.events) == ["MissingJob", "SawCompletedJob", "UnexpectedJob"]
+    assert sorted(reason for _, reason, _ in seen.events) == [
+        "MissingJob",
+        "SawCompletedJob",
+        "UnexpectedJob",
+        "UnexpectedJob",
+    ]
 
 
 @pytest.mark.parametrize("mode", ["NonIndexed", "Indexed"])

@@ -132,7 +132,8 @@ def look(cron: Object, jobs: Sequence[Object]) -> Seen:
             if metadata["uid"] not in active:
                 text = f"Saw a job that the controller did not create or forgot: {metadata['name']}"
                 events.append(("Warning", "UnexpectedJob", text))
-                active[metadata["uid"]] = job_reference(job)
+                if SCHEDULED in (metadata.get("annotations") or {}):  # one that somebody made by hand stops nobody
+                    active[metadata["uid"]] = job_reference(job)
             continue
         complete = true(job["status"], ending.COMPLETE)
         if metadata["uid"] in active:
