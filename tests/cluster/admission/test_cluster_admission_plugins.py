@@ -153,12 +153,13 @@ async def test_default_classes() -> None:
     for each in (claim, chosen):
         await DefaultStorageClass(known).admit(write("v1/persistentvolumeclaims", each))
     assert claim["spec"]["storageClassName"] == "newer" and chosen["spec"]["storageClassName"] == ""
-    with pytest.raises(Failure, match="2 default IngressClasses were found, only 1 allowed"):
-        await DefaultIngressClass(known).admit(write("networking.k8s.io/v1/ingresses", named("i", spec={})))
-    known.objects["networking.k8s.io/v1/ingressclasses"].pop()
-    ingress = named("i", spec={})
-    await DefaultIngressClass(known).admit(write("networking.k8s.io/v1/ingresses", ingress))
-    assert ingress["spec"]["ingressClassName"] == "older"
+    twin = marked("another", "2026-02-01T00:00:00Z")  # as old as the newest: the first by name
+    for classes, wanted in (((older, newer), "newer"), ((newer, older, twin), "another"), ((older,), "older")):
+        known.objects.pop("networking.k8s.io/v1/ingressclasses", None)
+        known.put("networking.k8s.io/v1/ingressclasses", *classes)
+        ingress = named("i", spec={})
+        await DefaultIngressClass(known).admit(write("networking.k8s.io/v1/ingresses", ingress))
+        assert ingress["spec"]["ingressClassName"] == wanted
 
 
 async def test_runtime_classes() -> None:

@@ -107,7 +107,7 @@ class DefaultStorageClass(Passive):
 
 
 class DefaultIngressClass(Passive):
-    """An ingress without a class gets the default one, if there is exactly one."""
+    """An ingress without a class gets the default one: of several, the newest."""
 
     name = "DefaultIngressClass"
 
@@ -121,9 +121,6 @@ class DefaultIngressClass(Passive):
         if LEGACY_INGRESS in ingress["metadata"].get("annotations", {}):
             return
         found = _newest_default(await self._lookup.list("networking.k8s.io/v1/ingressclasses"), DEFAULT_INGRESS)
-        if len(found) > 1:
-            why = f"{len(found)} default IngressClasses were found, only 1 allowed"
-            raise forbidden(attributes.request.resource, attributes.name, why)
         if found:
             ingress["spec"]["ingressClassName"] = found[0]["metadata"]["name"]
 
