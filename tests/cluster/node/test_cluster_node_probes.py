@@ -181,6 +181,12 @@ async def test_tcp_and_what_takes_too_long(asker: Asker) -> None:
     assert (await ask(asker, {"tcpSocket": {"port": port}})).text.startswith("dial tcp 127.0.0.1:")
 
 
+async def test_a_hook_that_sleeps(asker: Asker) -> None:
+    for seconds, ok in ((0, True), (60, False)):
+        asked = await asker.ask({"sleep": {"seconds": seconds}}, {}, "id", "", timeout=0.01, agent=HOOK_AGENT)
+        assert (asked.ok, asked.text) == (ok, "" if ok else "container terminated before sleep hook finished")
+
+
 async def test_grpc(asker: Asker) -> None:
     """Against the real library."""
 

@@ -185,7 +185,9 @@ def _late(handler: Object, container: Object, address: str, timeout: float) -> s
     if handler.get("tcpSocket") is not None:
         port = port_of(handler["tcpSocket"].get("port"), container)
         return f"dial tcp {handler['tcpSocket'].get('host') or address}:{port}: i/o timeout"
-    return _no_service(handler["grpc"], address, timeout)
+    if handler.get("grpc") is not None:
+        return _no_service(handler["grpc"], address, timeout)
+    return "container terminated before sleep hook finished"
 
 
 def shown(handler: Object, asked: Asked, address: str, timeout: float) -> str:
