@@ -39,6 +39,12 @@ def status(space: Space, name: str) -> Spec:
     return statuses[0]
 
 
+def until_waiting(space: Space, name: str, reason: str) -> Spec:
+    """Wait until the first container does not run for that reason: what is said of it."""
+    space.until(lambda: waiting(space, name).get("reason") == reason, f"{name} waits for {reason}")
+    return waiting(space, name)
+
+
 def waiting(space: Space, name: str) -> Spec:
     """Why the first container does not run: {} where it does, or nothing is known of it."""
     found: Spec = (status(space, name).get("state") or {}).get("waiting") or {}

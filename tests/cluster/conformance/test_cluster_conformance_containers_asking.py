@@ -120,8 +120,7 @@ def test_a_probes_own_grace(space: Space) -> None:
         serves("liveness", deaf, grace=500, livenessProbe=runs("false", terminationGracePeriodSeconds=1)),
         serves("startup", deaf, grace=500, startupProbe=runs("false", terminationGracePeriodSeconds=1)),
     )
-    for name in ("liveness", "startup"):
-        space.until(lambda n=name: restarts(space, n), f"{name} is restarted", 30)  # type: ignore[misc]
+    space.until(lambda: restarts(space, "liveness") and restarts(space, "startup"), "both are restarted", 30)
     space.kubectl("delete", "pod", "liveness", "startup", "--grace-period=0", "--force")
 
 

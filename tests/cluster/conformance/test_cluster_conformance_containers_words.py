@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from conformance_kit import Space
-from containers_kit import begin, outputs, pod, waiting
+from containers_kit import begin, outputs, pod, until_waiting
 
 pytestmark = pytest.mark.slow
 
@@ -86,11 +86,13 @@ def test_parts_of_volumes_by_expression(space: Space) -> None:
     script = "test -d /whole/$POD_NAME && touch /part/file && ls /whole/$POD_NAME"
     assert outputs(space, pod("good", script, *by_expression("$(POD_NAME)", NAME))) == {"good": "file\n"}
     for name in wrong:
-        space.until(
-            lambda n=name: waiting(space, n).get("reason") == "CreateContainerConfigError", f"{name} is refused"
-        )
-        told = f"--field-selector=involvedObject.name={name},reason=Failed"
-        space.until(lambda t=told: space.events(t), "an event says so")
+        until_waiting(space, name, "CreateContainerConfigError")
+        until_told(space, name)
+
+
+def until_told(space: Space, name: str) -> None:
+    told = f"--field-selector=involvedObject.name={name},reason=Failed"
+    space.until(lambda: space.events(told), "an event says why it does not start")
 
 
 # Covers: VolumeSubpathEnvExpansion, subpath test writes; VolumeSubpathEnvExpansion, subpath ready from failed state.
@@ -101,7 +103,7 @@ def test_parts_that_annotations_name(space: Space) -> None:
     fails = pod("fails", "exec sleep 600", *by_expression("$(NOTE)", NAME, NOTE))
     fails["metadata"]["annotations"] = {"notmysubpath": "mypath"}
     begin(space, stays, fails)
-    space.until(lambda: waiting(space, "fails").get("reason") == "CreateContainerConfigError", "it has nothing to show")
+    until_waiting(space, "fails", "CreateContainerConfigError")
     space.until_ready("stays")
     space.shell("stays", "touch /part/test.log && test -f /whole/mypath/stays/test.log")
     for name in ("stays", "fails"):
