@@ -45,6 +45,17 @@ def told(world: World, name: str, reason: str) -> Any:
     return eventually(look, f"{reason} is told of {name}")
 
 
+async def test_a_claim_waits_for_the_volume_that_it_names(world: World) -> None:
+    client = world.client
+    await client.create(CLAIMS, "default", claim("c", storageClassName="hand", volumeName="late"))
+    await comes(world, CLAIMS, "c", "Pending")
+    for name in ("other", "late"):
+        await client.create(VOLUMES, "", volume(name, "1Gi", storageClassName="hand"))
+    await comes(world, CLAIMS, "c", "Bound")
+    await comes(world, VOLUMES, "other", "Available")
+    assert (await client.get(VOLUMES, "", "late"))["spec"]["claimRef"]["name"] == "c"
+
+
 async def test_static_volumes_are_bound_and_released(world: World) -> None:
     client = world.client
     for name, size in (("big", "3Gi"), ("fit", "2Gi"), ("small", "1Mi")):

@@ -33,7 +33,7 @@ class Binder:
         self._events = events
         self._newest = {CLAIM: Newest(), VOLUME: Newest()}
         self._told: dict[str, News] = {}  # the last word about an object, by its uid
-        self._pending: set[Key] = set()  # claims that have no volume
+        self._pending: set[Key] = set()  # claims that are not bound; one that names its volume is one of them
         claims.subscribe(self._claim_changed)
         volumes.subscribe(self._volume_changed)
         classes.subscribe(self._class_changed)
@@ -106,7 +106,7 @@ class Binder:
             self._events.tell(about, news.type, news.reason, news.message)
 
     def _claim_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
-        gone = new is None or bool(new["spec"].get("volumeName"))
+        gone = new is None or matching.BIND_COMPLETED in matching.annotations_of(new)
         self._pending.discard(key) if gone else self._pending.add(key)
         self.queue.add((CLAIM, key))
         for claim in (old, new):
