@@ -71,6 +71,7 @@ class NodeVolumes:
         self._sources = Sources(client, held, self._tokens, facts)
         self._prepared: dict[str, Prepared] = {}
         self._measured: dict[str, Measured] = {}
+        self._alone: dict[str, str] = {}  # who has a volume that one pod alone may have: uids of volumes and pods
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._due: Queue[str] = Queue()
 
@@ -93,6 +94,7 @@ class NodeVolumes:
             await asyncio.to_thread(self._remove, uid)
             self._prepared.pop(uid, None)
             self._measured.pop(uid, None)
+            self._alone = {volume: holder for volume, holder in self._alone.items() if holder != uid}
 
     def _lock(self, uid: str) -> asyncio.Lock:
         """The one that all have who use it or wait for it."""
@@ -168,7 +170,7 @@ class NodeVolumes:
 
     async def _make(self, pod: Object, before: Prepared | None) -> Prepared:
         """Raises NotPossible."""
-        volumes = pod["spec"].get("volumes") or ()
+        volumes, uid = pod["spec"].get("volumes") or (), pod["metadata"]["uid"]
         files = await self._files(pod, before.files if before is not None else {})
         first = await self._first_user(pod)
         behind = {
@@ -176,13 +178,17 @@ class NodeVolumes:
             for volume in volumes
             if kind_of(volume) in ("persistentVolumeClaim", "ephemeral")
         }
-
+        for name, found in behind.items():
+            holder = self._alone.setdefault(found["metadata"]["uid"], uid) if claims.is_alone(found) else uid
+            if holder != uid:
+                why = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+                raise refused(name, why)
         images = {
             volume["name"]: await self._image(pod, volume, first) for volume in volumes if kind_of(volume) == "image"
         }
 
         def work() -> dict[str, Mounted]:
-            (self._facts.root / pod["metadata"]["uid"] / "volumes").mkdir(mode=0o750, parents=True, exist_ok=True)
+            (self._facts.root / uid / "volumes").mkdir(mode=0o750, parents=True, exist_ok=True)
             self._write(pod, files, first)
             rest = [volume for volume in volumes if volume["name"] not in images]
             return images | {one["name"]: self._mounted(pod, one, behind, first, fresh=before is None) for one in rest}
