@@ -3,7 +3,9 @@
 from life_kit import Play, one, pod_of
 
 from boxship.cluster.node.life import resizing
+from boxship.cluster.node.life.starting import wider
 from boxship.cluster.node.life.values import Problem, Room
+from boxship.spec.container import Resources
 
 
 def test_resources_change_in_place_where_there_is_room() -> None:
@@ -76,3 +78,13 @@ def test_resources_may_ask_for_a_restart() -> None:
     play.room = Room(cpu=1, memory=1 << 40, free_cpu=1, free_memory=1 << 40)
     decision = play.look()
     assert decision.actions[0].message == "Container a resize requires restart"
+
+
+def test_a_pod_is_never_narrower_than_its_containers() -> None:
+    """The kernel refuses a quota above that of the group around it."""
+    old = Resources(memory=64, memory_swap=64, cpu_shares=10, cpu_period=100, cpu_quota=50)
+    new = Resources(memory=32, memory_swap=32, cpu_shares=20, cpu_period=100, cpu_quota=80)
+    between = Resources(memory=64, memory_swap=64, cpu_shares=20, cpu_period=100, cpu_quota=80)
+    assert wider(old, new) == between
+    assert wider(new, old) == Resources(memory=64, memory_swap=64, cpu_shares=10, cpu_period=100, cpu_quota=80)
+    assert wider(old, Resources()) == Resources(cpu_period=100)

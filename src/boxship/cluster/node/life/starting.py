@@ -19,6 +19,7 @@ from boxship.cluster.node.status.facts import NodeFacts
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.recording import Events
 from boxship.errors import BoxshipError, NotFound, Unsupported
+from boxship.spec.container import Resources
 from boxship.waiting import to_the_end
 
 HOOK_SECONDS = 600.0  # of a postStart hook, at most
@@ -201,17 +202,33 @@ async def _create_and_start(
 
 
 async def resize(tools: Tools, pod: Object, was: Object, runs: Mapping[str, str]) -> None:
-    """Other limits for running containers (ids by name) and first for their pod, so that none has more than it.
-    `was`: the pod with what is in force."""
+    """Other limits for running containers (ids by name) and for their pod, first where they grow and last where they
+    shrink: no container may have more than its pod. `was`: the pod with what is in force."""
     await _check_memory(tools, pod, was, runs)
+    before, after = (tools.planner.sandbox(each).resources for each in (was, pod))
+    between = wider(before, after)
     try:
-        await tools.runtime.update_sandbox(pod["metadata"]["uid"], tools.planner.sandbox(pod).resources)
+        await tools.runtime.update_sandbox(pod["metadata"]["uid"], between)
         for name, id in runs.items():
             await tools.runtime.update(id, tools.planner.resources(pod, name))
+        if between != after:
+            await tools.runtime.update_sandbox(pod["metadata"]["uid"], after)
     except NotFound:
         raise
     except BoxshipError as error:
         raise NotPossible("ResizeError", str(error)) from error
+
+
+def wider(one: Resources, other: Resources) -> Resources:
+    """As `other`, with the wider limit of both; 0 is none."""
+
+    def larger(first: int, second: int) -> int:
+        return max(first, second) if first and second else 0
+
+    memory, swap = larger(one.memory, other.memory), larger(one.memory_swap, other.memory_swap)
+    period = other.cpu_period or one.cpu_period
+    quota = larger(one.cpu_quota, other.cpu_quota)
+    return msgspec.structs.replace(other, memory=memory, memory_swap=swap, cpu_quota=quota, cpu_period=period)
 
 
 async def _check_memory(tools: Tools, pod: Object, was: Object, runs: Mapping[str, str]) -> None:
