@@ -9,6 +9,7 @@ import pytest
 from agent_kit import Node, container, is_in, is_ready, running_node, waits_for
 from world_kit import eventually
 
+from boxship.cluster.node.life.deciding import DEFERRED_SECONDS
 from boxship.cluster.objects import Object
 from boxship.errors import Unavailable
 
@@ -216,6 +217,24 @@ async def test_a_pod_that_does_not_fit_is_refused(node: Node) -> None:
     assert (await node.until("elsewhere", is_in("Failed")))["reason"] == "NodeAffinity"
     await node.world.client.delete("v1/pods", "default", "elsewhere")
     await node.gone("elsewhere")
+
+
+async def test_a_resize_that_waits_for_room_has_it_when_another_pod_goes(node: Node) -> None:
+    await node.pod("one", container("a", resources={"requests": {"cpu": "2"}}))
+    await node.pod("two", container("a", resources={"requests": {"cpu": "1"}}))
+    for name in ("one", "two"):
+        await node.until(name, is_ready)
+    more = [{"name": "a", "resources": {"requests": {"cpu": "3500m"}}}]
+    await node.world.client.patch("v1/pods", "default", "one", {"spec": {"containers": more}}, subresource="resize")
+
+    def is_deferred(status: Object) -> bool:
+        return any(each.get("reason") == "Deferred" for each in status["conditions"])
+
+    await node.until("one", is_deferred, "there is no room")
+    deferred = time.monotonic()
+    await node.world.client.delete("v1/pods", "default", "two", grace=0)
+    await node.until("one", lambda status: not is_deferred(status), "there is room")
+    assert time.monotonic() - deferred < DEFERRED_SECONDS / 2, "nobody has waited for the next look"
 
 
 class Network:

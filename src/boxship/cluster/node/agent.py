@@ -205,6 +205,8 @@ class NodeAgent:
             self._doubted.pop(was, None)
             if was in self._workers:
                 self._workers[was].lost()
+                for worker in self._workers.values():
+                    worker.offer_room()
         if new is None:
             return
         if now in self._workers:

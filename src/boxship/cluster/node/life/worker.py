@@ -119,6 +119,11 @@ class PodWorker:
     def wake(self) -> None:
         self._news.set()
 
+    def offer_room(self) -> None:
+        """Another one has gone: what there was no room for may fit now."""
+        if self._acts.refused:
+            self._news.set()
+
     def end(self, ending: Ending) -> None:
         """The node has to get rid of it."""
         self._acts.end(ending)
