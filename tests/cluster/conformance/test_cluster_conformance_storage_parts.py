@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 NAME = {"items": [{"path": "down/name", "fieldRef": {"fieldPath": "metadata.name"}}]}
 BOTH = {"sources": [{"configMap": {"name": "words", "items": [{"key": "one", "path": "all/one"}]}}]}
-WRITTEN = [
+WRITTEN: list[tuple[str, Manifest, str, str]] = [
     ("words", {"configMap": {"name": "words"}}, "one", "eins"),
     ("keys", {"secret": {"secretName": "words"}}, "one", "geheim"),
     ("down", {"downwardAPI": NAME}, "down/name", "down"),
@@ -137,7 +137,7 @@ def test_restarts_find_their_parts(space: Space) -> None:
         {"name": "words", "mountPath": "/one", "subPath": "one"},
         {"name": "words", "mountPath": "/words"},
     ]
-    volumes = {"v": {"emptyDir": {}}, "words": {"configMap": {"name": "words"}}}
+    volumes: dict[str, Manifest] = {"v": {"emptyDir": {}}, "words": {"configMap": {"name": "words"}}}
     script = "cat /one >> /folder/log; trap 'exit 1' TERM; sleep 3600 & wait"
     started(space, pod("again", script, volumes, mounts, restartPolicy="Always"))
     space.patched("configmaps/words", {"data": {"one": "uno"}})

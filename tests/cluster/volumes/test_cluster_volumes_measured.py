@@ -30,8 +30,8 @@ def test_what_is_measured(tmp_path: Path) -> None:
             (tmp_path / one["name"]).mkdir()
     (tmp_path / "claim" / "file").write_bytes(b"x" * 100_000)
     (tmp_path / "host" / "file").write_bytes(b"x")
-    local = {"spec": {"local": {"path": "/x"}}}
-    behind = {
+    local: dict[str, Any] = {"spec": {"local": {"path": "/x"}}}
+    behind: dict[str, dict[str, Any]] = {
         "claim": local,
         "generic": local,
         "far": {"spec": {"hostPath": {"path": "/"}}},
