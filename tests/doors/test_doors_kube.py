@@ -104,6 +104,7 @@ async def test_headers_of_answers() -> None:
         ("GET", "/apis/authorization.k8s.io/v1/subjectaccessreviews", 405, "MethodNotAllowed"),
         ("POST", "/apis", 405, "MethodNotAllowed"),
         ("POST", "/version", 405, "MethodNotAllowed"),
+        ("GET", "/version?timeout=invalid", 400, "BadRequest"),
         ("BREW", MAPS, 405, "MethodNotAllowed"),
         ("GET", f"{MAPS}?limit=x", 400, "BadRequest"),
         ("GET", f"{MAPS}?labelSelector=a%20b%20c", 400, "BadRequest"),

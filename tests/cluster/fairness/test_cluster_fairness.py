@@ -1,6 +1,7 @@
 """Room for everybody: which level a request belongs to, seats lent and kept, flows that share a level's time."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from boxship.cluster.api.bootstrap import flows
 from boxship.cluster.api.fairness.fairness import Fairness
 from boxship.cluster.api.fairness.levels import AT_ONCE, Levels, Setting, setting_of
 from boxship.cluster.api.fairness.rules import find, in_order, schema_of
-from boxship.cluster.api.request import Ask, User
+from boxship.cluster.api.gate import Gate, Visit
+from boxship.cluster.api.request import Ask, Decision, User
 from boxship.cluster.api.storage import Storage, Unsealed, encode, key_of
 from boxship.cluster.objects.catalog import built_in
 from boxship.cluster.objects.failure import Failure
@@ -199,6 +201,34 @@ async def test_stored_objects_are_obeyed_at_once() -> None:
     async with fairness.slot(JANE, long):
         assert all(not level.executing for level in fairness.levels.values())
     task.cancel()
+
+
+class Janes:
+    """Everybody is jane, who may do everything. Implements Authentication and Authorization."""
+
+    async def authenticate(self, headers: Mapping[str, list[str]], certificate: bytes | None) -> User:
+        return JANE
+
+    async def impersonate(self, user: User, headers: Mapping[str, list[str]], authorizer: object) -> User:
+        return user
+
+    async def authorize(self, ask: Ask) -> Decision:
+        return Decision(True)
+
+    def refusal(self, ask: Ask, decision: Decision) -> Failure:
+        return Failure(403, "Forbidden", decision.reason)
+
+
+async def test_pages_take_room_as_resources_do() -> None:
+    fairness = Fairness(Storage(MemoryStore(), Unsealed()), seats=10)
+    await fairness.prepare()
+    gate = Gate(None, Janes(), Janes(), fairness)  # type: ignore[arg-type]  # no resource is asked for
+    for path, level in (("/version", "global-default"), ("/readyz", "exempt")):
+        async with gate.pass_path(Visit("a", "GET", path, {}), path):
+            assert {name for name, each in fairness.levels.items() if each.executing} <= {level}
+            assert fairness.levels["global-default"].executing == (level == "global-default")
+    async with gate.pass_path(Visit("a", "GET", "/boxship/history", {}), "/boxship/history", everything=True):
+        assert not any(each.executing for each in fairness.levels.values())
 
 
 def test_levels_are_read_as_they_are_stored() -> None:

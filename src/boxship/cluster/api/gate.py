@@ -125,13 +125,18 @@ class Gate:
     async def pass_path(self, visit: Visit, path: str, *, everything: bool = False) -> AsyncIterator[User]:
         """A request outside resources, such as "/version", is answered inside the block, for the user who asks; what
         came of it is written down at its end. With `everything`, what is asked for tells or changes all that is kept
-        here: a role for the path is not enough. Raises Failure."""
+        here: a role for the path is not enough, and it takes no room from others. Raises Failure."""
         verb = {"GET": "get", "HEAD": "get"}.get(visit.method, visit.method.lower())
         ask = await self._enter(visit, Ask(user=UNKNOWN, verb=verb, path=path), everything)
         record = self._begin(visit, ask, None)
         code = 500
         try:
-            yield ask.user
+            async with (
+                self._fair.slot(ask.user, ask) if self._fair is not None and not everything else nullcontext() as room
+            ):
+                if room is not None:
+                    visit.flow_schema, visit.priority_level = room.flow_schema, room.priority_level
+                yield ask.user
             code = visit.code
         except Failure as refusal:
             code = refusal.code

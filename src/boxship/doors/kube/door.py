@@ -42,6 +42,7 @@ CONNECTS = {
     ("services", "proxy"),
     ("nodes", "proxy"),
 }
+TOO_LATE = "request did not complete within requested timeout - context deadline exceeded"
 MUTATING = ("create", "update", "patch", "delete", "deletecollection")
 
 _encode = msgspec.json.Encoder().encode
@@ -107,8 +108,13 @@ class Door:
         elsewhere = self._passing.of_path(path) if self._passing is not None else None
         if self._passing is not None and elsewhere is not None:
             return await self._passing.reply(elsewhere, visit, request, Ask(user=NOBODY, verb="get", path=path))
-        async with self._gate.pass_path(visit, path, everything=path.startswith(OWN)) as user:
-            reply = await self._answer_page(request, path, user)
+        own = path.startswith(OWN)
+        async with self._gate.pass_path(visit, path, everything=own) as user:
+            try:
+                async with asyncio.timeout(None if own else deadline(request.query, LONGEST_SECONDS)):
+                    reply = await self._answer_page(request, path, user)
+            except TimeoutError:
+                raise timed_out(TOO_LATE) from None
             visit.code = reply.status
             return reply
 
@@ -161,7 +167,7 @@ class Door:
             async with asyncio.timeout(deadline(request.query, LONGEST_SECONDS)):
                 reply = await self._gate.perform(visit, asked, verb, partial(self._complete, request))
         except TimeoutError:
-            raise timed_out("request did not complete within requested timeout - context deadline exceeded") from None
+            raise timed_out(TOO_LATE) from None
         finally:
             self._metrics.inflight[kind] -= 1
         assert isinstance(reply, Answer)
