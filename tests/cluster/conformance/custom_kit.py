@@ -37,6 +37,7 @@ class Custom:
         self.space, self.made = space, made
         spec = made["spec"]
         self.group, self.plural, self.kind = spec["group"], spec["names"]["plural"], spec["names"]["kind"]
+        self.qualified = f"{self.plural}.{self.group}"  # kubectl may remember another group's by the plural alone
         self.definition = f"{DEFINITIONS}/{made['metadata']['name']}"
 
     def path(self, name: str = "", version: str = "v1") -> str:

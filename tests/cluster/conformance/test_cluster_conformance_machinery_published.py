@@ -78,10 +78,10 @@ def taken_by_kubectl(space: Space, kind: Custom, name: str, **fields: Any) -> No
     """Stock kubectl creates, applies and changes it."""
     text = json.dumps(kind.object(name, **fields))
     space.kubectl("create", "-f", "-", data=text)
-    space.kubectl("delete", kind.plural, name)
+    space.kubectl("delete", kind.qualified, name)
     space.kubectl("apply", "-f", "-", data=text)
     assert "unchanged" in space.kubectl("apply", "-f", "-", data=text)
-    space.kubectl("delete", kind.plural, name)
+    space.kubectl("delete", kind.qualified, name)
 
 
 # Covers: Custom Resource OpenAPI Publish, with validation schema.
@@ -107,9 +107,11 @@ def test_a_schema_is_kept_and_explained(space: Space) -> None:
             r"<\[\]string>.*List of Bazs.*name.*<string>.*Name of Bar",
         }
         for words, pattern in explained.items():
-            said = space.kubectl("explain", words)
+            said = space.kubectl("explain", words, f"--api-version={foos.group}/v1")
             assert re.search(pattern, said, re.DOTALL), said
-        assert 'field "bars2" does not exist' in space.refusal("explain", "foos.spec.bars2")
+        assert 'field "bars2" does not exist' in space.refusal(
+            "explain", "foos.spec.bars2", f"--api-version={foos.group}/v1"
+        )
 
 
 # Covers: Custom Resource OpenAPI Publish, with x-kubernetes-preserve-unknown-fields in object;
@@ -127,9 +129,13 @@ def test_what_a_schema_leaves_open_is_taken(space: Space) -> None:
         taken_by_kubectl(space, empties, "one", a={"b": [{"c": "d"}]})
         taken_by_kubectl(space, roots, "one", a={"b": [{"c": "d"}]})
         taken_by_kubectl(space, nesteds, "one", spec={"b": [{"c": "d"}]})
-        assert re.search(r"DESCRIPTION:\n +<empty>", space.kubectl("explain", "empties"))
-        assert re.search(r"KIND: +Root\n", space.kubectl("explain", "roots"))
-        explained = space.kubectl("explain", "nesteds")
+
+        def explain(kind: Custom) -> str:
+            return space.kubectl("explain", kind.plural, f"--api-version={kind.group}/v1")
+
+        assert re.search(r"DESCRIPTION:\n +<empty>", explain(empties))
+        assert re.search(r"KIND: +Root\n", explain(roots))
+        explained = explain(nesteds)
         assert re.search(r"DESCRIPTION:.*preserve-unknown-properties in nested field for Testing", explained, re.DOTALL)
         found = published(space)[name_of(nesteds, "v1")]["properties"]["spec"]
         assert found["x-kubernetes-preserve-unknown-fields"] and "properties" not in found, "kubectl takes all of it"
