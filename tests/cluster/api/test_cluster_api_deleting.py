@@ -77,6 +77,25 @@ async def test_propagation_policies_set_finalizers(asker: Asker) -> None:
         await asker.delete(PATH, "default", "d", propagation="x")
 
 
+async def test_the_oldest_workloads_leave_their_pods_behind(asker: Asker) -> None:
+    """Where nobody says otherwise: by a propagation policy, or by a finalizer that is there."""
+    path = "v1/replicationcontrollers"
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+
+    def controller(name: str, **metadata: Any) -> Object:
+        head = {"kind": "ReplicationController", "apiVersion": "v1", "metadata": {"name": name, **metadata}}
+        return {**head, "spec": {"selector": {"app": "a"}, "template": template}}
+
+    await asker.create(path, "default", controller("a"))
+    assert (await asker.delete(path, "default", "a"))["metadata"]["finalizers"] == ["orphan"]
+    await asker.create(path, "default", controller("b"))
+    assert (await asker.delete(path, "default", "b", propagation="Background"))["kind"] == "Status"
+    await asker.create(path, "default", controller("c"))
+    held = await asker.delete(path, "default", "c", propagation="Foreground")
+    assert held["metadata"]["finalizers"] == ["foregroundDeletion"]
+    assert (await asker.delete(path, "default", "c"))["metadata"]["finalizers"] == ["foregroundDeletion"]
+
+
 async def test_pods_have_a_grace_period(asker: Asker) -> None:
     await asker.create("v1/pods", "default", pod("a"))
     assert (await asker.delete("v1/pods", "default", "a"))["metadata"]["name"] == "a"

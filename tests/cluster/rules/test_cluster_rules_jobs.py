@@ -23,6 +23,8 @@ CRON: dict[str, Any] = {
     "metadata": {"name": "often"},
     "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": copied(JOB["spec"])}},
 }
+ONE_CPU = {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}
+SUSPENDED = [{"type": "Suspended", "status": "True"}]
 
 
 def test_a_plain_job() -> None:
@@ -172,12 +174,33 @@ def test_what_may_change_in_a_job() -> None:
     waiting = changed(JOB, "spec.suspend", True)
     made = created("batch", "Job", waiting)
     assert updated("batch", "Job", waiting, changed(made, "spec.template.spec.nodeSelector", {"a": "b"})) == []
+    assert updated("batch", "Job", waiting, changed(made, "spec.template.spec.containers.0.resources", ONE_CPU)) == []
+    assert updated("batch", "Job", waiting, changed(made, "spec.template.spec.containers.0.image", "x:2"))
     indexed = changed(changed(JOB, "spec.completionMode", "Indexed"), "spec.completions", 2)
     made = changed(created("batch", "Job", indexed), "spec.completions", 3)
     assert updated("batch", "Job", indexed, made) == [
         "spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism"
     ]
     assert updated("batch", "Job", indexed, changed(made, "spec.parallelism", 3)) == []
+
+
+@pytest.mark.parametrize(
+    ("suspend", "status", "may"),
+    [
+        (True, {}, True),
+        (True, {"startTime": "2026-01-01T00:00:00Z"}, False),
+        (True, {"startTime": "2026-01-01T00:00:00Z", "conditions": SUSPENDED}, True),
+        (True, {"startTime": "2026-01-01T00:00:00Z", "conditions": SUSPENDED, "active": 1}, False),
+        (False, {"conditions": SUSPENDED}, False),
+    ],
+)
+def test_when_a_jobs_pods_may_ask_for_something_else(suspend: bool, status: dict[str, Any], may: bool) -> None:
+    made = changed(created("batch", "Job", changed(JOB, "spec.suspend", suspend)), "status", status)
+    for change in (
+        changed(made, "spec.template.spec.containers.0.resources", ONE_CPU),
+        changed(made, "spec.template.spec.tolerations", [{"key": "a", "operator": "Exists"}]),
+    ):
+        assert (not rules_of("batch", "Job").validate_update(change, made)) is may
 
 
 def test_a_jobs_status() -> None:

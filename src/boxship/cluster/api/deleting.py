@@ -54,6 +54,7 @@ class Deleting:
         if request.options.ignore_store_read_error:
             raise Unsupported("unsupported: ignoreStoreReadErrorWithClusterBreakingPotential")
         definition = self._catalog.definition(request.resource)
+        _warn(request, definition)
         entry, gone = await self.delete_object(request, definition)
         asked = request.options.propagation
         if gone and request.resource.qualified not in ANSWERED:
@@ -63,6 +64,7 @@ class Deleting:
 
     async def delete_collection(self, request: Request) -> Answer:
         definition = self._catalog.definition(request.resource)
+        _warn(request, definition)
         selection = Selection(definition, request.options, self._facts)
         page = await self._lister.page(request, selection)
         gone: list[bytes] = []
@@ -122,6 +124,11 @@ class Deleting:
         await self._commits.delete(draft, extra)
         value = await self._views.stored(definition, outcome.object)
         return Entry(entry.key, value, entry.created, entry.modified), True
+
+
+def _warn(request: Request, definition: Definition) -> None:
+    if definition.rules.warning_of_orphans and not request.options.propagation:
+        request.warn.append(definition.rules.warning_of_orphans)
 
 
 def _success(resource: Resource, name: str, object: Object) -> bytes:

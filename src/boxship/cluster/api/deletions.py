@@ -90,7 +90,7 @@ def decide(resource: Resource, rules: Rules, old: Object, options: Options, now:
             _count(metadata)
             metadata["deletionTimestamp"] = stamp(now + timedelta(seconds=seconds))
             metadata["deletionGracePeriodSeconds"] = seconds
-    finalizers = _finalizers(metadata.get("finalizers") or [], options.propagation)
+    finalizers = _finalizers(metadata.get("finalizers") or [], options.propagation, rules.orphans)
     if not old["metadata"].get("deletionTimestamp"):
         finalizers += [finalizer for finalizer in rules.finalizers if finalizer not in finalizers]
     if finalizers:
@@ -117,10 +117,12 @@ def _namespace(old: Object, now: datetime) -> Outcome:
     return Outcome(Fate.GONE, new)
 
 
-def _finalizers(finalizers: list[str], propagation: str) -> list[str]:
-    """With the one that the propagation policy asks for; where none is given, those that are there decide."""
-    if not propagation:
+def _finalizers(finalizers: list[str], propagation: str, orphans: bool) -> list[str]:
+    """With the one that the propagation policy asks for; where none is given, those that are there decide, and then
+    what the kind does."""
+    if not propagation and (not orphans or ORPHAN in finalizers or FOREGROUND in finalizers):
         return list(finalizers)
+    propagation = propagation or "Orphan"
     kept = [finalizer for finalizer in finalizers if finalizer not in (ORPHAN, FOREGROUND)]
     asked = PROPAGATION.get(propagation)
     if asked is None:

@@ -83,4 +83,6 @@ class Rules(msgspec.Struct, frozen=True):
     needs_version: bool = False  # an update must name the resourceVersion that it changes
     grace: Callable[[Object, Any], int] | None = None  # (object, asked seconds or None) -> seconds; None: at once
     finalizers: tuple[str, ...] = ()  # put on when a deletion begins
+    orphans: bool = False  # its children stay where a deletion names no propagation policy, as before there was one
+    warning_of_orphans: str = ""  # said then
     hides: Callable[[Object], None] = keep  # takes write-only parts out of answers

@@ -21,6 +21,10 @@ from boxship.cluster.objects.kinds.metadata import selector_matches, validate_la
 from boxship.cluster.objects.rules import Rules
 
 NO_LIMIT = 2**31 - 1
+PRESERVED = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 UID_LABELS = ("controller-uid", "batch.kubernetes.io/controller-uid")
 NAME_LABELS = ("job-name", "batch.kubernetes.io/job-name")
 SCHEDULE_NAME_LENGTH = 52
@@ -142,18 +146,28 @@ def _job_update(new: Object, old: Object) -> Sequence[Cause]:
 
 
 def _fixed_template(spec: Object, old: Object) -> Object:
-    """What may not change: while a job is suspended and never ran, where its pods may go can."""
+    """What may not change: while a job waits, where its pods may go and what they ask for can."""
     template: Object = copied(spec.get("template") or {})
-    waiting = path_of(old, "spec", "suspend") and not path_of(old, "status", "startTime")
-    if waiting:
+    if _waits(old):
         pod = template.get("spec") or {}
         for key in SCHEDULED:
             pod.pop(key, None)
         affinity = pod.get("affinity") or {}
         affinity.pop("nodeAffinity", None)
+        for container in (*(pod.get("containers") or ()), *(pod.get("initContainers") or ())):
+            for key in ("requests", "limits"):
+                (container.get("resources") or {}).pop(key, None)
         for key in ("labels", "annotations"):
             (template.get("metadata") or {}).pop(key, None)
     return template
+
+
+def _waits(job: Object) -> bool:
+    """It is suspended, and has no pods: it never began, or its controller says so."""
+    status = job.get("status") or {}
+    told = any(one.get("type") == "Suspended" and one.get("status") == "True" for one in status.get("conditions") or ())
+    idle = not status.get("startTime") or (told and not status.get("active"))
+    return bool(path_of(job, "spec", "suspend") and idle)
 
 
 def _job_fields(job: Object) -> dict[str, str]:
@@ -241,6 +255,8 @@ RULES = {
         fields=_job_fields,
         warnings=_job_warnings,
         generation=True,
+        orphans=True,
+        warning_of_orphans=PRESERVED,
     ),
     "CronJob": Rules(
         default=_default_cron,

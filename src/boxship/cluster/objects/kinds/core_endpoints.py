@@ -141,6 +141,7 @@ RULES = {
         fields=field_table(status_replicas="0")("status.replicas"),
         warnings=lambda object: template_warnings((object.get("spec") or {}).get("template"), "spec.template"),
         generation=True,
+        orphans=True,
     ),
     "ComponentStatus": Rules(),
     "Event": CORE_EVENT,
