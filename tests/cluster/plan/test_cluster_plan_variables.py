@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from plan_kit import Stored, config_map, container, facts, pod, secret
 
 from boxship.cluster.node.plan import fields
-from boxship.cluster.node.plan.environment import Reading, parse_file
+from boxship.cluster.node.plan.environment import Reading, value_in_file
 from boxship.cluster.node.plan.expanding import UnknownName, expand, expand_strictly
 from boxship.cluster.node.plan.services import essential, service_variables
 from boxship.cluster.node.planning import NotPossible
@@ -174,10 +174,20 @@ async def test_a_whole_map_that_is_missing_is_named() -> None:
 
 
 def test_files_of_variables() -> None:
-    assert parse_file("\n# x\nA='1'\nB=''\nC='a\n\nb'\n") == {"A": "1", "B": "", "C": "a\n\nb"}
-    for wrong in ("A=1", "A", "='x'", "A='1"):
-        with pytest.raises(NotPossible):
-            parse_file(wrong)
+    text = "\n# x\n  A='1'\nB='' # none\nC='a\n# no comment\n\nb'\nD= 'not this'\nA='2'\nnot read"
+    found = {name: value_in_file(text, name) for name in "ABCD"}
+    assert found == {"A": "1", "B": "", "C": "a\n# no comment\n\nb", "D": ""}
+    assert value_in_file("A='1'", "B") is None
+    for wrong, why in (
+        ("A=1", "line 1: value must be enclosed in single quotes"),
+        ("\nA", "line 2: missing '='"),
+        ("='x'", "line 1: empty variable name"),
+        ("A ='x'", "line 1: whitespace before '=' is not allowed"),
+        ("A='1", "line 1: unclosed single quote"),
+        ("A='1' 2", "line 1: unexpected content after closing quote"),
+    ):
+        with pytest.raises(NotPossible, match=why):
+            value_in_file(wrong, "A")
 
 
 def service(name: str, address: str, *ports: dict[str, Any], namespace: str = "shop") -> Any:

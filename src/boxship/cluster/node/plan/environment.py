@@ -123,10 +123,9 @@ class Reading:
     async def _file_key(self, reference: Mapping[str, Any]) -> str | None:
         volume, path, key = (str(reference.get(word)) for word in ("volumeName", "path", "key"))
         text = await self._read_file(volume, path)
-        if text is not None:
-            table = parse_file(text)
-            if key in table:
-                return table[key]
+        found = value_in_file(text, key) if text is not None else None
+        if found is not None:
+            return found
         if reference.get("optional"):
             return None
         raise NotPossible(NOT_NOW, f'environment variable key "{key}" not found in file "{path}" of volume "{volume}"')
@@ -146,27 +145,41 @@ def _decoded(text: str) -> str:
         return ""
 
 
-def parse_file(text: str) -> dict[str, str]:
-    """A file of variables: lines KEY='value'; a value may span lines. Blank lines and those that begin with # are
-    nothing. Raises NotPossible for any other."""
-    table: dict[str, str] = {}
-    position = 0
-    while position < len(text):
-        end = text.find("\n", position)
-        line = text[position : end if end >= 0 else len(text)]
-        after = end + 1 if end >= 0 else len(text)
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            position = after
+def value_in_file(text: str, key: str) -> str | None:
+    """The value of a name in a file of variables, None where it is not there: lines NAME='value' with nothing behind
+    them but a comment; a value may span lines. Empty lines and those that begin with # are nothing, and a blank behind
+    the sign is an empty value, as a shell has it. What stands behind the name that is looked for is not read. Raises
+    NotPossible."""
+    lines = ((number, line.removesuffix("\r")) for number, line in enumerate(text.split("\n"), 1))
+    for number, line in lines:
+        line = line.lstrip(" \t")
+        if not line or line.startswith("#"):
             continue
-        name, equals, rest = line.partition("=")
-        if not equals or not name.strip() or not rest.startswith("'"):
-            raise NotPossible(NOT_NOW, f"invalid environment variable format: {stripped!r}")
-        start = position + len(name) + 2
-        close = text.find("'", start)
-        if close < 0:
-            raise NotPossible(NOT_NOW, f"unclosed single quote for variable {name.strip()!r}")
-        table[name.strip()] = text[start:close]
-        end = text.find("\n", close)
-        position = end + 1 if end >= 0 else len(text)
-    return table
+        name, sign, rest = line.partition("=")
+        if not sign:
+            raise _wrong(number, "missing '='")
+        if not name:
+            raise _wrong(number, "empty variable name")
+        if any(blank in name for blank in " \t"):
+            raise _wrong(number, "whitespace before '=' is not allowed")
+        if rest != rest.lstrip(" \t"):
+            value = ""
+        elif not rest.startswith("'"):
+            raise _wrong(number, "value must be enclosed in single quotes")
+        else:
+            value, quote, behind = rest[1:].partition("'")
+            while not quote:
+                following = next(lines, None)
+                if following is None:
+                    raise _wrong(number, "unclosed single quote")
+                more, quote, behind = following[1].partition("'")
+                value = f"{value}\n{more}"
+            if behind.lstrip(" \t") and not behind.lstrip(" \t").startswith("#"):
+                raise _wrong(number, "unexpected content after closing quote")
+        if name == key:
+            return value
+    return None
+
+
+def _wrong(number: int, why: str) -> NotPossible:
+    return NotPossible(NOT_NOW, f"invalid environment variable format at line {number}: {why}")
