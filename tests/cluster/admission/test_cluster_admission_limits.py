@@ -60,6 +60,11 @@ async def test_limit_ranges_fill_in() -> None:
             "maximum memory usage per Container is 1Gi, but limit is 2Gi",
         ),
         (
+            {"type": "Container", "max": {"cpu": "1"}, "min": {"cpu": "500m"}},
+            pod(requests={"cpu": "2"}, limits={"cpu": "2"}),
+            'pods "p" is forbidden: maximum cpu usage per Container is 1, but limit is 2',  # and nothing of requests
+        ),
+        (
             {"type": "Pod", "max": {"memory": "1Gi"}},
             pod(requests={"memory": "1Gi"}),
             "maximum memory usage per Pod is 1Gi. No limit is specified",

@@ -115,7 +115,7 @@ def _faults(item: dict[str, Any], kind: str, requests: Amounts, limits: Amounts)
             yield f"minimum {name} usage per {kind} is {text}. No request is specified"
         elif request < least:
             yield f"minimum {name} usage per {kind} is {text}, but request is {request.text}"
-        if limit is not None and limit < least:
+        elif limit is not None and limit < least:
             yield f"minimum {name} usage per {kind} is {text}, but limit is {limit.text}"
     for name, text in sorted((item.get("max") or {}).items()):
         most, request, limit = parse(text), requests.get(name), limits.get(name)
@@ -123,7 +123,7 @@ def _faults(item: dict[str, Any], kind: str, requests: Amounts, limits: Amounts)
             yield f"maximum {name} usage per {kind} is {text}. No limit is specified"
         elif limit > most:
             yield f"maximum {name} usage per {kind} is {text}, but limit is {limit.text}"
-        if request is not None and request > most:
+        elif request is not None and request > most:
             yield f"maximum {name} usage per {kind} is {text}, but request is {request.text}"
     for name, text in sorted((item.get("maxLimitRequestRatio") or {}).items()):
         request, limit = requests.get(name), limits.get(name)
