@@ -1,5 +1,7 @@
 """PodDisruptionBudgets: how many may go, who is refused, and pods that no budget counts."""
 
+import functools
+
 import pytest
 from conformance_apps_kit import GATE, Object, changed, condition, names, pod, pods_of, settles, watched, workload
 from conformance_kit import Space
@@ -178,7 +180,7 @@ def test_pods_that_have_ended_or_wait_may_always_go(space: Space) -> None:
     settles(space, f"{PATH}/web", observedGeneration=1, disruptionsAllowed=0)
     for name in ("web-0", "web-1"):
         assert evict(space, name).status == 201
-        space.until(lambda name=name: space.is_gone(f"pods/{name}"), "it goes")
+        space.until(functools.partial(space.is_gone, f"pods/{name}"), "it goes")
 
 
 def test_an_empty_selector_means_all_and_none_means_nothing(space: Space) -> None:

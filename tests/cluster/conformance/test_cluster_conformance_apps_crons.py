@@ -2,6 +2,7 @@
 pass: when a schedule ran last is told in its status, so that a run is due at once."""
 
 import datetime
+import functools
 import json
 
 import pytest
@@ -131,6 +132,14 @@ def test_a_history_is_kept_as_long_as_it_may_be(space: Space) -> None:
     assert names(jobs_of(space, "tick"))[0].startswith("good")
 
 
+def is_noticed(space: Space, name: str) -> bool:
+    return "UnexpectedJob" in reasons(space, name)
+
+
+def goes_on(space: Space, name: str) -> bool:
+    return len(jobs_of(space, name)) >= 2
+
+
 def test_a_job_is_made_by_hand(space: Space) -> None:
     """It is the schedule's, and neither stops it nor is replaced by it."""
     for name, policy in (("forbid", "Forbid"), ("replace", "Replace")):
@@ -139,9 +148,9 @@ def test_a_job_is_made_by_hand(space: Space) -> None:
         made = space.read(f"{JOBS}/{name}-now")["metadata"]
         assert made["annotations"] == {"cronjob.kubernetes.io/instantiate": "manual"}
         settles(space, f"{JOBS}/{name}-now", active=1)
-        space.until(lambda name=name: "UnexpectedJob" in reasons(space, name), "it is noticed")
+        space.until(functools.partial(is_noticed, space, name), "it is noticed")
         ran_last(space, name, 90)
-        space.until(lambda name=name: len(jobs_of(space, name)) >= 2, "the schedule goes on")
+        space.until(functools.partial(goes_on, space, name), "the schedule goes on")
         assert not space.is_gone(f"{JOBS}/{name}-now") and f"{name}-now" not in active(space, name)
 
 

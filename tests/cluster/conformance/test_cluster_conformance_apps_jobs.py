@@ -108,6 +108,23 @@ def test_a_deleted_job_takes_its_pods_along(space: Space) -> None:
     space.until(lambda: not pods_of(space, "web"), "its pods are gone")
 
 
+def test_pods_stay_where_nobody_says_otherwise(space: Space) -> None:
+    """As since before there were propagation policies; kubectl names one."""
+    space.made(JOBS, job("web"))
+    settles(space, f"{JOBS}/web", active=1, ready=1)
+    answer = space.request("DELETE", f"{JOBS}/web")
+    assert answer.status == 200 and "child pods are preserved by default" in answer.headers["Warning"]
+    space.until(lambda: space.is_gone(f"{JOBS}/web"), "it is gone")
+    space.until(lambda: not any(map(owner, pods_of(space, "web"))), "its pod is nobody's")
+    (left,) = pods_of(space, "web")
+    assert left["status"]["phase"] == "Running"
+    space.kubectl("delete", "pod", left["metadata"]["name"], "--timeout=30s")
+    space.made(JOBS, job("web"))
+    settles(space, f"{JOBS}/web", active=1)
+    assert "Warning" not in space.request("DELETE", f"{JOBS}/web?propagationPolicy=Background").headers
+    space.until(lambda: not pods_of(space, "web"), "its pods go with it")
+
+
 # Covers: Jobs, completion after task failure.
 def test_failing_once_in_place_is_no_failure(space: Space) -> None:
     script = "[ -e /data/once ] && exit 0; touch /data/once; exit 1"
@@ -129,12 +146,17 @@ def test_a_job_is_suspended_and_resumed(space: Space) -> None:
     found = space.read(f"{JOBS}/web")
     assert condition(found, "Suspended")["reason"] == "JobSuspended" and "startTime" not in found["status"]
     assert not pods_of(space, "web")
-    change = {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "node2"}}}}}
-    space.patched(f"{JOBS}/web", change)  # while it waits, where it runs may be changed
+    change: Object = {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "node2"}}}}}
+    space.patched(f"{JOBS}/web", change)  # while it waits, where it runs and what it asks for may be changed
+    resources = [{"name": "c", "resources": {"requests": {"cpu": "10m"}}}]
+    change = {"spec": {"template": {"spec": {"containers": resources}}}}
+    space.patched(f"{JOBS}/web", change, "application/strategic-merge-patch+json")
     space.patched(f"{JOBS}/web", {"spec": {"suspend": False}})
     done = ends(space, "web", "Complete")
     assert condition(done, "Suspended")["status"] == "False" and done["status"]["startTime"]
-    assert {pod["spec"]["nodeName"] for pod in pods_of(space, "web")} == {"node2"}
+    specs = [one["spec"] for one in pods_of(space, "web")]
+    assert {one["nodeName"] for one in specs} == {"node2"}
+    assert {one["containers"][0]["resources"]["requests"]["cpu"] for one in specs} == {"10m"}
 
 
 def test_suspending_takes_the_pods_away(space: Space) -> None:

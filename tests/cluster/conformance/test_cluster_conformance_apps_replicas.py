@@ -141,7 +141,8 @@ def test_the_life_of_a_replication_controller(space: Space) -> None:
     assert [one["metadata"]["annotations"]["has"] for one in everywhere.object["items"]] == ["update"]
     assert space.request("DELETE", f"{CONTROLLERS}?labelSelector=has%3Dpatch").status == 200
     watched(space, CONTROLLERS, since, lambda event, _: event == "DELETED")
-    space.until(lambda: not pods_of(space, "web"), "its pods go with it")
+    space.until(lambda: not any(map(owner, pods_of(space, "web"))), "its pods stay, as nobody said otherwise")
+    assert len(pods_of(space, "web")) == 2
 
 
 def test_pods_that_end_are_counted_until_they_are_gone(space: Space) -> None:

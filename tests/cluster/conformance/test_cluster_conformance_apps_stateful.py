@@ -1,5 +1,7 @@
 """StatefulSets as the list asks for them: order, halting, bursts, rolling updates with and without a partition."""
 
+import functools
+
 import pytest
 from conformance_apps_kit import (
     GATE,
@@ -40,6 +42,10 @@ def stateful(space: Space, script: str = "", *, gated: bool = False, **spec: obj
 
 def is_ready(found: Object) -> bool:
     return condition(found, "Ready").get("status") == "True" and "deletionTimestamp" not in found["metadata"]
+
+
+def is_there(space: Space, name: str) -> bool:
+    return not space.is_gone(f"pods/{name}")
 
 
 def until_members(space: Space, ready: str, unready: str = "") -> None:
@@ -84,7 +90,7 @@ def test_members_come_and_go_in_order_and_halt_when_one_is_ill(space: Space) -> 
         settles(space, f"{PATH}/db", observedGeneration=2, replicas=1)
         assert names(pods_of(space, "db")) == ["db-0"]  # it halts
         for one in "012":
-            space.until(lambda name=f"db-{one}": not space.is_gone(f"pods/{name}"), "the next one comes")
+            space.until(functools.partial(is_there, space, f"db-{one}"), "the next one comes")
             space.until_phase(f"db-{one}", "Running")
             set_ready(space, one, True)
         until_members(space, "012")
