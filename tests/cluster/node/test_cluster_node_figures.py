@@ -4,6 +4,7 @@ from typing import Any
 
 from boxship.cluster.node.runtime import EXITED, RUNNING, ContainerStatus, MachineUsage, PodUsage, Usage
 from boxship.cluster.node.server.prometheus import asked_of, cadvisor_lines, own_lines
+from boxship.cluster.node.server.summary import node_stats, pod_stats
 
 STATUS = {"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
 LIMITED = {"requests": {"cpu": "100m"}, "limits": {"cpu": "250m", "memory": "64Mi"}}
@@ -67,3 +68,19 @@ def test_what_the_agent_counts() -> None:
         'kubelet_active_pods{static="true"} 1',
     ):
         assert f"{line}\n" in text
+
+
+def test_a_summary() -> None:
+    uses = {"main": Usage(3 * 10**9, cpu=10**9, working_set=1 << 20), "side": Usage(3 * 10**9)}
+    usage = PodUsage("u", Usage(3 * 10**9, cpu=10**9), uses)
+    before = PodUsage("u", Usage(10**9), {"main": Usage(10**9)})
+    first = pod_stats(POD, usage, (), MACHINE, None)
+    assert "usageNanoCores" not in first["cpu"] and first["podRef"]["name"] == "web"
+    found = pod_stats(POD, usage, (), MACHINE, before)
+    main, side = found["containers"]
+    assert found["cpu"]["usageNanoCores"] == main["cpu"]["usageNanoCores"] == 500_000_000
+    assert main["memory"]["availableBytes"] == 63 << 20
+    assert "availableBytes" not in side["memory"] and "availableBytes" not in found["memory"]
+    assert main["rootfs"]["capacityBytes"] == found["ephemeral-storage"]["capacityBytes"] == MACHINE.disk_capacity
+    node = node_stats("n", MACHINE, None, 10**9)
+    assert node["startTime"] == "1970-01-01T00:00:00Z" and node["network"]["interfaces"][0]["name"] == "eth0"

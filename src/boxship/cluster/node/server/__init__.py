@@ -7,7 +7,7 @@
     sessions.py    exec and attach: a process's streams and the client's
     channels.py    a client's end over a WebSocket; spdy.py: over SPDY/3.1
     ports.py       port-forward
-    figures.py     what pods and the machine use; prometheus.py: in Prometheus' text
+    figures.py     what pods and the machine use; summary.py: as JSON; prometheus.py: in Prometheus' text
 
 Contract: the kubelet's own API, which has no document; paths, parameters and texts are those that API servers and
 clients have known for years. Nothing is kept here: the runtime and the pods that the agent knows are asked each time.

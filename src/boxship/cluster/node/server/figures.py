@@ -8,21 +8,19 @@ nobody reads.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from boxship.cluster.node.planning import VolumeFigures
-from boxship.cluster.node.runtime import MachineUsage, PodUsage, Runtime, Usage
+from boxship.cluster.node.runtime import MachineUsage, PodUsage, Runtime
 from boxship.cluster.node.server import PodsHere
-from boxship.cluster.node.server.prometheus import cadvisor_lines, own_lines, resource_lines, started_at, volume_lines
-from boxship.cluster.objects import Object
+from boxship.cluster.node.server.prometheus import cadvisor_lines, own_lines, resource_lines, volume_lines
+from boxship.cluster.node.server.summary import node_stats, pod_stats
 from boxship.cluster.objects.failure import Failure
 from boxship.transport.exchange import Reply, Request
 
 FRESH_SECONDS = 1.0
-SECOND = 1_000_000_000
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 Sample = tuple[MachineUsage, Mapping[str, PodUsage]]
 
@@ -53,11 +51,13 @@ class Figures:
         self._lock = asyncio.Lock()
         self._taken = -FRESH_SECONDS
         self._sample: Sample | None = None
+        self._before: Sample | None = None  # the one before, for what is used in a second
 
     async def _now(self) -> Sample:
         async with self._lock:
             if self._sample is None or time.monotonic() - self._taken >= FRESH_SECONDS:
                 machine, pods = await self._runtime.usage()
+                self._before = self._sample
                 self._sample = (machine, {each.uid: each for each in pods})
                 self._taken = time.monotonic()
             return self._sample
@@ -66,19 +66,19 @@ class Figures:
         if words not in (["summary"], []):
             raise Failure(404, "NotFound", "404 page not found")
         machine, usages = await self._now()
-        document = {"node": node_stats(self._node, machine), "pods": self._pod_stats(usages, await self._of_volumes())}
-        return Reply(200, {"Content-Type": "application/json"}, msgspec.json.encode(document))
+        volumes = await self._of_volumes()
+        before = self._before or (None, {})
+        pods = [
+            pod_stats(pod, usages[uid], volumes.get(uid, ()), machine, before[1].get(uid))
+            for uid, pod in ((pod["metadata"].get("uid", ""), pod) for pod in self._pods.all())
+            if uid in usages
+        ]
+        document = {"node": node_stats(self._node, machine, before[0], time.clock_gettime_ns(time.CLOCK_BOOTTIME))}
+        return Reply(200, {"Content-Type": "application/json"}, msgspec.json.encode({**document, "pods": pods}))
 
     async def _of_volumes(self) -> Volumes:
         uids = [pod["metadata"].get("uid", "") for pod in self._pods.all()]
         return {uid: await self._volumes.figures(uid) for uid in uids}
-
-    def _pod_stats(self, usages: Mapping[str, PodUsage], volumes: Volumes) -> list[Object]:
-        return [
-            pod_stats(pod, usages[pod["metadata"]["uid"]], volumes.get(pod["metadata"]["uid"], ()))
-            for pod in self._pods.all()
-            if pod["metadata"].get("uid") in usages
-        ]
 
     async def metrics(self, request: Request, words: list[str]) -> Reply:
         if words == ["resource"]:
@@ -93,90 +93,3 @@ class Figures:
         else:
             raise Failure(501, "NotImplemented", f"unsupported: /metrics/{'/'.join(words)}")
         return Reply(200, {"Content-Type": PROMETHEUS}, text.encode())
-
-
-def stamp(moment: int) -> str:
-    return datetime.fromtimestamp(moment / SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def node_stats(name: str, machine: MachineUsage) -> Object:
-    usage, at = machine.machine, stamp(machine.machine.time)
-    disk = {
-        "time": at,
-        "availableBytes": machine.disk_available,
-        "capacityBytes": machine.disk_capacity,
-        "usedBytes": machine.disk_capacity - machine.disk_available,
-        "inodes": machine.inodes,
-        "inodesFree": machine.inodes_free,
-        "inodesUsed": machine.inodes - machine.inodes_free,
-    }
-    return {
-        "nodeName": name,
-        "cpu": _cpu(usage, at),
-        "memory": {**_memory(usage, at), "availableBytes": machine.memory_available},
-        "network": _network(usage, at),
-        "fs": disk,
-        "runtime": {"imageFs": disk},
-        "rlimit": {"time": at, "maxpid": machine.processes_limit, "curproc": usage.processes},
-    }
-
-
-def pod_stats(pod: Object, usage: PodUsage, volumes: Sequence[VolumeFigures]) -> Object:
-    metadata = pod["metadata"]
-    at = stamp(usage.pod.time)
-    return {
-        "podRef": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
-        "startTime": (pod.get("status") or {}).get("startTime"),
-        "containers": [
-            {
-                "name": name,
-                "startTime": started_at(pod, name),
-                "cpu": _cpu(each, stamp(each.time)),
-                "memory": _memory(each, stamp(each.time)),
-                "rootfs": {"time": stamp(each.time), "usedBytes": each.disk, "inodesUsed": each.inodes},
-            }
-            for name, each in usage.containers.items()
-        ],
-        "cpu": _cpu(usage.pod, at),
-        "memory": _memory(usage.pod, at),
-        "network": _network(usage.pod, at),
-        **({"volume": [volume_stats(metadata["namespace"], one, at) for one in volumes]} if volumes else {}),
-        "ephemeral-storage": {
-            "time": at,
-            "usedBytes": usage.pod.disk + sum(one.used for one in volumes if one.ephemeral),
-            "inodesUsed": usage.pod.inodes + sum(one.inodes_used for one in volumes if one.ephemeral),
-        },
-        "process_stats": {"process_count": usage.pod.processes},
-    }
-
-
-def volume_stats(namespace: str, volume: VolumeFigures, at: str) -> Object:
-    claim = {"pvcRef": {"name": volume.claim, "namespace": namespace}} if volume.claim else {}
-    return {
-        "time": at,
-        "availableBytes": volume.available,
-        "capacityBytes": volume.capacity,
-        "usedBytes": volume.used,
-        "inodesFree": volume.inodes_free,
-        "inodes": volume.inodes,
-        "inodesUsed": volume.inodes_used,
-        "name": volume.name,
-        **claim,
-    }
-
-
-def _cpu(usage: Usage, at: str) -> Object:
-    return {"time": at, "usageCoreNanoSeconds": usage.cpu}
-
-
-def _memory(usage: Usage, at: str) -> Object:
-    return {
-        "time": at,
-        "usageBytes": usage.memory,
-        "workingSetBytes": usage.working_set,
-        "rssBytes": usage.rss,
-    }
-
-
-def _network(usage: Usage, at: str) -> Object:
-    return {"time": at, "name": "eth0", "rxBytes": usage.received, "txBytes": usage.sent}
