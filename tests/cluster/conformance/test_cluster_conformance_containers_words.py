@@ -188,3 +188,35 @@ def test_classes_by_the_api(space: Space) -> None:
     watched = request("GET", f"{CLASSES}{query}&watch=true&resourceVersion={since}&timeoutSeconds=1")
     told = [json.loads(line)["type"] for line in watched.body.splitlines()]
     assert told == ["MODIFIED", "MODIFIED", "DELETED", "DELETED", "DELETED"]
+
+
+# What the list's neighbours ask for: a class says on which nodes its pods run, and what they tolerate there.
+def test_classes_choose_nodes(space: Space) -> None:
+    node = space.cluster.nodes[1].name
+    key = f"{space.name}/kind"
+    taint = {"key": key, "operator": "Equal", "value": "other", "effect": "NoSchedule"}
+    chosen = runtime_class(space, "chosen", scheduling={"nodeSelector": {key: "other"}, "tolerations": [taint]})
+    unknown = runtime_class(space, "unknown", handler="nothing")
+    space.cluster.kubectl("label", "node", node, f"{key}=other")
+    try:
+        begin(
+            space,
+            pod("goes", "exec sleep 600", spec={"runtimeClassName": chosen}),
+            pod("waits", "true", spec={"runtimeClassName": chosen, "nodeSelector": {"other": "label"}}),
+            pod("unknown", "true", spec={"runtimeClassName": unknown}),
+        )
+        space.until_ready("goes")
+        made = space.pod("goes")["spec"]
+        assert made["nodeName"] == node and made["nodeSelector"] == {key: "other"} and taint in made["tolerations"]
+        assert space.pod("waits")["spec"]["nodeSelector"] == {key: "other", "other": "label"}
+        against = pod("against", "true", spec={"runtimeClassName": chosen, "nodeSelector": {key: "mine"}})
+        refused = space.request("POST", "pods", against)
+        assert refused.status == 403 and f"runtimeClass.scheduling.nodeSelector[{key}]" in refused.object["message"]
+        told = "--field-selector=involvedObject.name=unknown,reason=FailedCreatePodSandBox"
+        space.until(
+            lambda: any('no runtime for "nothing"' in one["message"] for one in space.events(told)), "it is told"
+        )
+    finally:
+        space.cluster.kubectl("label", "node", node, f"{key}-")
+        for name in (chosen, unknown):
+            space.cluster.control.request("DELETE", f"{CLASSES}/{name}")
