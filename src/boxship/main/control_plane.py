@@ -23,6 +23,7 @@ from boxship.cluster.api.authorization.authorizer import Authorizer
 from boxship.cluster.api.authorization.plugins import guards
 from boxship.cluster.api.authorization.reviews import Reviews
 from boxship.cluster.api.bootstrap import objects
+from boxship.cluster.api.bootstrap.keeping import keep
 from boxship.cluster.api.bootstrap.presence import attend, leave
 from boxship.cluster.api.bootstrap.start import announce, begin
 from boxship.cluster.api.catalog import Catalog
@@ -242,6 +243,7 @@ def followers(options: ControlOptions, plane: Plane) -> Iterator[Coroutine[Any, 
         yield attend(plane.itself, plane.place, SystemClock())
     teller = Inside(plane.api, plane.catalog, SERVER, "boxship-control")
     shared = is_shared(options)
+    yield keep(plane.itself, teller, plane.place, alone=not shared)
     if "controllers" in options.role:
         yield lead_controllers(options, plane, leading(teller, CONTROLLERS, options, shared=shared))
     if "scheduler" in options.role:

@@ -1,5 +1,6 @@
 """What a new cluster consists of: made once, completed at each start, left alone where people took it over."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from world_kit import running_world
 
 from boxship.cluster.api.bootstrap import flows, presence, roles
 from boxship.cluster.api.bootstrap.joining import TAKEN_BACK
+from boxship.cluster.api.bootstrap.keeping import keep
 from boxship.cluster.api.bootstrap.objects import addresses_of
 from boxship.cluster.api.bootstrap.start import announce, begin, complete_binding, complete_flow, complete_role, holds
 from boxship.cluster.api.request import Ask, User
 from boxship.cluster.objects import Object
+from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.kinds.flowcontrol import MANDATORY_LEVELS, MANDATORY_SCHEMAS
 
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -57,6 +60,41 @@ async def test_what_was_taken_away_is_back_and_what_was_added_stays(tmp_path: Pa
         assert (await client.get(f"{RBAC}/clusterroles", "", "system:monitoring"))["rules"] == [extra]
         system = await client.get(level, "", "system")
         assert system["spec"]["limited"]["nominalConcurrencyShares"] == 30
+
+
+async def test_what_nobody_can_do_without_is_back_at_once(tmp_path: Path) -> None:
+    slices = "discovery.k8s.io/v1/endpointslices"
+    async with running_world(tmp_path, with_controllers=False) as world, asyncio.TaskGroup() as tasks:
+        client = world.client
+        was = await client.get("v1/services", "default", "kubernetes")
+        keeping = tasks.create_task(keep(world.itself, client, world.site, alone=True))
+        taken = (
+            ("v1/services", "default", "kubernetes"),
+            ("v1/services", "kube-system", "kube-dns"),
+            ("v1/endpoints", "default", "kubernetes"),
+            (slices, "default", "kubernetes"),
+        )
+        old = {one: (await client.get(*one))["metadata"]["uid"] for one in taken}
+        for one in taken:
+            await client.delete(*one)
+
+        async def are_back() -> bool:
+            try:
+                return all([(await client.get(*one))["metadata"]["uid"] != old[one] for one in taken])
+            except Failure:
+                return False
+
+        async with asyncio.timeout(20):
+            while not await are_back():
+                await asyncio.sleep(0.01)
+        assert (await client.get("v1/services", "default", "kubernetes"))["spec"] == was["spec"]
+        assert addresses_of(await client.get(slices, "default", "kubernetes")) == ["192.0.2.1"]
+        wrong = {"subsets": [{"addresses": [{"ip": "192.0.2.9"}], "ports": [{"port": 1}]}]}
+        await client.patch("v1/endpoints", "default", "kubernetes", wrong)
+        async with asyncio.timeout(20):
+            while "192.0.2.9" in str(await client.get("v1/endpoints", "default", "kubernetes")):
+                await asyncio.sleep(0.01)
+        keeping.cancel()
 
 
 async def test_what_nodes_could_read_in_earlier_versions_is_taken_back(tmp_path: Path) -> None:

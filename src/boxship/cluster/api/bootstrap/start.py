@@ -50,17 +50,14 @@ async def begin(client: Client, site: Site) -> None:
         _settle(client, f"{FLOWS}/prioritylevelconfigurations", flows.LEVELS, complete_flow),
         _settle(client, f"{FLOWS}/flowschemas", flows.SCHEMAS, complete_flow),
         _settle(client, "scheduling.k8s.io/v1/priorityclasses", objects.priority_classes(), leave),
-        _settle_one(client, "storage.k8s.io/v1/storageclasses", objects.storage_class(), leave),
+        settle_one(client, "storage.k8s.io/v1/storageclasses", objects.storage_class(), leave),
         _settle(client, "networking.k8s.io/v1/ingressclasses", [objects.ingress_class()], leave),
-        *(_settle_one(client, "v1/configmaps", config, replace_data) for config in maps),
+        *(settle_one(client, "v1/configmaps", config, replace_data) for config in maps),
         *(
-            _settle_one(client, f"{RBAC}/rolebindings", one, complete_binding)
+            settle_one(client, f"{RBAC}/rolebindings", one, complete_binding)
             for one in (*roles.NAMESPACE_BINDINGS, *joining.NAMESPACE_BINDINGS)
         ),
-        *(
-            _settle_one(client, "v1/services", one, leave)
-            for one in (objects.service(site), *joining.dns_service(site))
-        ),
+        *(settle_one(client, "v1/services", one, leave) for one in (objects.service(site), *joining.dns_service(site))),
     )
     await announce(client, site, present=True)
 
@@ -77,8 +74,8 @@ async def set_addresses(client: Client, site: Site, addresses: Sequence[str]) ->
     the next one will say so itself."""
     if not addresses or ipaddress.ip_address(site.address).is_loopback:
         return  # to a loopback address nobody but this machine's own programs could go
-    await _settle_one(client, SLICES, objects.endpoint_slice(addresses, site.port), replace_endpoints)
-    await _settle_one(client, "v1/endpoints", objects.endpoints(addresses, site.port), replace_endpoints)
+    await settle_one(client, SLICES, objects.endpoint_slice(addresses, site.port), replace_endpoints)
+    await settle_one(client, "v1/endpoints", objects.endpoints(addresses, site.port), replace_endpoints)
 
 
 def replace_endpoints(current: Object, wanted: Object) -> Object | None:
@@ -185,7 +182,7 @@ async def _settle(client: Client, resource: str, wanted: Sequence[Object], compl
     await asyncio.gather(*map(settle, wanted))
 
 
-async def _settle_one(client: Client, resource: str, wanted: Object, complete: Completes) -> None:
+async def settle_one(client: Client, resource: str, wanted: Object, complete: Completes) -> None:
     namespace, name = _place(wanted)
     await _write(client, resource, await _found(client, resource, namespace, name), wanted, complete)
 
