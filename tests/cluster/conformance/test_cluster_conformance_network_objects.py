@@ -1,5 +1,7 @@
 """The network's objects as the API keeps them: each verb of each resource, status where there is one."""
 
+import contextlib
+import socket
 from typing import Any, NamedTuple
 
 import pytest
@@ -211,3 +213,55 @@ def _is_ready(space: Space, path: str) -> bool:
     found = space.cluster.control.request("GET", path).object
     conditions = (found.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def test_the_api_is_found_though_its_service_was_deleted(space: Space) -> None:
+    """`kubectl delete all --all` in the default namespace takes it, too."""
+    default = Space(space.cluster, "default")
+    address = default.read("services/kubernetes")["spec"]["clusterIP"]
+    taken = ("services/kubernetes", "endpoints/kubernetes", "discovery.k8s.io/v1/endpointslices/kubernetes")
+    old = {path: default.read(path)["metadata"]["uid"] for path in taken}
+    for path in taken:
+        assert default.request("DELETE", path).status == 200
+
+    def is_back(path: str) -> bool:
+        found = default.request("GET", path)
+        return found.status == 200 and found.object["metadata"]["uid"] != old[path]
+
+    space.until(lambda: all(is_back(path) for path in taken), "all of it is back")
+    assert default.read("services/kubernetes")["spec"]["clusterIP"] == address
+    for node in space.cluster.nodes:
+        space.until(lambda: node.namespace.run(lambda: _connects(address)), f"{node.name} reaches the API")  # noqa: B023
+
+
+def _connects(address: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, 443), 2):
+        return True
+    return False
+
+
+def test_an_ingress_without_a_class_has_the_newest_default_one(space: Space) -> None:
+    ask, classes = space.cluster.control.request, "/apis/networking.k8s.io/v1/ingressclasses"
+
+    def chosen(name: str) -> str:
+        spec = {"defaultBackend": BACKEND}
+        made = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": spec}
+        return str(space.made("networking.k8s.io/v1/ingresses", made)["spec"].get("ingressClassName"))
+
+    assert chosen("first") == "boxship"
+    marked = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    metadata = {"name": space.name, "annotations": marked}
+    own = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": metadata}
+    assert ask("POST", classes, {**own, "spec": {"controller": "example.com/own"}}).status == 201
+    try:
+        assert chosen("second") == space.name
+        old = f"{classes}/boxship"
+        assert (
+            ask("PATCH", old, {"metadata": {"annotations": {**marked, next(iter(marked)): "false"}}}, MERGE).status
+            == 200
+        )
+        assert ask("PATCH", f"{classes}/{space.name}", {"metadata": {"annotations": None}}, MERGE).status == 200
+        assert chosen("third") == "None"
+        assert ask("PATCH", old, {"metadata": {"annotations": marked}}, MERGE).status == 200
+    finally:
+        ask("DELETE", f"{classes}/{space.name}")

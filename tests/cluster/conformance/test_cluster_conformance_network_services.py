@@ -306,3 +306,52 @@ def test_node_ports_collide_and_are_given_back(space: Space) -> None:
     assert [port["nodePort"] for port in made] == [first, first]
     assert condition(space.read("services/two"), "Ready") == "", "a service has no such condition"
     assert not answers(space.cluster.clients, "tcp", space.cluster.nodes[0].address, first, 2)["web"]
+
+
+def test_large_datagrams_come_through(space: Space) -> None:
+    """Questions in several fragments, to pods and services, on the same and the other node."""
+    port = {"port": 80, "targetPort": 8081, "protocol": "UDP"}
+    cluster = space.made("services", service("web", port, **WEB))["spec"]["clusterIP"]
+    started(space, web("web", 1, "udp:8081"), *askers())
+    address = space.pod("web")["status"]["podIP"]
+    for place in both_askers(space).values():
+        for target, number in ((address, 8081), (cluster, 80)):
+            for size in (1473, 9000, 40_000):
+                said = "x" * size
+                until_answer(space, lambda: answer(place, "udp", target, number, said), "web", f"{size} bytes arrive")  # noqa: B023
+
+
+def test_a_pod_that_ends_still_reaches_others(space: Space) -> None:
+    cluster = space.made("services", service("web", PORT, **WEB))["spec"]["clusterIP"]
+    slow = idle("ends", nodeName="node2")
+    slow["spec"]["terminationGracePeriodSeconds"] = 100
+    slow["spec"]["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 90}}}
+    started(space, web("web", 1), slow)
+    place = inside(space, "ends")
+    until_answer(space, lambda: answer(place, "tcp", cluster, 80), "web", "it reaches the service")
+    space.kubectl("delete", "pod", "ends", "--wait=false")
+    space.until(lambda: "deletionTimestamp" in space.pod("ends")["metadata"], "it is ending")
+    assert answer(place, "tcp", cluster, 80, seconds=5) == "web"
+    assert answer(place, "tcp", space.pod("web")["status"]["podIP"], 8080, seconds=5) == "web"
+    assert "10.96." in space.shell("ends", "ping -c 1 -W 1 web | head -n 1")
+    space.kubectl("delete", "pod", "ends", "--force", "--grace-period=0")
+
+
+def test_slices_of_people_are_served(space: Space) -> None:
+    """A service without selector whose pods and ports stand in several slices."""
+    ports = [{"name": "one", "port": 80}, {"name": "two", "port": 81}]
+    cluster = space.made("services", service("own", *ports))["spec"]["clusterIP"]
+    started(
+        space, answering("a", "tcp:8080", nodeName="node1"), answering("b", "tcp:8080", "tcp:9090", nodeName="node2")
+    )
+    for name, served in (("a", {"one": 8080}), ("b", {"one": 8080, "two": 9090})):
+        labels = {"kubernetes.io/service-name": "own", "endpointslice.kubernetes.io/managed-by": "test"}
+        made: dict[str, Any] = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4"}
+        made["metadata"] = {"name": name, "labels": labels}
+        made["endpoints"] = [{"addresses": [space.pod(name)["status"]["podIP"]]}]
+        made["ports"] = [{"name": port, "port": number, "protocol": "TCP"} for port, number in served.items()]
+        space.made("discovery.k8s.io/v1/endpointslices", made)
+    for place in (*(node.namespace for node in space.cluster.nodes), inside(space, "a")):
+        until_all_answer(space, place, "tcp", cluster, 80, {"a", "b"})
+        until_all_answer(space, place, "tcp", cluster, 81, {"b"})
+        assert answer(place, "tcp", cluster, 82) == REFUSED, "a port that the service does not have"
