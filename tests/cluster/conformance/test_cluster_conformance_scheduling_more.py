@@ -167,3 +167,38 @@ def test_a_foreign_scheduler_binds(space: Space) -> None:
     assert place(space, "foreign") == node and space.pod("foreign")["metadata"]["annotations"]["by"] == "somebody"
     again = space.request("POST", "pods/foreign/binding", bound)
     assert again.status == 409 and f'pod foreign is already assigned to node "{node}"' in again.object["message"]
+
+
+def test_an_autoscaler_says_what_it_lacks(space: Space) -> None:
+    def scaler(name: str, kind: str, **spec: Any) -> Any:
+        version = "apps/v1" if kind == "Deployment" else "example.com/v1"
+        target = {"apiVersion": version, "kind": kind, "name": "absent"}
+        return {"metadata": {"name": name}, "spec": {"scaleTargetRef": target, "maxReplicas": 3, **spec}}
+
+    path = "autoscaling/v2/horizontalpodautoscalers"
+    refused = space.request("POST", path, scaler("zero", "Deployment", minReplicas=0))
+    assert refused.status == 422
+    assert "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1" in refused.object["message"]
+    crossed = space.request("POST", path, scaler("crossed", "Deployment", minReplicas=4))
+    assert crossed.status == 422
+    space.made(path, scaler("absent", "Deployment"))
+    space.made(path, scaler("odd", "Odd"))
+    unable = "the HPA controller was unable to get the target's current scale: "
+    no_kind = (
+        'unable to determine resource for scale target reference: no matches for kind "Odd" in group "example.com"'
+    )
+    told = {"absent": 'deployments.apps "absent" not found', "odd": no_kind}
+
+    def conditions() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in told:
+            listed = (space.read(f"{path}/{name}").get("status") or {}).get("conditions") or ()
+            found[name] = next((each for each in listed if each["type"] == "AbleToScale"), {})
+        return found
+
+    space.until(lambda: all(each.get("reason") == "FailedGetScale" for each in conditions().values()), "it is told", 30)
+    assert {name: each["message"] for name, each in conditions().items()} == {
+        name: f"{unable}{text}" for name, text in told.items()
+    }
+    failed = "--field-selector=reason=FailedGetScale,involvedObject.name=absent"
+    space.until(lambda: space.events(failed), "an event says so", 20)
