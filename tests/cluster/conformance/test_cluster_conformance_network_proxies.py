@@ -9,6 +9,23 @@ from network_kit import answering, service, started
 
 pytestmark = pytest.mark.slow
 
+TLS = """
+import http.server, ssl, sys, threading
+class Says(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        told = sys.argv[self.server.server_port - 459].encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/keys/tls.crt", "/keys/tls.key")
+for number in range(len(sys.argv) - 1):
+    server = http.server.ThreadingHTTPServer(("", 460 + number), Says)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever).start()
+"""
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 PORTER = """
 mkdir -p /a/cgi-bin /b /c; cd /a
@@ -85,3 +102,35 @@ def test_ports_by_name_and_number_and_links_of_pages(space: Space) -> None:
         assert found.status == 200 and "porter" in [pod["metadata"]["name"] for pod in found.object["items"]]
     assert asked(space, "GET", "services/porter:other/proxy/").status == 503
     assert asked(space, "GET", "pods/nobody/proxy/").status == 404
+
+
+# Covers: Proxy, logs service endpoint.
+def test_what_speaks_tls_behind_its_own_certificate(space: Space) -> None:
+    names = "-subj /CN=nobody -keyout tls.key -out tls.crt -days 2"
+    space.cluster.nodes[0].shell(f"cd {space.cluster.home} && openssl req -x509 -newkey rsa:2048 -nodes {names}")
+    keys = [f"--{kind}={space.cluster.home}/tls.{end}" for kind, end in (("cert", "crt"), ("key", "key"))]
+    space.kubectl("create", "secret", "tls", "keys", *keys)
+    ports = [{"name": "one", "port": 443, "targetPort": "dest"}, {"name": "two", "port": 444, "targetPort": 461}]
+    space.made("services", service("porter", *ports, selector={"app": "porter"}))
+    pod = answering(
+        "porter", labels={"app": "porter"}, ports=[{"name": "dest", "containerPort": 460}], nodeName="node2"
+    )
+    container = pod["spec"]["containers"][0]
+    page = '<a href="/rewriteme">test</a>'
+    container["args"] = [*container["args"][:3], TLS, "tls baz", "tls qux", page]
+    container["readinessProbe"] = {"httpGet": {"scheme": "HTTPS", "port": 460}, "periodSeconds": 1}
+    container["volumeMounts"].append({"name": "keys", "mountPath": "/keys"})
+    pod["spec"]["volumes"].append({"name": "keys", "secret": {"secretName": "keys"}})
+    started(space, pod)
+    space.until(lambda: asked(space, "GET", "services/https:porter:one/proxy/").status == 200, "it has its endpoint")
+    linked = f'<a href="/api/v1/namespaces/{space.name}/pods/https:porter:462/proxy/rewriteme">test</a>'
+    wanted = {
+        "services/https:porter:one": "tls baz",
+        "services/https:porter:two": "tls qux",
+        "pods/https:porter:460": "tls baz",
+        "pods/https:porter:461": "tls qux",
+        "pods/https:porter:462": linked,
+    }
+    for name, text in wanted.items():
+        found = asked(space, "GET", f"{name}/proxy/")
+        assert (found.status, found.body.decode()) == (200, text), name
