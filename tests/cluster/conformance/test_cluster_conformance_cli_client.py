@@ -10,15 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from client_kit import EVERY, program_of
 from conformance_kit import Space
-from control_kit import KUBECTLS
-
-from daemons import kubectl_program
 
 pytestmark = pytest.mark.slow
 
-VERSIONS = ["", *sorted(place.parent.name for place in KUBECTLS.glob("*/kubectl"))]
-EVERY = pytest.mark.parametrize("version", VERSIONS)
 PRIMARY = """
     apiVersion: v1
     kind: ReplicationController
@@ -231,9 +227,8 @@ def _image(name: str) -> str:
 @contextlib.contextmanager
 def _proxied(space: Space, *words: str, program: str = "") -> Iterator[str]:
     """What `kubectl proxy` says when it serves."""
-    known = KUBECTLS / program / "kubectl" if program else Path(kubectl_program())
     process = subprocess.Popen(
-        [*space.cluster.nodes[0].namespace.enter, str(known), "proxy", *words],
+        [*space.cluster.nodes[0].namespace.enter, program_of(program), "proxy", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=space.cluster.kubectl_environment(),

@@ -10,21 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from client_kit import EVERY, program_of
 from conformance_kit import Space
-from control_kit import KUBECTLS
-
-from daemons import kubectl_program
 
 pytestmark = pytest.mark.slow
 
-VERSIONS = ["", *sorted(place.parent.name for place in KUBECTLS.glob("*/kubectl"))]
-EVERY = pytest.mark.parametrize("version", VERSIONS)
 HERE = "--image-pull-policy=IfNotPresent"
 PAGE = b"GET /page HTTP/1.0\r\n\r\n"
-
-
-def _program(version: str) -> str:
-    return str(KUBECTLS / version / "kubectl") if version else kubectl_program()
 
 
 class Proxy:
@@ -94,7 +86,7 @@ def _forwarded(space: Space, version: str, target: str, *ports: str) -> Iterator
     """The ports of this machine that lead to those."""
     words = ("-n", space.name, "port-forward", "--address=127.0.0.1", target, *ports)
     process = subprocess.Popen(
-        [*space.cluster.nodes[0].namespace.enter, _program(version), *words],
+        [*space.cluster.nodes[0].namespace.enter, program_of(version), *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -182,7 +174,7 @@ def test_forwarded_ports(space: Space, version: str) -> None:
 
 def test_the_client_inside_a_pod(space: Space) -> None:
     """It needs nothing but what is mounted and said by the environment."""
-    client = Path(kubectl_program()).resolve()
+    client = Path(program_of()).resolve()
     space.kubectl("create", "rolebinding", "viewing", "--clusterrole=view", f"--serviceaccount={space.name}:default")
     mounts: dict[str, Any] = {"/client": str(client.parent), "/lib": "/usr/lib", "/lib64": "/lib64"}
     space.made(

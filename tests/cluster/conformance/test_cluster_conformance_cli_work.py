@@ -6,15 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from client_kit import EVERY, program_of
 from conformance_kit import Space
-from control_kit import KUBECTLS
-
-from daemons import kubectl_program
 
 pytestmark = pytest.mark.slow
 
-VERSIONS = ["", *sorted(place.parent.name for place in KUBECTLS.glob("*/kubectl"))]
-EVERY = pytest.mark.parametrize("version", VERSIONS)
 HERE = "--image-pull-policy=IfNotPresent"
 GUESTBOOK = """
     apiVersion: v1
@@ -167,9 +163,8 @@ def test_logs_of_many(space: Space) -> None:
 
 
 def _run(space: Space, version: str, *words: str, data: bytes = b"", seconds: float = 60) -> tuple[int, str, str]:
-    program = str(KUBECTLS / version / "kubectl") if version else kubectl_program()
     done = subprocess.run(
-        [*space.cluster.nodes[0].namespace.enter, program, "-n", space.name, *words],
+        [*space.cluster.nodes[0].namespace.enter, program_of(version), "-n", space.name, *words],
         input=data,
         capture_output=True,
         timeout=seconds,
@@ -224,9 +219,8 @@ def test_exec_with_inputs_of_many_kinds(space: Space, version: str) -> None:
     code, out, said = run("p", "--", "sh", "-c", "echo to out; echo to err >&2")
     assert (code, out) == (0, "to out\n") and "to err\n" in said
     # The input stays open while the answer is read, as with a pipe that nobody closes.
-    program = str(KUBECTLS / version / "kubectl") if version else kubectl_program()
     process = subprocess.Popen(
-        [*space.cluster.nodes[0].namespace.enter, program, "-n", space.name, "exec", "-i", "p", "--", "sh"],
+        [*space.cluster.nodes[0].namespace.enter, program_of(version), "-n", space.name, "exec", "-i", "p", "--", "sh"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=space.cluster.kubectl_environment(),
