@@ -154,15 +154,14 @@ async def test_up_and_down_by_the_processor(tmp_path: Path) -> None:
         still = {"scaleDown": {"stabilizationWindowSeconds": 0}}
         await world.client.create(RESOURCE, "default", scaler(cpu(50), minReplicas=1, behavior=still))
         said = await says(world, ScalingActive="FailedGetResourceMetric", AbleToScale="SucceededGetScale")
-        why = (
-            "failed to get cpu resource metric value: failed to get cpu utilization: unable to get metrics for "
-            "resource cpu: no metrics returned from resource metrics API"
-        )
+        lacks = "unable to get metrics for resource cpu: no metrics returned from resource metrics API"
+        why = f"failed to get cpu utilization: {lacks}"
         assert said["ScalingActive"] == f"the HPA was unable to compute the replica count: {why}"
 
         async def told() -> bool:
             found = await events(world)
-            text = f"invalid metrics (1 invalid out of 1), first error is: {why}"
+            whole = f"failed to get cpu resource metric value: {why}"
+            text = f"invalid metrics (1 invalid out of 1), first error is: {whole}"
             return ("FailedGetResourceMetric", why) in found and ("FailedComputeMetricsReplicas", text) in found
 
         await eventually(told, "its events")
@@ -252,7 +251,16 @@ async def test_metrics_of_other_servers(tmp_path: Path) -> None:
             {"describedObject": {"name": "p1"}, "value": "2"},
         ]
         said = await says(world, ScalingActive="FailedGetExternalMetric")
-        assert "unable to fetch metrics from external metrics API" in said["ScalingActive"]
+        lacks = "unable to fetch metrics from external metrics API"
+        assert lacks in said["ScalingActive"] and "replica count: unable to get external" in said["ScalingActive"]
+        whole = "failed to get queue external metric value: failed to get queue external metric: unable to get external"
+
+        async def told() -> bool:
+            return any(
+                reason == "FailedComputeMetricsReplicas" and whole in text for reason, text in await events(world)
+            )
+
+        await eventually(told, "an event has the whole text")
         assert ("external.metrics.k8s.io/namespaces/default/queue", {"labelSelector": "q=a"}) in meter.asked
         meter.elsewhere["external.metrics.k8s.io/namespaces/default/queue"] = [{"value": "170"}, {"value": "10"}]
         await has(world, 6)

@@ -213,7 +213,7 @@ class HorizontalPodAutoscalers:
             # Who does not know everything makes nothing smaller.
             round.say(ACTIVE, False, failed[0].reason, words.NOT_COUNTED.format(failed[0]))
             count = f"{len(failed)} invalid out of {len(metrics)}"
-            self._give_up(round, f"invalid metrics ({count}), first error is: {failed[0]}")
+            self._give_up(round, f"invalid metrics ({count}), first error is: {failed[0].whole}")
             return None
         round.say(ACTIVE, True, "ValidMetricFound", words.COUNTED.format(name))
         return replicas, name

@@ -44,11 +44,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Refused(Exception):
-    """A metric that says nothing: its reason and the text."""
+    """A metric that says nothing: its reason, and its text as that metric's event has it. `before`: what the text of
+    all metrics together says before that."""
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, reason: str, text: str, before: str = "") -> None:
         super().__init__(text)
         self.reason = reason
+        self.whole = f"{before}{text}"
 
 
 class Metrics:
@@ -99,10 +101,13 @@ class Metrics:
                 requests = requests_of(pods, name, container)
                 proposal = by_share(target.wanted, share, samples, pods, requests, groups, target.tolerance)
         except Unknown as error:
-            what = "container metric" if container else "resource metric"
+            what = f"{container} container" if container else f"{name} resource"
             reason = "FailedGetContainerResourceMetric" if container else "FailedGetResourceMetric"
-            raise Refused(reason, f"failed to get {name} {what} value: failed to get {name} {word}: {error}") from None
-        title = f"{name} resource" if word == "usage" else f"{name} resource utilization (percentage of request)"
+            text, before = f"failed to get {name} {word}: {error}", f"failed to get {what} metric value: "
+            raise Refused(reason, text, before) from None
+        title = f"{name} resource"
+        if word != "usage":
+            title = f"{name} {'container ' if container else ''}resource utilization (percentage of request)"
         current: Object = {"averageValue": of_milli(proposal.usage).text}
         if proposal.share is not None:
             current["averageUtilization"] = proposal.share
@@ -121,7 +126,7 @@ class Metrics:
                 target.wanted, milli, samples, self._grouped(pods, samples, "", target), target.tolerance
             )
         except Unknown as error:
-            raise Refused("FailedGetPodsMetric", f"failed to get pods metric value: {error}") from None
+            raise Refused("FailedGetPodsMetric", str(error), "failed to get pods metric value: ") from None
         said = {"metric": metric, "current": {"averageValue": of_milli(proposal.usage).text}}
         return Asked(proposal.replicas, f"pods metric {metric['name']}", {"type": "Pods", "pods": said})
 
@@ -136,7 +141,10 @@ class Metrics:
                 raise Unknown(f"unable to get metric {name}: {error} on {where}") from None
             proposal, current = _of_one(wanted, usage, target, pods)
         except Unknown as error:
-            raise Refused("FailedGetObjectMetric", f"failed to get object metric value: {error}") from None
+            before = "failed to get object metric value: "
+            if wanted.get("averageValue") is not None:
+                before += f"failed to get {name} object metric: "
+            raise Refused("FailedGetObjectMetric", str(error), before) from None
         title = f"{described.get('kind')} metric {name}" if "value" in current else _external_title(metric)
         said = {"describedObject": described, "metric": metric, "current": current}
         return Asked(proposal.replicas, title, {"type": "Object", "object": said})
@@ -152,7 +160,8 @@ class Metrics:
                 raise Unknown(f"unable to get external metric {where}: {error}") from None
             proposal, current = _of_one(wanted, usage, target, pods)
         except Unknown as error:
-            raise Refused("FailedGetExternalMetric", f"failed to get external metric {name}: {error}") from None
+            before = f"failed to get {name} external metric value: failed to get {name} external metric: "
+            raise Refused("FailedGetExternalMetric", str(error), before) from None
         said = {"metric": metric, "current": current}
         return Asked(proposal.replicas, _external_title(metric), {"type": "External", "external": said})
 
