@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from network_kit import answer, service, until_answer
+from network_kit import SILENT, answer, answering, service, started, until_answer
 from nodes_kit import Cluster
 from policies_kit import World
 
@@ -245,3 +245,39 @@ def test_open_connections_end_when_they_may_no_longer_be(world: World) -> None:
     assert goes_on(connections["z/a"])
     for connection in connections.values():
         connection.close()
+
+
+def test_who_comes_from_outside_and_what_goes_there(world: World) -> None:
+    """A client that is no node, nodes, and a server on another node's own network."""
+    space, node = world.spaces["x"], world.cluster.nodes
+    spec = {"selector": {"pod": "a"}, "type": "NodePort", "externalTrafficPolicy": "Local"}
+    made = space.made("services", service("open", {"port": 80}, **spec))
+    own, other = (node[0], node[1]) if space.pod("a")["spec"]["nodeName"] == "node1" else (node[1], node[0])
+    port, address = made["spec"]["ports"][0]["nodePort"], world.addresses["x/a"]
+    clients = world.cluster.clients
+
+    def until_reached(*, client: str = SILENT, other_node: str = SILENT) -> None:
+        until_answer(space, lambda: answer(clients, "tcp", own.address, port), client, f"the client: {client}")
+        until_answer(space, lambda: answer(other.namespace, "tcp", address, 80), other_node, f"a node: {other_node}")
+        assert answer(own.namespace, "tcp", address, 80) == "a", "a pod's own node may always ask, as probes do"
+
+    until_reached(client="a", other_node="a")
+    world.policies("x", ingress(pods=labels(pod="a")) | {"ingress": []})
+    until_reached()
+    world.policies("x", ingress({"from": [{"ipBlock": {"cidr": "192.168.50.100/32"}}]}, pods=labels(pod="a")))
+    until_reached(client="a")
+    block = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["192.168.50.100/32"]}}
+    world.policies("x", ingress({"from": [block]}, pods=labels(pod="a")))
+    until_reached(other_node="a")
+    world.policies("x")
+    space.kubectl("delete", "service", "open")
+
+    started(space, answering("server", "tcp:18083", hostNetwork=True, nodeName=other.name))
+    asking = world.insides["x/a"]
+    there = world.spaces["x"].shell("server", "hostname").strip()
+    until_answer(space, lambda: answer(asking, "tcp", other.address, 18083), there, "the server answers")
+    world.policies("x", egress({"to": [{"namespaceSelector": {}}]}))
+    until_answer(space, lambda: answer(asking, "tcp", other.address, 18083), SILENT, "it is no pod's address")
+    world.policies("x", egress({"to": [{"ipBlock": {"cidr": f"{other.address}/32"}}], "ports": [{"port": 18083}]}))
+    until_answer(space, lambda: answer(asking, "tcp", other.address, 18083), there, "the address is allowed")
+    space.kubectl("delete", "pod", "server", "--now")

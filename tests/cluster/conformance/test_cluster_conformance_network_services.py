@@ -194,7 +194,8 @@ def test_udp_finds_its_new_backend(space: Space) -> None:
         made.connect((address, port))
         return made
 
-    places = {**both_askers(space), "clients": space.cluster.clients}
+    nodes = {node.name: node.namespace for node in space.cluster.nodes}
+    places = {**both_askers(space), **nodes, "clients": space.cluster.clients}
     asking = {
         f"{name} {kind}": place.run(lambda: opened(*target))  # noqa: B023
         for name, place in places.items()
