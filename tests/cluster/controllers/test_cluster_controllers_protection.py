@@ -47,7 +47,7 @@ async def is_bound(world: World, name: str) -> bool:
 
 
 async def test_what_is_used_waits_and_goes_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protection, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(protection, "LAST_LOOK", 0.1)
     async with running_world(tmp_path) as world:
         for resource, made in ((VOLUMES, volume("free")), (VOLUMES, volume("bound")), (CLASSES, volume_class("fast"))):
             await world.client.create(resource, "", made)

@@ -15,7 +15,7 @@ from boxship.cluster.reconcile.runner import Again
 CLAIMS, VOLUMES = "v1/persistentvolumeclaims", "v1/persistentvolumes"
 CLASSES = "storage.k8s.io/v1/volumeattributesclasses"
 ENDED = ("Succeeded", "Failed")
-LOOK_AGAIN = 2.0  # seconds
+FIRST_LOOK, LAST_LOOK, GROWTH = 0.1, 2.0, 1.5  # seconds until the next look: what is deleted with its user goes soon
 Used = Callable[[Object], Awaitable[bool]]
 
 
@@ -37,6 +37,7 @@ class Protection:
         self._cache = cache
         self._finalizer = finalizer
         self._used = used
+        self._pauses: dict[Key, float] = {}
         cache.subscribe(self._changed)
 
     async def reconcile(self, key: Key) -> Again | None:
@@ -45,7 +46,9 @@ class Protection:
         if self._finalizer not in kept:
             return None
         if await self._used(object):
-            return Again(LOOK_AGAIN)
+            pause = self._pauses.get(key, FIRST_LOOK)
+            self._pauses[key] = min(pause * GROWTH, LAST_LOOK)
+            return Again(pause)
         metadata = {**object["metadata"], "finalizers": [one for one in kept if one != self._finalizer]}
         await self._client.update(self._cache.resource, {**object, "metadata": metadata})
         return None
@@ -53,6 +56,8 @@ class Protection:
     def _changed(self, key: Key, old: object, new: object) -> None:
         if new is not None:
             self.queue.add(key)
+        else:
+            self._pauses.pop(key, None)
 
 
 def protections(client_of: Callable[[str], Client], own: Client) -> list[Protection]:
