@@ -1,6 +1,7 @@
 """LimitRanges and quotas: defaults, refusals, and that no more gets through than fits."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cluster_admission_kit import Known, named, pod, resource_at, write
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from boxship.cluster.api.admission.limits import LimitRanger
 from boxship.cluster.api.admission.quotas import ResourceQuota
+from boxship.cluster.controllers.quotas import RESYNC, until_overdue
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
 from boxship.cluster.objects.pod_resources import pod_amounts
@@ -222,6 +224,19 @@ def test_usage_of_other_things() -> None:
     }
     ended = {**pod(requests={"cpu": "1"}), "status": {"phase": "Succeeded"}}
     assert used("v1/pods", ended) == {"count/pods": "1"}
+
+
+def test_pods_that_should_have_gone_hold_nothing() -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    told = {"deletionTimestamp": "2026-01-01T12:00:00Z", "deletionGracePeriodSeconds": 30}
+    pods, stuck, ends = resource_at("v1/pods"), pod(requests={"cpu": "1"}), pod(requests={"cpu": "1"})
+    stuck["metadata"].update(told)
+    hard = quota({"pods": "5", "requests.cpu": "5", "count/pods": "5"})
+    for seconds, used in ((29, "2"), (31, "1")):
+        total = total_usage(hard, [(pods, stuck), (pods, ends)], now + timedelta(seconds=seconds))
+        assert total == {"pods": used, "requests.cpu": used, "count/pods": "2"}
+    assert until_overdue([(pods, stuck), (pods, ends)], now) == 30
+    assert until_overdue([(pods, stuck)], now + timedelta(seconds=31)) == until_overdue([(pods, ends)], now) == RESYNC
 
 
 @given(st.lists(st.integers(min_value=0, max_value=4000), max_size=12))

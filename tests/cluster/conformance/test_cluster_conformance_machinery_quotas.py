@@ -315,3 +315,16 @@ def test_quotas_of_claims_and_custom_resources(space: Space) -> None:
         removed(space, crates.path("one"))
         until_used(space, "customs", used={counted: "0"})
         space.made(crates.path(), crates.object("two"))
+
+
+def test_a_pod_that_should_have_gone_is_not_charged(space: Space) -> None:
+    """Beyond the list: one that hangs, as on a lost node, does not keep others from being made in its place."""
+    quota(space, hard={"pods": "1"})
+    until_used(space, pods="0")
+    space.made("pods", {**pod("stuck"), "metadata": {"name": "stuck", "finalizers": ["example.com/held"]}})
+    refused(space, "pods", pod("other"))
+    removed(space, "pods/stuck")
+    until_used(space, pods="0")
+    assert space.pod("stuck")["metadata"]["deletionTimestamp"]
+    space.made("pods", pod("other"))
+    space.patched("pods/stuck", {"metadata": {"finalizers": None}})

@@ -1,11 +1,12 @@
 """What is used of resource quotas, counted from the objects themselves. Admission charges each write; this puts right
 what goes without one: deletions, pods that ended, limits that were changed (kubernetes.io, "Resource Quotas")."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from boxship.cluster.access import Client, Discovery, Event
 from boxship.cluster.objects import Object
-from boxship.cluster.objects.quota import total_usage
+from boxship.cluster.objects.quota import overdue_at, total_usage
 from boxship.cluster.objects.resource import Resource
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
@@ -23,8 +24,9 @@ class ResourceQuotas:
     name = "resourcequota-controller"
     workers = 2
 
-    def __init__(self, client: Client, quotas: Cache, discovery: Discovery) -> None:
+    def __init__(self, client: Client, quotas: Cache, discovery: Discovery, now: Callable[[], datetime]) -> None:
         self._client = client
+        self._now = now
         self._quotas = quotas
         self._discovery = discovery
         self._named: dict[str, set[Key]] = {}  # namespace → its quotas
@@ -49,10 +51,11 @@ class ResourceQuotas:
         objects = [
             (resource, item) for resource in counted for item in (await self._client.list(resource.path, key[0])).items
         ]
-        status = {"hard": hard, "used": total_usage(quota, objects)}
+        now = self._now()
+        status = {"hard": hard, "used": total_usage(quota, objects, now)}
         if (quota.get("status") or {}) != status:
             await self._client.update(RESOURCE, {**quota, "status": status}, subresource="status")
-        return Again(RESYNC)
+        return Again(min(RESYNC, until_overdue(objects, now) + AFTER_WRITE))
 
     def _changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -63,6 +66,12 @@ class ResourceQuotas:
         self._named.setdefault(key[0], set()).add(key)
         if old is None or old.get("spec") != new.get("spec") or (new.get("status") or {}).get("hard") is None:
             self.queue.add(key)
+
+
+def until_overdue(objects: Sequence[tuple[Resource, Object]], now: datetime) -> float:
+    """Seconds until the next of the pods that are to go should have gone."""
+    ends = [overdue_at(each) for resource, each in objects if resource.path == "v1/pods"]
+    return min(((end - now).total_seconds() for end in ends if end is not None and end >= now), default=RESYNC)
 
 
 def resources_for(hard: Sequence[str] | dict[str, str], resources: Sequence[Resource]) -> list[Resource]:

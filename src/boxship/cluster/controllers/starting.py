@@ -68,7 +68,7 @@ def make_runner(means: Means) -> Runner:
     client_of, own, discovery = means.client_of, means.own, means.discovery
     namespaces = Cache(own, "v1/namespaces")
     accounts = Cache(own, "v1/serviceaccounts", keep=uid_only)
-    quotas = ResourceQuotas(client_of(ResourceQuotas.name), Cache(own, QUOTAS), discovery)
+    quotas = ResourceQuotas(client_of(ResourceQuotas.name), Cache(own, QUOTAS), discovery, now)
     collector = GarbageCollector(client_of(GarbageCollector.name), own, discovery, quotas.told)
     events = EventAges(client_of(EventAges.name), now)
     controllers: list[Controller] = [

@@ -4,11 +4,13 @@ Source: kubernetes.io, "Resource Quotas". Pure; admission charges with it, and t
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.pod_resources import Amounts, add, is_best_effort, pod_amounts
 from boxship.cluster.objects.quantity import Quantity, of, parse
 from boxship.cluster.objects.resource import Resource
+from boxship.cluster.objects.times import moment
 
 ONE = of(1)
 ZERO = of(0)
@@ -22,9 +24,11 @@ POD_SCOPES = {
 STORAGE_CLASS = ".storageclass.storage.k8s.io/"
 
 
-def usage_of(resource: Resource, made: Object) -> Amounts:
-    """All that the object uses, by the names that a quota's `hard` may have."""
+def usage_of(resource: Resource, made: Object, now: datetime | None = None) -> Amounts:
+    """All that the object uses, by the names that a quota's `hard` may have; at that time, if one is given."""
     used: Amounts = {f"count/{resource.qualified}": ONE}
+    if now is not None and resource.path == "v1/pods" and (end := overdue_at(made)) is not None and end < now:
+        return used
     if resource.group == "" and resource.plural in PLAIN_COUNTS:
         used[resource.plural] = ONE
     special = _SPECIAL.get(resource.path)
@@ -43,6 +47,14 @@ def _pod(pod: Object, used: Amounts) -> None:
             used[name] = amount
     for name, amount in pod_amounts(pod.get("spec", {}), "limits").items():
         used[f"limits.{name}"] = amount
+
+
+def overdue_at(pod: Object) -> datetime | None:
+    """When a pod that is to go should have gone, twice its grace after it was told: what is stuck on a lost node holds
+    nothing from then on, so that others can be made in its place."""
+    metadata = pod.get("metadata") or {}
+    told, grace = metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds")
+    return moment(told) + timedelta(seconds=grace) if told and grace is not None else None
 
 
 def _service(service: Object, used: Amounts) -> None:
@@ -179,10 +191,12 @@ def difference(new: Amounts, old: Amounts) -> Amounts:
     return change
 
 
-def total_usage(quota: Object, objects: Iterable[tuple[Resource, Object]]) -> dict[str, str]:
+def total_usage(
+    quota: Object, objects: Iterable[tuple[Resource, Object]], now: datetime | None = None
+) -> dict[str, str]:
     """`status.used` counted from all objects of the namespace; each name of `hard` is there."""
     total: Amounts = dict.fromkeys(quota.get("spec", {}).get("hard") or {}, ZERO)
     for resource, made in objects:
         if matches(quota, resource, made):
-            add(total, counted(quota, usage_of(resource, made)))
+            add(total, counted(quota, usage_of(resource, made, now)))
     return {name: amount.text for name, amount in total.items()}
