@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from conformance_kit import Space
 
+from boxship.cluster.objects.pod_resources import pod_amounts
+from boxship.cluster.objects.quantity import ZERO, parse
 from boxship.sys import cgroup
 
 pytestmark = pytest.mark.slow
@@ -164,6 +166,30 @@ def test_what_there_is_no_room_for(space: Space) -> None:
     assert resized(space, "greedy", {"c": resources({"cpu": "150m", "memory": "32Mi"})}) == ""
     until_given(space, "greedy", resources({"cpu": "150m", "memory": "32Mi"}))
     assert not condition(space, "greedy", "PodResizePending")
+
+
+def free_milli(space: Space, node: str) -> int:
+    """Thousandths of a processor that no pod of the node has asked for."""
+    pods = space.cluster.get("pods", "-A", f"--field-selector=spec.nodeName={node}")
+    asked = (pod_amounts(one["spec"], "requests").get("cpu", ZERO).milli for one in pods)
+    return parse(space.cluster.get("node", node)[0]["status"]["allocatable"]["cpu"]).milli - sum(asked)
+
+
+def test_a_resize_waits_for_room(space: Space) -> None:
+    """It comes about when another pod has gone."""
+    small = {"cpu": "50m"}
+    made(space, "grows", container("c", resources=resources(small)), nodeName="node2")
+    space.until_ready("grows")
+    free = free_milli(space, "node2")
+    assert free > 400, "others of the suite have left too little"
+    made(space, "holds", container("c", resources=resources({"cpu": f"{free - 100}m"})), nodeName="node2")
+    space.until_ready("holds")
+    wanted = {"cpu": f"{free - 200}m"}
+    assert resized(space, "grows", {"c": resources(wanted)}) == ""
+    space.until(lambda: condition(space, "grows", "PodResizePending").get("reason") == "Deferred", "it has to wait")
+    assert status_of(space, "grows")["allocatedResources"] == small
+    space.kubectl("delete", "pod", "holds", "--wait=false")
+    until_given(space, "grows", resources(wanted))
 
 
 def test_what_is_refused(space: Space) -> None:
