@@ -240,6 +240,8 @@ def test_the_third_openapi_is_there_for_every_group(space: Space) -> None:
     index = control.request("GET", "/openapi/v3").object["paths"]
     groups = control.request("GET", "/apis").object["groups"]
     for group in groups:
+        if group["name"].endswith("example.com"):
+            continue  # of other tests, which come and go
         for each in group["versions"]:
             assert f"apis/{each['groupVersion']}" in index
     place = index["apis/apps/v1"]["serverRelativeURL"]

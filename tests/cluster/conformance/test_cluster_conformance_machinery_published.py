@@ -169,7 +169,7 @@ def test_all_kinds_versions_and_groups_are_published(space: Space) -> None:
 def test_what_is_published_follows_the_versions(space: Space) -> None:
     with custom(space, "foos", version("v2", FOO), version("v3", FOO, storage=False)) as foos:
         space.until(lambda: shows(space, foos, "v2", FOO) and shows(space, foos, "v3", FOO), "both are published")
-        others = {name: found for name, found in published(space).items() if space.name not in name}
+        others = {name: found for name, found in published(space).items() if name.startswith("io.k8s.")}
         foos.changed({"spec": {"versions": [version("v2", FOO), version("v4", FOO, storage=False)]}})
         space.until(
             lambda: shows(space, foos, "v4", FOO) and not is_published(space, foos, "v3"), "v3 is now called v4"
@@ -186,6 +186,7 @@ def test_what_is_published_follows_the_versions(space: Space) -> None:
 # Discovery, confirm the PreferredVersion for each api group.
 def test_every_group_has_its_documents(suite: Cluster) -> None:
     groups = suite.control.request("GET", "/apis").object["groups"]
+    groups = [group for group in groups if not group["name"].endswith("example.com")]  # others' tests come and go
     assert len(groups) > 15
     for group in groups:
         preferred = group["preferredVersion"]
