@@ -261,3 +261,16 @@ def test_a_gate_holds_a_rollout(space: Space) -> None:
                     "-n", space.name, "exec", pod["metadata"]["name"], "--", "touch", "/ready", check=False
                 )
         assert space.read(f"{PATH}/web")["status"].get("availableReplicas", 0) >= 2
+
+
+def test_orphans_of_a_deployment_are_taken_over(space: Space) -> None:
+    made = workload("Deployment", "web", replicas=1)
+    space.made(PATH, made)
+    completes(space)
+    (replicas,), old = names(list(sets_of(space).values())), names(pods_of(space, "web"))
+    space.kubectl("delete", "deployment", "web", "--cascade=orphan")
+    space.until(lambda: not owner(space.read(f"{SETS}/{replicas}")), "the set is nobody's")
+    uid = space.made(PATH, made)["metadata"]["uid"]
+    space.until(lambda: owner(space.read(f"{SETS}/{replicas}")) == uid, "and the new one's")
+    completes(space)
+    assert names(pods_of(space, "web")) == old and len(sets_of(space)) == 1

@@ -45,6 +45,20 @@ def test_members_keep_their_data(space: Space) -> None:
     assert not any("ownerReferences" in one["metadata"] for one in space.read("persistentvolumeclaims")["items"])
 
 
+def test_a_claim_that_was_deleted_is_made_anew(space: Space) -> None:
+    with_claims(space, "Retain", "Retain", 1)
+    old = space.read("persistentvolumeclaims/data-db-0")["metadata"]["uid"]
+    space.kubectl("delete", "pvc", "data-db-0", "--wait=false")  # it stays as long as the member uses it
+    space.kubectl("delete", "pod", "db-0", "--wait=false")
+
+    def is_anew() -> bool:
+        path = "persistentvolumeclaims/data-db-0"
+        return not space.is_gone(path) and space.read(path)["metadata"]["uid"] != old
+
+    space.until(is_anew, "there is another claim")
+    settles(space, f"{PATH}/db", readyReplicas=1)
+
+
 def test_claims_go_with_members_that_are_scaled_away(space: Space) -> None:
     with_claims(space, "Delete", "Retain", 3)
     space.patched(f"{PATH}/db/scale", {"spec": {"replicas": 1}})
