@@ -45,7 +45,7 @@ def test_orphans_are_taken_back_and_others_let_go(space: Space) -> None:
     assert first in names(pods_of(space, "web")) and space.phase(second) == "Running"
 
 
-# Covers: Ensure pod failure policy allows to ignore failure matching on DisruptionTarget condition.
+# Covers: Ensure pod failure policy allows to ignore failure matching on the DisruptionTarget condition.
 def test_a_disruption_does_not_count(space: Space) -> None:
     rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     script = "trap 'exit 1' TERM; [ -e /host/$JOB_COMPLETION_INDEX ] && exit; touch /host/$JOB_COMPLETION_INDEX; "
