@@ -48,7 +48,7 @@ def until_endpoints(space: Space, name: str, wanted: Mapping[str, Sequence[int]]
     space.until(lambda: in_endpoints(space, name) == wanted, f"Endpoints of {name}: {wanted}")
 
 
-# Covers: EndpointSlice API (for Pods matching a Service; for a Service with a selector specified).
+# Covers: EndpointSlice API.
 def test_pods_of_a_service_are_in_its_slices(space: Space) -> None:
     one = {"name": "one", "containerPort": 3000}
     two = [{"name": "one", "containerPort": 3001}, {"name": "two", "containerPort": 3002}]
@@ -87,7 +87,7 @@ def test_pods_of_a_service_are_in_its_slices(space: Space) -> None:
         space.until(lambda: space.is_gone(f"endpoints/{name}") and not slices(space, name), f"{name} is gone")  # noqa: B023
 
 
-# Covers: EndpointSlice API (pointing to API Server); Kubernetes Service; Find Kubernetes Service in default Namespace.
+# Covers: EndpointSlice API; Kubernetes Service; Find Kubernetes Service in default Namespace.
 def test_the_api_is_a_service_itself(space: Space) -> None:
     everywhere = space.cluster.get("services", "-A")
     (found,) = [one for one in everywhere if one["metadata"]["name"] == "kubernetes"]

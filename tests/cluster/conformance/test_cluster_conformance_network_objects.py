@@ -43,7 +43,7 @@ RESOURCES = [
 ]
 
 
-# Covers: Ingress API; IngressClass API; EndpointSlice API (support creating EndpointSlice API operations).
+# Covers: Ingress API; IngressClass API; EndpointSlice API.
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda one: one.plural)
 def test_every_verb(space: Space, resource: Resource) -> None:
     group = f"/apis/{resource.group}"
