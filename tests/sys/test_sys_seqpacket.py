@@ -96,3 +96,14 @@ async def test_nobody_there(tmp_path: Path) -> None:
         connect(tmp_path / "attach")
     with pytest.raises(Unavailable):
         connect(tmp_path / "no" / "attach")
+
+
+async def test_what_a_peer_said_last_is_heard_though_it_left_messages_unread(tmp_path: Path) -> None:
+    client, peer = await pair(tmp_path)
+    assert await client.send(b"never read")
+    peer.send(b"the")
+    peer.send(b"end")
+    peer.close()
+    assert [await client.receive(100) for _ in range(3)] == [b"the", b"end", b""]
+    assert not await client.send(b"x")
+    client.close()

@@ -24,6 +24,7 @@ class SeqpacketConnection:
         self._eager = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._abandoned = False
+        self._was_reset = False
 
     async def receive(self, limit: int) -> bytes:
         """The next message, at most `limit` bytes of it; b"" when the peer has ended or we have closed."""
@@ -33,6 +34,13 @@ class SeqpacketConnection:
             except BlockingIOError:
                 self._eager = 0
                 await self._until(self._loop.add_reader, self._loop.remove_reader)
+                continue
+            except ConnectionResetError:
+                # The peer has ended and left messages of ours unread: the kernel says so once, before it gives out
+                # what the peer had sent.
+                if self._was_reset:
+                    return b""
+                self._was_reset = True
                 continue
             except OSError:  # the peer was killed
                 return b""

@@ -215,6 +215,9 @@ def test_exec_with_inputs_of_many_kinds(space: Space, version: str) -> None:
     large = bytes(range(256)) * 8192
     code, out, _ = run("-i", "p", "--", "sh", "-c", "wc -c", data=large)
     assert code == 0 and out.strip() == str(len(large))
+    # What is said after the input was closed is heard, though the rest of the input is still on its way.
+    script = "head -c 10; exec 0<&-; sleep 0.5; echo done"
+    assert run("-i", "p", "--", "sh", "-c", script, data=large)[1].endswith("done\n")
     assert run("p", "--", "sh", "-c", "exit 42")[0] == 42
     code, out, said = run("p", "--", "sh", "-c", "echo to out; echo to err >&2")
     assert (code, out) == (0, "to out\n") and "to err\n" in said
