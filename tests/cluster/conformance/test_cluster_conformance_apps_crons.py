@@ -69,7 +69,7 @@ def test_what_happens_while_a_job_runs(space: Space) -> None:
     assert names(jobs_of(space, "forbid")) == ["forbid-first"] == active(space, "forbid")
     space.until(lambda: space.is_gone(f"{JOBS}/replace-first"), "the first one is replaced")
     space.until(lambda: active(space, "replace") not in ([], ["replace-first"]), "by another")
-    assert len(jobs_of(space, "replace")) == 1
+    space.until(lambda: len(jobs_of(space, "replace")) == 1, "and by one alone")
     assert not jobs_of(space, "suspended") and not active(space, "suspended")
     space.patched(f"{JOBS}/forbid-first", {"spec": {"parallelism": 0}})
     space.request("DELETE", f"{JOBS}/forbid-first?propagationPolicy=Background")

@@ -254,13 +254,16 @@ def test_a_gate_holds_a_rollout(space: Space) -> None:
     completes(space)
     new_template(space, readinessProbe=GATE)
     settles(space, f"{PATH}/web", replicas=3, updatedReplicas=1, readyReplicas=2)
-    while not complete(space):
+
+    def opened() -> bool:
         for pod in pods_of(space, "web"):
             if condition(pod, "Ready").get("status") != "True" and pod["status"].get("phase") == "Running":
-                space.cluster.kubectl(
-                    "-n", space.name, "exec", pod["metadata"]["name"], "--", "touch", "/ready", check=False
-                )
+                words = ("-n", space.name, "exec", pod["metadata"]["name"], "--", "touch", "/ready")
+                space.cluster.kubectl(*words, check=False)
         assert space.read(f"{PATH}/web")["status"].get("availableReplicas", 0) >= 2
+        return complete(space)
+
+    space.until(opened, "it is rolled out as its pods become ready")
 
 
 def test_orphans_of_a_deployment_are_taken_over(space: Space) -> None:
