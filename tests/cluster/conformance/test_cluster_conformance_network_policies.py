@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from network_kit import SILENT, answer, answering, service, started, until_answer
+from network_policies_kit import World
 from nodes_kit import Cluster
-from policies_kit import World
 
 pytestmark = pytest.mark.slow
 
