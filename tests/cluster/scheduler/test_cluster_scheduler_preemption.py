@@ -75,6 +75,21 @@ def test_says_why_it_does_not_help() -> None:
     assert waits == "preemption: not eligible due to a terminating pod on the nominated node."
 
 
+def test_who_goes_already_is_enough() -> None:
+    """Pods that are being deleted for another one free their place too: nobody is spared in their stead."""
+    goes = pod("goes", on="a", cpu="1", priority=3, labels={"app": "db"})
+    goes["metadata"]["deletionTimestamp"] = "2026-01-03T00:00:00Z"
+    others = [pod(f"stays-{i}", on="a", cpu="1", priority=1, started="2026-01-02T00:00:00Z") for i in range(2)]
+    cheap = pod("cheap", on="b", cpu="3", priority=0)
+    world = world_of([node("a", cpu="3"), node("b", cpu="3")], [goes, *others, cheap])
+    budget = Budget("default", of_set({"app": "db"}), 0)
+    assert names(tried(world, (budget,), cpu="1")) == ("a", ["goes"])
+    assert names(tried(world_of([node("a", cpu="3")], [goes, *others]), (budget,), cpu="2")) == (
+        "a",
+        ["goes", "stays-1"],
+    )
+
+
 def test_a_node_is_kept_free_for_who_was_promised_it() -> None:
     promised = pod("promised", cpu="2", priority=5, nominated="a")
     world = world_of([node("a", cpu="2")], [promised])

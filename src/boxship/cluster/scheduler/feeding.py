@@ -1,8 +1,10 @@
 """What the API tells of nodes, pods, storage, budgets and namespaces becomes the snapshot, change by change."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from boxship.cluster.objects import Object, selectors
 from boxship.cluster.reconcile.cache import Cache, Key
@@ -67,6 +69,19 @@ class Feed:
         if self._assumed.pop(uid, None) is not None:
             self._world.remove_pod(uid)
             self._hinted(hints.BY_LEAVING)
+
+    def doom(self, victims: Sequence[Pod]) -> None:
+        """They go as far as we are concerned, before the API says so: nobody else has to go beside them."""
+        for victim in victims:
+            if victim.uid in self._world.pods and not victim.deleting:
+                self._world.put_pod(msgspec.structs.replace(victim, deleting=True))
+
+    def spare(self, victims: Sequence[Pod]) -> None:
+        """The API was not told: they are as it has them."""
+        for victim in victims:
+            known = self.pods.get(victim.key)
+            if known is not None and known.uid == victim.uid and known.node:
+                self._world.put_pod(known)
 
     def release(self, wanted: Mapping[Key, str]) -> None:
         """What was assumed of claims and volumes is as the API has it again."""

@@ -115,9 +115,11 @@ def _victims(task: Task, profile: Profile, place: int, budgets: Sequence[Budget]
                 return _still_broken(task, profile, place)
         except Rejected as rejected:
             return Verdict(PLUGIN, (str(rejected),))
-        forbidden, allowed = _by_budget(sorted(lower, key=_importance), budgets)
+        leaving = [each for each in lower if each.deleting]  # for somebody else: they stay no longer for being spared
+        staying = sorted((each for each in lower if not each.deleting), key=_importance)
+        forbidden, allowed = _by_budget(staying, budgets)
         victims, violations = [], 0
-        for each in (*forbidden, *allowed):
+        for each in (*forbidden, *allowed, *leaving):
             world.put_pod(each)
             if passes(task, profile, place):
                 continue
@@ -159,11 +161,12 @@ def _importance(pod: Pod) -> tuple[int, str, str]:
 
 def _order(candidate: Candidate) -> tuple[int, int, int, int, tuple[int, ...], int]:
     """The best node first: fewest broken budgets, least important victims, fewest of them, those that began last."""
-    priorities = [victim.shape.priority for victim in candidate.victims]
+    fresh = [victim for victim in candidate.victims if not victim.deleting]
+    priorities = [victim.shape.priority for victim in fresh]
     if not priorities:
         return candidate.violations, -(1 << 32), 0, 0, (), candidate.place
     highest = max(priorities)
-    earliest = min(victim.started for victim in candidate.victims if victim.shape.priority == highest)
+    earliest = min(victim.started for victim in fresh if victim.shape.priority == highest)
     later = tuple(-ord(letter) for letter in earliest)
     offset = sum(priority + (1 << 31) for priority in priorities)
     return candidate.violations, highest, offset, len(priorities), later, candidate.place

@@ -182,6 +182,7 @@ class Scheduler:
             for other in self._outranked(pod, preemption.node):
                 self._start(tasks, self._reports.not_nominated(other))
             self.world.nominate(msgspec.structs.replace(pod, nominated=preemption.node), pod.uid)
+            self._feed.doom(preemption.victims)
         elif not preemption.keeps:
             self.world.nominate(None, pod.uid)
         self._start(tasks, self._report(pod, decision, preemption))
@@ -302,14 +303,18 @@ class Scheduler:
         message = " ".join(part for part in (decision.message, preemption.message) if part)
         nominated = None if preemption.keeps else preemption.node
         async with self._room:
-            if (nominated is not None and nominated != pod.nominated) or pod.condition != (
-                "False",
-                "Unschedulable",
-                message,
-            ):
-                await self._reports.unscheduled(pod, "Unschedulable", message, nominated)
-            for victim in preemption.victims:
-                await self._evict(victim, pod, preemption.node)
+            try:
+                if (nominated is not None and nominated != pod.nominated) or pod.condition != (
+                    "False",
+                    "Unschedulable",
+                    message,
+                ):
+                    await self._reports.unscheduled(pod, "Unschedulable", message, nominated)
+                for victim in preemption.victims:
+                    await self._evict(victim, pod, preemption.node)
+            except BoxshipError:
+                self._feed.spare(preemption.victims)
+                raise
             told, when = self._noted.get(pod.uid, ("", 0.0))
             if told != message or self._time() - when > TELL_AGAIN:
                 if len(self._noted) >= TOLD:
