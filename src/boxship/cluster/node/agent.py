@@ -239,9 +239,6 @@ class NodeAgent:
                 await asyncio.sleep(TROUBLE_SECONDS)
         self._workers.pop(worker.uid, None)
         self._tasks.pop(worker.uid, None)
-        for other in self._workers.values():
-            if other.is_refused:
-                other.wake()  # there may be room for what it wants now
 
     async def _listen(self) -> None:
         """To the runtime."""

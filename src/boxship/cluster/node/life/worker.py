@@ -86,11 +86,6 @@ class PodWorker:
         return self._acts.gone
 
     @property
-    def is_refused(self) -> bool:
-        """It is to have other resources, for which there was no room."""
-        return self._acts.refused
-
-    @property
     def taken(self) -> Taken | None:
         """What it takes of the node; None: nothing any more. Whom the API has forgotten takes nothing, though it may
         still end here: the scheduler has given its place to another one, which must not be refused for that."""
