@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 from boxship.errors import Denied, Internal, NotFound
@@ -19,17 +20,20 @@ HIDDEN = 0o700
 
 
 class MountPoints:
-    """Implements cluster.node's Mounts."""
+    """Implements cluster.node's Mounts. One for all threads."""
+
+    def __init__(self) -> None:
+        self._filling = threading.Lock()
 
     def memory(self, path: Path, *, size: int = 0, mode: int = 0o755, owner: int = 0) -> None:
         path.mkdir(mode=HIDDEN, parents=True, exist_ok=True)
-        if os.path.ismount(path):
-            if owner:
-                os.chown(path, owner, -1)
-            return
         words = ["nosuid", "nodev", f"mode={mode:o}", f"uid={owner}", f"gid={owner}"]
         words += [f"size={size}"] if size else []
-        mount(Mount("tmpfs", "tmpfs", str(path), tuple(words)))
+        with self._filling:  # a second tmpfs would hide what somebody has written to the first already
+            if not os.path.ismount(path):
+                mount(Mount("tmpfs", "tmpfs", str(path), tuple(words)))
+            elif owner:
+                os.chown(path, owner, -1)
 
     def pin(self, root: Path, part: str, place: Path, *, read_only: bool = False, owner: int = 0) -> None:
         folder = _open_root(root)

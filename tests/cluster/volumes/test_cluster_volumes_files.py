@@ -1,7 +1,10 @@
 """Files that appear all at once, belong to the right group, and stay inside their volume."""
 
+import concurrent.futures
+import contextlib
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from boxship.cluster.node.volumes.hostpaths import check_host_path, our_logs_bel
 from boxship.cluster.node.volumes.payloads import MissingKey, checked
 from boxship.cluster.node.volumes.writing import File, write
 from boxship.errors import Denied
+from boxship.spec.mount import Mount
+from boxship.volumes import mountpoints
 from boxship.volumes.mountpoints import MountPoints
 
 
@@ -135,6 +140,24 @@ def test_memory_of_a_pod_with_users_of_its_own(private_mounts: None, tmp_path: P
         mounts.unmount(place)
 
 
+def test_the_first_pods_of_a_node_share_one_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one over it would hide what the first pod was given."""
+    both = threading.Barrier(2)
+    made: list[Mount] = []
+
+    def mount(one: Mount) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # until another one is about to mount it, too
+        made.append(one)
+
+    monkeypatch.setattr(mountpoints, "mount", mount)
+    monkeypatch.setattr(mountpoints.os.path, "ismount", lambda _: bool(made))
+    mounts = MountPoints()
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        list(threads.map(mounts.memory, [tmp_path / "memory"] * 4))
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("path", ["/a", "../a", "a/../b", "..a", "a//b", ""])
 def test_paths_that_lead_out_are_refused(path: str) -> None:
     with pytest.raises(MissingKey):
@@ -203,6 +226,7 @@ def kernel(tmp_path: Path) -> "Kernel":
 
 class Kernel(MountPoints):
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self.volume, self.place = root / "volume", root / "places" / "0"
         self.volume.mkdir()
 

@@ -15,7 +15,7 @@ from world_kit import eventually
 
 from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.runtime import Sandbox, SandboxSpec
-from boxship.cluster.node.volumes import holding
+from boxship.cluster.node.volumes import holding, trees
 from boxship.cluster.objects.failure import Failure
 
 
@@ -111,6 +111,15 @@ async def test_files_follow_their_objects_and_the_pods_labels(node: Node) -> Non
     await node.prepare({**pod, "metadata": {**pod["metadata"], "labels": {"app": "other"}}})
     assert (found["d"] / "l").read_text() == 'app="other"'
     assert (found["c"] / "a").read_text() == "2"  # what is gone stays as it was
+
+
+async def test_files_that_were_taken_away_are_made_again(node: Node) -> None:
+    await node.world.client.create("v1/configmaps", "default", config_map("c", a="1"))
+    pod = await node.pod({"name": "c", "configMap": {"name": "c"}})
+    found = await node.prepare(pod)
+    trees.remove(found["c"])
+    assert await node.prepare(pod) == found
+    assert (found["c"] / "a").read_text() == "1"
 
 
 async def test_more_objects_than_watches(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,12 +79,17 @@ class NodeVolumes:
         uid = pod["metadata"]["uid"]
         async with self._lock(uid):
             known = self._prepared.get(uid)
-            if known is None or _shown(known.pod) != _shown(pod):
+            if known is None or _shown(known.pod) != _shown(pod) or self._has_lost(known):
                 self._held.hold(uid, set(sources.places_of(pod)))
                 known = await self._make(pod, known)
                 self._prepared[uid] = known
                 self._plan_renewal(uid)
             return known.volumes
+
+    def _has_lost(self, known: Prepared) -> bool:
+        """Whether a folder of files that were written is gone, whoever took it away: it is made again."""
+        root, uid = self._facts.root, known.pod["metadata"]["uid"]
+        return not all(memory_folder(root, uid, name).is_dir() for name in known.files)
 
     async def release(self, uid: str) -> None:
         async with self._lock(uid):
