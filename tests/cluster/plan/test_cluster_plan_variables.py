@@ -1,5 +1,6 @@
 """Variables of containers: where they come from, what they may use of each other, what is missing."""
 
+import time
 from typing import Any
 
 import pytest
@@ -188,6 +189,13 @@ def test_files_of_variables() -> None:
     ):
         with pytest.raises(NotPossible, match=why):
             value_in_file(wrong, "A")
+
+
+def test_a_value_of_very_many_lines_is_read_at_once() -> None:
+    """A container that has the file to write may make it as odd as it likes; the loop of the whole node reads it."""
+    began = time.process_time()
+    assert value_in_file("A='" + "\n" * (1 << 19) + "'", "A") == "\n" * (1 << 19)
+    assert time.process_time() - began < 3.0  # a copy of the value for each line takes half a minute
 
 
 def service(name: str, address: str, *ports: dict[str, Any], namespace: str = "shop") -> Any:

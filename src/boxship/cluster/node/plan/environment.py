@@ -4,6 +4,7 @@ Source: kubernetes.io, "Define Environment Variables for a Container", "Configur
 "Define Environment Variable Values Using An Init Container". The messages are the original's.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -123,7 +124,8 @@ class Reading:
     async def _file_key(self, reference: Mapping[str, Any]) -> str | None:
         volume, path, key = (str(reference.get(word)) for word in ("volumeName", "path", "key"))
         text = await self._read_file(volume, path)
-        found = value_in_file(text, key) if text is not None else None
+        # A container may have written as many lines as the file may have: that takes long.
+        found = await asyncio.to_thread(value_in_file, text, key) if text is not None else None
         if found is not None:
             return found
         if reference.get("optional"):
@@ -168,12 +170,14 @@ def value_in_file(text: str, key: str) -> str | None:
             raise _wrong(number, "value must be enclosed in single quotes")
         else:
             value, quote, behind = rest[1:].partition("'")
+            spanned = [value]
             while not quote:
                 following = next(lines, None)
                 if following is None:
                     raise _wrong(number, "unclosed single quote")
                 more, quote, behind = following[1].partition("'")
-                value = f"{value}\n{more}"
+                spanned.append(more)
+            value = "\n".join(spanned)
             if behind.lstrip(" \t") and not behind.lstrip(" \t").startswith("#"):
                 raise _wrong(number, "unexpected content after closing quote")
         if name == key:
