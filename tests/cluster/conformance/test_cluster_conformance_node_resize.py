@@ -3,6 +3,7 @@
 Beyond the list of conformance tests: what users of `kubectl patch --subresource resize` look for.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,17 +102,31 @@ def test_up_and_down_in_place(space: Space) -> None:
     assert {"ResizeStarted", "ResizeCompleted"} <= {one["reason"] for one in told}
 
 
+def around(space: Space, name: str) -> int:
+    """The limit of memory of the pod around its containers, in bytes."""
+    root, file = ("", "memory.max") if cgroup.detect().is_v2 else ("memory", "memory.limit_in_bytes")
+    (group,) = (Path("/sys/fs/cgroup") / root).glob(f"**/pod{space.pod(name)['metadata']['uid']}")
+    return int((group / file).read_text())
+
+
 def test_a_policy_restarts_the_container(space: Space) -> None:
-    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    policy, other = ([{"resourceName": one, "restartPolicy": "RestartContainer"}] for one in ("memory", "cpu"))
     old, new = {"cpu": "100m", "memory": "64Mi"}, {"cpu": "200m", "memory": "64Mi"}
     made(space, "anew", container("c", resources=resources(old, old), resizePolicy=policy))
-    space.until_ready("anew")
+    made(space, "fast", container("c", resources=resources(old, old), resizePolicy=other))
+    space.until_ready("anew", "fast")
+    assert resized(space, "fast", {"c": resources(new, new)}) == ""
     assert resized(space, "anew", {"c": resources(new, new)}) == ""
     until_given(space, "anew", resources(new, new))
     new = {"cpu": "200m", "memory": "96Mi"}
     assert resized(space, "anew", {"c": resources(new, new)}) == ""
     until_given(space, "anew", resources(new, new), restarts=1)
     assert in_kernel(space, "anew") == (96 << 20, 20_000)
+    assert around(space, "anew") == 96 << 20
+    until_given(
+        space, "fast", resources({"cpu": "200m", "memory": "64Mi"}, {"cpu": "200m", "memory": "64Mi"}), restarts=1
+    )
+    assert in_kernel(space, "fast") == (64 << 20, 20_000)
 
 
 def test_the_pod_as_a_whole(space: Space) -> None:

@@ -115,7 +115,10 @@ class Acts:
 
     async def _start(self, pod: Object, action: Action) -> None:
         assert self.sandbox is not None
-        pod = resizing.allowed(pod, parts_of(pod, self.containers), self.memory, self.refused)
+        parts = parts_of(pod, self.containers)
+        pod = resizing.allowed(pod, parts, self.memory, self.refused)
+        if not self.refused and resizing.begins_otherwise(parts, self.memory, action.name):
+            await starting.set_limits(self._tools, resizing.step_of(pod, parts, self.memory, action.name), {})
         await starting.start(self._tools, pod, action.name, action.attempt, self.sandbox)
         self.memory = with_problem(self.memory, action.name, None)
         self._keep_resources(action.name, container_named(pod, action.name))
@@ -127,9 +130,9 @@ class Acts:
     async def _resize(self, pod: Object, action: Action) -> None:
         """Of one container, or of the pod and all that have limits from it."""
         parts = parts_of(pod, self.containers)
-        was = resizing.allowed(pod, parts, self.memory, True)
+        step = resizing.step_of(pod, parts, self.memory, action.name)
         runs = {action.name: action.id} if action.name else resizing.inheriting(parts)
-        await starting.resize(self._tools, pod, was, runs)
+        await starting.resize(self._tools, step, runs)
         self._keep_resources(action.name, container_named(pod, action.name) if action.name else pod["spec"])
         self.memory = resizing.with_problem(self.memory, action.name, None)
 

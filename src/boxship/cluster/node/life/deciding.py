@@ -97,8 +97,13 @@ class _Step:
         return True
 
     def may_resize(self, name: str) -> bool:
-        """Whether that container, or the pod, is to have other resources now."""
+        """Whether that container, or the pod, is to have other resources now. One after the other: each changes the
+        pod's limits too."""
         if name not in self.resize.changed or self.resize.reason:
+            return False
+        if any(key.startswith(f"{RESIZE}/") for key in self.seen.busy):
+            return False
+        if any(action.verb == RESIZE for action in self.actions):
             return False
         problem = self.memory.resize_problems.get(name)
         if problem is None or problem.until <= self.seen.now:

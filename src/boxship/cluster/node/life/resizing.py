@@ -20,8 +20,6 @@ RESIZED = ("cpu", "memory")
 SIDES = ("limits", "requests")
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 INFEASIBLE, DEFERRED, ERROR = "Infeasible", "Deferred", "Error"
-
-
 POD = ""  # among the names of containers: what is said for the pod as a whole
 
 
@@ -34,6 +32,15 @@ class Outlook(msgspec.Struct, frozen=True):
     reason: str = ""
     message: str = ""
     is_open: bool = False
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A pod whose parts get other resources one after the other: with what is in force, with what is after this step,
+    and with all that it should have."""
+
+    was: Object
+    then: Object
+    last: Object
 
 
 def of_pod(pod: Object, memory: Memory) -> Object:
@@ -120,15 +127,28 @@ def allowed(pod: Object, parts: Sequence[Part], memory: Memory, refused: bool) -
     spec = {**pod["spec"]}
     for field in ("containers", "initContainers"):
         if spec.get(field):
-            spec[field] = [
-                {**one, "resources": {**(one.get("resources") or {}), **copied(kept[one["name"]])}}
-                if one["name"] in kept
-                else one
-                for one in spec[field]
-            ]
+            spec[field] = [_with(one, kept[one["name"]]) if one["name"] in kept else one for one in spec[field]]
     if spec.get("resources"):
-        spec["resources"] = {**spec["resources"], **copied(of_pod(pod, memory))}
+        spec = _with(spec, of_pod(pod, memory))
     return {**pod, "spec": spec}
+
+
+def _with(whose: Object, kept: Object) -> Object:
+    """With these requests and limits; a side that is not there is one that there is not."""
+    others = {key: value for key, value in (whose.get("resources") or {}).items() if key not in SIDES}
+    return {**whose, "resources": {**others, **copied(kept)}}
+
+
+def step_of(pod: Object, parts: Sequence[Part], memory: Memory, name: str) -> Step:
+    """In which that container, or POD, gets what it should have."""
+    wanted = shown(pod["spec"] if name == POD else next(part.spec for part in parts if part.name == name))
+    given = msgspec.structs.replace(memory, in_force={**memory.in_force, name: wanted})
+    return Step(allowed(pod, parts, memory, True), allowed(pod, parts, given, True), pod)
+
+
+def begins_otherwise(parts: Sequence[Part], memory: Memory, name: str) -> bool:
+    """Whether a container begins anew with other resources than it had: then the pod's limits are others too."""
+    return any(part.name == name and _differs(part, memory) for part in parts)
 
 
 def conditions(found: Outlook, busy: bool, memory: Memory) -> Mapping[str, tuple[bool, str, str]]:

@@ -11,6 +11,7 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.node.images import Images
 from boxship.cluster.node.life.parts import container_named, hash_of, path_of
+from boxship.cluster.node.life.resizing import Step
 from boxship.cluster.node.life.values import Room
 from boxship.cluster.node.planning import Mounted, NotPossible, Planner, PodVolumes
 from boxship.cluster.node.probes.asking import HOOK_AGENT, Asked
@@ -201,22 +202,33 @@ async def _create_and_start(
     return made.id
 
 
-async def resize(tools: Tools, pod: Object, was: Object, runs: Mapping[str, str]) -> None:
-    """Other limits for running containers (ids by name) and for their pod, first where they grow and last where they
-    shrink: no container may have more than its pod. `was`: the pod with what is in force."""
-    await _check_memory(tools, pod, was, runs)
-    before, after = (tools.planner.sandbox(each).resources for each in (was, pod))
+async def resize(tools: Tools, step: Step, runs: Mapping[str, str]) -> None:
+    """Other limits for running containers (ids by name) and their pod, where not too much memory is in use."""
+    await _check_memory(tools, step, runs)
+    await set_limits(tools, step, runs)
+
+
+async def set_limits(tools: Tools, step: Step, runs: Mapping[str, str]) -> None:
+    """No container may have more than its pod, whose limits grow first and shrink when the last has its own."""
+    uid = step.last["metadata"]["uid"]
+    before, after = _pod_limits(tools, step)
     between = wider(before, after)
     try:
-        await tools.runtime.update_sandbox(pod["metadata"]["uid"], between)
+        await tools.runtime.update_sandbox(uid, between)
         for name, id in runs.items():
-            await tools.runtime.update(id, tools.planner.resources(pod, name))
+            await tools.runtime.update(id, tools.planner.resources(step.then, name))
         if between != after:
-            await tools.runtime.update_sandbox(pod["metadata"]["uid"], after)
+            await tools.runtime.update_sandbox(uid, after)
     except NotFound:
         raise
     except BoxshipError as error:
         raise NotPossible("ResizeError", str(error)) from error
+
+
+def _pod_limits(tools: Tools, step: Step) -> tuple[Resources, Resources]:
+    """Before and after a step: wide enough for who has old limits still, and for who will have new ones."""
+    was, then, last = (tools.planner.sandbox(each).resources for each in (step.was, step.then, step.last))
+    return was, wider(then, last)
 
 
 def wider(one: Resources, other: Resources) -> Resources:
@@ -231,16 +243,17 @@ def wider(one: Resources, other: Resources) -> Resources:
     return msgspec.structs.replace(other, memory=memory, memory_swap=swap, cpu_quota=quota, cpu_period=period)
 
 
-async def _check_memory(tools: Tools, pod: Object, was: Object, runs: Mapping[str, str]) -> None:
+async def _check_memory(tools: Tools, step: Step, runs: Mapping[str, str]) -> None:
     """No limit goes below what is used, or the kernel would end processes for it."""
-    wanted = {"": (tools.planner.sandbox(was).resources.memory, tools.planner.sandbox(pod).resources.memory)}
+    was, then = _pod_limits(tools, step)
+    wanted = {"": (was.memory, then.memory)}
     for name in runs:
-        wanted[name] = tools.planner.resources(was, name).memory, tools.planner.resources(pod, name).memory
+        wanted[name] = tools.planner.resources(step.was, name).memory, tools.planner.resources(step.then, name).memory
     fewer = {name: after for name, (before, after) in wanted.items() if after and (not before or after < before)}
     if not fewer:
         return
     _, pods = await tools.runtime.usage()
-    used = next((one for one in pods if one.uid == pod["metadata"]["uid"]), None)
+    used = next((one for one in pods if one.uid == step.last["metadata"]["uid"]), None)
     texts = []
     for name, limit in fewer.items():
         use = None if used is None else used.containers.get(name) if name else used.pod

@@ -156,6 +156,4 @@ class Decision(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
     memory: Memory = Memory()
     again: float = 0.0
-    refused: bool = (
-        False  # containers keep the resources that they have: there is no room for what is wanted, or nobody has looked
-    )
+    refused: bool = False  # there is no room for the resources that are wanted, or nobody has looked: all keep theirs
