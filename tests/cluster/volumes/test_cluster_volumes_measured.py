@@ -1,13 +1,18 @@
 """How full volumes are: which are measured, what is counted, and how it is told."""
 
+import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from boxship.cluster.node.planning import Mounted, VolumeFigures
 from boxship.cluster.node.server.prometheus import volume_lines
-from boxship.cluster.node.volumes.measuring import LONGEST_SECONDS, measure
+from boxship.cluster.node.volumes import measuring
+from boxship.cluster.node.volumes.measuring import LONGEST_SECONDS, Measured, Measures, measure
 
 VOLUMES: list[dict[str, Any]] = [
     {"name": "disk", "emptyDir": {}},
@@ -46,6 +51,27 @@ def test_what_is_measured(tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     assert named["claim"].capacity == status.f_blocks * status.f_frsize
     assert found.until < time.monotonic() + LONGEST_SECONDS
+
+
+async def test_one_walk_at_a_time_and_nobody_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scrapers ask every few seconds, and threads are few: a volume of very many files must not take all of them."""
+    monkeypatch.setattr(measuring, "WAIT_SECONDS", 0.02)
+    measures, let, walks = Measures(), threading.Event(), 0
+    figures = VolumeFigures("v", "", False, 1, 2, 3, 4, 5, 6)
+
+    def walk() -> Measured:
+        nonlocal walks
+        walks += 1
+        let.wait(20)
+        return Measured([figures], time.monotonic() + 60)
+
+    assert await asyncio.gather(*(measures.of(uid, walk) for uid in "aaabbc")) == [()] * 6
+    assert walks == 1
+    measures.forget("c")
+    let.set()
+    while not await measures.of("b", walk):
+        continue
+    assert await measures.of("a", walk) == [figures] and walks == 2
 
 
 def test_a_claim_is_told_once() -> None:

@@ -78,7 +78,8 @@ class Figures:
 
     async def _of_volumes(self) -> Volumes:
         uids = [pod["metadata"].get("uid", "") for pod in self._pods.all()]
-        return {uid: await self._volumes.figures(uid) for uid in uids}
+        found = await asyncio.gather(*(self._volumes.figures(uid) for uid in uids))
+        return dict(zip(uids, found, strict=True))
 
     async def metrics(self, request: Request, words: list[str]) -> Reply:
         if words == ["resource"]:

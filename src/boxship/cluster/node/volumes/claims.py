@@ -50,11 +50,6 @@ async def volume_of(reader: Reader, pod: Object, volume: Mapping[str, Any]) -> O
     return found
 
 
-def is_alone(volume: Object) -> bool:
-    """Whether one pod at a time may have it. The scheduler sees to that, but not for pods that name their node."""
-    return "ReadWriteOncePod" in (volume["spec"].get("accessModes") or ())
-
-
 def check_owner(pod: Object, claim: Object) -> None:
     """A generic volume's claim has to be the pod's own, not one that happens to have its name."""
     owners = claim["metadata"].get("ownerReferences") or ()

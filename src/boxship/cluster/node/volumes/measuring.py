@@ -1,13 +1,16 @@
-"""How full a pod's volumes are, and what the filesystems have that they lie on. Blocking: for a thread.
+"""How full a pod's volumes are, and what the filesystems have that they lie on.
 
 Contract: k8s.io/kubelet stats/v1alpha1, VolumeStats. Folders of the machine (hostPath) and images are not measured, as
 with the original: they may be anything. A volume that is a filesystem of its own is asked for what it has; others are
-walked, so they are looked at anew only after twenty times as long as that took.
+walked, so they are looked at anew only after twenty times as long as that took. A pod may make as many files as it
+likes: one walk at a time, in one thread, and nobody waits long for it.
 """
 
+import asyncio
+import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,8 +18,12 @@ from boxship.cluster.node.planning import Mounted, VolumeFigures
 from boxship.cluster.node.volumes.emptying import measured
 from boxship.cluster.node.volumes.sources import WRITTEN, kind_of
 from boxship.cluster.objects import Object
+from boxship.waiting import in_thread
+
+log = logging.getLogger(__name__)
 
 LONGEST_SECONDS, SHARE = 60.0, 20
+WAIT_SECONDS = 2.0  # for a walk; then what was counted before counts
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -26,8 +33,42 @@ class Measured(msgspec.Struct, frozen=True):
     until: float
 
 
+class Measures:
+    """What was measured last of each pod, by its uid."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Measured] = {}
+        self._walks: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
+
+    async def of(self, uid: str, walk: Callable[[], Measured]) -> Sequence[VolumeFigures]:
+        """As `walk` finds it, which is called in a thread where what is known is too old; () while nothing is known."""
+        known = self._known.get(uid)
+        if known is None or time.monotonic() >= known.until:
+            if uid not in self._walks:
+                self._walks[uid] = asyncio.ensure_future(self._walk(uid, walk))
+            await asyncio.wait({self._walks[uid]}, timeout=WAIT_SECONDS)
+            known = self._known.get(uid)
+        return known.figures if known is not None else ()
+
+    def forget(self, uid: str) -> None:
+        self._known.pop(uid, None)
+        if uid in self._walks:
+            self._walks[uid].cancel()
+
+    async def _walk(self, uid: str, walk: Callable[[], Measured]) -> None:
+        """Also when nobody waits for it any more."""
+        try:
+            async with self._turn:
+                self._known[uid] = await in_thread(walk)
+        except OSError as error:
+            log.warning("cannot measure the volumes of pod %s: %s", uid, error)
+        finally:
+            del self._walks[uid]
+
+
 def measure(pod: Object, volumes: Mapping[str, Mounted], behind: Mapping[str, Object]) -> Measured:
-    """`behind` are the persistent volumes of the pod's claims, by volume."""
+    """Blocking. `behind` are the persistent volumes of the pod's claims, by volume."""
     began = time.monotonic()
     figures = [
         _figures(volume["name"], volumes[volume["name"]].path, claim_of(pod, volume), on_disk=_is_on_disk(volume))

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import re
-import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,10 +18,10 @@ import msgspec
 from boxship.cluster.access import Client
 from boxship.cluster.node.plan.facts import NodeFacts, shown
 from boxship.cluster.node.planning import Mounted, NotPossible, VolumeFigures, VolumeUse
-from boxship.cluster.node.volumes import claims, hostpaths, ownership, sources, trees, writing
+from boxship.cluster.node.volumes import alone, claims, hostpaths, ownership, sources, trees, writing
 from boxship.cluster.node.volumes.emptying import disk_use, memory_size
 from boxship.cluster.node.volumes.holding import HeldObjects
-from boxship.cluster.node.volumes.measuring import Measured, measure
+from boxship.cluster.node.volumes.measuring import Measures, measure
 from boxship.cluster.node.volumes.mounts import Mounts
 from boxship.cluster.node.volumes.payloads import Files, refused
 from boxship.cluster.node.volumes.sources import WRITTEN, Sources, empty_folder, kind_of, memory_folder
@@ -31,6 +30,7 @@ from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.queue import Queue
 from boxship.errors import BoxshipError
 from boxship.spec.users import COUNT
+from boxship.waiting import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ class NodeVolumes:
         self._tokens = Tokens(client)
         self._sources = Sources(client, held, self._tokens, facts)
         self._prepared: dict[str, Prepared] = {}
-        self._measured: dict[str, Measured] = {}
-        self._alone: dict[str, str] = {}  # who has a volume that one pod alone may have: uids of volumes and pods
+        self._measures = Measures()
+        self._taking = asyncio.Lock()  # for who takes volumes that one pod alone may have
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._due: Queue[str] = Queue()
 
@@ -98,8 +98,7 @@ class NodeVolumes:
             await self._trees.unmount_images(uid)
             await asyncio.to_thread(self._remove, uid)
             self._prepared.pop(uid, None)
-            self._measured.pop(uid, None)
-            self._alone = {volume: holder for volume, holder in self._alone.items() if holder != uid}
+            self._measures.forget(uid)
 
     def _lock(self, uid: str) -> asyncio.Lock:
         """The one that all have who use it or wait for it."""
@@ -111,14 +110,10 @@ class NodeVolumes:
 
     async def figures(self, uid: str) -> Sequence[VolumeFigures]:
         """How full a pod's volumes are; () for one that is not here."""
-        known, before = self._prepared.get(uid), self._measured.get(uid)
+        known = self._prepared.get(uid)
         if known is None:
             return ()
-        if before is None or time.monotonic() >= before.until:
-            before = await asyncio.to_thread(measure, known.pod, known.volumes, known.behind)
-            if uid in self._prepared:
-                self._measured[uid] = before
-        return before.figures
+        return await self._measures.of(uid, lambda: measure(known.pod, known.volumes, known.behind))
 
     def uses(self, path: str) -> bool:
         """Whether a pod that is prepared here has it."""
@@ -183,11 +178,7 @@ class NodeVolumes:
             for volume in volumes
             if kind_of(volume) in ("persistentVolumeClaim", "ephemeral")
         }
-        for name, found in behind.items():
-            holder = self._alone.setdefault(found["metadata"]["uid"], uid) if claims.is_alone(found) else uid
-            if holder != uid:
-                why = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
-                raise refused(name, why)
+        await self._take_alone(uid, behind)
         images = {
             volume["name"]: await self._image(pod, volume, first) for volume in volumes if kind_of(volume) == "image"
         }
@@ -202,6 +193,20 @@ class NodeVolumes:
             return Prepared(pod, await asyncio.to_thread(work), files, behind, first)
         except (BoxshipError, OSError) as error:
             raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
+
+    async def _take_alone(self, uid: str, behind: Mapping[str, Object]) -> None:
+        """Raises NotPossible."""
+        wanted = {one["metadata"]["uid"]: name for name, one in behind.items() if alone.is_alone(one)}
+        if not wanted:
+            return
+        async with self._taking:
+            try:
+                taken = await in_thread(alone.take, self._facts.root, uid, wanted)
+            except OSError as error:
+                raise NotPossible("FailedMount", f"cannot make the pod's volumes: {error}") from error
+        if taken:
+            why = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+            raise refused(taken, why)
 
     async def _first_user(self, pod: Object) -> int:
         """Raises NotPossible."""
