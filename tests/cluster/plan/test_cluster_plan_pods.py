@@ -10,7 +10,8 @@ from boxship.cluster.node.plan import amounts, mounting, naming, security
 from boxship.cluster.node.plan.sandboxing import sandbox_of
 from boxship.cluster.node.planning import Mounted, NotPossible
 from boxship.cluster.node.runtime import SandboxSpec
-from boxship.spec.container import DeviceMapping, PortRequest
+from boxship.engine.mounting import check_target, requested_mounts
+from boxship.spec.container import ContainerSpec, DeviceMapping, PortRequest
 
 FACTS = facts()
 HOST = naming.parse_resolv("nameserver 9.9.9.9\nsearch corp.example. lan\noptions timeout:1\n")
@@ -306,6 +307,25 @@ async def test_mounts() -> None:
     assert (deep.read_only_force_recursive, deep.read_only_non_recursive) == (True, False)
     assert shared.propagation == "rslave"
     assert not kernel.pins
+
+
+async def test_logs_are_shown_where_shippers_look_unless_something_else_is_there() -> None:
+    volumes = {**VOLUMES, "log": Mounted("folder", "/var/log")}
+    for path, others, shown in (
+        ("/var/log", (), {"/var/log/pods": "/nowhere/pods/logs", "/var/log/containers": "/nowhere/pods/log-links"}),
+        (
+            "/host//log/",
+            ("host/log/pods/",),
+            {"/host/log/containers": "/nowhere/pods/log-links", "host/log/pods/": "/d/a"},
+        ),
+    ):
+        wanted = [{"name": "log", "mountPath": path}, *({"name": "a", "mountPath": one} for one in others)]
+        one = container(volumeMounts=wanted)
+        found = await mounting.mounts_of(pod(one), one, volumes, {}, mounts=Pinned(), facts=FACTS)
+        targets = requested_mounts(ContainerSpec(image="x", mounts=tuple(found)), ())  # each place once
+        assert {each.target: each.source for each in targets} == {
+            check_target(mounting.absolute(place)): source for place, source in {path: "/var/log", **shown}.items()
+        }
 
 
 async def test_parts_of_volumes_are_pinned() -> None:

@@ -6,6 +6,7 @@ Volume Support"; the messages are the original's.
 """
 
 import asyncio
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ async def mounts_of(
 ) -> list[MountRequest]:
     """Raises NotPossible."""
     found = []
-    for index, wanted in enumerate(container.get("volumeMounts") or ()):
+    asked = container.get("volumeMounts") or ()
+    taken = {_clean(wanted["mountPath"]) for wanted in asked}
+    for index, wanted in enumerate(asked):
         volume = volumes.get(wanted["name"])
         if volume is None or volume.kind == "device":
             why = f'cannot find volume "{wanted["name"]}" to mount into container "{container["name"]}"'
@@ -60,8 +63,9 @@ async def mounts_of(
             source = str(place)
         found.append(_request(wanted, volume, source))
         for below, folder in our_logs_below(source, facts.root).items():
-            deeper = {**wanted, "mountPath": f"{str(wanted['mountPath']).rstrip('/')}/{below}"}
-            found.append(_request(deeper, volume, folder))
+            target = _clean(f"{wanted['mountPath']}/{below}")
+            if target not in taken:  # else the container has something of its own there
+                found.append(_request({**wanted, "mountPath": target}, volume, folder))
     return found
 
 
@@ -100,6 +104,10 @@ def _request(wanted: Mapping[str, Any], volume: Mounted, source: str) -> MountRe
 
 def absolute(path: str) -> str:
     return path if path.startswith("/") else f"/{path}"
+
+
+def _clean(path: str) -> str:
+    return posixpath.normpath(absolute(str(path)))
 
 
 def devices_of(container: Mapping[str, Any], volumes: Mapping[str, Mounted]) -> tuple[DeviceMapping, ...]:
