@@ -7,10 +7,13 @@ Source: kubernetes.io, "Logging Architecture".
 """
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
 from boxship.cluster.node.volumes.hostpaths import LOGS
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".log"
 LONGEST_NAME = 255  # characters
@@ -23,18 +26,23 @@ def link_name(log: Path, id: str) -> str:
 
 
 def link(links: Path, log_path: str, id: str) -> None:
-    """`log_path` "": the container keeps no log."""
+    """`log_path` "": the container keeps no log. Where there can be no link, the container has to do without: that
+    shippers miss its log is no reason for it not to run."""
     if not log_path:
         return
     log = Path(log_path)
-    links.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.symlink(LOGS.joinpath(*log.parts[-3:]), links / link_name(log, id))
+    try:
+        links.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.symlink(LOGS.joinpath(*log.parts[-3:]), links / link_name(log, id))
+    except OSError as error:
+        logger.warning("cannot link %s for log shippers: %s", log_path, error)
 
 
 def unlink(links: Path, log_path: str, id: str) -> None:
     if log_path:
-        (links / link_name(Path(log_path), id)).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # then it goes with the pod
+            (links / link_name(Path(log_path), id)).unlink()
 
 
 def unlink_pod(links: Path, folder: str) -> None:
