@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boxship.errors import Internal
 from boxship.logs.lines import Decoder, place_behind, tail_place, time_of
 from boxship.logs.options import LogSettings
 from boxship.logs.reader import read
@@ -40,6 +41,22 @@ def named(first: int, last: int) -> list[bytes]:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "container.log"
+
+
+async def test_no_link_is_followed(log: Path, tmp_path: Path) -> None:
+    """Who may write where logs lie must not be shown the machine's own files for it."""
+    (tmp_path / "secret").write_bytes(line(0, b"secret"))
+    log.symlink_to("secret")
+    with pytest.raises(Internal):
+        await gather(log)
+    log.unlink()
+    log.write_bytes(line(1))
+    Path(f"{log}.1").symlink_to("secret")
+    Path(f"{log}.2.gz.tmp").symlink_to("secret")
+    with pytest.raises(OSError):
+        rotate(log, LogSettings(max_size=1, max_file=4, compress=True))
+    assert (tmp_path / "secret").read_bytes() == line(0, b"secret")
+    assert not list(tmp_path.glob("*.gz"))
 
 
 def test_head() -> None:

@@ -20,6 +20,8 @@ _ATTEMPTS = 100
 _HEADER_LIMIT = 256  # bytes of a compressed file in which its name stands
 _NAME_FOLLOWS = 0x08  # flag of a compressed file's header
 _BLOCK = 1 << 20  # bytes
+# No log is a link: containers may have the folder to write, and must not have us show them any file of the machine.
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ class Source:
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
         self.offset = 0  # of the next byte; in a compressed file, of its content
-        self._descriptor = os.open(generation.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        self._descriptor = os.open(generation.path, READ)
         self._stream: gzip.GzipFile | None = None
         self.inode = os.fstat(self._descriptor).st_ino
         self.identity = self.inode
@@ -146,7 +148,7 @@ def compress(generation: Generation, target: str) -> None:
     """
     partial = f"{target}.tmp"
     with (
-        open(generation.path, "rb") as source,
+        open(os.open(generation.path, READ), "rb") as source,
         open(partial, "wb", opener=_private) as file,
         gzip.GzipFile(str(generation.inode), "wb", compresslevel=5, fileobj=file, mtime=0) as packed,
     ):
@@ -163,7 +165,7 @@ def remove(path: str) -> None:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _named_inode(header: bytes) -> int:
