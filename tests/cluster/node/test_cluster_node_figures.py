@@ -49,6 +49,10 @@ def test_what_was_asked_for() -> None:
         "container_start_time_seconds": 1767225600,
     }
     assert asked_of(POD, {"resources": {"limits": {"cpu": "1"}}}, "none")["container_spec_cpu_shares"] == 1024
+    whole = {"spec": {"containers": [{"name": "main"}], "resources": {"limits": {"cpu": "5m", "memory": "1Gi"}}}}
+    inherited = asked_of(whole, {"name": "main"}, "main")
+    assert inherited["container_spec_memory_limit_bytes"] == 1 << 30
+    assert inherited["container_spec_cpu_quota"] == 1000  # no less than the kernel takes
     assert asked_of(POD, {}, "none") == {
         "container_spec_cpu_period": 100_000,
         "container_spec_cpu_shares": 2,

@@ -4,6 +4,7 @@ Kubernetes documentation, and with those of cAdvisor that dashboards ask for. Pu
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from boxship.cluster.node.plan import amounts
 from boxship.cluster.node.planning import VolumeFigures
 from boxship.cluster.node.runtime import (
     CREATED,
@@ -14,10 +15,9 @@ from boxship.cluster.node.runtime import (
     PodUsage,
     Usage,
 )
-from boxship.cluster.objects import Object, quantity
+from boxship.cluster.objects import Object
 
 SECOND = 1_000_000_000
-PERIOD = 100_000  # microseconds in which a limit of processor time holds
 SOURCE = "kubernetes.io/config.source"
 HELP = {
     "node_cpu_usage_seconds_total": ("counter", "Cumulative cpu time consumed by the node in core-seconds"),
@@ -148,19 +148,16 @@ def containers_of(pod: Object) -> Sequence[Object]:
 
 
 def asked_of(pod: Object, container: Object, name: str) -> Mapping[str, int]:
-    """What was asked for a container, as cAdvisor reads it from its cgroup: no limit of memory is 0, none of processor
-    time has no quota."""
-    resources = container.get("resources") or {}
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    limit = quantity.parse(limits.get("cpu") or "0").milli
-    request = quantity.parse(requests.get("cpu") or limits.get("cpu") or "0").milli
+    """What was asked for a container, as its cgroup has it and cAdvisor reads it there: no limit of memory is 0, none
+    of processor time has no quota."""
+    given = amounts.container_resources(pod, container)
     found = {
-        "container_spec_cpu_period": PERIOD,
-        "container_spec_cpu_shares": max(2, request * 1024 // 1000),
-        "container_spec_memory_limit_bytes": quantity.parse(limits.get("memory") or "0").value,
+        "container_spec_cpu_period": amounts.PERIOD,
+        "container_spec_cpu_shares": given.cpu_shares,
+        "container_spec_memory_limit_bytes": given.memory,
     }
-    if limit:
-        found["container_spec_cpu_quota"] = limit * PERIOD // 1000
+    if given.cpu_quota:
+        found["container_spec_cpu_quota"] = given.cpu_quota
     started = started_at(pod, name)
     if started:
         found["container_start_time_seconds"] = round(datetime.fromisoformat(started).timestamp())

@@ -7,6 +7,7 @@ on: of the time since the one before.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from boxship.cluster.node.plan.amounts import pod_resources
 from boxship.cluster.node.planning import VolumeFigures
 from boxship.cluster.node.runtime import MachineUsage, PodUsage, Usage
 from boxship.cluster.node.server.prometheus import asked_of, containers_of, started_at
@@ -42,7 +43,7 @@ def pod_stats(
     at = stamp(usage.pod.time)
     known = {each["name"]: each for each in containers_of(pod)}
     limits = {name: _limit(pod, known.get(name, {}), name) for name in usage.containers}
-    whole = sum(limits.values()) if limits and all(limits.values()) else 0
+    whole = pod_resources(pod).memory
     used = usage.pod.disk + sum(one.used for one in volumes if one.ephemeral)
     inodes = usage.pod.inodes + sum(one.inodes_used for one in volumes if one.ephemeral)
     return {
