@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from volumes_kit import running_node
 
+from boxship.cluster.node.planning import NotPossible
 from boxship.cluster.node.volumes.alone import is_alone, take
 
 
@@ -24,3 +26,32 @@ def test_one_pod_has_it_until_its_folder_goes(tmp_path: Path) -> None:
     shutil.rmtree(root / "first")
     assert take(root, "second", {"v1": "disk"}) == ""
     assert take(root, "first", {"v1": "data"}) == "data"
+
+
+async def test_after_a_kill_nobody_else_gets_it(tmp_path: Path) -> None:
+    """Pods ask again in any order, and the one that waits may be the first."""
+    modes, size = ["ReadWriteOncePod"], {"storage": "1Gi"}
+    async with running_node(tmp_path) as node:
+        client = node.world.client
+        claim = {"accessModes": modes, "resources": {"requests": size}, "volumeName": "pv", "storageClassName": ""}
+        made = await client.create(
+            "v1/persistentvolumeclaims",
+            "default",
+            {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p"}, "spec": claim},
+        )
+        reference = {"namespace": "default", "name": "p", "uid": made["metadata"]["uid"]}
+        folder = {"path": str(tmp_path / "data"), "type": "DirectoryOrCreate"}
+        volume = {"accessModes": modes, "capacity": size, "hostPath": folder, "claimRef": reference}
+        named = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv"}, "spec": volume}
+        await client.create("v1/persistentvolumes", "", named)
+        bound = {"status": {"phase": "Bound", "accessModes": modes, "capacity": size}}
+        await client.patch("v1/persistentvolumeclaims", "default", "p", bound, subresource="status")
+        source = {"name": "v", "persistentVolumeClaim": {"claimName": "p"}}
+        first, second = [await node.pod(source, name=name) for name in ("first", "second")]
+        await node.prepare(first)
+        await node.restart()
+        with pytest.raises(NotPossible, match="ReadWriteOncePod access mode and is already in use by another pod"):
+            await node.prepare(second)
+        await node.prepare(first)
+        await node.files.volumes.release(first["metadata"]["uid"])
+        assert (await node.prepare(second))["v"] == tmp_path / "data"
