@@ -10,7 +10,14 @@ import pytest
 
 from boxship.cluster.objects import Object
 from boxship.cluster.objects.failure import Failure
-from boxship.cluster.objects.json_text import decode_json, duplicate_fields
+from boxship.cluster.objects.json_text import (
+    PATH_LIMIT,
+    PLACES_LIMIT,
+    PROBLEMS_LIMIT,
+    decode_json,
+    duplicate_fields,
+    places_of,
+)
 from boxship.cluster.objects.schema import builtin
 from boxship.cluster.objects.schema.types import Type
 from boxship.cluster.objects.validation import IGNORE, STRICT, WARN, complete, read
@@ -212,6 +219,26 @@ def test_problems_are_told_in_the_order_of_the_body() -> None:
     doubled = duplicate_fields(text, value)
     told = ["spec.x", "spec.containers[0].z", "spec.containers[0].name", "spec.y", "spec.priority"]
     assert [each.split('"')[1] for each in read(value, POD, WARN, doubled)[1]] == told
+
+
+def test_very_long_names_above_very_many_cost_little() -> None:
+    """A body of 3 MiB would have made paths of gigabytes."""
+    inner = ",".join(f'"k{number}":[1]' for number in range(40_000))
+    text = f'{{"kind":"Pod","{"n" * 1_000_000}":{{{inner},"k1":2}},"x":1,"x":2}}'.encode()
+    began = time.process_time()
+    value = decode_json(text)
+    doubled = duplicate_fields(text, value)
+    places = places_of(value)
+    assert time.process_time() - began < 4.0  # 40 GB of copies take longer
+    assert max(map(len, places)) < PATH_LIMIT + 10 and len(places) <= PLACES_LIMIT
+    assert doubled == ['duplicate field "x"', f'duplicate field "{"n" * PATH_LIMIT}"']
+    assert len(read(value, POD, WARN, doubled)[1]) == 4
+    many = ",".join(f'"k{number}":1,"k{number}":1' for number in range(2 * PROBLEMS_LIMIT))
+    assert len(duplicate_fields(f"{{{many}}}".encode(), decode_json(f"{{{many}}}".encode()))) == PROBLEMS_LIMIT
+
+
+def test_what_names_no_field_is_told_too() -> None:
+    assert read(pod(), POD, WARN, ["yaml: unmarshal errors"])[1] == ["yaml: unmarshal errors"]
 
 
 SECRET = SCHEMAS.type_of("", "v1", "Secret")

@@ -5,6 +5,7 @@ only where a text may have such fields is it read a second time to name them.
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,12 +14,16 @@ from boxship.cluster.objects.failure import Failure, bad_request
 
 VALUES_LIMIT = 100_000  # fields, items and entries of one object, but for its managed fields
 PROBLEMS_LIMIT = 100  # unknown and duplicate fields that are told of
+# Names may be megabytes long and stand above very many others: whole paths of all of them would be gigabytes.
+PATH_LIMIT = 500  # characters that are told
+PLACES_LIMIT = 10_000  # fields and items, the first ones, whose order is known
 ENDS_EARLY = "unexpected end of JSON input"  # as Go says it
 _SPACED_KEY = re.compile(rb'"\s+:')
 
 
 def join_path(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    """For texts; what is very long is cut."""
+    return f"{path}.{key}"[:PATH_LIMIT] if path else key[:PATH_LIMIT]
 
 
 def check_size(value: Any, size: int) -> None:
@@ -101,24 +106,34 @@ def _reorder(value: Any, pairs: Any) -> None:
 def places_of(value: Any) -> dict[str, int]:
     """In which order the fields of an object come, by their paths."""
     places: dict[str, int] = {}
-    left: list[tuple[str, Any]] = [("", value)]
-    while left:
-        path, item = left.pop()
-        places[path] = len(places)
-        if type(item) is dict:
-            left += [(join_path(path, key), one) for key, one in reversed(item.items())]
-        elif type(item) is list:
-            left += [(f"{path}[{index}]", one) for index, one in reversed(list(enumerate(item)))]
+    left = [_parts("", value)]
+    while left and len(places) < PLACES_LIMIT:
+        found = next(left[-1], None)
+        if found is None:
+            left.pop()
+        else:
+            places[found[0]] = len(places)
+            left.append(_parts(*found))
     return places
+
+
+def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if type(value) is dict:
+        for key, item in value.items():
+            yield join_path(path, key), item
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            yield f"{path}[{index}]", item
 
 
 def _find_doubled(value: Any, path: str, found: list[str]) -> None:
     if len(found) >= PROBLEMS_LIMIT:
         return
     if isinstance(value, _Pairs):
-        found.extend(f'duplicate field "{join_path(path, key)}"' for key in value.doubled)
+        told = value.doubled[: PROBLEMS_LIMIT - len(found)]
+        found.extend(f'duplicate field "{join_path(path, key)}"' for key in told)
         for key, item in value.items():
-            if type(item) is not str:
+            if isinstance(item, dict | list):
                 _find_doubled(item, join_path(path, key), found)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -51,7 +51,7 @@ def read(
         raise refusal(object, type_, str(error)) from None
     if not problems or mode == IGNORE:
         return object, [], ()
-    problems.sort(key=lambda text: places.get(text.split('"')[1], 0))
+    problems.sort(key=lambda text: places.get(text.partition('"')[2].partition('"')[0], 0))
     problems = problems[:PROBLEMS_LIMIT]
     if mode == WARN:
         return object, problems, ()
