@@ -6,6 +6,7 @@ import pytest
 from world_kit import World, eventually, running_world
 
 from boxship.cluster.controllers import protection
+from boxship.cluster.controllers.workloads.pods import facts_of
 from boxship.cluster.objects import Object
 
 CLAIMS, VOLUMES, CLASSES = protection.CLAIMS, protection.VOLUMES, protection.CLASSES
@@ -21,6 +22,17 @@ def test_only_pods_with_a_node_that_have_not_ended_use_a_claim() -> None:
     running = pod(nodeName="n")
     assert protection.uses(running, "c") and protection.uses(running, "p-e") and not protection.uses(running, "x")
     assert not protection.uses({**running, "status": {"phase": "Failed"}}, "c")
+
+
+@pytest.mark.parametrize("spec", [{}, {"nodeName": "n"}])
+@pytest.mark.parametrize("phase", ["Running", "Failed"])
+def test_pods_that_are_known_say_the_same(spec: Object, phase: str) -> None:
+    made = {**pod(**spec), "status": {"phase": phase}}
+    made["spec"]["volumes"][1]["ephemeral"] = {"volumeClaimTemplate": {}}
+    made["metadata"] |= {"namespace": "default", "uid": "u", "resourceVersion": "1"}
+    for name in ("c", "p-e", "x"):
+        assert protection.has(facts_of(made), ("default", name)) is protection.uses(made, name)
+    assert not protection.has(facts_of(made), ("other", "c"))
 
 
 def claim(name: str, **spec: object) -> Object:

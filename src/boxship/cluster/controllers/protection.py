@@ -1,12 +1,14 @@
 """What is deleted while somebody uses it goes when nobody does any more: admission puts a finalizer on claims, volumes
 and classes of volumes, and these controllers take it off (kubernetes.io, "Storage Object in Use Protection").
 
-Who uses something is asked only while it waits to go, so nothing is kept of pods for it.
+Who uses something is asked only while it waits to go. A claim is asked after in the pods that all controllers know; the
+API is asked, which reads all pods of the namespace, only where none of those has it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from boxship.cluster.access import Client
+from boxship.cluster.controllers.workloads.pods import Pod
 from boxship.cluster.objects import Object
 from boxship.cluster.reconcile.cache import Cache, Key
 from boxship.cluster.reconcile.queue import Queue
@@ -60,12 +62,15 @@ class Protection:
             self._pauses.pop(key, None)
 
 
-def protections(client_of: Callable[[str], Client], own: Client) -> list[Protection]:
-    """All of them."""
+def protections(client_of: Callable[[str], Client], own: Client, known: Cache) -> list[Protection]:
+    """All of them. `known`: the pods, as the controllers of workloads keep them."""
     claims, classes = client_of("pvc-protection-controller"), client_of("vac-protection-controller")
 
     async def claim_used(claim: Object) -> bool:
         metadata = claim["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        if any(has(pod, key) for _, pod in known.items()):
+            return True
         pods = (await claims.list("v1/pods", metadata["namespace"])).items
         return any(uses(pod, metadata["name"]) for pod in pods)
 
@@ -87,6 +92,13 @@ def protections(client_of: Callable[[str], Client], own: Client) -> list[Protect
             ("vac", CLASSES, "vac-protection-controller", classes, class_used),
         )
     ]
+
+
+def has(pod: Pod, claim: Key) -> bool:
+    """The same of a pod that is known already."""
+    if pod.namespace != claim[0] or not pod.node or pod.is_done:
+        return False
+    return claim[1] in pod.claims.values() or any(f"{pod.name}-{volume}" == claim[1] for volume in pod.generic)
 
 
 def uses(pod: Object, claim: str) -> bool:

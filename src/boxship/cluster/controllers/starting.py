@@ -71,6 +71,7 @@ def make_runner(means: Means) -> Runner:
     quotas = ResourceQuotas(client_of(ResourceQuotas.name), Cache(own, QUOTAS), discovery, now)
     collector = GarbageCollector(client_of(GarbageCollector.name), own, discovery, quotas.told)
     events = EventAges(client_of(EventAges.name), now)
+    workloads = make_workloads(client_of, own)
     controllers: list[Controller] = [
         ServiceAccounts(client_of(ServiceAccounts.name), namespaces, accounts),
         RootAuthorities(
@@ -93,12 +94,11 @@ def make_runner(means: Means) -> Runner:
             now,
         ),
         FlowSchemas(client_of(FlowSchemas.name), Cache(own, SCHEMAS), Cache(own, LEVELS, keep=bool), stamp_now),
-        *protections(client_of, own),
+        *protections(client_of, own, workloads.pods.cache),
         events,
         quotas,
         collector,
     ]
-    workloads = make_workloads(client_of, own)
     controllers += workloads.controllers
     nodes = make_nodes(client_of, own, workloads.pods.cache, workloads.recorder, means.nodes, time.time)
     controllers += nodes.controllers
