@@ -47,7 +47,8 @@ def unlink(links: Path, log_path: str, id: str) -> None:
 
 def unlink_pod(links: Path, folder: str) -> None:
     """All that lead into a pod's folder of logs, whichever way its containers went."""
-    namespace, pod, _ = folder.split("_")
+    namespace, _, rest = folder.partition("_")
+    pod = rest.partition("_")[0]
     for path in links.glob(f"{pod}_{namespace}_*{SUFFIX}"):
         with contextlib.suppress(OSError):
             if Path(os.readlink(path)).is_relative_to(LOGS / folder):
