@@ -42,11 +42,12 @@ def test_logs_where_shippers_look(space: Space) -> None:
     id = found["status"]["containerStatuses"][0]["containerID"].removeprefix("boxship://")
     folder = f"/var/log/pods/{space.name}_says_{found['metadata']['uid']}"
     link = f"/var/log/containers/says_{space.name}_main-{id}.log"
+    write = "2>/dev/null || echo kept"
     said = outputs(
         space,
-        shows("all", "/var/log", f"cat {link}; readlink {link}; ls {folder}", node),
+        shows("all", "/var/log", f"cat {link}; readlink {link}; ls {folder}; touch {folder}/x {write}", node),
         shows("pods", "/var/log/pods", f"cat {folder}/main/0.log", node),
-        shows("links", "/var/log/containers", f"readlink {link}", node),
+        shows("links", "/var/log/containers", f"readlink {link}; rm {link} {write}", node),
     )
     lines = [line.split(" ", 3) for line in said["pods"].splitlines()]
     assert sorted((stream, tag, text) for _, stream, tag, text in lines) == [
@@ -55,8 +56,8 @@ def test_logs_where_shippers_look(space: Space) -> None:
         ("stdout", "P", "three"),
     ]
     assert all(times.moment(moment) for moment, *_ in lines)
-    assert said["links"] == f"{folder}/main/0.log\n"
-    assert said["all"].splitlines() == [*said["pods"].splitlines(), f"{folder}/main/0.log", "main"]
+    assert said["links"] == f"{folder}/main/0.log\nkept\n"
+    assert said["all"].splitlines() == [*said["pods"].splitlines(), f"{folder}/main/0.log", "main", "kept"]
     space.kubectl("delete", "pod", "says", "--grace-period=0", "--force")
     left = Path(space.cluster.nodes[0].data) / "pods/log-links"
     space.until(lambda: not list(left.glob(f"says_{space.name}_*")), "its links have gone with it")

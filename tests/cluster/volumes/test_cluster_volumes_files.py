@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from boxship.cluster.node.planning import NotPossible
+from boxship.cluster.node.planning import Mounted, NotPossible
 from boxship.cluster.node.volumes import ownership, trees
 from boxship.cluster.node.volumes.emptying import disk_use
-from boxship.cluster.node.volumes.hostpaths import check_host_path, our_logs_below, with_our_logs
+from boxship.cluster.node.volumes.hostpaths import check_host_path, host_path, our_logs_below, with_our_logs
 from boxship.cluster.node.volumes.payloads import MissingKey, checked
 from boxship.cluster.node.volumes.writing import File, write
 from boxship.errors import Denied
@@ -199,6 +199,8 @@ def test_log_shippers_find_this_nodes_logs(tmp_path: Path) -> None:
     assert our_logs_below("/var/log/", tmp_path) == below
     assert our_logs_below("/var", tmp_path) == {f"log/{name}": path for name, path in below.items()}
     assert (tmp_path / "logs").is_dir()
+    assert host_path("v", {"path": "/var/log/pods"}, tmp_path) == Mounted("folder", f"{tmp_path}/logs", read_only=True)
+    assert not host_path("v", {"path": str(tmp_path / "other")}, tmp_path).read_only
 
 
 def test_host_paths(tmp_path: Path) -> None:

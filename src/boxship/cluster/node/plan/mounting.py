@@ -65,7 +65,7 @@ async def mounts_of(
         for below, folder in our_logs_below(source, facts.root).items():
             target = _clean(f"{wanted['mountPath']}/{below}")
             if target not in taken:  # else the container has something of its own there
-                found.append(_request({**wanted, "mountPath": target}, volume, folder))
+                found.append(_request({**wanted, "mountPath": target, "readOnly": True}, volume, folder))
     return found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from boxship.cluster.node.planning import Mounted
 from boxship.cluster.node.volumes.payloads import refused
 
@@ -46,6 +48,15 @@ def our_logs_below(path: str, root: Path) -> Mapping[str, str]:
     if Path(path) not in (LOGS.parent, LOGS.parent.parent):
         return {}
     return {str(known.relative_to(path)): str(root / own) for known, own in OURS.items()}
+
+
+def host_path(volume: str, source: Mapping[str, Any], root: Path) -> Mounted:
+    """What a pod gets that asks for a path of the machine. This node's logs can only be read, whatever the pod asks
+    for: whoever could put a link in a log's place would have the node write through it. Raises NotPossible."""
+    shown = with_our_logs(source, root)
+    found = check_host_path(volume, shown)
+    ours = any(Path(found.path).is_relative_to(root / own) for own in OURS.values())
+    return msgspec.structs.replace(found, read_only=ours)
 
 
 def check_host_path(volume: str, source: Mapping[str, Any]) -> Mounted:

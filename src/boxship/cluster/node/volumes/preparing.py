@@ -265,7 +265,7 @@ class NodeVolumes:
         if kind == "emptyDir":
             return self._empty(pod, volume, first, fresh=fresh)
         if kind == "hostPath":
-            return hostpaths.check_host_path(name, hostpaths.with_our_logs(volume["hostPath"], self._facts.root))
+            return hostpaths.host_path(name, volume["hostPath"], self._facts.root)
         if name in behind:
             found = claims.folder_behind(behind[name], volume, self._facts)
             if found.owned and fresh and not found.read_only:
