@@ -312,7 +312,7 @@ class Scheduler:
                     await self._reports.unscheduled(pod, "Unschedulable", message, nominated)
                 for victim in preemption.victims:
                     await self._evict(victim, pod, preemption.node)
-            except BoxshipError:
+            except Exception:
                 self._feed.spare(preemption.victims)
                 raise
             told, when = self._noted.get(pod.uid, ("", 0.0))
