@@ -69,6 +69,7 @@ def test_interrupted_on_a_terminal(victim: Victim) -> None:
         terminal.type("\x03")
         said = terminal.rest()
         assert terminal.code() == INTERRUPTED and time.monotonic() - began < 8, said[-500:]
+    until(lambda: victim.states() == {"a1": "exited"}, 20, "who was killed has ended")
     assert victim.one("a")["State"]["ExitCode"] == 137
 
 

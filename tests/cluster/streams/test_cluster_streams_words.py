@@ -192,6 +192,17 @@ async def test_channels_of_messages() -> None:
     assert spdy.choose("") == "channel.k8s.io" and spdy.choose("v9") is None
 
 
+@pytest.mark.parametrize(
+    ("protocol", "heard"),
+    [("v4.channel.k8s.io", [b"\1"]), ("base64.channel.k8s.io", [b"text 1"]), ("v5.channel.k8s.io", [])],
+)
+async def test_who_is_told_that_the_streams_are_open(protocol: str, heard: list[bytes]) -> None:
+    """kubectl 1.30 to 1.33 prints an error for a message that comes before it has made its streams."""
+    socket = Spoken()
+    await Channels(socket, protocol).greet(stdout=True, stderr=True)
+    assert socket.sent == heard
+
+
 async def test_silence_ends_a_connection() -> None:
     idle = Idle(0.05)
     work = asyncio.ensure_future(asyncio.Event().wait())

@@ -66,7 +66,10 @@ class Channels:
         self.tells_status = protocol.startswith(("v4.", "v5."))
 
     async def greet(self, stdout: bool, stderr: bool) -> None:
-        """An empty message: the streams are open."""
+        """An empty message: the streams are open. Who speaks the fifth version knows it, and such clients before 1.34
+        complain of what comes before they have made their streams."""
+        if self._closes:
+            return
         await self.send(STDOUT if stdout else STDERR if stderr else ERROR, b"")
 
     async def receive(self) -> Sent | None:
