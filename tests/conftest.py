@@ -58,7 +58,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.stash[SHARES].cleanup()
     if BEFORE in session.config.stash:
         session.config.stash[LEFT] = sorted(left_behind(session.config.stash[BEFORE]))
-        if session.config.stash[LEFT]:
+        if session.config.stash[LEFT] and session.exitstatus == pytest.ExitCode.OK:  # who fails may not have cleared up
             session.exitstatus = LEFT_BEHIND
 
 

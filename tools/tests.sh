@@ -1,8 +1,9 @@
 #!/bin/bash
 # Runs the tests: `tools/tests.sh PROCESSES PATH…`, with the .venv's Python.
 # Live tests share two processors with hundreds of other processes. At most three that failed are run once more, alone:
-# what fails again is red, and so is whatever was left behind; what passes then is named at the end as a race. A race is
-# a defect of the test or of what it tests, to be mended; it is no reason to leave the rest of a change unlanded.
+# what fails again is red, and so is what it leaves behind, or what tests that passed have left; what passes then is
+# named at the end as a race. A race is a defect of the test or of what it tests, to be mended; it is no reason to leave
+# the rest of a change unlanded.
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "$0")/.."

@@ -205,7 +205,8 @@ def test_groups_outlive_kills_of_the_daemon(tmp_path: Path) -> None:
         for process in stopping:
             process.wait(30)
         left = {name for name in (a, b, c) if box.state(name) == "running"}
-        assert left and heard(port) == left, "who waited for connections is back"
+        assert left
+        until(lambda: heard(port, 40) == left, 20, "who waited for connections is back")
         assert box.inspect(min(left))["Boxship"]["Group"]["VirtualAddresses"] == {network: address}
         box.docker("rm", "-f", a, b, c)
         assert heard(port, 1) == {"-"}
