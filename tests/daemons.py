@@ -200,6 +200,12 @@ class Daemon:
         changes = ["--change", 'CMD ["sh"]', "--change", "ENV PATH=/bin"]
         self.docker("import", *changes, "-", name, data=busybox_tar())
 
+    def clear(self) -> None:
+        """Remove everything, also where the daemon was killed."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        self.remove_all()
+
     def remove_all(self) -> None:
         """Remove every container, volume and network of this instance."""
         names = self.docker("ps", "-aq").stdout.split()
@@ -239,9 +245,11 @@ def running_daemon(home: Path, *options: str, image: bool = True) -> Iterator[Da
         if image:
             daemon.load_busybox()
         yield daemon
-        if daemon.process is None or daemon.process.poll() is not None:
-            daemon.start()
-        daemon.remove_all()
+        daemon.clear()
+    except BaseException:
+        with contextlib.suppress(AssertionError, OSError, subprocess.SubprocessError):
+            daemon.clear()  # what failed must not be in the way of others, nor of its second chance
+        raise
     finally:
         daemon.stop()
         for pid in processes_naming(str(home)):
